@@ -1,0 +1,15 @@
+"""Run a stage's `main` from the command line; show a person's mistake without a traceback."""
+
+import sys
+from collections.abc import Callable
+
+from stages.lib.errors import InputError
+
+
+def run(main: Callable[..., None]) -> None:
+    """Call `main` with the command line's words; exit with 1 and the message on an InputError."""
+    try:
+        main(*sys.argv[1:])
+    except InputError as error:
+        print(f"ERROR: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from None

@@ -1,0 +1,14 @@
+"""The one error a person's mistake raises: it names the file, row or key, and what to do."""
+
+
+class InputError(Exception):
+    """Something a person brought (image, CSV, params.yaml, weights) cannot be used as it is.
+
+    The message is shown without a traceback, so it must name the place and the remedy by itself.
+    """
+
+
+def some(items: list[str], limit: int = 5) -> str:
+    """Join the first `limit` items for a message, and say how many more there are."""
+    shown = ", ".join(items[:limit])
+    return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"

@@ -1,0 +1,86 @@
+"""A section of params.yaml -> a frozen pydantic object, or an error that names the key."""
+
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+
+from stages.lib.errors import InputError
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors, values cannot change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_accidental_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads `yes`, `no`, `on` and `off` as booleans, and pydantic would read true as 1."""
+        if isinstance(value, bool) and info.field_name is not None:
+            annotation = cls.model_fields[info.field_name].annotation
+            if annotation is not bool and bool not in get_args(annotation):
+                raise ValueError(f"is the boolean {value}: YAML reads yes, no, on and off so; put quotes around it")
+        return value
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def read(root: Path = Path()) -> dict[str, Any]:
+    """Read params.yaml under `root` as plain data.
+
+    Raises:
+        InputError: the file is missing, is not YAML or holds no map.
+    """
+    path = root / "params.yaml"
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; run from the project's folder") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: must hold a map of sections, holds {type(values).__name__}")
+    return values
+
+
+def section(values: dict[str, Any], key: str) -> Any:
+    """Return the value at the dotted `key`, e.g. `members.a.finetune`.
+
+    Raises:
+        InputError: a step of the key is missing.
+    """
+    found: Any = values
+    for step in key.split("."):
+        if not isinstance(found, dict) or step not in found:
+            raise InputError(f"params.yaml: {key}: missing")
+        found = found[step]
+    return found
+
+
+def parse(values: Any, key: str, cls: type[SectionT]) -> SectionT:
+    """Validate plain data as the section `key`.
+
+    Raises:
+        InputError: lists every wrong key with its full dotted name.
+    """
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        raise InputError("\n".join(_explain(key, e) for e in error.errors())) from None
+
+
+def load(key: str, cls: type[SectionT], root: Path = Path()) -> SectionT:
+    """Read, find and validate one section of params.yaml."""
+    return parse(section(read(root), key), key, cls)
+
+
+def _explain(key: str, error: Any) -> str:
+    where = ".".join([key, *(str(part) for part in error["loc"])]).strip(".")
+    if error["type"] == "extra_forbidden":
+        return f"params.yaml: {where}: unknown key; remove it or correct its spelling"
+    message = error["msg"].removeprefix("Value error, ")
+    got = "" if error["type"] in {"missing", "value_error"} else f" (got {error['input']!r})"
+    return f"params.yaml: {where}: {message}{got}"

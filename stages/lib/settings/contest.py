@@ -1,0 +1,60 @@
+"""The `contest` section: what a person brings, and in which words."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from stages.lib.params import Section
+
+NO_FILE = "placeholders/none.csv"  # DVC crashes on a null path: an absent file points here
+NO_FOLDER = "placeholders/empty"
+
+
+class Images(Section):
+    """Two folders: with train and test in one, every new test image would retrain everything."""
+
+    train: str = Field(min_length=1)
+    test: str = Field(min_length=1)
+
+
+class Columns(Section):
+    """Names of the label CSV's columns; null where there is none."""
+
+    id: str = Field("image_id", min_length=1)
+    label: str = Field("label", min_length=1)
+    group: str | None = Field(None, min_length=1)
+    fold: str | None = Field(None, min_length=1)
+
+
+class Submission(Section):
+    """How the submission is written where the template does not say.
+
+    Attributes:
+        values: the predicted class, or one probability column per class.
+        header: true, false, or "template" (as the template has it; true where there is none).
+        labels: how class names are written: "template" (as the template's own cells, else as given),
+            "given" (as in the label CSV), "int" (`1.0` as `1`) or "float" (`1` as `1.0`).
+    """
+
+    values: Literal["label", "probabilities"] = "label"
+    header: bool | Literal["template"] = "template"
+    labels: Literal["template", "given", "int", "float"] = "template"
+
+
+class ContestSettings(Section):
+    """A contest: image folders, labels, overrides, and the submission's form.
+
+    Attributes:
+        layout: "csv" (labels in a CSV) or "folders" (a train sub-folder per class).
+        label_type: "text" takes labels as written; "number" makes `1`, `1.0` and `01` one class.
+    """
+
+    images: Images
+    layout: Literal["csv", "folders"] = "csv"
+    labels: str = Field(NO_FILE, min_length=1)
+    columns: Columns = Columns()
+    label_type: Literal["text", "number"] = "text"
+    overrides: str = Field("data/contest/overrides.csv", min_length=1)
+    template: str = Field(NO_FILE, min_length=1)
+    submission: Submission = Submission()
+    metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc"] = "accuracy"

@@ -1,0 +1,39 @@
+"""The sections of the data stages: `prepare`, `analyze` and `split`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from stages.lib.params import Section
+
+
+class PrepareSettings(Section):
+    """What is kept of every image.
+
+    Attributes:
+        short_side: pixels; larger images are shrunk so that their short side is this long.
+        encoding: "raw" pixels, or "jpeg" (quality 95) where raw pixels would not fit on the disk.
+        max_megapixels: an image that would decode to more is refused unread (decompression bombs).
+    """
+
+    short_side: int = Field(384, ge=16, le=4096)
+    encoding: Literal["raw", "jpeg"] = "raw"
+    max_megapixels: float = Field(120.0, gt=0, le=1000)
+
+
+class AnalyzeSettings(Section):
+    """When two images count as near duplicates.
+
+    Attributes:
+        max_hash_distance: bits of 64 in which two perceptual hashes may differ to become candidates.
+        min_similarity: correlation of small grey thumbnails that confirms a candidate, in [0, 1].
+    """
+
+    max_hash_distance: int = Field(6, ge=0, le=16)
+    min_similarity: float = Field(0.97, ge=0, le=1)
+
+
+class SplitSettings(Section):
+    """How folds are drawn."""
+
+    seed: int = Field(0, ge=0)
