@@ -54,6 +54,10 @@ class ModelSettings(Section):
             raise ValueError(f"crop_fraction has no effect with `resize: {self.resize}`")
         return self
 
+    def side_needed(self, image_size: int) -> int:
+        """Return the short side, in pixels, an image needs to reach `image_size` without being enlarged."""
+        return round(image_size / self.crop_fraction)
+
 
 class PhaseSettings(Section):
     """One phase of training; with 0 epochs it hands its weights on, and the rest is a switched-off recipe.

@@ -1,0 +1,66 @@
+"""Stage `check`: params.yaml -> data/check/ok.txt, a constant file on which all other stages depend.
+
+Everything is validated before anything is removed: all settings, the contest's paths, every backbone on
+the meta device. Then outputs that no member or fold owns any more go, and what the run will cost is said.
+"""
+
+from pathlib import Path
+
+from stages.lib import checking, cli, compute, contest, params, pruning, tables
+from stages.lib.settings.contest import ContestSettings
+from stages.lib.settings.whole import Podium
+
+BYTES_PER_VALUE = 4
+MADE_LATER = ("demo/images",)  # drawn by a stage of the same graph
+
+
+def main(root: Path = Path()) -> None:
+    """Check params.yaml, prune, and let the others run."""
+    p = params.parse(params.read(root), "", Podium)
+    _check_paths(p.contest, root)
+    device = compute.start(device=p.torch.device, threads=p.torch.threads)
+    values = {}
+    for name, member in p.members.items():
+        compute.Numerics(device, member.model.precision)
+        values[name] = checking.member(name, member, root)
+    _prune(p, root)
+    print(_cost(p, values))
+    tables.write_text("ok\n", root / "data/check/ok.txt")
+
+
+def _check_paths(c: ContestSettings, root: Path) -> None:
+    contest.check_paths(
+        root,
+        train=c.images.train,
+        test=c.images.test,
+        layout=c.layout,
+        labels=c.labels,
+        overrides=c.overrides,
+        template=c.template,
+        group_column=c.columns.group,
+        fold_column=c.columns.fold,
+        made_later=MADE_LATER,
+    )
+
+
+def _prune(p: Podium, root: Path) -> None:
+    orphans = pruning.orphans(root, members=p.members, folds=p.folds)
+    for path in orphans:
+        print(f"check: removed {path}, which no member or fold owns any more")
+    pruning.remove(orphans)
+
+
+def _cost(p: Podium, values: dict[str, int]) -> str:
+    trainings, size = 0, 0
+    for name, member in p.members.items():
+        phases = [phase.epochs > 0 for phase in (member.pretrain, member.finetune)]
+        trainings += sum(phases) * len(p.folds)
+        size += values[name] * BYTES_PER_VALUE * (1 + len(phases) * len(p.folds))
+    return (
+        f"check: {len(p.members)} members x {len(p.folds)} folds: {trainings} trainings,"
+        f" models of {size / 1e6:,.0f} MB (what is in the cache already is not done again)"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

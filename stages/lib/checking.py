@@ -1,0 +1,92 @@
+"""Whether a member can be built, trained and looked at as params.yaml says, before the first epoch.
+
+Models are built on torch's meta device: shapes without memory or time.
+"""
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from stages.lib import augment, backbones, schedules
+from stages.lib.errors import InputError
+from stages.lib.settings.members import MemberSettings, ModelSettings
+
+ANY_CLASSES = 3  # the contest's own number is not known yet, and no backbone's body depends on it
+
+
+def member(name: str, settings: MemberSettings, root: Path) -> int:
+    """Check one member; return the number of values in one of its models.
+
+    Raises:
+        InputError: names the key, and what to do.
+    """
+    key = f"members.{name}"
+    model = _meta_model(settings, key)
+    _sizes(model, settings, key)
+    _weights(model, settings.model, root, f"{key}.model")
+    for phase_name, phase in (("pretrain", settings.pretrain), ("finetune", settings.finetune)):
+        augment.build(phase.augmentation, settings.model.image_size, f"{key}.{phase_name}.augmentation")
+        with _named(f"{key}.{phase_name}"):
+            schedules.check_optimizer(phase.optimizer, phase.momentum)
+        if phase.head_init == "probe" and phase.epochs > 0:
+            backbones.linear_head(model, f"params.yaml: {key}.{phase_name}.head_init")
+    return sum(tensor.numel() for tensor in model.state_dict().values())
+
+
+def _meta_model(settings: MemberSettings, key: str) -> nn.Module:
+    drop_path = max(settings.pretrain.drop_path, settings.finetune.drop_path)
+    with _named(f"{key}.model"), torch.device("meta"), contextlib.redirect_stdout(io.StringIO()):
+        return backbones.create(
+            settings.model.backbone,
+            n_classes=ANY_CLASSES,
+            model_kwargs=settings.model.model_kwargs,
+            drop_path=drop_path,
+        ).eval()
+
+
+def _sizes(model: nn.Module, settings: MemberSettings, key: str) -> None:
+    sizes = {"model.image_size": (settings.model.image_size,), "infer.image_sizes": settings.infer.image_sizes}
+    for where, values in sizes.items():
+        for size in values:
+            try:
+                shape = tuple(model(torch.zeros(2, 3, size, size, device="meta")).shape)
+            except Exception as error:  # each backbone fails in its own way at a size it cannot take
+                raise InputError(
+                    f"params.yaml: {key}.{where}: {settings.model.backbone} cannot take images of {size} pixels:"
+                    f" {error}" + _hint(settings.model)
+                ) from None
+            if shape != (2, ANY_CLASSES):
+                raise InputError(f"params.yaml: {key}.model: the model gives {shape}, not one value per class")
+
+
+def _hint(settings: ModelSettings) -> str:
+    if "vit" in settings.backbone and "dynamic_img_size" not in settings.model_kwargs:
+        return "; with `model_kwargs: {dynamic_img_size: true}` it takes every multiple of its patch size"
+    return ""
+
+
+def _weights(model: nn.Module, settings: ModelSettings, root: Path, key: str) -> None:
+    if settings.weights == "hub":
+        config: Any = timm.get_pretrained_cfg(settings.backbone)
+        if config is None or not config.has_weights:
+            raise InputError(
+                f"params.yaml: {key}.weights: timm has no weights for {settings.backbone}; say none or file"
+            )
+    if settings.weights == "file":
+        state, metadata = backbones.read_file(root / settings.weights_file)
+        backbones.fitting(model, state, f"params.yaml: {key}.weights_file {settings.weights_file}")
+        backbones.mean_and_std(settings.mean, settings.std, metadata, f"params.yaml: {key}")
+
+
+@contextlib.contextmanager
+def _named(key: str) -> Any:
+    """Put the key in front of an error that a room raises without knowing it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"params.yaml: {key}: {error}") from None

@@ -1,0 +1,72 @@
+"""Device, threads and precision of a torch process, set so that the same inputs give the same bytes."""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from stages.lib.errors import InputError
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """Where and how precisely a model runs.
+
+    Attributes:
+        device: of the model and its batches.
+        precision: "fp32", or "bf16" or "fp16" (CUDA alone) in the forward pass.
+        channels_last: memory layout of the model and its batches.
+
+    Raises:
+        InputError: fp16 away from CUDA.
+    """
+
+    device: torch.device
+    precision: str = "fp32"
+    channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision == "fp16" and self.device.type != "cuda":
+            raise InputError(f"precision fp16 needs a CUDA device, this is {self.device.type}; say bf16 or fp32")
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Move a model to the device, in its memory layout."""
+        return model.to(self.device, memory_format=self._memory_format())  # type: ignore[call-overload,no-any-return]
+
+    def layout(self, images: torch.Tensor) -> torch.Tensor:
+        """Bring a batch (batch, 3, height, width) on the device into the model's memory layout."""
+        return images.contiguous(memory_format=self._memory_format())
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context of a forward pass."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=_DTYPES[self.precision])
+
+    def _memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+
+def start(*, device: str, threads: int) -> torch.device:
+    """Set threads and determinism for this process and return the device.
+
+    Args:
+        device: "auto" takes CUDA, then Apple's MPS, then the CPU.
+        threads: of torch's CPU operators; their number changes sums of floats.
+
+    Raises:
+        InputError: the device is not there.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    chosen = next(name for name, is_there in there.items() if is_there) if device == "auto" else device
+    if not there[chosen]:
+        raise InputError(f"params.yaml: torch.device: this machine has no {device}; say auto or cpu")
+    return torch.device(chosen)

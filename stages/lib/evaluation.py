@@ -1,0 +1,75 @@
+"""A model's probabilities for images of a pack: what training's validation and `infer` share."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from stages.lib import loading, tables
+from stages.lib.compute import Numerics
+from stages.lib.pixels import Packed
+from stages.lib.preprocessing import Preprocessing
+from stages.lib.progress import shown
+
+VIEWS = ("identity", "hflip")
+
+
+@torch.inference_mode()
+def probabilities(
+    model: nn.Module,
+    packed: Packed,
+    image_ids: Sequence[str],
+    *,
+    preprocessing: Preprocessing,
+    image_size: int,
+    views: Sequence[str],
+    batch_size: int,
+    numerics: Numerics,
+    label: str = "",
+) -> dict[str, NDArray[np.float32]]:
+    """Predict images at one size in several views.
+
+    Args:
+        model: placed by `numerics`; put into evaluation mode here.
+        image_ids: of `packed`; the rows of the result keep their order.
+        image_size: pixels, both sides.
+        views: of VIEWS.
+        label: names the progress bar; "" shows none.
+
+    Returns:
+        view -> probabilities (n_images, n_classes), rows summing to 1.
+    """
+    model.eval()
+    images = loading.PlainImages(packed, image_ids, preprocessing, image_size)
+    rows: dict[str, list[NDArray[np.float32]]] = {view: [] for view in views}
+    batches = loading.plain_batches(images, batch_size, numerics.device)
+    for raw in tqdm(batches, desc=label, disable=not (label and shown()), leave=False):
+        batch = numerics.layout(preprocessing.normalise(raw.to(numerics.device)))
+        for view in views:
+            with numerics.autocast():
+                logits = model(batch.flip(3) if view == "hflip" else batch)
+            rows[view].append(torch.softmax(logits.float(), dim=1).cpu().numpy())
+    return {view: np.concatenate(parts) if parts else np.empty((0, 0), np.float32) for view, parts in rows.items()}
+
+
+def prediction_table(
+    image_ids: Sequence[str],
+    probs: NDArray[np.float32],
+    classes: Sequence[str],
+    *,
+    part: str,
+    fold: str,
+    image_size: int,
+    view: str,
+) -> pd.DataFrame:
+    """Lay probabilities (n_images, n_classes) out as rows of tables.PREDICTIONS."""
+    table = pd.DataFrame(
+        {"image_id": list(image_ids), "part": part, "fold": fold, "image_size": image_size, "view": view}
+    )
+    table["image_size"] = table["image_size"].astype("int64")
+    probs = probs.reshape(len(image_ids), len(classes))
+    return table.assign(**{tables.PROBABILITY + name: probs[:, i] for i, name in enumerate(classes)})

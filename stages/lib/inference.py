@@ -1,0 +1,88 @@
+"""Resolutions and views: what one fold's model says of images at every size, as rows of tables.PREDICTIONS."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from stages.lib import backbones, evaluation, tables
+from stages.lib.compute import Numerics
+from stages.lib.errors import InputError
+from stages.lib.pixels import Packed
+from stages.lib.preprocessing import Preprocessing
+
+
+def load_model(path: Path, *, classes: Sequence[str]) -> tuple[torch.nn.Module, Preprocessing]:
+    """Build a fold's model from its weights and what is stored with them.
+
+    Raises:
+        InputError: it was trained on other classes.
+    """
+    checkpoint = backbones.read(path)
+    meta = checkpoint.meta
+    if meta["classes"] != list(classes):
+        raise InputError(
+            f"{path}: trained on classes {meta['classes']}, the folds have {list(classes)}; run `dvc repro`"
+        )
+    model = backbones.create(meta["backbone"], n_classes=len(classes), model_kwargs=meta["model_kwargs"])
+    backbones.load(model, checkpoint.state, str(path))
+    return model, Preprocessing.from_dict(meta["preprocessing"])
+
+
+def tables_of_fold(
+    model: torch.nn.Module,
+    parts: Sequence[tuple[str, Packed, Sequence[str]]],
+    *,
+    fold: str,
+    classes: Sequence[str],
+    preprocessing: Preprocessing,
+    image_sizes: Sequence[int],
+    views: Sequence[str],
+    batch_size: int,
+    numerics: Numerics,
+    name: str,
+) -> Iterator[pd.DataFrame]:
+    """Yield a table per part, image size and view.
+
+    Args:
+        model: of `fold`, placed by `numerics`.
+        parts: ("train" or "test", its pack, ids of images to predict).
+        classes: names in the order of the model's outputs.
+        name: of the member, for progress bars.
+    """
+    for part, packed, image_ids in parts:
+        if not image_ids:
+            continue
+        for image_size in image_sizes:
+            probs = evaluation.probabilities(
+                model,
+                packed,
+                image_ids,
+                preprocessing=preprocessing,
+                image_size=image_size,
+                views=views,
+                batch_size=batch_size,
+                numerics=numerics,
+                label=f"{name} fold {fold}, {part} at {image_size}",
+            )
+            for view in views:
+                yield evaluation.prediction_table(
+                    image_ids, probs[view], classes, part=part, fold=fold, image_size=image_size, view=view
+                )
+
+
+def write(path: Path, rows: Iterator[pd.DataFrame]) -> None:
+    """Write tables one after another into one parquet file, holding only one in memory."""
+    writer: pq.ParquetWriter | None = None
+    with tables.replacing(path) as temporary:
+        try:
+            for table in rows:
+                arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+                writer = writer or pq.ParquetWriter(temporary, arrow.schema, compression="zstd")
+                writer.write_table(arrow)
+        finally:
+            if writer is not None:
+                writer.close()

@@ -1,0 +1,129 @@
+"""Images of a pack in batches, from any number of worker processes with the same result.
+
+`PODIUM_WORKERS` sets the worker processes (default: none beside a CPU's training, which they would slow
+down; else as many as there are cores, at most 8). It is environment and never reaches a hashed file.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from stages.lib import augment, seeding
+from stages.lib.pixels import Packed
+from stages.lib.preprocessing import Preprocessing
+
+
+class TrainImages(Dataset[tuple[torch.Tensor, int]]):
+    """Augmented images by (epoch, index): uint8 (3, image_size, image_size) and the class index."""
+
+    def __init__(
+        self,
+        packed: Packed,
+        image_ids: Sequence[str],
+        targets: Sequence[int],
+        *,
+        preprocessing: Preprocessing,
+        image_size: int,
+        augmentation: Sequence[dict[str, Any]],
+        key: str,
+        seed: int,
+    ) -> None:
+        self.packed, self.image_ids, self.targets = packed, list(image_ids), list(targets)
+        self.preprocessing, self.image_size = preprocessing, image_size
+        self.pipeline = augment.build(augmentation, image_size, key)
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.image_ids)
+
+    def __getitem__(self, position: tuple[int, int]) -> tuple[torch.Tensor, int]:
+        """Return the image of `index` as it is drawn in `epoch`."""
+        epoch, index = position
+        image_id = self.image_ids[index]
+        seed = seeding.derive(self.seed, "augment", epoch, image_id)
+        image = augment.apply(self.pipeline, self.packed[image_id], seed)
+        return _to_tensor(self.preprocessing.fit(image, self.image_size)), self.targets[index]
+
+
+class PlainImages(Dataset[torch.Tensor]):
+    """Images by index as they are, at a size: uint8 (3, image_size, image_size)."""
+
+    def __init__(self, packed: Packed, image_ids: Sequence[str], preprocessing: Preprocessing, image_size: int) -> None:
+        self.packed, self.image_ids = packed, list(image_ids)
+        self.preprocessing, self.image_size = preprocessing, image_size
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.image_ids)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        """Return the image of `index`."""
+        return _to_tensor(self.preprocessing.fit(self.packed[self.image_ids[index]], self.image_size))
+
+
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index) for all epochs, each epoch in an order of its own.
+
+    Every batch is full (batch norm and mixup want that, and no image is left out): what the last one of an
+    epoch lacks is taken from the beginning of that epoch's order.
+    """
+
+    def __init__(self, n_images: int, batch_size: int, epochs: int, seed: int) -> None:
+        self.n_images, self.batch_size, self.epochs, self.seed = n_images, batch_size, epochs, seed
+        self.steps_per_epoch = -(-n_images // batch_size)
+
+    def __len__(self) -> int:
+        """Return the number of batches in all epochs."""
+        return self.epochs * self.steps_per_epoch
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        """Yield the batches of epoch 0, 1, ..."""
+        for epoch in range(self.epochs):
+            order = np.random.default_rng(seeding.derive(self.seed, "order", epoch)).permutation(self.n_images)
+            order = np.resize(order, self.steps_per_epoch * self.batch_size)
+            for batch in order.reshape(-1, self.batch_size):
+                yield [(epoch, int(index)) for index in batch]
+
+
+def train_batches(images: TrainImages, batches: EpochBatches, device: torch.device) -> DataLoader[Any]:
+    """Return all epochs' batches as one stream, so that workers never wait between epochs."""
+    return _loader(images, device, batch_sampler=batches)
+
+
+def plain_batches(images: PlainImages, batch_size: int, device: torch.device) -> DataLoader[Any]:
+    """Return the images once, in their order."""
+    return _loader(images, device, batch_size=batch_size)
+
+
+def worker_count(device: torch.device) -> int:
+    """Return how many worker processes load images beside `device`."""
+    wanted = os.environ.get("PODIUM_WORKERS")
+    if wanted is not None:
+        return int(wanted)
+    return 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
+
+
+def _loader(images: Dataset[Any], device: torch.device, **batching: Any) -> DataLoader[Any]:
+    cv2.setNumThreads(0)
+    return DataLoader(
+        images,
+        num_workers=worker_count(device),
+        worker_init_fn=_start_worker,
+        generator=torch.Generator().manual_seed(0),  # else the loader draws from the training's own stream
+        pin_memory=device.type == "cuda",
+        **batching,
+    )
+
+
+def _start_worker(_worker: int) -> None:
+    cv2.setNumThreads(0)
+
+
+def _to_tensor(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -1,0 +1,147 @@
+"""What `pretrain` and `finetune` share: weights, folds and pixels in; weights, held-out predictions and curves out."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stages.lib import params, tables
+from stages.lib.errors import InputError
+from stages.lib.settings.compute import TorchSettings
+from stages.lib.settings.members import FinetuneSettings, ModelSettings, PretrainSettings
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: which phase of which member on which fold, and its settings."""
+
+    phase: str
+    member: str
+    fold: str
+    model: ModelSettings
+    settings: PretrainSettings | FinetuneSettings
+    torch: TorchSettings
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """Return the DVC stage's name."""
+        return f"{self.phase}@{self.member}-{self.fold}"
+
+    @property
+    def key(self) -> str:
+        """Return the dotted key of the phase's settings."""
+        return f"members.{self.member}.{self.phase}"
+
+    def path(self, top: str, ending: str) -> Path:
+        """Return the path of an output under models/ or data/."""
+        return self.root / top / self.phase / self.member / f"{self.fold}{ending}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images of one side of a fold: ids and class indices (n_images,)."""
+
+    image_ids: list[str]
+    targets: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Data:
+    """One fold as a training sees it.
+
+    Attributes:
+        classes: names in the order of the model's outputs.
+        train: used images of the other folds.
+        held_out: used images of this fold.
+    """
+
+    classes: list[str]
+    train: Part
+    held_out: Part
+
+
+def run(job: Job, weights: Path) -> None:
+    """Train one phase from `weights` and write its outputs; with 0 epochs hand the weights on."""
+    data = read_fold(tables.read(job.root / "data/split/folds.csv", tables.FOLDS), job.fold)
+    if job.settings.epochs == 0:
+        _hand_on(job, weights, data)
+        return
+    from stages.lib.phase_training import train  # torch takes seconds to import: a phase of 0 epochs needs none
+
+    started = time.monotonic()
+    train(job, weights, data)
+    _log_seconds(job, time.monotonic() - started)
+
+
+def read_fold(folds: pd.DataFrame, fold: str) -> Data:
+    """Split folds.csv into the images a training learns from and the held-out ones, both sorted by id.
+
+    Raises:
+        InputError: one side is empty.
+    """
+    used = folds[folds["use"] == "train"].sort_values("image_id")
+    classes = sorted(used["label"].unique())
+    index = {name: i for i, name in enumerate(classes)}
+
+    def part(rows: pd.DataFrame) -> Part:
+        return Part(list(rows["image_id"]), np.array([index[label] for label in rows["label"]], np.int64))
+
+    data = Data(classes, part(used[used["fold"] != fold]), part(used[used["fold"] == fold]))
+    if not data.train.image_ids or not data.held_out.image_ids:
+        raise InputError(f"data/split/folds.csv: fold {fold} leaves no image to train on or none to score")
+    return data
+
+
+def write_predictions(job: Job, table: pd.DataFrame) -> None:
+    """Write held-out predictions (tables.PREDICTIONS and a column per class)."""
+    tables.write(table, job.path("data", ".parquet"), tables.PREDICTIONS)
+
+
+def load_job(phase: str, member: str, fold: str, root: Path) -> Job:
+    """Read a job's sections of params.yaml.
+
+    Raises:
+        InputError: a section is missing or wrong.
+    """
+    settings: Mapping[str, type[PretrainSettings] | type[FinetuneSettings]] = {
+        "pretrain": PretrainSettings,
+        "finetune": FinetuneSettings,
+    }
+    return Job(
+        phase,
+        member,
+        fold,
+        params.load(f"members.{member}.model", ModelSettings, root),
+        params.load(f"members.{member}.{phase}", settings[phase], root),
+        params.load("torch", TorchSettings, root),
+        root,
+    )
+
+
+def _hand_on(job: Job, weights: Path, data: Data) -> None:
+    with tables.replacing(job.path("models", ".safetensors")) as temporary:
+        temporary.write_bytes(weights.read_bytes())
+    write_predictions(job, _no_predictions(data.classes))
+    tables.write_json({"epochs": 0}, job.path("data", ".live") / "metrics.json")
+    print(f"{job.name}: 0 epochs, hands on {weights}")
+
+
+def _no_predictions(classes: Sequence[str]) -> pd.DataFrame:
+    columns: dict[str, Any] = dict.fromkeys(tables.PREDICTIONS.columns, "str")
+    columns["image_size"] = "int64"
+    columns |= {tables.PROBABILITY + name: "float32" for name in classes}
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
+
+
+def _log_seconds(job: Job, seconds: float) -> None:
+    """Timings go to an ignored log: in a hashed file they would make every run another one."""
+    log = job.root / "logs/seconds.csv"
+    log.parent.mkdir(exist_ok=True)
+    with log.open("a") as opened:
+        opened.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')},{job.name},{seconds:.1f}\n")

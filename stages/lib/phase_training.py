@@ -1,0 +1,184 @@
+"""The torch side of a phase: build the model, fit it, predict the held-out fold, save."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from dvclive import Live
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, log_loss
+from torch import nn
+
+from stages.lib import backbones, compute, evaluation, loading, mixup, pixels, probing, schedules, seeding, training
+from stages.lib.phase import Data, Job, write_predictions
+from stages.lib.preprocessing import Preprocessing
+from stages.lib.settings.members import PretrainSettings
+
+EVALUATION_BATCH = 64  # for predictions while training: no gradients, so a fixed size fits where training does
+
+
+def train(job: Job, weights: Path, data: Data) -> None:
+    """Train a phase with at least one epoch and write weights, held-out predictions and curves."""
+    device = compute.start(device=job.torch.device, threads=job.torch.threads)
+    numerics = compute.Numerics(device, job.model.precision, job.model.channels_last)
+    Trainer(job, backbones.read(weights), data, numerics).run()
+
+
+class Trainer:
+    """One phase of one member on one fold, with all that its steps share."""
+
+    def __init__(self, job: Job, checkpoint: backbones.Checkpoint, data: Data, numerics: compute.Numerics) -> None:
+        self.job, self.checkpoint, self.data, self.numerics = job, checkpoint, data, numerics
+        self.packed = pixels.open_pack(job.root / "data/prepare/train/pixels.arrow")
+        values = checkpoint.meta["preprocessing"]
+        self.preprocessing = Preprocessing(
+            tuple(values["mean"]), tuple(values["std"]), job.model.resize, job.model.crop_fraction
+        )
+        self.seed = seeding.derive(job.model.seed, job.phase, job.member, job.fold)
+
+    def run(self) -> None:
+        """Train and write all outputs."""
+        model = self.numerics.place(self._model())
+        if self.job.settings.head_init == "probe":
+            self._start_from_probe(model)
+        with Live(dir=str(self.job.path("data", ".live")), dvcyaml=None, save_dvc_exp=False) as live:
+            kept = self._fit(model, live)
+        self._write(kept)
+
+    def _model(self) -> nn.Module:
+        job = self.job
+        # the seed names the fold, not the phase: a new head is the same whichever phase comes first
+        torch.manual_seed(seeding.derive(job.model.seed, job.member, job.fold, "head"))
+        model = backbones.create(
+            job.model.backbone,
+            n_classes=len(self.data.classes),
+            model_kwargs=job.model.model_kwargs,
+            drop_path=job.settings.drop_path,
+        )
+        message = backbones.load(model, self.checkpoint.state, f"{job.name}: weights of {job.member}")
+        if message:
+            print(message)
+        return model
+
+    def _start_from_probe(self, model: nn.Module) -> None:
+        job, part = self.job, self.data.train
+        head = backbones.linear_head(model, f"params.yaml: {job.key}.head_init")
+        inputs = probing.features(
+            model,
+            self.packed,
+            part.image_ids,
+            preprocessing=self.preprocessing,
+            image_size=job.model.image_size,
+            batch_size=EVALUATION_BATCH,
+            numerics=self.numerics,
+        )
+        seed = seeding.derive(job.model.seed, job.member, job.fold, "probe")
+        coefficients, biases, strength = probing.fit(inputs, part.targets, seed=seed)
+        probing.set_classifier(head, coefficients, biases)
+        print(f"{job.name}: classifier starts as a logistic regression with C = {strength}")
+
+    def _fit(self, model: nn.Module, live: Live) -> nn.Module:
+        job, s = self.job, self.job.settings
+        training.set_mode(model, s.frozen)  # before the optimizer: it leaves frozen parameters out
+        optimizer = schedules.optimizer(
+            model,
+            name=s.optimizer,
+            lr=s.lr,
+            momentum=s.momentum,
+            weight_decay=s.weight_decay,
+            layer_decay=s.layer_decay,
+            head_lr_factor=s.head_lr_factor,
+        )
+        images = self._train_images()
+        order = loading.EpochBatches(len(images), s.batch_size, s.epochs, self.seed)
+        scheduler = schedules.scheduler(
+            optimizer,
+            name=s.schedule,
+            epochs=s.epochs,
+            steps_per_epoch=order.steps_per_epoch,
+            warmup_epochs=s.warmup_epochs,
+            min_lr=s.min_lr,
+            decay_epochs=s.decay_epochs,
+            decay_rate=s.decay_rate,
+        )
+        return training.fit(
+            model,
+            iter(loading.train_batches(images, order, self.numerics.device)),
+            epochs=s.epochs,
+            steps_per_epoch=order.steps_per_epoch,
+            optimizer=optimizer,
+            scheduler=scheduler,
+            loss=training.soft_target_loss(self._class_weights(), s.label_smoothing),
+            mix=self._mix(),
+            preprocessing=self.preprocessing,
+            numerics=self.numerics,
+            compiled=job.model.compile,
+            accumulate=s.accumulate,
+            clip_grad=s.clip_grad,
+            ema_decay=s.ema_decay,
+            frozen=s.frozen,
+            head_only_epochs=s.head_only_epochs,
+            seed=self.seed,
+            name=job.name,
+            on_epoch=lambda epoch, kept: self._log(live, epoch, kept),
+        )
+
+    def _train_images(self) -> loading.TrainImages:
+        return loading.TrainImages(
+            self.packed,
+            self.data.train.image_ids,
+            self.data.train.targets.tolist(),
+            preprocessing=self.preprocessing,
+            image_size=self.job.model.image_size,
+            augmentation=self.job.settings.augmentation,
+            key=f"{self.job.key}.augmentation",
+            seed=self.seed,
+        )
+
+    def _class_weights(self) -> torch.Tensor | None:
+        if self.job.settings.class_weights == "none":
+            return None
+        targets = torch.from_numpy(self.data.train.targets)
+        return training.balanced_weights(targets, len(self.data.classes)).to(self.numerics.device)
+
+    def _mix(self) -> mixup.Mix:
+        s, n_classes = self.job.settings, len(self.data.classes)
+        mixed = {"mixup": s.mixup, "cutmix": s.cutmix} if isinstance(s, PretrainSettings) else {"mixup": 0, "cutmix": 0}
+        return mixup.build(**mixed, n_classes=n_classes, seed=self.seed)
+
+    def _log(self, live: Live, epoch: training.Epoch, kept: nn.Module) -> None:
+        targets, probs = self.data.held_out.targets, self._held_out(kept).astype(np.float64)
+        live.step = epoch.number
+        live.log_metric("train/loss", epoch.loss)
+        live.log_metric("train/lr", epoch.lr)
+        live.log_metric("held_out/accuracy_score", float(accuracy_score(targets, probs.argmax(1))))
+        live.log_metric("held_out/log_loss", float(log_loss(targets, probs, labels=range(len(self.data.classes)))))
+        live.make_summary()
+
+    def _held_out(self, model: nn.Module) -> NDArray[np.float32]:
+        return evaluation.probabilities(
+            model,
+            self.packed,
+            self.data.held_out.image_ids,
+            preprocessing=self.preprocessing,
+            image_size=self.job.model.image_size,
+            views=["identity"],
+            batch_size=EVALUATION_BATCH,
+            numerics=self.numerics,
+        )["identity"]
+
+    def _write(self, kept: nn.Module) -> None:
+        job, data = self.job, self.data
+        table = evaluation.prediction_table(
+            data.held_out.image_ids,
+            self._held_out(kept),
+            data.classes,
+            part="train",
+            fold=job.fold,
+            image_size=job.model.image_size,
+            view="identity",
+        )
+        write_predictions(job, table)
+        stored: dict[str, Any] = {"classes": data.classes, "preprocessing": self.preprocessing.to_dict()}
+        backbones.save(job.path("models", ".safetensors"), kept, {**self.checkpoint.meta, **stored})

@@ -1,0 +1,84 @@
+"""Pixels -> model input at a size: the one way in, for training's validation, `infer` and whatever comes later.
+
+What it needs is stored with a model's weights (`Preprocessing.to_dict`), so that no later use can differ.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]  # (height, width, 3), RGB
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a backbone wants its images.
+
+    Attributes:
+        mean, std: per channel, for pixels in [0, 1].
+        resize: "squash" both sides, "crop" the middle, or "pad" to a square with the mean colour.
+        crop_fraction: with "crop", the part of the short side that is kept, in (0, 1].
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resize: str = "squash"
+    crop_fraction: float = 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data to store with the weights."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read what `to_dict` returned, after a way through JSON."""
+        mean, std = tuple(values["mean"]), tuple(values["std"])
+        return cls(mean, std, values["resize"], values["crop_fraction"])
+
+    def fit(self, image: Image, image_size: int) -> Image:
+        """Resize an image to (image_size, image_size, 3); one that has this size already is returned as it is."""
+        if image.shape[:2] == (image_size, image_size):
+            return image
+        if self.resize == "squash":
+            return _scaled(image, image_size, image_size)
+        if self.resize == "crop":
+            return _cropped(image, image_size, self.crop_fraction)
+        return _padded(image, image_size, self.mean)
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """Turn uint8 images (batch, 3, height, width) into float32 with the backbone's mean and std."""
+        mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1) * 255
+        std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1) * 255
+        return (images.float() - mean) / std
+
+
+def _scaled(image: Image, height: int, width: int) -> Image:
+    """Shrink by area (no aliasing), enlarge by cubic interpolation."""
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    scaled: Image = cv2.resize(image, (width, height), interpolation=method)
+    return scaled
+
+
+def _cropped(image: Image, image_size: int, crop_fraction: float) -> Image:
+    height, width = image.shape[:2]
+    factor = round(image_size / crop_fraction) / min(height, width)
+    height, width = max(image_size, round(height * factor)), max(image_size, round(width * factor))
+    scaled = _scaled(image, height, width)
+    top, left = (height - image_size) // 2, (width - image_size) // 2
+    return scaled[top : top + image_size, left : left + image_size]
+
+
+def _padded(image: Image, image_size: int, mean: tuple[float, float, float]) -> Image:
+    height, width = image.shape[:2]
+    factor = image_size / max(height, width)
+    height, width = max(1, round(height * factor)), max(1, round(width * factor))
+    canvas = np.empty((image_size, image_size, 3), np.uint8)
+    canvas[:] = np.round(np.array(mean) * 255).astype(np.uint8)
+    top, left = (image_size - height) // 2, (image_size - width) // 2
+    canvas[top : top + height, left : left + width] = _scaled(image, height, width)
+    return canvas

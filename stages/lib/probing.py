@@ -1,0 +1,98 @@
+"""A classifier fitted as a logistic regression on a frozen backbone's features.
+
+Source: Kumar et al. 2022, arXiv 2202.10054: linear probing first, then fine-tuning, distorts features less.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from stages.lib import loading
+from stages.lib.compute import Numerics
+from stages.lib.pixels import Packed
+from stages.lib.preprocessing import Preprocessing
+
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)  # sklearn's C, on standardised features
+
+
+@torch.inference_mode()
+def features(
+    model: nn.Module,
+    packed: Packed,
+    image_ids: Sequence[str],
+    *,
+    preprocessing: Preprocessing,
+    image_size: int,
+    batch_size: int,
+    numerics: Numerics,
+) -> NDArray[np.float32]:
+    """Return what a timm model's classifier would see, (n_images, 2 views, n_features): as is, and mirrored."""
+    model.eval()
+    images = loading.PlainImages(packed, image_ids, preprocessing, image_size)
+    rows = []
+    for raw in loading.plain_batches(images, batch_size, numerics.device):
+        batch = numerics.layout(preprocessing.normalise(raw.to(numerics.device)))
+        views = []
+        for view in (batch, batch.flip(3)):
+            with numerics.autocast():
+                views.append(model.forward_head(model.forward_features(view), pre_logits=True))  # type: ignore[operator]
+        rows.append(torch.stack(views, 1).float().cpu().numpy())
+    return np.concatenate(rows)
+
+
+def fit(inputs: NDArray[np.float32], targets: NDArray[np.int64], *, seed: int) -> tuple[NDArray, NDArray, float]:  # type: ignore[type-arg]
+    """Fit a multinomial logistic regression, its strength chosen by log loss on inner folds.
+
+    Args:
+        inputs: (n_images, n_views, n_features); an image's views stay on one side of every inner split.
+        targets: class indices (n_images,).
+        seed: of the inner folds.
+
+    Returns:
+        Weights (n_classes, n_features) and biases (n_classes,) for features as they are, and the chosen C.
+    """
+    n_splits = min(3, int(np.bincount(targets).min()))
+    strength = _strength(inputs, targets, n_splits, seed) if n_splits > 1 else STRENGTHS[0]
+    scaler, model = _regression(inputs, targets, strength)
+    weights, biases = model.coef_, model.intercept_
+    if len(weights) == 1:  # two classes: sklearn keeps one row, for the second class
+        weights, biases = np.concatenate([-weights / 2, weights / 2]), np.concatenate([-biases / 2, biases / 2])
+    weights = weights / scaler.scale_
+    return weights, biases - weights @ scaler.mean_, strength
+
+
+def set_classifier(head: nn.Linear, weights: NDArray, biases: NDArray) -> None:  # type: ignore[type-arg]
+    """Put a regression's weights (n_classes, n_features) and biases (n_classes,) into a linear classifier."""
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(weights))
+        head.bias.copy_(torch.from_numpy(biases))
+
+
+def _strength(inputs: NDArray[np.float32], targets: NDArray[np.int64], n_splits: int, seed: int) -> float:
+    folds = StratifiedKFold(n_splits, shuffle=True, random_state=seed % 2**31)
+    losses = np.zeros(len(STRENGTHS))
+    for train, held_out in folds.split(targets, targets):
+        for i, strength in enumerate(STRENGTHS):
+            scaler, model = _regression(inputs[train], targets[train], strength)
+            probs = model.predict_proba(scaler.transform(inputs[held_out, 0]))
+            losses[i] += log_loss(targets[held_out], probs, labels=model.classes_)
+    return STRENGTHS[int(losses.argmin())]
+
+
+def _regression(
+    inputs: NDArray[np.float32], targets: NDArray[np.int64], strength: float
+) -> tuple[StandardScaler, LogisticRegression]:
+    n_views = inputs.shape[1]
+    flat = inputs.reshape(-1, inputs.shape[2]).astype(np.float64)
+    scaler = StandardScaler().fit(flat)
+    scaler.scale_ = np.maximum(scaler.scale_, 1e-6)  # a feature that never moves must not be blown up
+    model = LogisticRegression(C=strength, max_iter=2000)
+    model.fit(scaler.transform(flat), np.repeat(targets, n_views))
+    return scaler, model

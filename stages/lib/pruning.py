@@ -1,0 +1,41 @@
+"""Outputs that no member or fold owns any more: found from params.yaml's names, and removed.
+
+`infer` and `ensemble` depend on folders of outputs. What a removed member or fold left behind would make
+those folders differ from a fresh clone's, and DVC would run again what has not changed.
+"""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+BY_FOLD = ("pretrain", "finetune")  # <stage>/<member>/<fold>.*
+BY_MEMBER = ("weights", "infer")  # <stage>/<member>.*
+
+
+def orphans(root: Path, *, members: Iterable[str], folds: Iterable[str]) -> list[Path]:
+    """Return files and folders under models/ and data/ that none of the members and folds owns, sorted."""
+    member_names, fold_names = set(members), set(folds)
+    found = []
+    for top in (root / "models", root / "data"):
+        for stage in BY_FOLD:
+            for folder in _entries(top / stage):
+                if folder.name not in member_names:
+                    found.append(folder)
+                else:
+                    found += [path for path in _entries(folder) if path.name.split(".")[0] not in fold_names]
+        for stage in BY_MEMBER:
+            found += [path for path in _entries(top / stage) if path.name.split(".")[0] not in member_names]
+    return sorted(found)
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Delete files, links and folders; DVC's cache keeps what it holds of them."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return [p for p in folder.iterdir() if p.name != ".gitignore"] if folder.is_dir() else []

@@ -1,0 +1,65 @@
+"""All of params.yaml at once: what `check` validates, with the rules that cross sections."""
+
+import re
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from stages.lib.params import Section
+from stages.lib.settings.compute import TorchSettings
+from stages.lib.settings.contest import ContestSettings
+from stages.lib.settings.data import AnalyzeSettings, PrepareSettings, SplitSettings
+from stages.lib.settings.ensemble import EnsembleSettings
+from stages.lib.settings.members import MemberSettings
+
+SLUG = re.compile(r"[a-z0-9][a-z0-9_]*")
+FOLD = re.compile(r"[A-Za-z0-9_]+")
+
+
+class Podium(Section):
+    """Every section of params.yaml."""
+
+    contest: ContestSettings
+    prepare: PrepareSettings
+    analyze: AnalyzeSettings
+    folds: tuple[str, ...] = Field(min_length=2)
+    split: SplitSettings
+    torch: TorchSettings
+    members: dict[str, MemberSettings] = Field(min_length=1)
+    ensemble: EnsembleSettings
+
+    @field_validator("folds", mode="before")
+    @classmethod
+    def _fold_names(cls, value: Any) -> Any:
+        if not isinstance(value, list) or any(isinstance(v, bool) or not isinstance(v, int | str) for v in value):
+            raise ValueError(f"must list the folds' names, e.g. [0, 1, 2, 3, 4], is {value!r}")
+        names = [str(v) for v in value]
+        wrong = [name for name in names if not FOLD.fullmatch(name)]
+        if wrong or len(set(names)) < len(names):
+            raise ValueError(f"names are made of letters, digits and _ and stand once each, these are {names}")
+        return names
+
+    @field_validator("members")
+    @classmethod
+    def _member_names(cls, value: dict[str, MemberSettings]) -> dict[str, MemberSettings]:
+        wrong = [name for name in value if not SLUG.fullmatch(name)]
+        if wrong:
+            raise ValueError(f"names are made of a-z, 0-9 and _ (DVC makes stage names of them), not {wrong}")
+        return value
+
+    @model_validator(mode="after")
+    def _sizes_within_what_is_kept(self) -> Self:
+        for name, member in self.members.items():
+            for key, size in _image_sizes(member):
+                needed = member.model.side_needed(size)
+                if needed > self.prepare.short_side:
+                    raise ValueError(
+                        f"members.{name}.{key} {size} needs images with a short side of {needed} pixels, and"
+                        f" prepare.short_side keeps {self.prepare.short_side}: raise it"
+                    )
+        return self
+
+
+def _image_sizes(member: MemberSettings) -> list[tuple[str, int]]:
+    inferred = [("infer.image_sizes", size) for size in member.infer.image_sizes]
+    return [("model.image_size", member.model.image_size), *inferred]
