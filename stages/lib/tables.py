@@ -105,7 +105,7 @@ def read(path: Path, contract: Contract) -> pd.DataFrame:
     _check_columns(table, contract, path)
     for column, kind in contract.columns.items():
         if kind == "float":
-            table[column] = pd.to_numeric(table[column].replace("", "nan"))
+            table[column] = table[column].replace("", "nan").astype("float64")
         else:
             table[column] = table[column].astype(_KINDS[kind])
     return table

@@ -1,0 +1,52 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages.lib import augment
+from stages.lib.errors import InputError
+
+SPEC: list[dict[str, Any]] = [
+    {"RandomResizedCrop": {"size": ["image_size", "image_size"], "scale": [0.5, 1.0]}},
+    {"HorizontalFlip": None},
+    {"OneOf": {"transforms": [{"GaussNoise": {}}, {"ColorJitter": {"p": 1.0}}], "p": 0.9}},
+    {"SomeOf": {"transforms": [{"Affine": {"rotate": [-30, 30]}}, {"CoarseDropout": {}}, {"Posterize": {}}], "n": 2}},
+]
+IMAGE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+
+
+def test_the_seed_alone_decides() -> None:
+    first, second = augment.build(SPEC, 24, "k"), augment.build(SPEC, 24, "k")
+    forward = [augment.apply(first, IMAGE, seed) for seed in range(6)]
+    backward = [augment.apply(second, IMAGE, seed) for seed in reversed(range(6))][::-1]
+    for a, b in zip(forward, backward, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len({image.tobytes() for image in forward}) == 6
+
+
+def test_image_size_stands_for_the_members_size() -> None:
+    assert augment.apply(augment.build(SPEC, 24, "k"), IMAGE, 0).shape == (24, 24, 3)
+
+
+def test_no_augmentation_changes_nothing() -> None:
+    np.testing.assert_array_equal(augment.apply(augment.build([], 24, "k"), IMAGE, 3), IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ({"HorizontalFlop": None}, "k.0.HorizontalFlop: albumentations"),
+        ({"HorizontalFlip": {"prob": 1}}, "k.0.HorizontalFlip"),
+        ({"HorizontalFlip": {"p": 3}}, "k.0.HorizontalFlip"),
+        ({"Compose": {}}, "k.0.Compose"),
+        ({"OneOf": {"p": 1}}, "needs a list `transforms`"),
+        ({"OneOf": {"transforms": [{"Nope": {}}]}}, "k.0.OneOf.0.Nope"),
+        ({"HorizontalFlip": {}, "VerticalFlip": {}}, "one albumentations class"),
+        ({"HorizontalFlip": [1]}, "must be a map"),
+        ("HorizontalFlip", "one albumentations class"),
+    ],
+)
+def test_a_wrong_op_is_named(item: Any, words: str) -> None:
+    with pytest.raises(InputError) as raised:
+        augment.build([item], 24, "k")
+    assert words in str(raised.value)

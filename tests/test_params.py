@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from stages.lib import params
+from stages.lib.errors import InputError
+
+
+class Example(params.Section):
+    lr: float = Field(gt=0)
+    name: str = "a"
+    flag: bool = False
+    count: int | None = None
+
+
+def test_scientific_notation_that_yaml_reads_as_text_is_a_number() -> None:
+    assert params.parse({"lr": "1e-4"}, "x", Example).lr == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"lr": 1, "lrr": 2}, ["x.lrr", "unknown key"]),
+        ({}, ["x.lr", "required"]),
+        ({"lr": 0}, ["x.lr", "greater than 0"]),
+        ({"lr": True}, ["x.lr", "boolean"]),
+        ({"lr": 1, "name": True}, ["x.name", "boolean"]),
+        ({"lr": 1, "count": False}, ["x.count", "boolean"]),
+        ({"lr": "yes"}, ["x.lr", "number"]),
+    ],
+)
+def test_wrong_values_are_named_with_their_key(values: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(InputError) as raised:
+        params.parse(values, "x", Example)
+    assert all(word in str(raised.value) for word in ["params.yaml", *words])
+
+
+def test_every_fault_is_reported_at_once() -> None:
+    with pytest.raises(InputError, match=r"(?s)x\.lr.*x\.typo|x\.typo.*x\.lr"):
+        params.parse({"lr": -1, "typo": 1}, "x", Example)
+
+
+def test_a_boolean_is_taken_where_one_is_meant() -> None:
+    assert params.parse({"lr": 1, "flag": True}, "x", Example).flag
+
+
+@pytest.mark.parametrize("text", ["a: [1\n", "- 1\n", ""])
+def test_a_file_that_is_no_map_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"params\.yaml"):
+        params.read(tmp_path)
+
+
+def test_a_missing_file_or_section_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not found"):
+        params.read(tmp_path)
+    with pytest.raises(InputError, match=r"members\.b\.infer"):
+        params.section({"members": {"b": {}}}, "members.b.infer")

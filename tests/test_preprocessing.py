@@ -1,0 +1,61 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.lib.preprocessing import Preprocessing
+
+HALF = (0.5, 0.5, 0.5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    size=st.integers(8, 64),
+    resize=st.sampled_from(["squash", "crop", "pad"]),
+)
+def test_every_image_becomes_a_square_of_the_size(height: int, width: int, size: int, resize: str) -> None:
+    image = np.full((height, width, 3), 77, np.uint8)
+    fitted = Preprocessing(HALF, HALF, resize).fit(image, size)
+    assert fitted.shape == (size, size, 3)
+    assert fitted.dtype == np.uint8
+    assert set(np.unique(fitted)) <= {77, 128}  # one colour stays one colour; padding is the mean
+
+
+def test_resizing_keeps_what_its_name_says() -> None:
+    image = np.zeros((40, 80, 3), np.uint8)
+    image[:, :20] = image[:, 60:] = 255  # the outer quarters
+    seen = {r: Preprocessing((0, 0, 0), HALF, r).fit(image, 40).mean() / 255 for r in ("squash", "crop", "pad")}
+    assert seen["squash"] == pytest.approx(0.5, abs=0.03)
+    assert seen["crop"] == 0  # the middle alone
+    assert seen["pad"] == pytest.approx(0.25, abs=0.03)  # all of it, above and below black
+
+
+def test_crop_fraction_takes_a_smaller_middle() -> None:
+    image = np.zeros((100, 100, 3), np.uint8)
+    image[25:75, 25:75] = 255
+    half = Preprocessing(HALF, HALF, "crop", 0.5).fit(image, 32)
+    whole = Preprocessing(HALF, HALF, "crop", 1.0).fit(image, 32)
+    assert half.min() > 200
+    assert whole.mean() == pytest.approx(255 / 4, rel=0.05)
+
+
+def test_an_image_that_fits_already_is_not_touched() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    assert Preprocessing(HALF, HALF, "crop", 0.5).fit(image, 32) is image
+
+
+def test_normalising_gives_mean_zero_and_std_one() -> None:
+    p = Preprocessing((0.2, 0.4, 0.6), (0.1, 0.2, 0.3))
+    images = torch.tensor([51, 102, 153], dtype=torch.uint8).view(1, 3, 1, 1)
+    assert torch.allclose(p.normalise(images), torch.zeros(1, 3, 1, 1), atol=1e-6)
+    assert torch.allclose(p.normalise(images + 51), 0.2 / torch.tensor(p.std).view(1, 3, 1, 1), atol=1e-5)
+
+
+def test_it_survives_being_stored_as_json() -> None:
+    p = Preprocessing((0.1, 0.2, 0.3), HALF, "crop", 0.875)
+    assert Preprocessing.from_dict(json.loads(json.dumps(p.to_dict()))) == p

@@ -1,0 +1,76 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages.lib import params
+from stages.lib.errors import InputError
+from stages.lib.settings.whole import Podium
+
+ROOT = Path(__file__).parents[1]
+
+
+def whole(**changes: Any) -> dict[str, Any]:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["members"] = {"a": {
+        "model": {"backbone": "resnet18", "weights": "none", "image_size": 64},
+        "pretrain": {"epochs": 4, "lr": 0.1},
+        "finetune": {"epochs": 4, "lr": 0.1},
+        "infer": {"image_sizes": [64]},
+    }}
+    for key, value in changes.items():
+        place: Any = values
+        *steps, last = key.split("__")
+        for step in steps:
+            place = place.setdefault(step, {})
+        place[last] = value
+    return values
+
+
+def test_the_projects_own_params_and_recipes_are_valid() -> None:
+    files = [ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml"))]
+    for file in files:
+        params.parse(yaml.safe_load(file.read_text()), "", Podium)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"typo": {}}, "typo: unknown key"),
+        ({"members__a__modle": {}}, "members.a.modle: unknown key"),
+        ({"members__a__finetune__mixup": 0.4}, "members.a.finetune.mixup: unknown key"),
+        ({"folds": 5}, "folds: must list"),
+        ({"folds": [0, 0]}, "folds: names"),
+        ({"folds": [0]}, "folds"),
+        ({"folds": [True, 1]}, "folds: must list"),
+        ({"members": {}}, "members"),
+        ({"members__A-b": whole()["members"]["a"]}, "members: names are made of"),
+        ({"members__a__model__weights": "file"}, "weights_file"),
+        ({"members__a__model__weights_file": "w.safetensors"}, "weights_file"),
+        ({"members__a__model__mean": [0.5, 0.5, 0.5]}, "mean and std go together"),
+        ({"members__a__model__crop_fraction": 0.9}, "crop_fraction has no effect"),
+        ({"members__a__model__image_size": 1024}, "prepare.short_side keeps"),
+        ({"members__a__infer__image_sizes": [64, 900]}, "infer.image_sizes 900"),
+        ({"members__a__infer__image_sizes": [64, 64]}, "stands twice"),
+        ({"members__a__pretrain__batch_size": 7}, "batch_size 7 is odd"),
+        ({"members__a__pretrain__warmup_epochs": 4}, "warmup_epochs 4"),
+        ({"members__a__pretrain__decay_epochs": [2]}, "no effect with `schedule: cosine`"),
+        ({"members__a__pretrain__schedule": "step"}, "needs decay_epochs"),
+        ({"members__a__pretrain": {"epochs": 4, "lr": 1, "schedule": "step", "decay_epochs": [4]}}, "decay_epochs [4]"),
+        ({"members__a__finetune__head_only_epochs": 4}, "head_only_epochs 4"),
+        ({"members__a__finetune": {"epochs": 1, "lr": 1, "frozen": "backbone", "layer_decay": 0.9}}, "frozen backbone"),
+        ({"members__a__finetune": {"epochs": 1, "lr": 0.1, "min_lr": 0.2}}, "min_lr 0.2 is above lr"),
+        ({"members__a__pretrain": {"epochs": 0, "lr": 1}, "members__a__finetune": {"epochs": 0, "lr": 1}}, "nothing would"),
+        ({"ensemble": {"method": "equal", "greedy_rounds": 5}}, "greedy_rounds has no effect"),
+    ],
+)
+def test_mistakes_are_refused_with_their_key(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError) as raised:
+        params.parse(whole(**change), "", Podium)
+    assert words in str(raised.value)
+
+
+def test_a_switched_off_phase_may_keep_its_recipe() -> None:
+    p = params.parse(whole(members__a__pretrain={"epochs": 0, "lr": 0.1, "warmup_epochs": 3}), "", Podium)
+    assert p.members["a"].pretrain.epochs == 0
