@@ -1,0 +1,73 @@
+"""Stage `label`: label CSV (or class folders), overrides, data/prepare/train/facts.csv -> data/label/.
+
+Writes labels.csv (tables.LABELS: one row per image, unreadable ones too), problems.csv and summary.json.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stages.lib import cli, contest, params, tables
+from stages.lib.errors import some
+from stages.lib.settings.contest import ContestSettings
+
+SHOWN = 20  # problems printed; problems.csv has all
+
+
+def main(*, root: Path = Path()) -> None:
+    """Join labels and overrides to the train images, and report what does not fit."""
+    settings = params.load("contest", ContestSettings, root)
+    facts = tables.read(root / "data/prepare/train/facts.csv", tables.FACTS)
+    given, problems = contest.read_given(
+        facts["image_id"],
+        layout=settings.layout,
+        path=root / settings.labels,
+        id_column=settings.columns.id,
+        label_column=settings.columns.label,
+        group_column=settings.columns.group,
+        fold_column=settings.columns.fold,
+        label_type=settings.label_type,
+    )
+    overrides = contest.read_overrides(
+        root / settings.overrides,
+        images=contest.ImageIndex(facts["image_id"]),
+        classes=sorted(set(given["label"]) - {""}),
+        label_type=settings.label_type,
+    )
+    joined = contest.join(facts, given, overrides)
+    summary = _summary(joined)
+    _write(joined.labels, sorted(problems + joined.problems), summary, root / "data/label")
+
+
+def _summary(joined: contest.Joined) -> dict[str, Any]:
+    classes = contest.require_classes(joined.labels)
+    return {
+        "images": len(joined.labels),
+        "labelled": int((joined.labels["label"] != "").sum()),
+        "used": sum(classes.values()),
+        "skipped": joined.skipped,
+        "overrides": joined.overrides,
+        "classes": classes,
+    }
+
+
+def _write(labels: pd.DataFrame, problems: list[contest.Problem], summary: dict[str, Any], folder: Path) -> None:
+    tables.write(labels, folder / "labels.csv", tables.LABELS)
+    rows = pd.DataFrame(problems, columns=list(tables.PROBLEMS.columns), dtype="str")
+    tables.write(rows, folder / "problems.csv", tables.PROBLEMS)
+    tables.write_json(summary, folder / "summary.json")
+    classes = some([f"{name} {count}" for name, count in summary["classes"].items()], SHOWN)
+    print(
+        f"label: {summary['used']} of {summary['images']} images are used; {len(summary['classes'])} classes: {classes}"
+    )
+    for what in ("skipped", "overrides"):
+        print(f"label: {what}: {', '.join(f'{kind} {n}' for kind, n in summary[what].items()) or 'none'}")
+    for image_id, problem in problems[:SHOWN]:
+        print(f"label: {image_id}: {problem}")
+    if len(problems) > SHOWN:
+        print(f"label: {len(problems) - SHOWN} more in data/label/problems.csv")
+
+
+if __name__ == "__main__":
+    cli.run(main)

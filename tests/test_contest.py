@@ -1,0 +1,486 @@
+"""Reading a contest: which image an id means, which label it gets, and what is refused with which words."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stages.lib import contest, tables
+from stages.lib.errors import InputError
+from stages.lib.settings.contest import NO_FILE, NO_FOLDER
+
+# the same examples on every run, however slow the machine
+STEADY = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+IMAGES = ["a.jpg", "b.jpg", "c.png"]
+
+
+def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path.write_text(text, encoding=encoding, newline="")
+    return path
+
+
+def read(tmp_path: Path, text: str, images: list[str] = IMAGES, **options):
+    path = write(tmp_path / "labels.csv", text, options.pop("encoding", "utf-8"))
+    return contest.read_labels(
+        path, images=contest.ImageIndex(images), **{"id_column": "id", "label_column": "label", **options}
+    )
+
+
+def labels_of(table: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(table["image_id"], table["label"], strict=True))
+
+
+def facts(**problems: str) -> pd.DataFrame:
+    return pd.DataFrame({"image_id": IMAGES, "problem": [problems.get(i[0], "") for i in IMAGES]}, dtype="str")
+
+
+def overrides(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=["image_id", "action", "reason"], dtype="str")
+
+
+def labelled(**labels: str) -> pd.DataFrame:
+    rows = [(f"{name}.{'png' if name == 'c' else 'jpg'}", label, "", "") for name, label in labels.items()]
+    return pd.DataFrame(rows, columns=["image_id", "label", "group", "fold"], dtype="str")
+
+
+# --- which image an id means
+
+
+@pytest.mark.parametrize(
+    ("written", "image_id"),
+    [
+        ("x/a.jpg", "x/a.jpg"),
+        ("x/a", "x/a.jpg"),
+        ("a.jpg", "x/a.jpg"),
+        ("a", "x/a.jpg"),
+        ("./x/a.jpg", "x/a.jpg"),
+        (" x/a.jpg ", "x/a.jpg"),
+        ("0012", "0012.png"),
+        ("12", None),
+        ("v1.0", "v1.0.jpg"),
+        ("b..c", "b..c.jpg"),
+        ("noending", "noending"),
+        ("a.png", None),
+        ("y/a.jpg", None),
+    ],
+)
+def test_an_id_is_a_path_or_a_name_with_or_without_ending(written, image_id):
+    images = contest.ImageIndex(["x/a.jpg", "0012.png", "v1.0.jpg", "b..c.jpg", "noending"])
+    assert images.find(written, "row 2") == image_id
+
+
+@given(st.lists(st.from_regex(r"[a-z]{1,3}(/[a-z]{1,3})?\.(jpg|png)", fullmatch=True), unique=True))
+@settings(max_examples=50, **STEADY)
+def test_every_image_is_found_by_its_own_id(image_ids):
+    images = contest.ImageIndex(image_ids)
+    assert [images.find(image_id, "row 2") for image_id in image_ids] == image_ids
+
+
+@pytest.mark.parametrize("written", ["a", "x/a"])
+def test_an_ambiguous_id_names_all_its_images(written):
+    images = contest.ImageIndex(["x/a.jpg", "x/a.png"])
+    with pytest.raises(InputError, match=r"row 7: id '.*a' could be any of x/a.jpg, x/a.png"):
+        images.find(written, "row 7")
+
+
+def test_the_whole_path_beats_a_bare_name():
+    images = contest.ImageIndex(["a.jpg", "x/a.jpg"])
+    assert images.find("a.jpg", "row 2") == "a.jpg"
+    with pytest.raises(InputError, match=r"x/b.jpg, y/b.jpg"):
+        contest.ImageIndex(["x/b.jpg", "y/b.jpg"]).find("b.jpg", "row 2")
+
+
+@pytest.mark.parametrize(
+    "written", ["../a.jpg", "x/../a.jpg", "/etc/passwd", "x\\a.jpg", "C:/a.jpg", "c:a.jpg", " /a", ".."]
+)
+def test_an_id_that_may_leave_the_folder_is_refused(tmp_path, written):
+    with pytest.raises(InputError, match=r"labels.csv: row 3: id .* may leave the image folder"):
+        read(tmp_path, f"id,label\na,x\n{written},y\n")
+
+
+@pytest.mark.parametrize("written", ["", " "])
+def test_an_empty_id_is_refused(tmp_path, written):
+    with pytest.raises(InputError, match="row 2: the id is empty"):
+        read(tmp_path, f"id,label\n{written},x\n")
+
+
+# --- labels
+
+
+def test_cells_survive_as_they_are_written(tmp_path):
+    text = 'id,label,group,fold\na,NA,0012,01\nb,0012, null ,None\n"c","x, y",,nan\n'
+    table, problems = read(tmp_path, text, group_column="group", fold_column="fold")
+    assert table.to_numpy().tolist() == [
+        ["a.jpg", "NA", "0012", "01"],
+        ["b.jpg", "0012", "null", "None"],
+        ["c.png", "x, y", "", "nan"],
+    ]
+    assert problems == []
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_read_through(tmp_path):
+    table, _ = read(tmp_path, "id,label\r\na,x\r\nb,y\r\n", encoding="utf-8-sig")
+    assert labels_of(table) == {"a.jpg": "x", "b.jpg": "y"}
+
+
+def test_floats_as_text_are_classes_of_that_name(tmp_path):
+    assert labels_of(read(tmp_path, "id,label\na,0.0\nb,1.0\n")[0]) == {"a.jpg": "0.0", "b.jpg": "1.0"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("image,label\na,x\n", r"no column 'id'; there are \['image', 'label'\]"),
+        ("id;label\na;x\n", r"no column 'id', 'label'; there are \['id;label'\]; cells are separated by commas"),
+        ("id,label,label\na,x,y\n", "several columns are called 'label'"),
+        ("id,label\na,x,y\nb,x,y\n", "labels.csv: cannot be read"),
+        ("", "labels.csv: cannot be read"),
+        ("id,label\n", "no id of column 'id' names a train image"),
+        ("id,label\nq,x\n", "no id of column 'id' names a train image: q"),
+        ("id,label\na,x\na.jpg,y\n", r"rows 2, 3: a.jpg stands there with different labels.*row 2 'x', row 3 'y'"),
+        ("id,label\na,x\na.jpg,\n", "rows 2, 3: a.jpg stands there with different labels"),
+        ("id,label\na,x\nb, x\n", r"labels 'x', ' x' differ in the whitespace around them only.*row 3 ' x'"),
+        ("id,label\na,0\nb,0.0\n", r"labels '0', '0.0' are the same number; say `label_type: number`"),
+        ("id,label\na,01\nb,1\n", "say `label_type: number`"),
+    ],
+)
+def test_a_faulty_file_is_refused_by_name(tmp_path, text, words):
+    with pytest.raises(InputError, match=words):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize("cell", ['"x,y"', '"y, x"', "x;y", "x|y", "x y", "\"['x']\"", "[x]", '"{""x"": 1}"'])
+def test_several_labels_in_one_cell_are_refused_by_row(tmp_path, cell):
+    with pytest.raises(InputError, match=r"several labels in one cell.*: row 4 "):
+        read(tmp_path, f"id,label\na,x\nb,y\nc,{cell}\n")
+
+
+def test_a_label_of_two_words_is_one_label(tmp_path):
+    table, _ = read(tmp_path, 'id,label\na,new york\nb,york\nc,"x, y (z)"\n')
+    assert sorted(table["label"]) == ["new york", "x, y (z)", "york"]
+
+
+def test_several_words_that_are_labels_themselves_are_found_with_spaces_inside(tmp_path):
+    with pytest.raises(InputError, match="row 4"):
+        read(tmp_path, 'id,label\na,new york\nb,rome\nc,"new york, rome"\n')
+
+
+def test_a_repeated_row_is_reported_and_used_once(tmp_path):
+    table, problems = read(tmp_path, "id,label\na,x\nb,y\na.jpg,x\n")
+    assert labels_of(table) == {"a.jpg": "x", "b.jpg": "y"}
+    assert problems == [("a.jpg", "labels.csv: rows 2, 4: stands there with the same label; one is used")]
+
+
+def test_a_label_without_an_image_is_reported(tmp_path):
+    table, problems = read(tmp_path, "id,label\na,x\nlost,y\n")
+    assert labels_of(table) == {"a.jpg": "x"}
+    assert problems == [("lost", "labels.csv: row 3: there is no such image")]
+
+
+@pytest.mark.parametrize("cell", ["", " ", "\t"])
+def test_a_label_of_whitespace_is_empty(tmp_path, cell):
+    assert labels_of(read(tmp_path, f"id,label\na,x\nb,{cell}\n")[0])["b.jpg"] == ""
+
+
+def test_a_labelled_image_without_its_persons_fold_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no fold in column 'fold': row 3 'b'"):
+        read(tmp_path, "id,label,fold\na,x,1\nb,y,\nc,,\n", fold_column="fold")
+
+
+def test_a_repeat_in_another_fold_is_refused(tmp_path):
+    with pytest.raises(InputError, match="different labels, groups or folds"):
+        read(tmp_path, "id,label,fold\na,x,1\na,x,2\n", fold_column="fold")
+
+
+# --- labels that are numbers
+
+
+def test_numbers_are_one_class_however_they_are_spelled(tmp_path):
+    table, _ = read(
+        tmp_path, "id,label\na,1\nb,1.0\nc,01\nd,-0\ne,0.50\n", [f"{c}.jpg" for c in "abcde"], label_type="number"
+    )
+    assert list(table["label"]) == ["1", "1", "1", "0", "0.5"]
+
+
+@pytest.mark.parametrize("cell", ["x", "nan", "inf", "1_0", "0x1", '"1,5"', "१"])
+def test_what_is_no_number_is_refused_by_row(tmp_path, cell):
+    with pytest.raises(InputError, match=r"not numbers.*row 3"):
+        read(tmp_path, f"id,label\na,1\nb,{cell}\n", label_type="number")
+
+
+@settings(**STEADY)
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**12), max_value=10**12))
+def test_a_number_is_spelled_the_same_whatever_its_zeros(number):
+    text = contest.number_text(number)
+    assert contest.as_number(text) == number
+    assert contest.number_text(number + contest.Decimal("0.0000")) == text
+
+
+def test_long_numbers_stay_apart():
+    numbers = [contest.as_number(f"1234567890123456789012345678901234567890{last}") for last in "12"]
+    assert len({contest.number_text(number) for number in numbers if number is not None}) == 2
+
+
+# --- a folder per class
+
+
+def test_the_first_folder_is_the_class():
+    table, problems = contest.folder_labels(["0012/a.jpg", "new york/x/b.jpg", "c.jpg"])
+    assert labels_of(table) == {"0012/a.jpg": "0012", "new york/x/b.jpg": "new york"}
+    assert problems == [("c.jpg", "lies in no class folder: move it into one")]
+
+
+def test_class_folders_can_be_numbers():
+    table, _ = contest.folder_labels(["01/a.jpg", "1/b.jpg", "2/c.jpg"], label_type="number")
+    assert list(table["label"]) == ["1", "1", "2"]
+    with pytest.raises(InputError, match="the class folders: labels '01', '1' are the same number"):
+        contest.folder_labels(["01/a.jpg", "1/b.jpg"])
+
+
+# --- overrides
+
+
+def read_overrides(tmp_path: Path, text: str, classes: tuple[str, ...] = ("x", "y"), label_type: str = "text"):
+    path = write(tmp_path / "overrides.csv", text)
+    return contest.read_overrides(path, images=contest.ImageIndex(IMAGES), classes=classes, label_type=label_type)
+
+
+def test_overrides_name_images_as_labels_do(tmp_path):
+    table = read_overrides(tmp_path, "image_id,action,reason\na,x,blurred\nb.jpg,drop,\n")
+    assert table.to_numpy().tolist() == [["a.jpg", "x", "blurred"], ["b.jpg", "drop", ""]]
+    table = read_overrides(tmp_path, "image_id,action,reason\na,1.0,\n", ("0", "1"), "number")
+    assert list(table["action"]) == ["1"]
+
+
+@pytest.mark.parametrize("text", ["", "image_id,action,reason\n"])
+def test_no_overrides(tmp_path, text):
+    assert len(read_overrides(tmp_path, text)) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("image_id,action\na,x\n", "no column 'reason'"),
+        ("image_id,action,reason\nq,x,\n", "row 2: there is no train image 'q'"),
+        ("image_id,action,reason\n../a,x,\n", "row 2: id '../a' may leave"),
+        ("image_id,action,reason\na,X,\n", "row 2: action 'X' is neither `drop` nor a class: x, y"),
+        ("image_id,action,reason\na,,\n", "row 2: action '' is neither"),
+        ("image_id,action,reason\na,x,\na.jpg,drop,\n", "several overrides; keep one: row 2 'a.jpg', row 3 'a.jpg'"),
+    ],
+)
+def test_a_faulty_override_is_refused_by_row(tmp_path, text, words):
+    with pytest.raises(InputError, match=words):
+        read_overrides(tmp_path, text)
+
+
+def test_a_class_called_drop_makes_the_action_ambiguous(tmp_path):
+    with pytest.raises(InputError, match="rename the class"):
+        read_overrides(tmp_path, "image_id,action,reason\na,drop,\n", ("drop", "x"))
+
+
+# --- the join
+
+
+def row_of(joined: contest.Joined, image_id: str) -> list[str]:
+    table = joined.labels.set_index("image_id")
+    return table.loc[image_id, ["label", "use", "reason"]].tolist()
+
+
+def test_every_image_has_a_row_sorted_by_id_and_every_skip_a_problem():
+    joined = contest.join(facts(b="truncated"), labelled(c="x", b="y"), overrides())
+    assert list(joined.labels["image_id"]) == IMAGES
+    assert list(joined.labels.columns) == list(tables.LABELS.columns)
+    assert row_of(joined, "a.jpg") == ["", "skip", "no label"]
+    assert row_of(joined, "b.jpg") == ["y", "skip", "truncated"]
+    assert row_of(joined, "c.png") == ["x", "train", ""]
+    assert sorted(joined.problems) == [("a.jpg", "skipped: no label"), ("b.jpg", "skipped: truncated")]
+    assert joined.skipped == {"no label": 1, "unreadable": 1}
+
+
+def test_an_empty_label_is_told_from_none():
+    joined = contest.join(facts(), labelled(a="x", b=""), overrides())
+    assert row_of(joined, "b.jpg") == ["", "skip", "empty label"]
+    assert row_of(joined, "c.png") == ["", "skip", "no label"]
+
+
+def test_overrides_relabel_drop_and_are_counted():
+    rows = overrides(("a.jpg", "y", "a slip"), ("b.jpg", "drop", " "), ("c.png", "x", "new"))
+    joined = contest.join(facts(), labelled(a="x", b="y"), rows)
+    assert row_of(joined, "a.jpg") == ["y", "train", "override: a slip"]
+    assert row_of(joined, "b.jpg") == ["y", "skip", "override"]
+    assert row_of(joined, "c.png") == ["x", "train", "override: new"]
+    assert joined.overrides == {"relabelled": 2, "dropped": 1, "without effect": 0}
+    assert joined.problems == []
+    assert joined.skipped == {"override": 1}
+
+
+@pytest.mark.parametrize(("action", "problem"), [("x", ""), ("y", "truncated"), ("drop", "truncated")])
+def test_an_override_without_effect_is_reported(action, problem):
+    joined = contest.join(facts(a=problem), labelled(a="x", b="y", c="y"), overrides(("a.jpg", action, "why")))
+    assert row_of(joined, "a.jpg") == ["x", "skip" if problem else "train", problem]
+    assert ("a.jpg", "its override has no effect") in joined.problems
+    assert joined.overrides == {"relabelled": 0, "dropped": 0, "without effect": 1}
+
+
+labels_or_none = st.sampled_from(["x", "y", "", None])
+
+
+@given(
+    st.tuples(labels_or_none, labels_or_none, labels_or_none),
+    st.dictionaries(st.sampled_from(IMAGES), st.sampled_from(["x", "y", "drop"])),
+    st.sets(st.sampled_from("abc")),
+    st.randoms(),
+)
+@settings(max_examples=60, **STEADY)
+def test_the_join_loses_nothing_and_ignores_the_order_of_rows(labels, actions, unreadable, random):
+    rows = labelled(**{name: label for name, label in zip("abc", labels, strict=True) if label is not None})
+    changes = overrides(*((image_id, action, "r") for image_id, action in actions.items()))
+    table = facts(**dict.fromkeys(unreadable, "broken"))
+    joined = contest.join(table, rows, changes)
+    shuffled = contest.join(
+        table.sample(frac=1, random_state=random.randrange(99)), rows.iloc[::-1], changes.iloc[::-1]
+    )
+    pd.testing.assert_frame_equal(joined.labels, shuffled.labels)
+    assert list(joined.labels["image_id"]) == IMAGES
+    skipped = joined.labels[joined.labels["use"] == "skip"]
+    assert sum(joined.skipped.values()) == len(skipped)
+    assert (skipped["reason"] != "").all()
+    assert (joined.labels.loc[joined.labels["use"] == "train", "label"] != "").all()
+    assert sum(joined.overrides.values()) == len(actions)
+
+
+def test_fewer_than_two_classes_are_refused():
+    one = contest.join(facts(), labelled(a="x", b="x"), overrides()).labels
+    with pytest.raises(InputError, match="only one class, 'x'"):
+        contest.require_classes(one)
+    none = contest.join(facts(a="broken"), labelled(a="x"), overrides()).labels
+    with pytest.raises(InputError, match="no labelled image that can be used"):
+        contest.require_classes(none)
+    two = contest.join(facts(), labelled(a="y", b="x", c="y"), overrides()).labels
+    assert contest.require_classes(two) == {"x": 1, "y": 2}
+
+
+# --- paths
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    for folder in ("c/train", "c/test", NO_FOLDER):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("c/labels.csv", "c/overrides.csv", "c/template.csv", "c/train/labels.csv"):
+        write(tmp_path / file, "id,label\n")
+    write(tmp_path / NO_FILE, "")
+    return tmp_path
+
+
+PATHS = {
+    "train": "c/train",
+    "test": "c/test",
+    "layout": "csv",
+    "labels": "c/labels.csv",
+    "overrides": "c/overrides.csv",
+    "template": "c/template.csv",
+    "id_column": "id",
+    "label_column": "label",
+    "group_column": None,
+    "fold_column": None,
+}
+FOLDERS = {"layout": "folders", "labels": NO_FILE}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"test": NO_FOLDER, "template": NO_FILE, "overrides": NO_FILE},
+        FOLDERS,
+        {"group_column": "site", "fold_column": "site"},
+        {"train": "demo/train", "labels": "demo/labels.csv", "made_later": ("demo",)},
+    ],
+)
+def test_paths_that_work(place, change):
+    contest.check_paths(place, **{**PATHS, **change})
+    absolute = {k: str(place / v) for k, v in PATHS.items() if k in ("train", "labels")}
+    contest.check_paths(place, **{**PATHS, **absolute})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"train": "c/nowhere"}, "contest.images.train: c/nowhere is no folder"),
+        ({"train": "c/labels.csv"}, "contest.images.train: c/labels.csv is no folder"),
+        ({"train": NO_FOLDER}, "contest.images.train: is the placeholder"),
+        ({"test": "c/train"}, "contest.images: train and test must be two folders"),
+        ({"test": "c"}, "contest.images: train and test must be two folders"),
+        ({"train": "c/../c"}, "contest.images: train and test must be two folders"),
+        ({"labels": "c/nothing.csv"}, "contest.labels: c/nothing.csv is no file"),
+        ({"labels": NO_FILE}, "contest.labels: is the placeholder, but `layout: csv`"),
+        ({"labels": "c/train/labels.csv"}, "contest.labels: c/train/labels.csv lies in images.train.*put it outside"),
+        ({"overrides": "c/train/labels.csv"}, "contest.overrides: .* lies in images.train"),
+        ({"template": "c/train/labels.csv"}, "contest.template: .* lies in images.train"),
+        ({**FOLDERS, "labels": "c/labels.csv"}, "contest.labels: has no effect with `layout: folders`"),
+        ({**FOLDERS, "group_column": "g"}, "contest.columns.group: has no effect with `layout: folders`"),
+        ({**FOLDERS, "fold_column": "f"}, "contest.columns.fold: has no effect with `layout: folders`"),
+        ({"label_column": "id"}, "contest.columns: 'id' is named for the label and for something else"),
+        ({"template": "demo/t.csv"}, "contest.template: demo/t.csv is no file"),
+    ],
+)
+def test_paths_that_cannot_work_are_refused_by_key(place, change, words):
+    with pytest.raises(InputError, match=rf"(?m)^params.yaml: {words}"):
+        contest.check_paths(place, **{**PATHS, **change})
+
+
+def test_all_wrong_paths_are_told_at_once(place):
+    with pytest.raises(InputError, match=r"(?s)images.train.*labels.*overrides"):
+        contest.check_paths(place, **{**PATHS, "train": "q", "labels": "r", "overrides": "s"})
+
+
+def test_an_empty_file_is_not_the_placeholder(place):
+    write(place / "c/empty.csv", "")
+    with pytest.raises(InputError, match=r"contest.template: c/empty.csv is empty"):
+        contest.check_paths(place, **{**PATHS, "template": "c/empty.csv"})
+
+
+def test_a_link_is_judged_by_where_it_leads(place):
+    (place / "linked").symlink_to(place / "c/train")
+    contest.check_paths(place, **{**PATHS, "train": "linked"})
+    with pytest.raises(InputError, match="two folders"):
+        contest.check_paths(place, **{**PATHS, "test": "linked"})
+    (place / "c/linked.csv").symlink_to(place / "c/train/labels.csv")
+    with pytest.raises(InputError, match=r"contest.labels: c/linked.csv lies in images.train"):
+        contest.check_paths(place, **{**PATHS, "labels": "c/linked.csv"})
+
+
+def test_a_folder_that_dvc_tracks_but_is_not_checked_out(place):
+    write(place / "c/photos.dvc", "outs: []\n")
+    with pytest.raises(InputError, match="c/photos is no folder; run `dvc checkout` or `dvc pull`"):
+        contest.check_paths(place, **{**PATHS, "train": "c/photos"})
+
+
+# --- real contests
+
+
+@pytest.mark.parametrize(
+    ("name", "id_column", "label_column", "classes"),
+    [
+        ("antbee", "img_id", "label", ["0.0", "1.0"]),
+        ("weather", "image", "weather", ["cloudy", "rain", "shine", "sunrise"]),
+    ],
+)
+def test_real_contests_are_read_whole(name, id_column, label_column, classes):
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not on this machine")
+    image_ids = sorted(p.name for p in (folder / "train").iterdir())
+    table, problems = contest.read_labels(
+        folder / "train_label.csv",
+        images=contest.ImageIndex(image_ids),
+        id_column=id_column,
+        label_column=label_column,
+    )
+    assert sorted(table["image_id"]) == image_ids
+    assert sorted(table["label"].unique()) == classes
+    assert problems == []

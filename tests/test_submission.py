@@ -1,0 +1,328 @@
+"""Submissions: the template's rows, ids and words, every row once, and what is refused."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stages.lib import submission
+from stages.lib.errors import InputError
+
+# the same examples on every run, however slow the machine
+STEADY = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+IDS = ["a.jpg", "b.jpg", "x/c.png"]
+DEFAULTS = {
+    "template": None,
+    "test_ids": IDS,
+    "id_column": "image_id",
+    "label_column": "label",
+    "values": "label",
+    "header": "template",
+    "labels": "template",
+}
+
+
+def table(rows: dict[str, list[float]], classes: tuple[str, ...] = ("cat", "dog")) -> pd.DataFrame:
+    columns = [f"p:{name}" for name in classes]
+    return pd.DataFrame([[i, *row] for i, row in rows.items()], columns=["image_id", *columns])
+
+
+PROBS = {"a.jpg": [0.9, 0.1], "b.jpg": [0.2, 0.8], "x/c.png": [0.4, 0.6]}
+
+
+def read_template(tmp_path: Path, text: str, classes=None, test_ids=IDS) -> submission.Template | None:
+    path = tmp_path / "template.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    return submission.read_template(path, test_ids, classes)
+
+
+def write(tmp_path: Path, rows=PROBS, classes=("cat", "dog"), prior=(0.7, 0.3), **options) -> tuple[list, list[str]]:
+    path = tmp_path / "out" / "submission.csv"
+    probs = table(rows, classes)
+    shares = dict(zip(classes, prior, strict=True))
+    messages = submission.write(path, test_probs=probs, prior=shares, **{**DEFAULTS, **options})
+    return list(csv.reader(path.read_text(encoding="utf-8").splitlines())), messages
+
+
+# --- without a template
+
+
+def test_without_a_template_every_test_image_has_a_row_sorted_by_id(tmp_path):
+    rows, messages = write(tmp_path, dict(reversed(PROBS.items())), test_ids=IDS[::-1])
+    assert rows == [["image_id", "label"], ["a.jpg", "cat"], ["b.jpg", "dog"], ["x/c.png", "dog"]]
+    assert messages == []
+
+
+def test_header_and_column_names_are_the_settings(tmp_path):
+    assert write(tmp_path, id_column="name", label_column="what")[0][0] == ["name", "what"]
+    assert write(tmp_path, header=True)[0][0] == ["image_id", "label"]
+    assert write(tmp_path, header=False)[0][0] == ["a.jpg", "cat"]
+
+
+def test_probabilities_have_a_column_per_class_and_sum_to_one(tmp_path):
+    rows, _ = write(tmp_path, {i: [1 / 3, 1 / 7] for i in IDS}, values="probabilities")
+    assert rows[0] == ["image_id", "cat", "dog"]
+    for row in rows[1:]:
+        assert sum(map(float, row[1:])) == pytest.approx(1, abs=1e-12)
+        assert float(row[1]) == pytest.approx(0.7, abs=1e-15)
+
+
+@given(st.lists(st.floats(1e-9, 1), min_size=6, max_size=6))
+@settings(max_examples=25, **STEADY)
+def test_written_probabilities_lose_no_digit(tmp_path, numbers):
+    probs = np.array(numbers).reshape(3, 2)
+    rows, _ = write(tmp_path, dict(zip(IDS, probs.tolist(), strict=True)), values="probabilities", header=False)
+    written = np.array([[float(cell) for cell in row[1:]] for row in rows])
+    np.testing.assert_array_equal(written, probs / probs.sum(axis=1, keepdims=True))
+
+
+def test_an_image_without_prediction_gets_the_prior_and_is_reported(tmp_path):
+    seen = {i: PROBS[i] for i in ("b.jpg", "x/c.png")}
+    rows, messages = write(tmp_path, seen)
+    assert rows[1] == ["a.jpg", "cat"]
+    assert messages == ["1 test images have no prediction and get the training prior: a.jpg"]
+    rows, _ = write(tmp_path, seen, values="probabilities")
+    assert rows[1] == ["a.jpg", "0.7", "0.3"]
+
+
+def test_a_tie_goes_to_the_first_class(tmp_path):
+    assert write(tmp_path, {i: [0.5, 0.5] for i in IDS})[0][1] == ["a.jpg", "cat"]
+
+
+def test_a_contest_without_test_images_leaves_a_header(tmp_path):
+    assert write(tmp_path, {}, test_ids=[])[0] == [["image_id", "label"]]
+    assert write(tmp_path, {}, test_ids=[], values="probabilities")[0] == [["image_id", "cat", "dog"]]
+    assert write(tmp_path, {}, test_ids=[], header=False)[0] == []
+
+
+def test_the_same_predictions_give_the_same_bytes_in_any_order(tmp_path):
+    first = write(tmp_path, PROBS, values="probabilities")
+    assert write(tmp_path, dict(reversed(PROBS.items())), values="probabilities") == first
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["submission.csv"]
+
+
+@pytest.mark.parametrize(
+    "rows", [{"a.jpg": [np.nan, 1]}, {"a.jpg": [-0.1, 1.1]}, {"a.jpg": [0, 0]}, {"q.jpg": [0.5, 0.5]}]
+)
+def test_impossible_predictions_are_refused(tmp_path, rows):
+    with pytest.raises(ValueError, match=r"probabilities must be|predictions and prior must"):
+        write(tmp_path, rows)
+
+
+# --- templates
+
+
+def test_the_placeholder_is_no_template(tmp_path):
+    assert read_template(tmp_path, "") is None
+
+
+def test_names_alone_without_a_header(tmp_path):
+    template = read_template(tmp_path, "x/c.png\r\na.jpg\r\nb.jpg\r\n")
+    assert template is not None
+    assert template.header is None
+    rows, _ = write(tmp_path, template=template)
+    assert rows == [["x/c.png", "dog"], ["a.jpg", "cat"], ["b.jpg", "dog"]]
+    rows, _ = write(tmp_path, template=template, values="probabilities")
+    assert rows[0] == ["x/c.png", "0.4", "0.6"]
+    assert write(tmp_path, template=template, header=True)[0][0] == ["image_id", "label"]
+
+
+def test_names_alone_with_a_header(tmp_path):
+    rows, _ = write(tmp_path, template=read_template(tmp_path, "file\nb.jpg\na.jpg\nc\n"))
+    assert rows == [["file", "label"], ["b.jpg", "dog"], ["a.jpg", "cat"], ["c", "dog"]]
+
+
+def test_ids_come_back_as_the_template_writes_them(tmp_path):
+    template = read_template(tmp_path, "image,weather\nb,cat\nc.png,cat\na,cat\n")
+    assert template is not None
+    assert template.image_ids == ("b.jpg", "x/c.png", "a.jpg")
+    rows, _ = write(tmp_path, template=template)
+    assert rows == [["image", "weather"], ["b", "dog"], ["c.png", "dog"], ["a", "cat"]]
+    assert write(tmp_path, template=template, header=False)[0] == rows[1:]
+
+
+def test_a_label_template_without_a_header(tmp_path):
+    template = read_template(tmp_path, "a.jpg,\nb.jpg,\nc,\n")
+    assert write(tmp_path, template=template)[0] == [["a.jpg", "cat"], ["b.jpg", "dog"], ["c", "dog"]]
+
+
+def test_class_columns_are_filled_in_the_templates_order(tmp_path):
+    template = read_template(tmp_path, ",dog,cat\na,0.5,0.5\nb,0.5,0.5\nc,0.5,0.5\n", ["cat", "dog"])
+    rows, _ = write(tmp_path, template=template)
+    assert rows == [["", "dog", "cat"], ["a", "0.1", "0.9"], ["b", "0.8", "0.2"], ["c", "0.6", "0.4"]]
+
+
+def test_class_columns_are_matched_as_numbers_too(tmp_path):
+    template = read_template(tmp_path, "id,1,0\na,0,0\nb,0,0\nc,0,0\n", ["0.0", "1.0"])
+    rows, _ = write(tmp_path, classes=("0.0", "1.0"), template=template, values="probabilities")
+    assert rows[:2] == [["id", "1", "0"], ["a", "0.1", "0.9"]]
+
+
+@given(st.permutations(IDS), st.integers(1, 3), st.booleans(), st.booleans())
+@settings(max_examples=30, **STEADY)
+def test_every_template_row_is_there_once_in_its_order(tmp_path, order, n_rows, with_header, with_ending):
+    ids = [i if with_ending else i.rsplit(".", 1)[0] for i in order[:n_rows]]
+    template = read_template(tmp_path, "\n".join(["id"] * with_header + ids) + "\n")
+    rows, messages = write(tmp_path, template=template)
+    assert [row[0] for row in rows[int(with_header) :]] == ids
+    left_out = sorted(order[n_rows:])
+    assert any(f"{len(left_out)} test images are not in the template" in m for m in messages) == bool(left_out)
+    assert all(any(i in m for m in messages) for i in left_out)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("id,label\na,x\nq,x\n", r"template.csv: no such test image: row 3 'q'"),
+        ("q.jpg\na.jpg\n", r"template.csv: row 1: there is no test image 'q.jpg', and it is no header either"),
+        ("id\na\nb\na.jpg\n", r"stand there twice: row 2 'a', row 4 'a.jpg'"),
+        ("id\n../a\n", r"row 2: id '../a' may leave the image folder"),
+        ("id,label\n", "has a header and no rows"),
+        ("a,0.5,0.5\n", "3 columns and no header"),
+        ("id,cat,cow\na,0,0\n", r"no column for \['dog'\], no class for \['cow'\]"),
+        ("id,cat,dog,dog\na,0,0,0\n", "each once"),
+        ("id,cat,dog,cow\na,0,0,0\n", r"no class for \['cow'\]"),
+    ],
+)
+def test_a_faulty_template_is_refused_by_row(tmp_path, text, words):
+    with pytest.raises(InputError, match=words):
+        read_template(tmp_path, text, ["cat", "dog"])
+
+
+def test_a_missing_template_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nothing.csv: not found"):
+        submission.read_template(tmp_path / "nothing.csv", IDS)
+
+
+# --- how labels are written
+
+
+@pytest.mark.parametrize(
+    ("classes", "cells", "labels", "written"),
+    [
+        (("0.0", "1.0"), "0", "template", ["0", "1"]),
+        (("0.0", "1.0"), "0.0", "template", ["0.0", "1.0"]),
+        (("0.0", "1.0"), "", "template", ["0.0", "1.0"]),
+        (("0.0", "1.0"), "unknown", "template", ["0.0", "1.0"]),
+        (("0", "1"), "0.0", "template", ["0.0", "1.0"]),
+        (("0", "0.5"), "1", "template", ["0", "0.5"]),
+        (("cat", "dog"), "0", "template", ["cat", "dog"]),
+        (("01", "02"), "01", "template", ["01", "02"]),
+        (("0.0", "1.0"), "0", "given", ["0.0", "1.0"]),
+        (("0.0", "1.0"), "0.0", "int", ["0", "1"]),
+        (("0", "1.5"), "0", "float", ["0.0", "1.5"]),
+        (("NA", "0012"), "NA", "template", ["NA", "0012"]),
+        (("0.0", "1.0"), None, "template", ["0.0", "1.0"]),
+        (("0.0", "1.0"), None, "int", ["0", "1"]),
+    ],
+)
+def test_labels_are_spelled_as_the_template_or_the_setting_says(tmp_path, classes, cells, labels, written):
+    text = "" if cells is None else "".join(["id,label\n", *(f"{i},{cells}\n" for i in IDS)])
+    rows, _ = write(tmp_path, classes=classes, template=read_template(tmp_path, text), labels=labels)
+    assert [row[1] for row in rows[1:]] == [written[0], written[1], written[1]]
+
+
+def test_class_columns_without_a_template_are_spelled_as_the_setting_says(tmp_path):
+    rows, _ = write(tmp_path, classes=("0.0", "1.0"), values="probabilities", labels="int")
+    assert rows[0] == ["image_id", "0", "1"]
+
+
+@pytest.mark.parametrize(("classes", "labels"), [(("cat", "dog"), "int"), (("0", "0.5"), "int"), (("a", "1"), "float")])
+def test_a_class_that_cannot_be_spelled_so_is_refused(tmp_path, classes, labels):
+    with pytest.raises(InputError, match=rf"contest.submission.labels: {labels}: class '.*' cannot be spelled so"):
+        write(tmp_path, classes=classes, labels=labels)
+
+
+# --- settings beside a template
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "labels", "words"),
+    [
+        ("id,cat,dog\na,0,0\n", "label", "template", "contest.submission.values: label has no effect"),
+        ("id,cat,dog\na,0,0\n", None, "int", "contest.submission.labels: int has no effect"),
+        ("id,label\na,0\n", "probabilities", "template", "contest.submission.values: probabilities cannot be"),
+        ("a,0\n", "probabilities", "template", "contest.submission.values: probabilities cannot be"),
+        ("", None, "int", "class 'cat' cannot be spelled so"),
+        ("id,cow,dog\na,0,0\n", None, "template", "no class for"),
+    ],
+)
+def test_a_setting_that_the_template_overrules_is_refused_before_training(tmp_path, text, values, labels, words):
+    path = tmp_path / "template.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        submission.check(path, IDS, classes=["cat", "dog"], values=values, labels=labels)
+
+
+@pytest.mark.parametrize("classes", [None, ["cat", "dog"]])
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [("", "label"), ("id,cat,dog\na,0,0\n", None), ("id,label\na,0\n", "label"), ("id\na\n", "probabilities")],
+)
+def test_settings_that_agree_with_the_template_pass(tmp_path, text, values, classes):
+    path = tmp_path / "template.csv"
+    path.write_text(text)
+    messages = submission.check(path, IDS, classes=classes, values=values, labels="template")
+    assert bool(messages) == bool(text)
+
+
+def test_write_refuses_what_check_refuses(tmp_path):
+    with pytest.raises(InputError, match="probabilities cannot be"):
+        write(tmp_path, template=read_template(tmp_path, "a,0\n"), values="probabilities")
+    with pytest.raises(InputError, match="int has no effect"):
+        write(tmp_path, template=read_template(tmp_path, "id,cat,dog\na,0,0\n"), labels="int")
+
+
+# --- the check of what was written
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("id,label\nb,x\na,x\n", "row 2 is 'b', must be 'a'"),
+        ("id,label\na,x\n", "1 rows, must be 2"),
+        ("id,label\na,x\nb,x\nb,x\n", "3 rows, must be 2"),
+        ("a,x\nb,x\n", "row 2 is 'b', must be 'a'"),
+        ("id,label\na,x\nb,\n", "a row has no prediction"),
+        ("id\na\nb\n", "a row has no prediction"),
+    ],
+)
+def test_a_submission_that_is_not_the_templates_is_found_out(tmp_path, text, words):
+    template = read_template(tmp_path, "id,label\na,0\nb,0\n")
+    path = tmp_path / "submission.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        submission.validate(path, template=template, test_ids=IDS, header="template")
+
+
+# --- real contests
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "classes", "header"),
+    [
+        ("antbee", "result.csv", ("0.0", "1.0"), None),
+        ("weather", "sample_submission.csv", ("cloudy", "rain", "shine", "sunrise"), ["image", "weather"]),
+    ],
+)
+def test_real_templates_are_filled(tmp_path, name, file, classes, header):
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not on this machine")
+    test_ids = sorted(p.name for p in (folder / "test").iterdir())
+    template = submission.read_template(folder / file, test_ids, classes)
+    assert template is not None
+    probs = np.random.default_rng(0).dirichlet(np.ones(len(classes)), len(test_ids))
+    rows = dict(zip(test_ids, probs.tolist(), strict=True))
+    prior = [1 / len(classes)] * len(classes)
+    written, messages = write(tmp_path, rows, classes, prior, template=template, test_ids=test_ids)
+    assert len(messages) == 1
+    body = written if header is None else written[1:]
+    assert header is None or written[0] == header
+    assert [row[0] for row in body] == list(template.ids)
+    assert [row[1] for row in body] == [classes[np.argmax(rows[i])] for i in template.image_ids]
