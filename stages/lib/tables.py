@@ -76,6 +76,37 @@ PREDICTIONS = Contract(
     },
     key=("image_id", "part", "fold", "image_size", "view"),
 )
+CLUSTERS = Contract(
+    {
+        "image_id": "text",  # train images that have a near duplicate among the train images
+        "cluster": "text",  # the smallest image_id of its cluster
+    }
+)
+OOF = Contract(
+    {
+        "image_id": "text",  # every image that is scored (use "train"); a column p:<class> per class
+        "label": "text",
+        "fold": "text",  # sizes and weights of its blend were chosen on the other folds
+    }
+)
+TEST = Contract({"image_id": "text"})  # every readable test image; a column p:<class> per class
+MEMBERS = Contract(
+    {
+        "member": "text",
+        "weight": "float",  # in the blend; they sum to 1
+        "image_sizes": "text",  # pixels, e.g. "64 80": the sizes that are averaged
+        "train_size_score": "float",  # out of fold, at the training size (the first size where it is not inferred)
+        "score": "float",  # out of fold, sizes chosen on the other folds
+        "log_loss": "float",  # of the same predictions
+        "pretrain_score": "float",  # held out, at the training size in one view; missing with 0 epochs
+        "finetune_score": "float",
+    },
+    key=("member",),
+)
+CURVES = Contract(  # and a column of floats per logged series, e.g. train_loss
+    {"member": "text", "fold": "text", "phase": "text", "epoch": "int"},
+    key=("member", "fold", "phase", "epoch"),
+)
 PROBLEMS = Contract({"image_id": "text", "problem": "text"}, key=("image_id", "problem"))
 
 _KINDS = {"text": "str", "int": "int64", "float": "float64"}

@@ -1,43 +1,29 @@
 """All of params.yaml at once: what `check` validates, with the rules that cross sections."""
 
 import re
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from stages.lib.params import Section
 from stages.lib.settings.compute import TorchSettings
 from stages.lib.settings.contest import ContestSettings
-from stages.lib.settings.data import AnalyzeSettings, PrepareSettings, SplitSettings
+from stages.lib.settings.data import AnalyzeSettings, FoldList, PrepareSettings, SplitSettings
 from stages.lib.settings.ensemble import EnsembleSettings
 from stages.lib.settings.members import MemberSettings
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_]*")
-FOLD = re.compile(r"[A-Za-z0-9_]+")
 
 
-class Podium(Section):
+class Podium(FoldList):
     """Every section of params.yaml."""
 
     contest: ContestSettings
     prepare: PrepareSettings
     analyze: AnalyzeSettings
-    folds: tuple[str, ...] = Field(min_length=2)
     split: SplitSettings
     torch: TorchSettings
     members: dict[str, MemberSettings] = Field(min_length=1)
     ensemble: EnsembleSettings
-
-    @field_validator("folds", mode="before")
-    @classmethod
-    def _fold_names(cls, value: Any) -> Any:
-        if not isinstance(value, list) or any(isinstance(v, bool) or not isinstance(v, int | str) for v in value):
-            raise ValueError(f"must list the folds' names, e.g. [0, 1, 2, 3, 4], is {value!r}")
-        names = [str(v) for v in value]
-        wrong = [name for name in names if not FOLD.fullmatch(name)]
-        if wrong or len(set(names)) < len(names):
-            raise ValueError(f"names are made of letters, digits and _ and stand once each, these are {names}")
-        return names
 
     @field_validator("members")
     @classmethod
