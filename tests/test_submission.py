@@ -163,6 +163,11 @@ def test_class_columns_are_matched_as_numbers_too(tmp_path):
     assert rows[:2] == [["id", "1", "0"], ["a", "0.1", "0.9"]]
 
 
+def test_two_columns_of_one_class_are_refused(tmp_path):
+    with pytest.raises(InputError, match="each once"):
+        read_template(tmp_path, "id,0,0.0,1\na,0,0,0\n", ["0.0", "1.0"])
+
+
 @given(st.permutations(IDS), st.integers(1, 3), st.booleans(), st.booleans())
 @settings(max_examples=30, **STEADY)
 def test_every_template_row_is_there_once_in_its_order(tmp_path, order, n_rows, with_header, with_ending):
