@@ -82,6 +82,25 @@ CLUSTERS = Contract(
         "cluster": "text",  # the smallest image_id of its cluster
     }
 )
+FINDINGS = Contract(
+    {
+        "image_id": "text",
+        "part": "text",  # "train" or "test"
+        "check": "text",  # e.g. "unreadable", "odd_aspect_ratio", "same_file"
+        "value": "text",  # a number where there is a threshold, else words, or the image it equals as part/image_id
+        "threshold": "text",  # what the value was held against; "" where the finding is a fact
+    },
+    key=("image_id", "part", "check"),
+)
+LEAKS = Contract(
+    {
+        "test_image_id": "text",
+        "train_image_id": "text",
+        "kind": "text",  # "exact": the same decoded pixels; "near"
+        "similarity": "float",  # correlation of thumbnails, 1 for exact
+    },
+    key=("test_image_id", "train_image_id"),
+)
 OOF = Contract(
     {
         "image_id": "text",  # every image that is scored (use "train"); a column p:<class> per class
