@@ -1,0 +1,150 @@
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.lib import folds
+from stages.lib.errors import InputError
+
+NO_CLUSTERS = pd.DataFrame({"image_id": [], "cluster": []}, dtype="str")
+NAMES = ("0", "b", "2")
+
+
+def labels_table(labels: list[str], **columns: list[str]) -> pd.DataFrame:
+    ids = [f"{i:04}.png" for i in range(len(labels))]
+    table = pd.DataFrame({"image_id": ids, "label": labels, "use": "train", "reason": "", "group": "", "fold": ""})
+    return table.assign(**columns).astype("str")
+
+
+def assign(labels: pd.DataFrame, clusters: pd.DataFrame = NO_CLUSTERS, seed: int = 0, **options: list[str]):
+    options = {"unreadable": [], "names": NAMES, **options}
+    return folds.assign(labels, clusters=clusters, seed=seed, **options)
+
+
+def clusters_table(rows: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame({"image_id": list(rows), "cluster": list(rows.values())}, dtype="str")
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 20), max_size=90), st.integers(0, 5))
+def test_every_image_has_one_fold_and_no_group_crosses(groups: list[int], seed: int) -> None:
+    persons = ["" for _ in range(30)] + [f"g{group}" for group in groups]
+    labels = labels_table(["ab"[i % 2] for i in range(len(persons))], group=persons)
+    clusters = clusters_table({"0000.png": "0000.png", "0007.png": "0000.png"})
+    table = assign(labels, clusters, seed).table
+    assert list(table["image_id"]) == sorted(labels["image_id"])
+    assert set(table["fold"]) == set(NAMES)
+    assert (table.groupby("group")["fold"].nunique() == 1).all()
+    grouped = table.assign(person=persons).query("person != ''")
+    assert (grouped.groupby("person")["group"].nunique() == 1).all()
+    assert table["group"][0] == table["group"][7]
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_order_of_rows_changes_nothing(own: bool) -> None:
+    labels = labels_table(["a", "b", "c"] * 20, group=[f"g{i // 2}" for i in range(60)])
+    labels["fold"] = [NAMES[i // 2 % 3] for i in range(60)] if own else ""
+    labels.loc[5:9, "use"] = "skip"
+    clusters = clusters_table({"0001.png": "0001.png", "0050.png": "0001.png"})
+    mixed = assign(labels.sample(frac=1, random_state=1), clusters.iloc[::-1])
+    pd.testing.assert_frame_equal(mixed.table, assign(labels, clusters).table)
+
+
+def test_other_seeds_draw_other_folds() -> None:
+    labels = labels_table(["a", "b"] * 30)
+    assert list(assign(labels, seed=0).table["fold"]) != list(assign(labels, seed=1).table["fold"])
+
+
+def test_classes_are_spread_evenly() -> None:
+    table = assign(labels_table(["rare"] * 9 + ["often"] * 90)).table
+    balance = folds.balance(table)
+    assert balance["images_per_class_per_fold"]["rare"] == {"0": 3, "2": 3, "b": 3}
+    assert balance["images_per_fold"] == {"0": 33, "2": 33, "b": 33}
+    assert balance["worst_share_deviation"] == 0
+    assert balance["groups_of_several"] == 0
+
+
+def test_worst_share_deviation_is_the_largest_difference() -> None:
+    table = pd.DataFrame({"label": ["a", "a", "b", "b"], "use": "train", "fold": ["0", "0", "0", "1"], "group": "g"})
+    assert folds.balance(table)["worst_share_deviation"] == 0.5
+
+
+def test_groups_and_clusters_join_into_components_named_after_the_smallest_image() -> None:
+    labels = labels_table(["a"] * 5, group=["", "g", "g", "h", ""])
+    clusters = clusters_table({"0002.png": "0002.png", "0003.png": "0002.png"})
+    assert list(folds.connect(labels, clusters)) == ["0000.png", "0001.png", "0001.png", "0001.png", "0004.png"]
+
+
+def test_skipped_images_follow_their_group_and_unreadable_ones_have_no_fold() -> None:
+    labels = labels_table(["a", "b"] * 30, group=["", *[f"g{i // 2}" for i in range(59)]])
+    labels.loc[[0, 20, 30], "use"] = "skip"
+    table = assign(labels, unreadable=["0030.png"]).table.set_index("image_id")
+    assert table.loc["0000.png", "fold"] in NAMES
+    assert table.loc["0020.png", "fold"] == table.loc["0019.png", "fold"]
+    assert table.loc["0020.png", "group"] == table.loc["0019.png", "group"]
+    assert table.loc["0030.png", "fold"] == ""
+
+
+def test_one_more_skipped_image_moves_no_other() -> None:
+    labels = labels_table(["a", "b"] * 30)
+    labels.loc[40:, "use"] = "skip"
+    pd.testing.assert_series_equal(assign(labels[:-1]).table["fold"], assign(labels).table["fold"][:-1])
+
+
+def test_a_persons_folds_are_used_as_they_are() -> None:
+    own = [NAMES[i % 3] for i in range(12)]
+    assigned = assign(labels_table(["a", "a", "a", "b", "b", "b"] * 2, fold=own))
+    assert list(assigned.table["fold"]) == own
+    assert assigned.warnings == ()
+
+
+def test_a_group_that_crosses_a_persons_folds_is_named() -> None:
+    own = [NAMES[i % 3] for i in range(6)]
+    clusters = clusters_table({"0001.png": "0001.png", "0002.png": "0001.png"})
+    (warning,) = assign(labels_table(["a", "b", "b", "b", "a", "a"], fold=own), clusters).warnings
+    assert "0001.png, 0002.png" in warning
+
+
+def test_a_class_that_one_of_a_persons_folds_holds_alone_is_named() -> None:
+    own = ["0", "b", "2", "2"]
+    (warning,) = assign(labels_table(["a", "a", "c", "c"], fold=own)).warnings
+    assert "'c'" in warning
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        (["0", "b", "2", ""], "no fold: 0003.png"),
+        (["0", "b", "2", "3"], "0003.png '3'"),
+        (["0", "b", "b", "b"], "no image that is used is in fold 2"),
+    ],
+)
+def test_a_persons_folds_that_do_not_fit_are_refused(own: list[str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        assign(labels_table(["a", "a", "b", "b"], fold=own))
+
+
+def one_small_class() -> pd.DataFrame:
+    return labels_table(["a"] * 30 + ["tiny"] * 2)
+
+
+def one_grouped_class() -> pd.DataFrame:
+    return labels_table(["a"] * 30 + ["tiny"] * 9, group=[""] * 30 + ["g", "h", "h"] * 3)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [(one_small_class, r"'tiny' \(2 images in 2 groups\)"), (one_grouped_class, r"'tiny' \(9 images in 2 groups\)")],
+)
+def test_a_class_with_too_few_groups_is_named(table: Callable[[], pd.DataFrame], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        assign(table())
+
+
+def test_all_train_images_are_trained_on_and_scored_once() -> None:
+    table = assign(labels_table(list(np.random.default_rng(0).choice(["a", "b", "c"], 100)))).table
+    parts = [set(table.loc[table["fold"] == name, "image_id"]) for name in NAMES]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 100
