@@ -123,7 +123,7 @@ MEMBERS = Contract(
     key=("member",),
 )
 CURVES = Contract(  # and a column of floats per logged series, e.g. train_loss
-    {"member": "text", "fold": "text", "phase": "text", "epoch": "int"},
+    {"member": "text", "fold": "text", "phase": "text", "epoch": "int"},  # epoch from 0
     key=("member", "fold", "phase", "epoch"),
 )
 PROBLEMS = Contract({"image_id": "text", "problem": "text"}, key=("image_id", "problem"))

@@ -1,0 +1,69 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from stages import split
+from stages.lib import tables
+from stages.lib.errors import InputError
+
+
+def write_inputs(root: Path, n: int = 24, folds: object = (0, 1, 2)) -> None:
+    """A contest of two classes with two near duplicates, an image without a label and an unreadable one."""
+    ids = [f"{i:02}.png" for i in range(n)]
+    labels = pd.DataFrame({"image_id": ids, "label": ["a", "b"] * (n // 2), "use": "train", "reason": ""})
+    labels = labels.assign(group="", fold="")
+    labels.loc[0, ["use", "reason"]] = ["skip", "truncated"]
+    labels.loc[1, ["use", "label", "reason"]] = ["skip", "", "no label"]
+    facts = pd.DataFrame({"image_id": ids, "width": 9, "height": 9, "mode": "RGB", "format": "PNG", "bytes": 1})
+    facts = facts.assign(sha256="", problem=["truncated", *[""] * (n - 1)], note="")
+    clusters = pd.DataFrame({"image_id": ["04.png", "09.png"], "cluster": "04.png"})
+    tables.write(labels, root / "data/label/labels.csv", tables.LABELS)
+    tables.write(facts, root / "data/prepare/train/facts.csv", tables.FACTS)
+    tables.write(clusters, root / "data/analyze/clusters.csv", tables.CLUSTERS)
+    values = {"folds": list(folds) if isinstance(folds, tuple) else folds, "split": {"seed": 0}}
+    (root / "params.yaml").write_text(yaml.safe_dump(values))
+
+
+def test_every_image_has_a_row_and_every_readable_one_a_fold(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_inputs(tmp_path)
+    split.main(root=tmp_path)
+    table = tables.read(tmp_path / "data/split/folds.csv", tables.FOLDS).set_index("image_id")
+    assert list(table.index) == [f"{i:02}.png" for i in range(24)]
+    assert table["fold"].iloc[0] == ""
+    assert set(table["fold"].iloc[1:]) == {"0", "1", "2"}
+    assert table.loc["04.png", "fold"] == table.loc["09.png", "fold"]
+    assert table.loc["09.png", "group"] == "04.png"
+    balance = json.loads((tmp_path / "data/split/balance.json").read_text())
+    assert sum(balance["images_per_fold"].values()) == 22
+    assert balance["groups_of_several"] == 1
+    assert "images per fold" in capsys.readouterr().out
+
+
+def test_same_inputs_same_bytes(tmp_path: Path) -> None:
+    written = []
+    for _ in range(2):
+        write_inputs(tmp_path)
+        split.main(root=tmp_path)
+        written.append([(tmp_path / "data/split" / name).read_bytes() for name in ("folds.csv", "balance.json")])
+    assert written[0] == written[1]
+
+
+def test_a_persons_crossing_group_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_inputs(tmp_path)
+    path = tmp_path / "data/label/labels.csv"
+    labels = tables.read(path, tables.LABELS)
+    tables.write(labels.assign(fold=[str(i // 2 % 3) for i in range(24)]), path, tables.LABELS)
+    split.main(root=tmp_path)
+    assert "WARNING: 1 groups or duplicates lie in several of your folds, so scores flatter: 04.png, 09.png" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("folds", [5, (0,), (0, 0), (True, 1), ("a/b", "c")])
+def test_a_list_of_folds_that_cannot_be_is_refused(tmp_path: Path, folds: object) -> None:
+    write_inputs(tmp_path, folds=folds)
+    with pytest.raises(InputError, match=r"params\.yaml: folds"):
+        split.main(root=tmp_path)
