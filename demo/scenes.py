@@ -132,11 +132,12 @@ def _view(canvas: Pixels, patch: Patch, side: int, distortion: float, rng: np.ra
 def _lay(canvas: Pixels, patch: Patch, view: Floats, casts_shadow: bool) -> None:
     """Paint a patch over the canvas, as its homography says."""
     size = (canvas.shape[1], canvas.shape[0])
-    alpha = cv2.warpPerspective(patch.alpha, view, size, flags=cv2.INTER_AREA)
-    pixels = cv2.warpPerspective(patch.pixels, view, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    alpha = cv2.warpPerspective(patch.alpha, view, size, flags=cv2.INTER_LINEAR)
+    pixels = cv2.warpPerspective(patch.pixels, view, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     if casts_shadow:
         reach = max(3, min(size) // 50)
-        shadow = np.roll(cv2.blur(alpha, (reach, reach)), (reach // 2, reach // 2), (0, 1))
+        shadow = np.zeros_like(alpha)
+        shadow[reach // 2 :, reach // 2 :] = cv2.blur(alpha, (reach, reach))[: -(reach // 2), : -(reach // 2)]
         canvas[:] = cv2.multiply(canvas, cv2.merge([255 - shadow // 2] * 3), scale=1 / 255)
     share = cv2.merge([alpha] * 3)
     painted = cv2.multiply(pixels, share, scale=1 / 255)

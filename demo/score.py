@@ -5,6 +5,7 @@
 
 import csv
 import sys
+from collections import Counter
 from pathlib import Path
 
 SUBMISSION = Path("data/ensemble/submission.csv")
@@ -38,10 +39,10 @@ def read_labels(path: Path) -> dict[str, str]:
         header, *rows = list(csv.reader(file)) or [[]]
     if header != ["image_id", "label"] or not rows or any(len(row) != 2 for row in rows):
         raise ValueError(f"{path}: must hold a header image_id,label and rows of two cells")
-    labels = dict(tuple(row) for row in rows)
+    labels = {row[0]: row[1] for row in rows}
     if len(labels) < len(rows):
-        ids = [row[0] for row in rows]
-        raise ValueError(f"{path}: {len(rows) - len(labels)} rows repeat an image, e.g. {_first_repeat(ids)}")
+        repeated = next(name for name, count in Counter(row[0] for row in rows).items() if count > 1)
+        raise ValueError(f"{path}: {len(rows) - len(labels)} rows repeat an image, e.g. {repeated}")
     return labels
 
 
@@ -52,11 +53,6 @@ def main() -> None:
     except (ValueError, FileNotFoundError) as error:
         print(f"ERROR: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-
-
-def _first_repeat(ids: list[str]) -> str:
-    seen: set[str] = set()
-    return next(i for i in ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]
 
 
 if __name__ == "__main__":

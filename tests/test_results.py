@@ -1,0 +1,97 @@
+import json
+
+import pytest
+
+from demo import score
+from stages.lib import tables
+from stages.lib.errors import InputError
+from tools import results
+
+PARAMS = "contest:\n  images: {{train: {0}/train, test: {0}/test}}\n"
+
+
+@pytest.fixture
+def built(tmp_path):
+    """Write what a finished run of two members leaves behind."""
+    (tmp_path / "params.yaml").write_text(PARAMS.format("demo/images"))
+    tables.write_text(
+        "member,weight,image_sizes,train_size_score,score,log_loss,pretrain_score,finetune_score\n"
+        "weak,0.25,64,0.7,0.7,0.6,,0.7\n"
+        "strong_one,0.75,64 80,0.9,0.91,0.3,0.8,0.9\n",
+        tmp_path / "data/ensemble/members.csv",
+    )
+    tables.write_text("image_id,label\na.jpg,1\nb.jpg,0\n", tmp_path / "data/ensemble/submission.csv")
+    tables.write_text("image_id,label\nb.jpg,1\na.jpg,1\n", tmp_path / "demo/images/private_labels.csv")
+    summary = {"metric": "accuracy", "oof_score": 0.93, "oof_log_loss": 0.25}
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics/summary.json").write_text(json.dumps(summary))
+    return tmp_path
+
+
+def test_shows_members_best_first_then_the_blend_and_the_private_score(built, capsys):
+    results.main(root=built)
+    lines = capsys.readouterr().out.splitlines()
+    starts = [line.split()[0] for line in lines if line.strip("- ")]
+    assert starts == ["out", "strong_one", "weak", "blend", "submission", "private"]
+    assert lines[2].split() == ["strong_one", "64", "80", "0.75", "0.9100", "0.3000"]
+    assert "private accuracy 0.5000" in lines[-1]
+    assert max(map(len, lines)) <= 100
+
+
+def test_log_loss_stands_once_and_lowest_first(built, capsys):
+    tables.write_json({"metric": "log_loss", "oof_score": 0.4, "oof_log_loss": 0.4}, built / "metrics/summary.json")
+    results.main(root=built)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].count("log loss") == 1
+    assert lines[2].startswith("weak")  # its score, a loss here, is the lower one
+
+
+def test_a_persons_contest_has_no_private_score(built, capsys):
+    (built / "params.yaml").write_text(PARAMS.format("data/contest"))
+    results.main(root=built)
+    assert "private" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", ["data/ensemble/members.csv", "metrics/summary.json", "data/ensemble/submission.csv"])
+def test_nothing_built_says_what_to_run(built, path):
+    (built / path).unlink()
+    with pytest.raises(InputError, match=f"{path}.*run `make`"):
+        results.main(root=built)
+
+
+def test_a_submission_that_does_not_fit_is_named(built):
+    tables.write_text("image_id,label\na.jpg,1\n", built / "data/ensemble/submission.csv")
+    with pytest.raises(InputError, match=r"submission\.csv: 1 images have no row, e\.g\. b\.jpg"):
+        results.main(root=built)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image_id,label\na,1\n", "1 images have no row, e.g. b"),
+        ("image_id,label\na,1\nb,0\nb,0\n", "1 rows repeat an image, e.g. b"),
+        ("image_id,label\na,1\nb,0\nc,0\n", "1 rows are of no test image, e.g. c"),
+        ("a,1\nb,0\n", "must hold a header"),
+        ("image_id,label\na,1\nb\n", "rows of two cells"),
+        ("image_id,label\n", "must hold a header"),
+        ("", "must hold a header"),
+    ],
+)
+def test_score_refuses_what_a_board_would(tmp_path, text, message):
+    (tmp_path / "truth.csv").write_text("image_id,label\na,1\nb,0\n")
+    (tmp_path / "submission.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        score.accuracy(tmp_path / "submission.csv", tmp_path / "truth.csv")
+
+
+def test_score_joins_by_id(tmp_path):
+    (tmp_path / "truth.csv").write_text("image_id,label\na,1\nb,0\nc,0\n")
+    (tmp_path / "submission.csv").write_text("image_id,label\nc,0\nb,1\na,1\n")
+    assert score.accuracy(tmp_path / "submission.csv", tmp_path / "truth.csv") == pytest.approx(2 / 3)
+
+
+def test_score_from_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="1"):
+        score.main()
+    assert "submission.csv" in capsys.readouterr().err

@@ -1,0 +1,73 @@
+"""Print what came out of the last `dvc repro`: `python -m tools.results`. Reads files, runs nothing."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from demo import score
+from stages.lib import cli, params, tables
+from stages.lib.errors import InputError
+
+SUBMISSION = Path("data/ensemble/submission.csv")
+MEMBERS = Path("data/ensemble/members.csv")
+SUMMARY = Path("metrics/summary.json")
+
+
+def main(*, root: Path = Path()) -> None:
+    """Print every member's and the blend's out-of-fold score, where the submission lies, and its private score.
+
+    Raises:
+        InputError: nothing is built yet, or the submission does not fit the demo's private labels.
+    """
+    missing = [str(path) for path in (MEMBERS, SUMMARY, SUBMISSION) if not (root / path).exists()]
+    if missing:
+        raise InputError(f"nothing to show yet: {', '.join(missing)} not found; run `make`")
+    print(table(tables.read(root / MEMBERS, tables.MEMBERS), tables.read_json(root / SUMMARY)))
+    print(f"\nsubmission       {SUBMISSION}")
+    if is_demo(params.read(root)):
+        print(f"private accuracy {_private_accuracy(root):.4f}  (the demo's test labels, which no stage reads)")
+
+
+def table(members: pd.DataFrame, summary: dict[str, object]) -> str:
+    """Lay out out-of-fold scores as text: a row per member, the best first, and the blend below a line."""
+    metric = str(summary["metric"]).replace("_", " ")
+    head = ["out of fold", "image sizes", "weight", metric]
+    rows = members.sort_values(["score", "member"], ascending=[metric == "log loss", True])
+    body = [[r.member, r.image_sizes, f"{r.weight:.2f}", f"{r.score:.4f}"] for r in rows.itertuples()]
+    blend = ["blend", "", "1.00", f"{summary['oof_score']:.4f}"]
+    if metric != "log loss":
+        head.append("log loss")
+        body = [[*cells, f"{r.log_loss:.4f}"] for cells, r in zip(body, rows.itertuples(), strict=True)]
+        blend.append(f"{summary['oof_log_loss']:.4f}")
+    return _aligned(head, body, blend)
+
+
+def is_demo(values: dict[str, object]) -> bool:
+    """Tell whether params.yaml's contest is the demo, in whose labels the submission can be scored."""
+    contest = params.section(values, "contest")
+    return str(params.section(contest, "images.train")).startswith("demo/") and (
+        str(params.section(contest, "images.test")).startswith("demo/")
+    )
+
+
+def _private_accuracy(root: Path) -> float:
+    try:
+        return score.accuracy(root / SUBMISSION, root / score.PRIVATE_LABELS)
+    except (ValueError, FileNotFoundError) as error:
+        raise InputError(f"the demo's private score cannot be taken: {error}") from None
+
+
+def _aligned(head: list[str], body: list[list[str]], foot: list[str]) -> str:
+    """Align text to the left in the first two columns and numbers to the right in the others."""
+    widths = [max(len(row[column]) for row in (head, *body, foot)) for column in range(len(head))]
+
+    def line(row: list[str]) -> str:
+        cells = [cell.ljust(w) if k < 2 else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        return "  ".join(cells).rstrip()
+
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    return "\n".join([line(head), rule, *map(line, body), rule, line(foot)])
+
+
+if __name__ == "__main__":
+    cli.run(main)
