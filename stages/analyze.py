@@ -1,0 +1,86 @@
+"""Stage `analyze`: facts and pixels of both parts -> data/analyze/: what is odd, and which images are the same.
+
+Writes findings.csv, clusters.csv (train images alone, so that a new test image changes no fold), leaks.csv
+(test images that equal or resemble a train image) and summary.json. Knows no labels.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from stages.lib import cli, duplicates, findings, params, pixels, progress, tables
+from stages.lib.errors import InputError, some
+from stages.lib.settings.data import AnalyzeSettings
+
+PARTS = ("train", "test")
+
+
+def main(*, root: Path = Path()) -> None:
+    """Search both parts for what is odd, and for images that are the same."""
+    settings = params.load("analyze", AnalyzeSettings, root)
+    facts = {part: tables.read(root / f"data/prepare/{part}/facts.csv", tables.FACTS) for part in PARTS}
+    prints = {part: _prints(facts[part], root / f"data/prepare/{part}/pixels.arrow") for part in PARTS}
+    found = duplicates.search(
+        prints["train"],
+        prints["test"],
+        max_hash_distance=settings.max_hash_distance,
+        min_similarity=settings.min_similarity,
+    )
+    sha256 = {
+        (part, i): s for part in PARTS for i, s in zip(facts[part]["image_id"], facts[part]["sha256"], strict=True)
+    }
+    rows = [row for part in PARTS for row in findings.of_facts(facts[part], part)]
+    for part, p in prints.items():
+        rows += findings.of_contrast(p.image_ids, duplicates.contrasts(p.thumbs), part, duplicates.MIN_CONTRAST)
+    rows += findings.of_files(sha256) + findings.of_pixels(found.exact, sha256)
+    rows += findings.of_nearness(found.nearest, settings.min_similarity)
+    _write(findings.table(rows), found, prints, root / "data/analyze")
+
+
+def _prints(facts: pd.DataFrame, path: Path) -> duplicates.Prints:
+    """Fingerprint the usable images; facts and pixels must speak of the same ones."""
+    pack = pixels.open_pack(path)
+    usable = facts.loc[facts["problem"] == "", "image_id"]
+    differing = sorted(set(usable) ^ set(pack.image_ids))
+    if differing:
+        raise InputError(f"{path}: does not fit facts.csv beside it: {some(differing)}; run `dvc repro -f prepare`")
+    return duplicates.prints(pack, tqdm(sorted(usable), f"analyze {path.parent.name}", disable=not progress.shown()))
+
+
+def _write(table: pd.DataFrame, found: duplicates.Found, prints: dict[str, duplicates.Prints], folder: Path) -> None:
+    clusters = pd.DataFrame(sorted(found.clusters.items()), columns=list(tables.CLUSTERS.columns), dtype="str")
+    leaks = pd.DataFrame(found.leaks, columns=list(tables.LEAKS.columns)).round({"similarity": 6})
+    sizes = clusters["cluster"].value_counts()
+    summary = {
+        "usable_images": {part: len(p.image_ids) for part, p in prints.items()},
+        "findings": {part: findings.counts(table, part) for part in PARTS},
+        "exact_groups": len(found.exact),  # within and across parts
+        "train_clusters": len(sizes),
+        "train_images_in_clusters": len(clusters),
+        "largest_train_cluster": int(sizes.max()) if len(sizes) else 0,
+        "near_train_pairs_in_different_clusters": found.apart,
+        "test_images_with_a_train_duplicate": int(leaks["test_image_id"].nunique()),
+    }
+    tables.write(table, folder / "findings.csv", tables.FINDINGS)
+    tables.write(clusters, folder / "clusters.csv", tables.CLUSTERS)
+    tables.write(leaks, folder / "leaks.csv", tables.LEAKS)
+    tables.write_json(summary, folder / "summary.json")
+    _tell(summary)
+
+
+def _tell(summary: dict[str, Any]) -> None:
+    for part in PARTS:
+        found = ", ".join(f"{check} {n}" for check, n in sorted(summary["findings"][part].items()))
+        print(f"analyze: {part}: {summary['usable_images'][part]} usable images; {found or 'nothing odd'}")
+    print(
+        "analyze: {train_images_in_clusters} train images in {train_clusters} clusters of duplicates, the largest of"
+        " {largest_train_cluster}; {test_images_with_a_train_duplicate} test images have a duplicate in train".format(
+            **summary
+        )
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

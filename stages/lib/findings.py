@@ -1,0 +1,79 @@
+"""What is odd about images: rows of tables.FINDINGS, each a fact or a value held against a threshold."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from stages.lib import tables
+
+MIN_SHORT_SIDE = 64  # pixels
+MAX_ASPECT_RATIO = 3.0  # long side over short side
+
+Name = tuple[str, str]  # (part, image_id)
+Row = tuple[str, str, str, str, str]  # in the order of tables.FINDINGS
+
+
+def of_facts(facts: pd.DataFrame, part: str) -> list[Row]:
+    """Report what prepare met (unusable images, notes), and odd sizes and aspect ratios."""
+    rows: list[Row] = []
+    for image_id, width, height, problem, note in zip(
+        *(facts[column] for column in ("image_id", "width", "height", "problem", "note")), strict=True
+    ):
+        if note:
+            rows.append((image_id, part, "note", note, ""))
+        if problem:
+            rows.append((image_id, part, "unusable", problem, ""))
+            continue
+        short, long = sorted((width, height))
+        if short < MIN_SHORT_SIDE:
+            rows.append((image_id, part, "small", str(short), str(MIN_SHORT_SIDE)))
+        if long > MAX_ASPECT_RATIO * short:
+            rows.append((image_id, part, "odd_aspect_ratio", f"{long / short:.3g}", f"{MAX_ASPECT_RATIO:g}"))
+    return rows
+
+
+def of_contrast(image_ids: Sequence[str], contrasts: Iterable[float], part: str, minimum: float) -> list[Row]:
+    """Report near-uniform images by the contrast of their thumbnails, in grey levels."""
+    return [
+        (image_id, part, "near_uniform", f"{contrast:.3g}", f"{minimum:g}")
+        for image_id, contrast in zip(image_ids, contrasts, strict=True)
+        if contrast < minimum
+    ]
+
+
+def of_files(sha256: Mapping[Name, str]) -> list[Row]:
+    """Report files of equal bytes, unusable ones too; the value is the first other one."""
+    groups: dict[str, list[Name]] = {}
+    for name, digest in sha256.items():
+        groups.setdefault(digest, []).append(name)
+    twins = [
+        (name, group[1] if name == group[0] else group[0]) for group in groups.values() if group[1:] for name in group
+    ]
+    return [(image_id, part, "same_file", "/".join(twin), "") for (part, image_id), twin in twins]
+
+
+def of_pixels(exact: Iterable[Sequence[Name]], sha256: Mapping[Name, str]) -> list[Row]:
+    """Report images of equal pixels from files of other bytes; the value is the first such one."""
+    rows: list[Row] = []
+    for group in exact:
+        for name in group:
+            twin = next((other for other in group if sha256[other] != sha256[name]), None)
+            if twin:
+                rows.append((name[1], name[0], "same_pixels", "/".join(twin), ""))
+    return rows
+
+
+def of_nearness(nearest: Mapping[Name, float], minimum: float) -> list[Row]:
+    """Report near duplicates by the similarity of the nearest one."""
+    return [(i, part, "near_duplicate", f"{value:.4f}", f"{minimum:g}") for (part, i), value in nearest.items()]
+
+
+def table(rows: Iterable[Row]) -> pd.DataFrame:
+    """Put rows into a table in the order of its key."""
+    findings = pd.DataFrame(list(rows), columns=list(tables.FINDINGS.columns), dtype="str")
+    return findings.sort_values(list(tables.FINDINGS.key), ignore_index=True)
+
+
+def counts(findings: pd.DataFrame, part: str) -> dict[str, int]:
+    """Count the findings of one part by check."""
+    return {str(check): int(n) for check, n in findings.loc[findings["part"] == part, "check"].value_counts().items()}
