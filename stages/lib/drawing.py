@@ -1,6 +1,7 @@
 """Sheets of labelled tiles: contact sheets, clusters, findings; PIL images with the same bytes every time."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -154,11 +155,11 @@ def _shorten(text: str, size: int, width: int) -> str:
     font = _font(size)
     if font.getlength(text) <= width:
         return text
-    for kept in range(min(len(text), width) - 1, 1, -1):
-        short = text[: kept // 2] + "..." + text[len(text) - (kept - kept // 2) :]
-        if font.getlength(short) <= width:
-            return short
-    return "..."
+
+    def cut(kept: int) -> str:
+        return text[: kept // 2] + "..." + text[len(text) - (kept - kept // 2) :]
+
+    return cut(max(0, bisect_right(range(len(text)), width, key=lambda kept: int(font.getlength(cut(kept)) + 1)) - 1))
 
 
 @cache

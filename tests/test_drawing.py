@@ -1,0 +1,155 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from stages.lib import drawing, gallery
+from stages.lib.drawing import EMPTY, GAP, MARK, TILE, Section, Tile
+
+RED = (255, 0, 0)
+
+
+def plain(height: int = 30, width: int = 60, colour: tuple[int, int, int] = RED) -> np.ndarray:
+    return np.full((height, width, 3), colour, np.uint8)
+
+
+def png(canvas: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    canvas.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def red_box(canvas: Image.Image) -> tuple[int, int]:
+    """Height and width of what is drawn in pure red."""
+    rows, columns = np.nonzero((np.asarray(canvas) == RED).all(axis=2))
+    return int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
+
+
+@pytest.mark.parametrize(
+    ("size", "drawn"),
+    [
+        ((30, 60), (60, 120)),
+        ((600, 300), (120, 60)),
+        ((120, 120), (120, 120)),
+        ((1, 1000), (1, 120)),
+        ((3, 2), (120, 80)),
+    ],
+)
+def test_a_tile_keeps_the_aspect_ratio(size: tuple[int, int], drawn: tuple[int, int]) -> None:
+    assert red_box(drawing.sheet("", [Section("", [Tile(plain(*size), ())])])) == drawn
+
+
+def test_same_sheet_same_bytes_and_width() -> None:
+    sections = [Section("one", [Tile(plain(), ("a", "b"))] * 11), Section("", [Tile(None, ("lost",), marked=True)])]
+    first, second = (drawing.sheet("title", sections) for _ in range(2))
+    assert png(first) == png(second)
+    assert first.width == 8 * (TILE + GAP) + GAP
+
+
+@pytest.mark.parametrize("text", ["福", "ñandú 😀", "two\nlines\t", "", "x" * 3000, "שלום", "\x00\udcff"])
+def test_any_text_can_be_drawn(tmp_path: Path, text: str) -> None:
+    canvas = drawing.sheet(text, [Section(text, [Tile(plain(), (text, text))])])
+    drawing.write(canvas, tmp_path / "new" / "a.png")
+    with Image.open(tmp_path / "new" / "a.png") as image:
+        assert image.size == canvas.size
+
+
+def test_text_stays_in_its_column_and_keeps_its_end() -> None:
+    short = drawing._shorten("a_very_long_folder/with_a_long_name_000123.jpg", drawing.SMALL, TILE)
+    assert drawing._font(drawing.SMALL).getlength(short) <= TILE
+    assert short.startswith("a_very")
+    assert short.endswith("123.jpg")
+
+
+def test_characters_without_a_glyph_are_told_apart() -> None:
+    assert drawing.legible("cloudy 1.0") == "cloudy 1.0"
+    assert drawing.legible("福") != drawing.legible("春")
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [("Cloudy Sky", "cloudy_sky"), ("../../etc", "etc"), ("福", "class"), ("a" * 99, "a" * 40), ("1.0", "1_0")],
+)
+def test_a_slug_is_a_safe_file_name(name: str, slug: str) -> None:
+    assert drawing.slug(name) == slug
+
+
+def test_a_choice_is_stable_and_spread() -> None:
+    ids = [f"{k:04}" for k in range(1000)]
+    chosen = drawing.spread(ids, 48)
+    assert chosen == drawing.spread(list(reversed(ids)), 48) == sorted(chosen)
+    assert len(set(chosen)) == 48
+    assert len(set(chosen) - set(drawing.spread([*ids, "new"], 48))) <= 1
+    assert all(any(low <= int(i) < low + 250 for i in chosen) for low in range(0, 1000, 250))
+
+
+def test_flowing_sections_share_a_row_and_do_not_overlap() -> None:
+    sections = [Section(str(k), [Tile(plain(60, 60, (k, 0, 255)), ("i",))] * n) for k, n in enumerate([5, 3, 2, 8])]
+    flowing, stacked = (drawing.sheet("t", sections, flow=flow) for flow in (True, False))
+    assert flowing.height < stacked.height
+    for canvas in (flowing, stacked):
+        for k, section in enumerate(sections):
+            drawn = (np.asarray(canvas) == (k, 0, 255)).all(axis=2).sum()
+            assert drawn == len(section.tiles) * TILE**2
+
+
+def labels_of(classes: dict[str, int], use: str = "train") -> pd.DataFrame:
+    rows = [(f"{label}/{k:03}.png", label, use) for label, n in classes.items() for k in range(n)]
+    return pd.DataFrame(rows, columns=["image_id", "label", "use"], dtype="str")
+
+
+@pytest.mark.parametrize("n", [1, 2, 200])
+def test_every_class_has_a_sheet_of_its_own(n: int) -> None:
+    counts = gallery.class_counts(labels_of({f"福 {k}": 1 + k % 3 for k in range(n)}))
+    assert len(set(counts["sheet"])) == len(counts) == n
+    assert counts["images"].sum() == sum(1 + k % 3 for k in range(n))
+    pack = dict.fromkeys((f"{k}" for k in range(100)), plain())
+    canvas = gallery.class_sheet("福", list(pack), pack, n_classes=n)
+    tiles = (np.asarray(canvas) == RED).all(axis=2).sum() // (TILE * TILE // 2)
+    assert tiles == (12 if n == 200 else 48)
+
+
+def test_class_counts_tell_used_from_skipped() -> None:
+    labels = pd.concat([labels_of({"b": 2}), labels_of({"a": 1, "b": 1, "": 3}, use="skip")])
+    counts = gallery.class_counts(labels)
+    assert counts.to_dict("list") == {
+        "label": ["a", "b"],
+        "images": [0, 2],
+        "skipped": [1, 1],
+        "sheet": ["", "1_b.png"],
+    }
+
+
+def clusters_of(*groups: str) -> pd.DataFrame:
+    return pd.DataFrame([(i, g[0]) for g in groups for i in g], columns=["image_id", "cluster"], dtype="str")
+
+
+def test_conflicting_clusters_come_first_and_are_marked() -> None:
+    pack = {**dict.fromkeys("abcd", plain(60, 60, (0, 0, 255))), **dict.fromkeys("xy", plain(60, 60))}
+    label_of = {**dict.fromkeys("abc", "one"), "d": "", "x": "one", "y": "two"}
+    clusters = clusters_of("abcd", "xy")
+    assert gallery.conflicts(clusters, label_of) == ["x"]
+    pixels = np.asarray(gallery.cluster_sheet(clusters, label_of, pack))
+    first_column = pixels[:, GAP + TILE // 2]
+    assert (first_column == MARK).all(axis=1).any()
+    assert np.nonzero((first_column == RED).all(axis=1))[0][0] < 100
+    calm = np.asarray(gallery.cluster_sheet(clusters, dict.fromkeys(label_of, "one"), pack))
+    assert not (calm == MARK).all(axis=2).any()
+
+
+def test_pictures_of_nothing_are_drawn() -> None:
+    empty = pd.DataFrame(
+        {c: pd.Series(dtype="str") for c in ("image_id", "cluster", "part", "check", "value", "threshold")}
+    )
+    for canvas in (gallery.cluster_sheet(empty, {}, {}), gallery.finding_sheet(empty, {})):
+        assert canvas.height < TILE
+
+
+def test_a_finding_without_pixels_has_an_empty_tile() -> None:
+    rows = pd.DataFrame(
+        {"image_id": ["lost"], "part": ["train"], "check": ["unusable"], "value": ["no image"], "threshold": [""]}
+    )
+    assert (np.asarray(gallery.finding_sheet(rows, {})) == EMPTY).all(axis=2).sum() > TILE**2 // 2
