@@ -172,7 +172,7 @@ def _crossing(used: pd.DataFrame) -> list[str]:
     """Say which groups lie in several folds; only a person's own folds can make them."""
     n_folds = used.groupby("group")["fold"].nunique()
     crossing = used[used["group"].map(n_folds) > 1]
-    images = [f"{', '.join(rows['image_id'])}" for _, rows in crossing.groupby("group")]
+    images = [", ".join(rows["image_id"]) for _, rows in crossing.groupby("group")]
     if not images:
         return []
     return [f"{len(images)} groups or duplicates lie in several of your folds, so scores flatter: {some(images)}"]
