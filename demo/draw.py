@@ -38,4 +38,7 @@ def settings(values: dict[str, Any]) -> tuple[int, dict[str, int], scenes.Diffic
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ValueError as error:
+        raise SystemExit(f"ERROR: {error}") from None

@@ -41,6 +41,23 @@ class Difficulty:
     distortion: float
     noise: float
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn.
+
+        Raises:
+            ValueError: names the setting.
+        """
+        fits = {
+            "min_glyph, max_glyph": 0.1 <= self.min_glyph <= self.max_glyph <= 0.9,
+            "characters": 0 <= self.characters <= 1,
+            "contrast": 0 < self.contrast <= 1,
+            "clutter": 0 <= self.clutter <= 20,
+            "distortion": 0 <= self.distortion <= 2,
+            "noise": 0 <= self.noise <= 128,
+        }
+        if wrong := [name for name, is_right in fits.items() if not is_right]:
+            raise ValueError(f"demo/params.yaml: draw: out of range: {', '.join(wrong)}")
+
 
 def paint(width: int, height: int, has_fu: bool, d: Difficulty, rng: np.random.Generator) -> Pixels:
     """Paint one picture with 福 on it, or without.

@@ -178,6 +178,12 @@ def test_unknown_and_missing_settings_are_named(change):
         draw.settings(values)
 
 
+@pytest.mark.parametrize("change", [{"contrast": 0}, {"characters": 1.1}, {"min_glyph": 0.9}, {"max_glyph": 1.5}])
+def test_settings_out_of_range_are_named(change):
+    with pytest.raises(ValueError, match=f"out of range: .*{next(iter(change))}"):
+        draw.settings(settings(**change))
+
+
 def test_every_character_is_written_inside_its_square_and_unlike_the_others():
     hand = brush.Hand(width=0.08, pressure=1.0, wobble=0.0, dryness=0.0)
     masks = {name: brush.write(name, 64, hand, np.random.default_rng(0)) for name in CHARACTERS}
