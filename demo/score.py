@@ -50,7 +50,10 @@ def main() -> None:
     """Print the accuracy, or say what is wrong and exit with 1."""
     try:
         print(f"private accuracy {accuracy(SUBMISSION, PRIVATE_LABELS):.4f}")
-    except (ValueError, FileNotFoundError) as error:
+    except FileNotFoundError as error:
+        print(f"ERROR: {error.filename}: not found; run `make` with the demo's params.yaml first", file=sys.stderr)
+        raise SystemExit(1) from None
+    except ValueError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         raise SystemExit(1) from None
 
