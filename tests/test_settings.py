@@ -13,12 +13,14 @@ ROOT = Path(__file__).parents[1]
 
 def whole(**changes: Any) -> dict[str, Any]:
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values["members"] = {"a": {
-        "model": {"backbone": "resnet18", "weights": "none", "image_size": 64},
-        "pretrain": {"epochs": 4, "lr": 0.1},
-        "finetune": {"epochs": 4, "lr": 0.1},
-        "infer": {"image_sizes": [64]},
-    }}
+    values["members"] = {
+        "a": {
+            "model": {"backbone": "resnet18", "weights": "none", "image_size": 64},
+            "pretrain": {"epochs": 4, "lr": 0.1},
+            "finetune": {"epochs": 4, "lr": 0.1},
+            "infer": {"image_sizes": [64]},
+        }
+    }
     for key, value in changes.items():
         place: Any = values
         *steps, last = key.split("__")
@@ -61,7 +63,10 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
         ({"members__a__finetune__head_only_epochs": 4}, "head_only_epochs 4"),
         ({"members__a__finetune": {"epochs": 1, "lr": 1, "frozen": "backbone", "layer_decay": 0.9}}, "frozen backbone"),
         ({"members__a__finetune": {"epochs": 1, "lr": 0.1, "min_lr": 0.2}}, "min_lr 0.2 is above lr"),
-        ({"members__a__pretrain": {"epochs": 0, "lr": 1}, "members__a__finetune": {"epochs": 0, "lr": 1}}, "nothing would"),
+        (
+            {"members__a__pretrain": {"epochs": 0, "lr": 1}, "members__a__finetune": {"epochs": 0, "lr": 1}},
+            "nothing would",
+        ),
         ({"ensemble": {"method": "equal", "greedy_rounds": 5}}, "greedy_rounds has no effect"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A contest small enough to train on in a test: packs, folds and params.yaml, as the stages before training write them."""
+"""A contest small enough to train on in a test: what the stages before training write, and params.yaml."""
 
 from pathlib import Path
 from typing import Any

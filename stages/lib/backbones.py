@@ -1,5 +1,6 @@
 """timm models: built, loaded with every key checked, and saved as safetensors with what they need to be used."""
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def create(
     if drop_path > 0:
         kwargs["drop_path_rate"] = drop_path
     if not timm.is_model(backbone):
-        near = timm.list_models(f"*{backbone.split('.', maxsplit=1)[0][:8]}*")
+        near = difflib.get_close_matches(backbone, timm.list_models(), cutoff=0.4)
         raise InputError(f"backbone {backbone!r}: timm {timm.__version__} has no such model; near names: {some(near)}")
     try:
         model: nn.Module = timm.create_model(backbone, pretrained=False, **kwargs)

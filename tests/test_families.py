@@ -1,0 +1,43 @@
+"""Every family of the winning entry goes through pretrain, finetune and infer at two sizes, with random weights."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages import finetune, infer, pretrain, weights
+from stages.lib import tables
+from tests import tiny
+
+FAMILIES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
+    "resnext101_32x4d": ({}, (32, 48)),
+    "efficientnet_b3": ({}, (32, 48)),
+    "hrnet_w18": ({}, (32, 64)),
+    "cspdarknet53": ({}, (32, 64)),
+    "inception_v3": ({}, (75, 96)),
+    "inception_v4": ({}, (75, 96)),
+    "fcanet50": ({}, (32, 48)),
+    "fcanet101": ({}, (32, 48)),
+    "vit_tiny_patch16_224": ({"dynamic_img_size": True}, (32, 48)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", FAMILIES)
+def test_a_family_goes_through_the_chain(tmp_path: Path, backbone: str) -> None:
+    kwargs, sizes = FAMILIES[backbone]
+    model = {"backbone": backbone, "model_kwargs": kwargs, "image_size": sizes[0]}
+    phase = {"batch_size": 4, "optimizer": "sgd", "lr": 0.001, "clip_grad": 1.0}
+    settings = tiny.member(model=model, pretrain=phase, finetune=phase, infer={"image_sizes": list(sizes)})
+    tiny.write(tmp_path, {"a": settings}, n_train=8, n_test=2)
+    weights.main("a", root=tmp_path)
+    for fold in ("0", "1"):
+        pretrain.main("a", fold, root=tmp_path)
+        finetune.main("a", fold, root=tmp_path)
+    infer.main("a", root=tmp_path)
+    rows = tables.read(tmp_path / "data/infer/a.parquet", tables.PREDICTIONS)
+    assert len(rows) == 2 * 2 * (8 + 2 * 2)
+    assert set(rows["image_size"]) == set(sizes)
+    assert rows[["p:blue", "p:red"]].to_numpy().min() >= 0
+    changed = rows.pivot_table(index=["part", "image_id", "fold", "view"], columns="image_size", values="p:red")
+    assert (changed[sizes[0]] != changed[sizes[1]]).any()  # the size reaches the model

@@ -1,0 +1,104 @@
+import pytest
+import timm
+import torch
+from torch import nn
+
+from stages.lib import schedules
+from stages.lib.errors import InputError
+
+
+def net() -> nn.Module:
+    return timm.create_model("resnet10t", num_classes=2, channels=[8, 8, 8, 8], stem_width=8)
+
+
+def make(model: nn.Module, **changes: object) -> torch.optim.Optimizer:
+    settings = {
+        "name": "sgd",
+        "lr": 1.0,
+        "momentum": 0.9,
+        "weight_decay": 0.1,
+        "layer_decay": None,
+        "head_lr_factor": 1,
+    }
+    return schedules.optimizer(model, **{**settings, **changes})  # type: ignore[arg-type]
+
+
+def rates(name: str, *, epochs: int = 10, warmup: float = 0, **changes: object) -> list[float]:
+    optimizer = make(net())
+    settings = {"min_lr": 0.0, "decay_epochs": (), "decay_rate": 0.1, **changes}
+    built = schedules.scheduler(
+        optimizer,
+        name=name,
+        epochs=epochs,
+        steps_per_epoch=4,
+        warmup_epochs=warmup,
+        **settings,  # type: ignore[arg-type]
+    )
+    seen = []
+    for step in range(4 * epochs):
+        built.step_update(step)
+        seen.append(optimizer.param_groups[0]["lr"])
+    return seen
+
+
+def test_constant_is_constant() -> None:
+    assert set(rates("constant")) == {1.0}
+
+
+def test_step_falls_at_its_epochs() -> None:
+    seen = rates("step", decay_epochs=(3, 6))  # timm's falls with the last batch before its milestone
+    for epochs, lr in [((0, 3), 1.0), ((3, 6), 0.1), ((6, 10), 0.01)]:
+        assert seen[epochs[0] * 4 : epochs[1] * 4 - 1] == pytest.approx([lr] * ((epochs[1] - epochs[0]) * 4 - 1))
+
+
+def test_cosine_falls_to_its_minimum() -> None:
+    seen = rates("cosine", min_lr=0.1)
+    assert seen == sorted(seen, reverse=True)
+    assert seen[0] == pytest.approx(1.0)
+    assert seen[20] == pytest.approx(0.55)
+    assert seen[-1] == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine"])
+def test_warm_up_rises_from_zero_even_within_one_epoch(name: str) -> None:
+    seen = rates(name, warmup=1.5)
+    assert seen[:6] == pytest.approx([step / 6 for step in range(6)])
+    assert seen[6] > 0.9
+
+
+def test_every_parameter_is_in_one_group_and_norms_do_not_decay() -> None:
+    model = net()
+    for layer_decay in (None, 0.5):
+        groups = make(model, layer_decay=layer_decay, head_lr_factor=10).param_groups
+        ids = [id(p) for group in groups for p in group["params"]]
+        assert sorted(ids) == sorted(id(p) for p in model.parameters())
+        for group in groups:
+            assert all((p.ndim > 1) == (group["weight_decay"] > 0) for p in group["params"])
+
+
+def test_layer_decay_and_head_factor_scale_the_schedule() -> None:
+    model = net()
+    optimizer = make(model, layer_decay=0.5, head_lr_factor=10)
+    schedule = schedules.scheduler(
+        optimizer,
+        name="constant",
+        epochs=2,
+        steps_per_epoch=2,
+        warmup_epochs=0,
+        min_lr=0,
+        decay_epochs=(),
+        decay_rate=0.1,
+    )
+    schedule.step_update(0)
+    lr = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    names = dict(model.named_parameters())
+    assert lr[id(names["fc.weight"])] == pytest.approx(10)
+    assert lr[id(names["conv1.0.weight"])] < lr[id(names["layer4.0.conv1.weight"])] <= 1
+
+
+def test_unknown_optimizers_and_momentum_without_effect_are_refused() -> None:
+    with pytest.raises(InputError, match="nosuch"):
+        schedules.check_optimizer("nosuch", None)
+    with pytest.raises(InputError, match="momentum"):
+        schedules.check_optimizer("adamw", 0.9)
+    schedules.check_optimizer("sgd", 0.9)

@@ -1,0 +1,173 @@
+"""Stages weights, pretrain, finetune and infer on a tiny contest, in one process."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.torch
+import timm
+import torch
+import yaml
+
+from stages import finetune, infer, pretrain, weights
+from stages.lib import backbones, tables
+from stages.lib.errors import InputError
+from tests import tiny
+
+
+def chain(root: Path, member: str = "a", folds: tuple[str, ...] = ("0", "1")) -> pd.DataFrame:
+    weights.main(member, root=root)
+    for fold in folds:
+        pretrain.main(member, fold, root=root)
+        finetune.main(member, fold, root=root)
+    infer.main(member, root=root)
+    return tables.read(root / f"data/infer/{member}.parquet", tables.PREDICTIONS)
+
+
+def digests(root: Path) -> dict[str, str]:
+    files = [p for top in ("models", "data") for p in (root / top).rglob("*") if p.is_file()]
+    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_every_image_gets_its_predictions(tmp_path: Path) -> None:
+    tiny.write(tmp_path, {"a": tiny.member()})
+    rows = chain(tmp_path)
+    train, test = (rows[rows["part"] == part] for part in ("train", "test"))
+    folds = tables.read(tmp_path / "data/split/folds.csv", tables.FOLDS).set_index("image_id")
+    assert tables.class_names(rows) == list(tiny.CLASSES)
+    assert len(train) == 16 * 2 * 2  # sizes, views: out of fold, once each
+    assert len(test) == 4 * 2 * 2 * 2  # by every fold's model
+    assert (train["fold"].to_numpy() == folds.loc[train["image_id"], "fold"].to_numpy()).all()
+    np.testing.assert_allclose(rows[["p:blue", "p:red"]].sum(axis=1), 1, atol=1e-5)
+    held_out = tables.read(tmp_path / "data/finetune/a/0.parquet", tables.PREDICTIONS)
+    same = train[(train["fold"] == "0") & (train["image_size"] == 32) & (train["view"] == "identity")]
+    merged = held_out.merge(same, on="image_id", suffixes=("", "_infer"))
+    assert len(merged) == len(held_out) == 8
+    np.testing.assert_allclose(merged["p:red"], merged["p:red_infer"], atol=1e-5)
+
+
+def test_a_rerun_gives_the_same_bytes_with_0_and_2_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    augmentation = [{"RandomResizedCrop": {"size": ["image_size", "image_size"]}}, {"HorizontalFlip": {}}]
+    changes = {"augmentation": augmentation, "drop_path": 0.2, "ema_decay": 0.9}
+    found = []
+    for workers in ("0", "2"):
+        monkeypatch.setenv("PODIUM_WORKERS", workers)
+        root = tmp_path / workers
+        root.mkdir()
+        tiny.write(root, {"a": tiny.member(pretrain={**changes, "cutmix": 1.0}, finetune=changes)}, n_train=8)
+        chain(root)
+        found.append(digests(root))
+    assert found[0] == found[1]
+    assert {"models/finetune/a/0.safetensors", "data/infer/a.parquet"} < set(found[0])
+
+
+def test_curves_hold_every_epoch_and_no_time(tmp_path: Path) -> None:
+    tiny.write(tmp_path, {"a": tiny.member(pretrain={"epochs": 3})}, n_train=8)
+    weights.main("a", root=tmp_path)
+    pretrain.main("a", "0", root=tmp_path)
+    live = tmp_path / "data/pretrain/a/0.live"
+    curves = {str(p.relative_to(live / "plots/metrics")): pd.read_csv(p, sep="\t") for p in live.rglob("*.tsv")}
+    assert set(curves) == {"train/loss.tsv", "train/lr.tsv", "held_out/accuracy_score.tsv", "held_out/log_loss.tsv"}
+    assert all(list(c["step"]) == [0, 1, 2] and list(c.columns) == ["step", c.columns[1]] for c in curves.values())
+    assert not (tmp_path / "dvc.yaml").exists()
+    assert (tmp_path / "logs/seconds.csv").read_text().count("pretrain@a-0") == 1
+
+
+@pytest.mark.parametrize("off", ["pretrain", "finetune"])
+def test_a_phase_of_0_epochs_hands_its_weights_on(tmp_path: Path, off: str) -> None:
+    tiny.write(tmp_path, {"a": tiny.member(**{off: {"epochs": 0}})}, n_train=8)
+    rows = chain(tmp_path)
+    assert len(rows)
+    before = "weights/a.safetensors" if off == "pretrain" else "pretrain/a/0.safetensors"
+    after = (tmp_path / f"models/{off}/a/0.safetensors").read_bytes()
+    assert after == (tmp_path / "models" / before).read_bytes()
+    empty = tables.read(tmp_path / f"data/{off}/a/0.parquet", tables.PREDICTIONS)
+    assert len(empty) == 0
+    assert tables.class_names(empty) == list(tiny.CLASSES)
+
+
+def test_the_held_out_fold_is_not_trained_on(tmp_path: Path) -> None:
+    """Other labels and pixels in the fold change nothing but its own predictions' scores."""
+    models = []
+    for name in ("one", "two"):
+        root = tmp_path / name
+        root.mkdir()
+        tiny.write(root, {"a": tiny.member()}, n_train=8)
+        folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
+        if name == "two":
+            held = folds["fold"] == "0"
+            folds.loc[held, "label"] = folds.loc[held, "label"].map({"red": "blue", "blue": "red"})
+            tables.write(folds, root / "data/split/folds.csv", tables.FOLDS)
+        weights.main("a", root=root)
+        pretrain.main("a", "0", root=root)
+        models.append((root / "models/pretrain/a/0.safetensors").read_bytes())
+    assert models[0] == models[1]
+
+
+def test_skipped_images_are_predicted_and_never_trained_on(tmp_path: Path) -> None:
+    tiny.write(tmp_path, {"a": tiny.member()}, n_train=12)
+    path = tmp_path / "data/split/folds.csv"
+    folds = tables.read(path, tables.FOLDS)
+    folds.loc[folds["image_id"] == "00.png", ["label", "use", "reason"]] = ["", "skip", "no label"]
+    folds.loc[folds["image_id"] == "01.png", ["use", "reason", "fold"]] = ["skip", "unreadable", ""]
+    tables.write(folds, path, tables.FOLDS)
+    rows = chain(tmp_path)
+    assert set(rows.loc[rows["part"] == "train", "image_id"]) == {f"{i:02}.png" for i in range(12)} - {"01.png"}
+    assert "00.png" not in set(tables.read(tmp_path / "data/finetune/a/0.parquet", tables.PREDICTIONS)["image_id"])
+
+
+def test_a_person_s_weights_are_used_and_their_head_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = {"weights": "file", "weights_file": "w.safetensors", "mean": [0.4] * 3, "std": [0.2] * 3}
+    tiny.write(tmp_path, {"a": tiny.member(model=model, pretrain={"epochs": 0})}, n_train=8)
+    kwargs: dict[str, Any] = tiny.member()["model"]["model_kwargs"]
+    source = timm.create_model("resnet10t", num_classes=7, **kwargs)
+    safetensors.torch.save_file(source.state_dict(), str(tmp_path / "w.safetensors"))
+    chain(tmp_path)
+    assert "finetune@a-0: weights of a: new head" in capsys.readouterr().out
+    read = backbones.read(tmp_path / "models/finetune/a/0.safetensors")
+    assert read.meta["preprocessing"]["mean"] == [0.4] * 3
+    assert read.meta["classes"] == list(tiny.CLASSES)
+
+
+@pytest.mark.parametrize("head_init", ["keep", "probe"])
+def test_a_frozen_backbone_is_a_member_like_any_other(tmp_path: Path, head_init: str) -> None:
+    finetune_settings = {"frozen": "backbone", "head_init": head_init}
+    tiny.write(tmp_path, {"a": tiny.member(pretrain={"epochs": 0}, finetune=finetune_settings)}, n_train=8)
+    chain(tmp_path)
+    start = backbones.read(tmp_path / "models/weights/a.safetensors").state
+    end = backbones.read(tmp_path / "models/finetune/a/0.safetensors").state
+    assert all(torch.equal(end[k], v) for k, v in start.items())
+    assert set(end) - set(start) == {"fc.weight", "fc.bias"}
+
+
+def test_a_diverging_training_names_itself(tmp_path: Path) -> None:
+    tiny.write(tmp_path, {"a": tiny.member(finetune={"lr": 1e30, "optimizer": "sgd", "epochs": 3})}, n_train=8)
+    weights.main("a", root=tmp_path)
+    pretrain.main("a", "1", root=tmp_path)
+    with pytest.raises(InputError, match=r"finetune@a-1: the loss is (nan|inf) at epoch \d, step \d"):
+        finetune.main("a", "1", root=tmp_path)
+    assert not (tmp_path / "models/finetune/a/1.safetensors").exists()
+
+
+def test_models_of_other_classes_are_refused(tmp_path: Path) -> None:
+    tiny.write(tmp_path, {"a": tiny.member()}, n_train=8)
+    chain(tmp_path)
+    path = tmp_path / "data/split/folds.csv"
+    folds = tables.read(path, tables.FOLDS)
+    folds.loc[folds["label"] == "red", "label"] = "rot"
+    tables.write(folds, path, tables.FOLDS)
+    with pytest.raises(InputError, match="trained on classes"):
+        infer.main("a", root=tmp_path)
+
+
+def test_the_metadata_is_what_infer_needs(tmp_path: Path) -> None:
+    tiny.write(tmp_path, {"a": tiny.member(model={"resize": "crop", "crop_fraction": 0.5})}, n_train=8)
+    chain(tmp_path)
+    meta = backbones.read(tmp_path / "models/finetune/a/0.safetensors").meta
+    assert meta["preprocessing"] == {"mean": [0.5] * 3, "std": [0.5] * 3, "resize": "crop", "crop_fraction": 0.5}
+    assert json.loads(json.dumps(meta)) == meta
+    assert yaml.safe_load((tmp_path / "params.yaml").read_text())["members"]["a"]["model"]["backbone"] == meta["backbone"]

@@ -1,0 +1,132 @@
+from typing import Any
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from stages.lib import mixup, schedules, training
+from stages.lib.compute import Numerics
+from stages.lib.errors import InputError
+from stages.lib.preprocessing import Preprocessing
+
+NUMERICS = Numerics(torch.device("cpu"))
+HALF = (0.5, 0.5, 0.5)
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return timm.create_model("resnet10t", num_classes=2, channels=[8, 8, 8, 8], stem_width=8)
+
+
+def batches(n: int, batch: int = 4) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    made = []
+    for _ in range(n):
+        targets = torch.arange(batch) % 2
+        images = torch.randint(0, 100, (batch, 3, 32, 32), generator=generator, dtype=torch.uint8)
+        made.append((images + 120 * targets.view(-1, 1, 1, 1).to(torch.uint8), targets))
+    return made
+
+
+def fit(model: nn.Module, stream: list[Any], **changes: Any) -> tuple[nn.Module, list[training.Epoch]]:
+    settings = {"epochs": 2, "steps_per_epoch": len(stream) // 2, "frozen": "nothing", "lr": 0.01, **changes}
+    lr, name, layer_decay = settings.pop("lr"), settings.pop("optimizer", "adamw"), settings.pop("layer_decay", None)
+    training.set_mode(model, settings["frozen"])
+    optimizer = schedules.optimizer(
+        model, name=name, lr=lr, momentum=None, weight_decay=0.0, layer_decay=layer_decay, head_lr_factor=1.0
+    )
+    scheduler = schedules.scheduler(
+        optimizer,
+        name="constant",
+        epochs=settings["epochs"],
+        steps_per_epoch=settings["steps_per_epoch"],
+        warmup_epochs=0,
+        min_lr=0.0,
+        decay_epochs=(),
+        decay_rate=0.1,
+    )
+    seen: list[training.Epoch] = []
+    fixed = {"accumulate": 1, "clip_grad": None, "ema_decay": None, "head_only_epochs": 0, "compiled": False, "seed": 0}
+    kept = training.fit(
+        model,
+        iter(stream),
+        optimizer=optimizer,
+        scheduler=scheduler,
+        loss=training.soft_target_loss(None, 0.0),
+        mix=settings.pop("mix", mixup.build(mixup=0, cutmix=0, n_classes=2, seed=0)),
+        preprocessing=Preprocessing(HALF, HALF),
+        numerics=NUMERICS,
+        name="finetune@a-0",
+        on_epoch=lambda epoch, _model: seen.append(epoch),
+        **{**fixed, **settings},
+    )
+    return kept, seen
+
+
+def test_it_learns() -> None:
+    _, epochs = fit(net(), batches(20))
+    assert [epoch.number for epoch in epochs] == [0, 1]
+    assert epochs[1].loss < 0.5 * epochs[0].loss
+
+
+def test_the_same_inputs_give_the_same_weights() -> None:
+    first, second = fit(net(), batches(4))[0], fit(net(), batches(4))[0]
+    for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_loss_that_is_not_finite_names_training_epoch_and_step() -> None:
+    with pytest.raises(InputError, match=r"finetune@a-0: the loss is (nan|inf) at epoch 1, step 2"):
+        fit(net(), batches(8), lr=1e30, optimizer="sgd")
+
+
+def test_accumulated_batches_make_the_step_of_one_big_batch() -> None:
+    small = batches(2, batch=4)
+    big = [(torch.cat([a[0] for a in small]), torch.cat([a[1] for a in small]))]
+    kwargs = {"epochs": 1, "frozen": "batch_norms", "optimizer": "sgd", "lr": 0.1}
+    one, _ = fit(net(), small, steps_per_epoch=2, accumulate=2, **kwargs)
+    two, _ = fit(net(), big, steps_per_epoch=1, **kwargs)
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_frozen_parts_do_not_move() -> None:
+    for frozen, still in [("backbone", lambda k: not k.startswith("fc.")), ("batch_norms", lambda k: "bn" in k)]:
+        before = {k: v.clone() for k, v in net().state_dict().items()}
+        after = fit(net(), batches(4), frozen=frozen)[0].state_dict()
+        moved = {k for k in before if not torch.equal(before[k], after[k])}
+        assert moved
+        assert not [k for k in moved if still(k)]
+
+
+def test_head_only_epochs_move_the_backbone_afterwards() -> None:
+    before = net().state_dict()["conv1.0.weight"].clone()
+    frozen, _ = fit(net(), batches(4), epochs=1, steps_per_epoch=2, head_only_epochs=1)
+    free, _ = fit(net(), batches(4), epochs=2, steps_per_epoch=2, head_only_epochs=1)
+    assert torch.equal(frozen.state_dict()["conv1.0.weight"], before)
+    assert not torch.equal(free.state_dict()["conv1.0.weight"], before)
+
+
+def test_the_moving_average_is_another_model_that_lags_behind() -> None:
+    model = net()
+    kept, _ = fit(model, batches(20), ema_decay=0.9)
+    start = net().state_dict()["fc.weight"]
+    last, average = model.state_dict()["fc.weight"], kept.state_dict()["fc.weight"]
+    assert kept is not model
+    assert 0 < (average - start).norm() < (last - start).norm()
+
+
+def test_hard_and_soft_targets_weigh_classes_alike() -> None:
+    weights = training.balanced_weights(torch.tensor([0, 0, 0, 1]), 2)
+    assert weights[torch.tensor([0, 0, 0, 1])].mean() == pytest.approx(1.0)
+    assert weights[1] == 3 * weights[0]
+    logits, targets = torch.randn(4, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 0, 1, 1])
+    loss = training.soft_target_loss(weights, 0.0)
+    hard = loss(logits, mixup.soft(targets, 2))
+    nearly_hard = loss(logits, 0.999 * mixup.soft(targets, 2) + 0.001 * mixup.soft(1 - targets, 2))
+    assert nearly_hard == pytest.approx(hard.item(), rel=0.02)
+
+
+def test_a_class_without_images_gets_no_infinite_weight() -> None:
+    assert torch.isfinite(training.balanced_weights(torch.tensor([0, 0, 2]), 3)).all()
