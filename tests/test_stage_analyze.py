@@ -1,0 +1,130 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from stages import analyze
+from stages.lib import pixels, tables
+from stages.lib.errors import InputError
+
+FILES = ["findings.csv", "clusters.csv", "leaks.csv", "summary.json"]
+
+
+def photo(seed: int, height: int = 80, width: int = 100) -> np.ndarray:
+    """Coarse coloured blocks with noise: (height, width, 3)."""
+    rng = np.random.default_rng(seed)
+    blocks = np.kron(rng.integers(20, 230, (8, 10, 3)), np.ones((10, 10, 1)))[:height, :width]
+    return (blocks + rng.integers(0, 20, blocks.shape)).astype(np.uint8)
+
+
+def write_part(root: Path, part: str, images: dict[str, np.ndarray], changes: dict[str, dict] | None = None) -> None:
+    """Write what prepare writes of a part; `changes` of an image's facts, or facts of images without pixels."""
+    rows = {}
+    for image_id in sorted({*images, *(changes or {})}):
+        image = images.get(image_id, np.zeros((0, 0, 3), np.uint8))
+        rows[image_id] = {
+            "image_id": image_id, "width": image.shape[1], "height": image.shape[0], "mode": "RGB", "format": "PNG",
+            "bytes": 9, "sha256": hashlib.sha256(image.tobytes()).hexdigest(), "problem": "", "note": "",
+        } | (changes or {}).get(image_id, {})  # fmt: skip
+    table = pd.DataFrame(list(rows.values()), columns=list(tables.FACTS.columns))
+    tables.write(table, root / f"data/prepare/{part}/facts.csv", tables.FACTS)
+    with pixels.Writer(root / f"data/prepare/{part}/pixels.arrow", encoding="raw") as writer:
+        for image_id in sorted(images):
+            writer.add(image_id, images[image_id])
+
+
+def train_images() -> dict[str, np.ndarray]:
+    flat = np.full((90, 90, 3), 200, np.uint8)
+    return {
+        "a.png": photo(1), "b.png": photo(1)[:, ::-1].copy(), "c.png": photo(2), "d.png": photo(2), "e.png": photo(3),
+        "flat.png": flat, "small.png": photo(4, 40, 60), "sub/wide.png": photo(5, 20, 100),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"analyze": {"max_hash_distance": 6, "min_similarity": 0.97}}))
+    lost = {"problem": "empty file", "sha256": "0"}
+    changes = {"lost.png": lost, "lost2.png": lost, "d.png": {"sha256": "1"}, "e.png": {"note": "rotated by EXIF 6"}}
+    write_part(tmp_path, "train", train_images(), changes)
+    write_part(tmp_path, "test", {"a.png": photo(1), "t.png": photo(9)})
+    return tmp_path
+
+
+def run(root: Path) -> dict[str, bytes]:
+    analyze.main(root=root)
+    return {name: (root / "data/analyze" / name).read_bytes() for name in FILES}
+
+
+def test_what_is_odd_is_found(root: Path) -> None:
+    run(root)
+    table = tables.read(root / "data/analyze/findings.csv", tables.FINDINGS)
+    found = {(i, part, check): (value, threshold) for i, part, check, value, threshold in table.itertuples(index=False)}
+    assert {key: value for key, value in found.items() if key[2] != "near_duplicate"} == {
+        ("a.png", "train", "same_file"): ("test/a.png", ""),
+        ("a.png", "test", "same_file"): ("train/a.png", ""),
+        ("c.png", "train", "same_pixels"): ("train/d.png", ""),
+        ("d.png", "train", "same_pixels"): ("train/c.png", ""),
+        ("e.png", "train", "note"): ("rotated by EXIF 6", ""),
+        ("flat.png", "train", "near_uniform"): ("0", "4"),
+        ("lost.png", "train", "same_file"): ("train/lost2.png", ""),
+        ("lost.png", "train", "unusable"): ("empty file", ""),
+        ("lost2.png", "train", "same_file"): ("train/lost.png", ""),
+        ("lost2.png", "train", "unusable"): ("empty file", ""),
+        ("small.png", "train", "small"): ("40", "64"),
+        ("sub/wide.png", "train", "odd_aspect_ratio"): ("5", "3"),
+        ("sub/wide.png", "train", "small"): ("20", "64"),
+    }
+    near = {key[:2] for key in found if key[2] == "near_duplicate"}
+    assert near == {("a.png", "train"), ("b.png", "train"), ("a.png", "test")}
+    assert list(table["image_id"]) == sorted(table["image_id"])
+
+
+def test_clusters_and_leaks(root: Path) -> None:
+    run(root)
+    clusters = tables.read(root / "data/analyze/clusters.csv", tables.CLUSTERS)
+    assert dict(clusters.itertuples(index=False)) == {
+        "a.png": "a.png",
+        "b.png": "a.png",
+        "c.png": "c.png",
+        "d.png": "c.png",
+    }
+    leaks = tables.read(root / "data/analyze/leaks.csv", tables.LEAKS)
+    assert [tuple(row[:3]) for row in leaks.itertuples(index=False)] == [
+        ("a.png", "a.png", "exact"),
+        ("a.png", "b.png", "near"),
+    ]
+    summary = tables.read_json(root / "data/analyze/summary.json")
+    assert summary["usable_images"] == {"train": 8, "test": 2}
+    assert summary["train_images_in_clusters"] == 4
+    assert summary["test_images_with_a_train_duplicate"] == 1
+    assert summary["findings"]["train"]["unusable"] == 2
+
+
+def test_same_inputs_same_bytes_and_a_test_image_changes_no_cluster(root: Path) -> None:
+    first = run(root)
+    assert run(root) == first
+    write_part(root, "test", {"a.png": photo(1), "new.png": photo(3), "between.png": photo(2)})
+    second = run(root)
+    assert second["clusters.csv"] == first["clusters.csv"]
+    assert second["leaks.csv"] != first["leaks.csv"]
+
+
+def test_works_without_test_images_and_without_usable_ones(root: Path) -> None:
+    clusters = run(root)["clusters.csv"]
+    write_part(root, "test", {})
+    assert run(root)["clusters.csv"] == clusters
+    write_part(root, "train", {}, {"lost.png": {"problem": "not an image"}})
+    run(root)
+    assert len(tables.read(root / "data/analyze/clusters.csv", tables.CLUSTERS)) == 0
+    assert tables.read_json(root / "data/analyze/summary.json")["largest_train_cluster"] == 0
+
+
+def test_facts_that_do_not_fit_the_pixels_are_refused(root: Path) -> None:
+    facts = tables.read(root / "data/prepare/train/facts.csv", tables.FACTS)
+    tables.write(facts[facts["image_id"] != "e.png"], root / "data/prepare/train/facts.csv", tables.FACTS)
+    with pytest.raises(InputError, match=r"train/pixels\.arrow.*e\.png.*dvc repro"):
+        analyze.main(root=root)
