@@ -4,6 +4,7 @@ import pytest
 
 from stages.lib import duplicates
 from stages.lib.duplicates import SIDE, Prints
+from stages.lib.errors import InputError
 
 SETTINGS = {"max_hash_distance": 6, "min_similarity": 0.97}
 
@@ -100,11 +101,31 @@ def test_near_uniform_images_resemble_nothing() -> None:
 
 
 def test_a_chain_does_not_grow() -> None:
-    names = ["e", "b", "c", "d", "a", "f"]
+    names = ["e", "b", "c", "d", "a", "f", "alone"]
     chain = [(k, k + 1) for k in range(5)]  # e-b-c-d-a-f
-    centres = duplicates.star_clusters(names, chain)
-    assert all(centre == node or {centre, node} in map(set, chain) for node, centre in centres.items())
-    assert centres == {0: 1, 1: 1, 2: 1, 3: 4, 4: 4, 5: 4}
+    centres = duplicates.star_clusters(names, np.array(chain))
+    assert centres.tolist() == [1, 1, 1, 4, 4, 4, 6]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stars_cover_every_pair_and_members_are_paired_with_their_centre(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pairs = np.unique(np.sort(rng.integers(0, 60, (80, 2)), axis=1), axis=0)
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    names = [f"{k:02}" for k in rng.permutation(60)]
+    centres = duplicates.star_clusters(names, pairs)
+    known = {tuple(pair) for pair in pairs.tolist()}
+    for node, centre in enumerate(centres.tolist()):
+        assert centre == node or (min(node, centre), max(node, centre)) in known
+        assert centres[centre] == centre
+    alone = {node for node in range(60) if (centres == node).sum() == 1}
+    assert not any(a in alone and b in alone for a, b in known), "a pair of free nodes would have made a star"
+
+
+def test_too_many_pairs_are_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "MAX_PAIRS", 20)
+    with pytest.raises(InputError, match=r"analyze\.min_similarity \(0\.97\)"):
+        search({str(k): jpeg(photo(1), 50 + k) for k in range(12)})
 
 
 def test_a_slowly_changing_series_is_not_one_cluster() -> None:
@@ -166,6 +187,9 @@ def test_similarity_is_the_correlation_and_exact_in_any_company() -> None:
     alone = [duplicates.similarities(thumbs[k : k + 1], thumbs[k + 1 : k + 2])[0] for k in range(8)]
     assert together.tolist() == alone
     assert together[0] == pytest.approx(np.corrcoef(thumbs[0].ravel(), thumbs[1].ravel())[0, 1])
+    halves = np.zeros((1, SIDE, SIDE), np.uint8)
+    halves[:, : SIDE // 2] = 255
+    assert duplicates.similarities(halves, 255 - halves)[0] == -1
     flat = np.full((1, SIDE, SIDE), 7, np.uint8)
     assert duplicates.similarities(flat, thumbs[:1])[0] == 0
 

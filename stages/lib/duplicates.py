@@ -16,11 +16,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from stages.lib.errors import InputError
+
 SIDE = 32  # pixels of a thumbnail's side, large enough to tell two photos of one kind of scene apart
 HASH_SIDE = 8  # lowest frequencies kept each way: 64 bits
 MIN_CONTRAST = 4.0  # grey levels of 255; below it a thumbnail is mostly rounding, and resembles anything
 BLOCK = 1 << 20  # pairs of hashes compared at once: bounds the memory
-CHUNK = 2048  # pairs of thumbnails compared at once
+CHUNK = 256  # pairs of thumbnails compared at once
+MAX_PAIRS = 10_000_000  # about 1 GB
 
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -105,38 +108,40 @@ def search(train: Prints, test: Prints, *, max_hash_distance: int, min_similarit
     )
 
 
+def _has(part: str, nodes: list[list[Name]]) -> npt.NDArray[np.bool_]:
+    return np.array([any(name == part for name, _ in node) for node in nodes], np.bool_)
+
+
 def _of(part: str, node: list[Name]) -> list[str]:
     return [image_id for name, image_id in node if name == part]
 
 
 def _clusters(nodes: list[list[Name]], pairs: Pairs) -> tuple[dict[str, str], int]:
+    kept = pairs[_has("train", nodes)[pairs].all(axis=1)]
     train = [_of("train", node) for node in nodes]
-    kept = [(i, j) for i, j in pairs.tolist() if train[i] and train[j]]
-    centres = star_clusters([ids[0] if ids else "" for ids in train], kept)
+    centres = star_clusters([min(ids, default="") for ids in train], kept)
     members: dict[int, list[str]] = {}
-    for k, ids in enumerate(train):
-        members.setdefault(centres.get(k, k), []).extend(ids)
+    for centre, ids in zip(centres.tolist(), train, strict=True):
+        members.setdefault(centre, []).extend(ids)
     clusters = {image_id: min(ids) for ids in members.values() if len(ids) > 1 for image_id in ids}
-    return clusters, sum(centres.get(i, i) != centres.get(j, j) for i, j in kept)
+    return clusters, int(np.count_nonzero(centres[kept[:, 0]] != centres[kept[:, 1]]))
 
 
 def _leaks(nodes: list[list[Name]], pairs: Pairs, similarity: Floats) -> list[tuple[str, str, str, float]]:
-    near = zip(pairs.tolist(), similarity.tolist(), strict=True)
-    linked = [(a, b, "near", s) for (i, j), s in near for a, b in ((nodes[i], nodes[j]), (nodes[j], nodes[i]))]
-    linked += [(node, node, "exact", 1.0) for node in nodes]
-    return sorted(
-        (test, train, kind, s)
-        for a, b, kind, s in linked
-        for test, train in itertools.product(_of("test", a), _of("train", b))
-    )
+    found = [(test, train, "exact", 1.0) for n in nodes for test in _of("test", n) for train in _of("train", n)]
+    in_test, in_train = _has("test", nodes), _has("train", nodes)
+    for one, other in ((0, 1), (1, 0)):
+        across = np.flatnonzero(in_test[pairs[:, one]] & in_train[pairs[:, other]])
+        for (i, j), s in zip(pairs[across][:, [one, other]].tolist(), similarity[across].tolist(), strict=True):
+            found += [(test, train, "near", s) for test in _of("test", nodes[i]) for train in _of("train", nodes[j])]
+    return sorted(found)
 
 
 def _nearest(nodes: list[list[Name]], pairs: Pairs, similarity: Floats) -> dict[Name, float]:
-    best: dict[Name, float] = {}
-    for pair, s in zip(pairs.tolist(), similarity.tolist(), strict=True):
-        for name in (name for k in pair for name in nodes[k]):
-            best[name] = max(best.get(name, -1.0), s)
-    return best
+    best = np.full(len(nodes), -1.0)
+    for side in (0, 1):
+        np.maximum.at(best, pairs[:, side], similarity)
+    return {name: float(best[k]) for k in np.unique(pairs).tolist() for name in nodes[k]}
 
 
 def contrasts(thumbs: Image) -> Floats:
@@ -183,15 +188,24 @@ def near_pairs(thumbs: Image, max_hash_distance: int, min_similarity: float) -> 
 
     Returns:
         Pairs (i < j) in order, and the similarity of each.
+
+    Raises:
+        InputError: so many images look alike that their pairs would not fit the memory.
     """
     n = len(thumbs)
     both_ways = np.concatenate([thumbs, thumbs[:, :, ::-1]])  # image i mirrored stands at n + i
-    found = [np.empty((0, 3))]
+    found, count = [np.empty((0, 3))], 0
     for pairs in _candidates(perceptual_hashes(both_ways), n, max_hash_distance):
         for start in range(0, len(pairs), CHUNK):
             chunk = pairs[start : start + CHUNK]
             similarity = similarities(both_ways[chunk[:, 0]], both_ways[chunk[:, 1]])
             found.append(np.column_stack([np.sort(chunk % n), similarity])[similarity >= min_similarity])
+            count += len(found[-1])
+            if count > MAX_PAIRS:
+                raise InputError(
+                    f"more than {MAX_PAIRS:,} pairs of images look alike (one camera that does not move?): raise"
+                    f" analyze.min_similarity ({min_similarity:g}) in params.yaml"
+                )
     rows = np.concatenate(found)
     rows = rows[np.lexsort((-rows[:, 2], rows[:, 1], rows[:, 0]))]  # a pair's best way, upright or mirrored, first
     _, first = np.unique(rows[:, :2], axis=0, return_index=True)
@@ -201,14 +215,14 @@ def near_pairs(thumbs: Image, max_hash_distance: int, min_similarity: float) -> 
 def similarities(first: Image, second: Image) -> Floats:
     """Return the correlation of each pair of thumbnails, (pairs, side, side) each -> (pairs,).
 
-    The sums are of integers, exact in any order: a pair's similarity never depends on its company.
+    The sums are of integers of at most 128 x 128 x SIDE x SIDE = 2 ** 24, which float32 holds exactly: a pair's
+    similarity never depends on the order of summation, so neither on its company nor on the machine.
     """
-    a = first.reshape(len(first), -1).astype(np.float64)
-    b = second.reshape(len(second), -1).astype(np.float64)
-    size = a.shape[1]
-    covariance = size * np.einsum("ij,ij->i", a, b) - a.sum(1) * b.sum(1)
-    variances = (size * np.einsum("ij,ij->i", x, x) - x.sum(1) ** 2 for x in (a, b))
-    scale = np.sqrt(np.prod(list(variances), axis=0))
+    a, b = (x.reshape(len(x), SIDE**2).astype(np.float32) - 128 for x in (first, second))
+    totals = [x.sum(axis=1).astype(np.float64) for x in (a, b)]
+    products = [np.einsum("ij,ij->i", x, y).astype(np.float64) for x, y in ((a, b), (a, a), (b, b))]
+    covariance = SIDE**2 * products[0] - totals[0] * totals[1]
+    scale = np.sqrt((SIDE**2 * products[1] - totals[0] ** 2) * (SIDE**2 * products[2] - totals[1] ** 2))
     correlation: Floats = np.divide(covariance, scale, out=np.zeros_like(covariance), where=scale > 0)
     return correlation
 
@@ -247,44 +261,36 @@ def _bands(count: int) -> list[np.uint64]:
     return [np.uint64((1 << high) - (1 << low)) for low, high in itertools.pairwise(edges)]
 
 
-def star_clusters(names: Sequence[str], pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
+def star_clusters(names: Sequence[str], pairs: Pairs) -> npt.NDArray[np.int64]:
     """Group nodes around centres: each member is paired with its cluster's centre itself.
 
-    The node with the most pairs still free becomes a centre (ties: the smaller name) and takes its free
-    neighbours; then the next. A chain of pairs therefore never joins its ends.
+    The node with the most neighbours still free becomes a centre (ties: the smaller name) and takes them;
+    then the next. A chain of pairs therefore never joins its ends.
 
     Args:
         names: one name a node.
-        pairs: positions of the nodes that are alike.
+        pairs: positions of the nodes that are alike, each pair once.
 
     Returns:
-        The centre of each node that is in a cluster of at least 2, itself for a centre.
+        The centre of each node, itself for a centre or a node alone.
 
     Source: Aslam, Pelekhov & Rus 2004, The Star Clustering Algorithm.
     """
-    free: dict[int, set[int]] = {}
-    for i, j in pairs:
-        free.setdefault(i, set()).add(j)
-        free.setdefault(j, set()).add(i)
-    heap = [(-len(neighbours), names[node], node) for node, neighbours in free.items()]
+    n = len(names)
+    ends = np.concatenate([pairs, pairs[:, ::-1]])
+    ends = ends[np.argsort(ends[:, 0], kind="stable")]
+    starts = np.searchsorted(ends[:, 0], np.arange(n + 1))
+    neighbours = [ends[low:high, 1] for low, high in itertools.pairwise(starts)]
+    degree, free, centres = np.diff(starts), np.ones(n, np.bool_), np.arange(n)
+    heap = [(-int(degree[node]), names[node], node) for node in np.flatnonzero(degree).tolist()]
     heapq.heapify(heap)
-    centres: dict[int, int] = {}
     while heap:
-        negative, _, centre = heapq.heappop(heap)
-        if centre not in free or len(free[centre]) != -negative or not free[centre]:
-            continue  # taken, or counted before some neighbours were
-        star = {centre, *free[centre]}
-        centres.update(dict.fromkeys(star, centre))
-        for node in _leave(star, free):
-            heapq.heappush(heap, (-len(free[node]), names[node], node))
+        counted, name, node = heapq.heappop(heap)
+        if free[node] and degree[node] != -counted:  # counted before some neighbours were taken
+            heapq.heappush(heap, (-int(degree[node]), name, node))
+        elif free[node]:
+            star = np.append(neighbours[node][free[neighbours[node]]], node)
+            free[star], centres[star] = False, node
+            for taken in star.tolist():
+                degree[neighbours[taken]] -= 1
     return centres
-
-
-def _leave(star: set[int], free: dict[int, set[int]]) -> set[int]:
-    """Take a star's nodes out of the free ones; return those that lost a neighbour by it."""
-    lost = {neighbour for node in star for neighbour in free[node]} - star
-    for node in star:
-        del free[node]
-    for node in lost:
-        free[node] -= star
-    return lost
