@@ -1,0 +1,216 @@
+"""The bytes of one image file -> upright RGB pixels and what was met on the way, or a problem in words.
+
+The kind of a file is found by its content. What an image is turned into: grey, palette and 1-bit images
+into RGB; transparency is laid on white; 16 bits are scaled to 8; CMYK is converted without a colour profile
+(profiles are not applied to RGB images either); EXIF rotation is carried out; of several frames the first
+is taken. The note says what was done wherever the pixels are not simply those of the file.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, UnidentifiedImageError
+
+Pixels = NDArray[np.uint8]  # (height, width, 3) RGB
+
+ENDINGS = {  # a format as PIL names it -> endings that go with it
+    "AVIF": {".avif", ".avifs"},
+    "BMP": {".bmp", ".dib"},
+    "GIF": {".gif"},
+    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
+    "MPO": {".jpg", ".jpeg", ".mpo"},  # JPEG with further pictures behind the first
+    "PNG": {".png", ".apng"},
+    "PPM": {".ppm", ".pgm", ".pbm", ".pnm", ".pfm"},
+    "TIFF": {".tif", ".tiff"},
+    "WEBP": {".webp"},
+}
+FORMATS = sorted(set(ENDINGS) - {"MPO"})  # what PIL may try; its JPEG reader finds MPO by itself
+
+_SIXTEEN_BITS = {"I;16", "I;16B", "I;16L", "I;16N"}
+_ORIENTATION = 0x0112  # EXIF and TIFF tag
+_BITS_PER_SAMPLE = 258  # TIFF tags
+_PHOTOMETRIC = 262
+_WHITE_IS_ZERO = 0
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What became of one file.
+
+    Attributes:
+        pixels: None where there is a problem.
+        width, height: pixels of the upright original; 0 where there is a problem.
+        mode, format: PIL's names, "" where it is no image.
+        problem: "" or why the image cannot be used.
+        note: "" or what was done to it.
+    """
+
+    pixels: Pixels | None = None
+    width: int = 0
+    height: int = 0
+    mode: str = ""
+    format: str = ""
+    problem: str = ""
+    note: str = ""
+
+
+class _ProblemError(Exception):
+    """Why an image cannot be used, in words for the person who brought it."""
+
+
+def decode(file: BinaryIO, *, name: str, short_side: int, max_megapixels: float) -> Decoded:
+    """Decode an open file; never raises for what the file holds.
+
+    Args:
+        name: of the file, for its ending.
+        short_side: pixels; a larger image is shrunk to it, a smaller one is kept.
+        max_megapixels: an image whose header says more is refused before it is decoded.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)  # how PIL tells of damage it could live with
+        decoded = _decode(file, name, short_side, max_megapixels)
+    met = dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
+    return replace(decoded, note="; ".join(filter(None, [decoded.note, *met])))
+
+
+def shrink(pixels: Pixels, short_side: int) -> Pixels:
+    """Shrink by area interpolation so that the short side is at most `short_side`; never enlarge."""
+    height, width = pixels.shape[:2]
+    scale = short_side / min(height, width)
+    if scale >= 1:
+        return pixels
+    size = (round(width * scale), round(height * scale))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo an EXIF orientation (1 to 8; 1 is upright already).
+
+    Source: EXIF 2.32, tag 0x0112: 5 to 8 have rows and columns swapped, the others say which side is top.
+    """
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in {2, 3, 6, 7}:
+        pixels = pixels[:, ::-1]
+    if orientation in {3, 4, 7, 8}:
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _decode(file: BinaryIO, name: str, short_side: int, max_megapixels: float) -> Decoded:
+    seen = Decoded()
+    try:
+        with _open(file, max_megapixels) as image:
+            seen = Decoded(mode=image.mode, format=image.format or "")
+            pixels, notes = _upright_rgb(image)
+    except _ProblemError as problem:
+        return replace(seen, problem=str(problem))
+    except Image.DecompressionBombError as error:
+        raise_it = "raise it if the image is meant to be so large"
+        return replace(seen, problem=f"more than prepare.max_megapixels, not decoded ({error}); {raise_it}")
+    except Exception as error:  # a damaged file can make PIL's parsers raise anything
+        return replace(seen, problem=f"truncated or damaged: {str(error) or type(error).__name__}")
+    height, width = pixels.shape[:2]
+    notes.insert(0, _ending_note(seen.format, name))
+    small = shrink(pixels, short_side)
+    return replace(seen, pixels=small, width=width, height=height, note="; ".join(filter(None, notes)))
+
+
+def _open(file: BinaryIO, max_megapixels: float) -> Image.Image:
+    if not file.read(1):
+        raise _ProblemError("empty file (0 bytes)")
+    file.seek(0)
+    Image.MAX_IMAGE_PIXELS = int(max_megapixels * 1e6 / 2)  # PIL warns above it and raises above twice as much
+    try:
+        return Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise _ProblemError(f"no image (read are {', '.join(FORMATS)}), or broken before its pixels") from None
+
+
+def _upright_rgb(image: Image.Image) -> tuple[Pixels, list[str]]:
+    """Return the pixels and what was done to get them."""
+    notes = ["first of several frames"] if getattr(image, "is_animated", False) else []
+    tags = dict(getattr(image, "tag_v2", {}))  # a TIFF's
+    image.load()  # turns a TIFF upright, and forgets that it did
+    pixels, note = _rgb(image, tags)
+    orientation = _exif_orientation(image)
+    turned = max(orientation, tags.get(_ORIENTATION, 1))
+    notes += [note, f"turned upright from EXIF orientation {turned}" if turned > 1 else ""]
+    return upright(pixels, orientation), notes
+
+
+def _rgb(image: Image.Image, tags: Mapping[int, Any]) -> tuple[Pixels, str]:
+    if image.mode in _SIXTEEN_BITS or image.mode in {"I", "F"}:
+        return _deep_grey(image, tags)
+    note = ""
+    if image.has_transparency_data:
+        image, note = _on_white(image)
+    elif image.mode == "CMYK":
+        image, note = _printed(image), "CMYK made RGB without a colour profile"
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB")), note
+
+
+def _on_white(image: Image.Image) -> tuple[Image.Image, str]:
+    layered = image.convert("RGBA")
+    alpha = layered.getchannel("A")
+    white = Image.new("RGB", layered.size, "white")
+    white.paste(layered, mask=alpha)
+    return white, "alpha laid on white" if alpha.getextrema() != (255, 255) else ""
+
+
+def _printed(image: Image.Image) -> Image.Image:
+    """PIL takes every CMYK JPEG for an inverted one; only those with an Adobe marker are."""
+    inverted_in_vain = image.format in {"JPEG", "MPO"} and "adobe" not in image.info
+    return ImageChops.invert(image) if inverted_in_vain else image
+
+
+def _deep_grey(image: Image.Image, tags: Mapping[int, Any]) -> tuple[Pixels, str]:
+    """Scale grey of more than 8 bits to 8: by its full range where the format has one, else by its own extremes."""
+    values = np.asarray(image).astype(np.float64)
+    low, high = _value_range(image, values, tags)
+    grey = np.rint((values - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8)
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # PIL inverts such TIFFs up to 8 bits only
+        grey = 255 - grey
+    note = f"{image.mode} scaled to 8 bits, {low:g} to {high:g} becoming 0 to 255"
+    clear = image.info.get("transparency")
+    if clear is not None:
+        grey[values == clear] = 255
+        note += "; alpha laid on white"
+    return np.repeat(grey[..., None], 3, axis=2), note
+
+
+def _value_range(image: Image.Image, values: NDArray[np.float64], tags: Mapping[int, Any]) -> tuple[float, float]:
+    if image.mode in _SIXTEEN_BITS:
+        bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
+        return 0.0, float(2**bits - 1)
+    if image.format == "PPM" and image.mode == "I":
+        return 0.0, 65535.0  # whatever the file's own maximum, PIL scales to this
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise _ProblemError("holds values that are not finite numbers")
+    if image.mode == "F" and low >= 0 and high <= 1:
+        return 0.0, 1.0
+    return low, max(high, low + 1)
+
+
+def _exif_orientation(image: Image.Image) -> int:
+    """Return 1 to 8; 1 where EXIF says nothing, or nothing sensible."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception as error:  # damaged EXIF can make the parser raise anything; the pixels are fine without it
+        warnings.warn(f"EXIF cannot be read: {type(error).__name__}", UserWarning, stacklevel=2)
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _ending_note(kind: str, name: str) -> str:
+    ending = PurePosixPath(name).suffix
+    right = not ending or ending.lower() in ENDINGS.get(kind, set())
+    return "" if right else f"is a {kind}, named {ending}"

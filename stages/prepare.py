@@ -1,0 +1,81 @@
+"""Stage `prepare`: the images of one part -> data/prepare/<part>/facts.csv and pixels.arrow. Knows no labels.
+
+Every image is decoded once, checked, turned upright, made RGB and shrunk to `prepare.short_side`; facts.csv
+(tables.FACTS) has a row for every file, pixels.arrow (stages.lib.pixels) the pixels of every readable one.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from operator import attrgetter
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from stages.lib import cli, image_files, parallel, params, pixels, progress, tables
+from stages.lib.errors import InputError, some
+from stages.lib.settings.contest import Images
+from stages.lib.settings.data import PrepareSettings
+
+SHOWN = 20  # problems printed; facts.csv has all
+
+
+def main(part: str, *, root: Path = Path()) -> None:
+    """Decode the images of `part`, "train" or "test"."""
+    settings = params.load("prepare", PrepareSettings, root)
+    folder = _folder(part, params.load("contest.images", Images, root), root)
+    files, hidden = image_files.walk(folder)
+    out = root / "data/prepare" / part
+    read = partial(image_files.read, short_side=settings.short_side, max_megapixels=settings.max_megapixels)
+    rows = []
+    with pixels.Writer(out / "pixels.arrow", encoding=settings.encoding) as writer:
+        for facts, decoded in _progress(read, files, part):
+            rows.append(facts)
+            if decoded is not None:
+                writer.add(facts["image_id"], decoded)
+        table = pd.DataFrame(rows, columns=list(tables.FACTS.columns))
+        if part == "train":
+            _require_images(table, folder)
+    tables.write(table, out / "facts.csv", tables.FACTS)
+    _tell(table, part, hidden)
+
+
+def _folder(part: str, images: Images, root: Path) -> Path:
+    if part not in Images.model_fields:
+        raise InputError(f"prepare: {part!r} is no part; run `python -m stages.prepare train` or `... test`")
+    folder = root / str(getattr(images, part))
+    if not folder.is_dir():
+        raise InputError(f"contest.images.{part}: {folder} is no folder; correct it in params.yaml")
+    return folder
+
+
+def _progress(
+    read: partial[image_files.Row], files: list[image_files.ImageFile], part: str
+) -> Iterator[image_files.Row]:
+    """Read all files in the order of their ids, with a bar on stderr."""
+    rows = parallel.in_order(
+        read, files, workers=parallel.worker_count(), name=attrgetter("image_id"), preload=["stages.prepare"]
+    )
+    return iter(tqdm(rows, f"prepare {part}", total=len(files), unit="img", disable=not progress.shown()))
+
+
+def _require_images(facts: pd.DataFrame, folder: Path) -> None:
+    if not (facts["problem"] == "").any():
+        first = [f"{i} ({problem})" for i, problem in zip(facts["image_id"], facts["problem"], strict=True)]
+        raise InputError(f"contest.images.train: {folder} holds no readable image: {some(first) or 'it is empty'}")
+
+
+def _tell(facts: pd.DataFrame, part: str, hidden: int) -> None:
+    bad = facts[facts["problem"] != ""]
+    noted = int((facts["note"] != "").sum())
+    print(f"prepare: {part}: {len(facts) - len(bad)} of {len(facts)} files are readable images, {noted} with a note")
+    if hidden:
+        print(f"prepare: {part}: {hidden} hidden files or folders passed over")
+    for image_id, problem in zip(bad["image_id"][:SHOWN], bad["problem"][:SHOWN], strict=True):
+        print(f"prepare: {part}: {image_id}: {problem}")
+    if len(bad) > SHOWN:
+        print(f"prepare: {part}: {len(bad) - SHOWN} more in data/prepare/{part}/facts.csv")
+
+
+if __name__ == "__main__":
+    cli.run(main)
