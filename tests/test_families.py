@@ -29,14 +29,13 @@ def test_a_family_goes_through_the_chain(tmp_path: Path, backbone: str) -> None:
     model = {"backbone": backbone, "model_kwargs": kwargs, "image_size": sizes[0]}
     phase = {"batch_size": 4, "optimizer": "sgd", "lr": 0.001, "clip_grad": 1.0}
     settings = tiny.member(model=model, pretrain=phase, finetune=phase, infer={"image_sizes": list(sizes)})
-    tiny.write(tmp_path, {"a": settings}, n_train=8, n_test=2)
+    tiny.write(tmp_path, {"a": settings}, n_train=8, n_test=2, folds=(0,))  # one fold is enough to see it run
     weights.main("a", root=tmp_path)
-    for fold in ("0", "1"):
-        pretrain.main("a", fold, root=tmp_path)
-        finetune.main("a", fold, root=tmp_path)
+    pretrain.main("a", "0", root=tmp_path)
+    finetune.main("a", "0", root=tmp_path)
     infer.main("a", root=tmp_path)
     rows = tables.read(tmp_path / "data/infer/a.parquet", tables.PREDICTIONS)
-    assert len(rows) == 2 * 2 * (8 + 2 * 2)
+    assert len(rows) == 2 * 2 * (4 + 2)
     assert set(rows["image_size"]) == set(sizes)
     assert rows[["p:blue", "p:red"]].to_numpy().min() >= 0
     changed = rows.pivot_table(index=["part", "image_id", "fold", "view"], columns="image_size", values="p:red")

@@ -37,7 +37,9 @@ def member(**changes: dict[str, Any]) -> dict[str, Any]:
     return {name: {**section, **changes.get(name, {})} for name, section in sections.items()}
 
 
-def write(root: Path, members: dict[str, Any], n_train: int = 16, n_test: int = 4) -> None:
+def write(
+    root: Path, members: dict[str, Any], n_train: int = 16, n_test: int = 4, folds: tuple[int, ...] = (0, 1)
+) -> None:
     """Write what pretrain, finetune and infer read."""
     labels = [CLASSES[i % 2] for i in range(n_train)]
     ids = [f"{i:02}.png" for i in range(n_train)]
@@ -45,10 +47,10 @@ def write(root: Path, members: dict[str, Any], n_train: int = 16, n_test: int = 
         with pixels.Writer(root / f"data/prepare/{part}/pixels.arrow", encoding="raw") as writer:
             for i, name in enumerate(names):
                 writer.add(name, image(CLASSES[i % 2], seed=i + 1000 * (part == "test")))
-    folds = pd.DataFrame({"image_id": ids, "label": labels, "use": "train", "reason": "", "group": ""})
-    folds["fold"] = [str(i // 2 % 2) for i in range(n_train)]
-    tables.write(folds, root / "data/split/folds.csv", tables.FOLDS)
-    write_params(root, {"folds": [0, 1], "torch": {"threads": 1, "device": "cpu"}, "members": members})
+    table = pd.DataFrame({"image_id": ids, "label": labels, "use": "train", "reason": "", "group": ""})
+    table["fold"] = [str(i // 2 % 2) for i in range(n_train)]
+    tables.write(table, root / "data/split/folds.csv", tables.FOLDS)
+    write_params(root, {"folds": list(folds), "torch": {"threads": 1, "device": "cpu"}, "members": members})
 
 
 def write_params(root: Path, values: dict[str, Any]) -> None:

@@ -148,7 +148,11 @@ class Trainer:
         return mixup.build(**mixed, n_classes=n_classes, seed=self.seed)
 
     def _log(self, live: Live, epoch: training.Epoch, kept: nn.Module) -> None:
+        # scikit-learn itself, not scores.py: another metric there must not retrain anything
         targets, probs = self.data.held_out.targets, self._held_out(kept).astype(np.float64)
+        if not np.isfinite(probs).all():
+            raise training.diverged(self.job.name, "the held-out predictions are not finite", epoch.number)
+        probs /= probs.sum(axis=1, keepdims=True)
         live.step = epoch.number
         live.log_metric("train/loss", epoch.loss)
         live.log_metric("train/lr", epoch.lr)

@@ -19,7 +19,7 @@ from stages.lib.compute import Numerics
 from stages.lib.pixels import Packed
 from stages.lib.preprocessing import Preprocessing
 
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)  # sklearn's C, on standardised features
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # sklearn's C, on standardised features
 
 
 @torch.inference_mode()

@@ -162,13 +162,18 @@ def _update(
     optimizer.zero_grad(set_to_none=True)
 
 
+def diverged(name: str, what: str, epoch: int, step: int | None = None) -> InputError:
+    """Return the error of a training whose numbers are not finite any more, with where and what to do."""
+    where = f"epoch {epoch + 1}" + ("" if step is None else f", step {step + 1}")
+    return InputError(
+        f"{name}: {what} at {where}: lower lr, warm up for longer, clip gradients (clip_grad: 1) or use `precision: fp32`"
+    )
+
+
 def _finite(loss: torch.Tensor, name: str, epoch: int, step: int) -> float:
     value = loss.item()
     if not math.isfinite(value):
-        raise InputError(
-            f"{name}: the loss is {value} at epoch {epoch + 1}, step {step + 1}: lower lr, warm up for longer, clip"
-            " gradients (clip_grad: 1) or use `precision: fp32`"
-        )
+        raise diverged(name, f"the loss is {value}", epoch, step)
     return value
 
 
