@@ -17,10 +17,11 @@ from stages.lib.errors import InputError, some
 from stages.lib.settings.contest import Images
 from stages.lib.settings.data import PrepareSettings
 
+WORKERS_NEED = ("stages.lib.image_files", "stages.lib.pixels", "stages.lib.settings.data")  # what is slow to import
 SHOWN = 20  # problems printed; facts.csv has all
 
 
-def main(part: str, *, root: Path = Path()) -> None:
+def main(part: str = "", *, root: Path = Path()) -> None:
     """Decode the images of `part`, "train" or "test"."""
     settings = params.load("prepare", PrepareSettings, root)
     folder = _folder(part, params.load("contest.images", Images, root), root)
@@ -54,7 +55,7 @@ def _progress(
 ) -> Iterator[image_files.Row]:
     """Read all files in the order of their ids, with a bar on stderr."""
     rows = parallel.in_order(
-        read, files, workers=parallel.worker_count(), name=attrgetter("image_id"), preload=["stages.prepare"]
+        read, files, workers=parallel.worker_count(), name=attrgetter("image_id"), preload=WORKERS_NEED
     )
     return iter(tqdm(rows, f"prepare {part}", total=len(files), unit="img", disable=not progress.shown()))
 

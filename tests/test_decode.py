@@ -207,6 +207,7 @@ def test_floats_are_scaled_and_what_is_no_number_is_a_problem():
     assert np.abs(pixels(coded(ramp, "TIFF"))[..., 0] - wanted).max() <= 1
     assert np.abs(pixels(coded(ramp * 900 - 300, "TIFF"))[..., 0] - wanted).max() <= 1
     assert (pixels(coded(np.full_like(ramp, 0.5), "TIFF")) == 128).all()
+    assert (pixels(coded(np.full_like(ramp, 1e30), "TIFF")) == 0).all()
     ramp[3, 3] = np.nan
     assert read(coded(ramp, "TIFF")).problem == "holds values that are not finite numbers"
 

@@ -173,9 +173,12 @@ def _printed(image: Image.Image) -> Image.Image:
 
 def _deep_grey(image: Image.Image, tags: Mapping[int, Any]) -> tuple[Pixels, str]:
     """Scale grey of more than 8 bits to 8: by its full range where the format has one, else by its own extremes."""
-    values = np.asarray(image).astype(np.float64)
+    values = np.asarray(image)
     low, high = _value_range(image, values, tags)
-    grey = np.rint((values - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8)
+    scaled = values.astype(np.float32)  # and in place from here: images may be large
+    scaled -= low
+    scaled *= 255 / (high - low) if high > low else 0
+    grey = np.rint(scaled, out=scaled).clip(0, 255, out=scaled).astype(np.uint8)
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # PIL inverts such TIFFs up to 8 bits only
         grey = 255 - grey
     note = f"{image.mode} scaled to 8 bits, {low:g} to {high:g} becoming 0 to 255"
@@ -186,7 +189,7 @@ def _deep_grey(image: Image.Image, tags: Mapping[int, Any]) -> tuple[Pixels, str
     return np.repeat(grey[..., None], 3, axis=2), note
 
 
-def _value_range(image: Image.Image, values: NDArray[np.float64], tags: Mapping[int, Any]) -> tuple[float, float]:
+def _value_range(image: Image.Image, values: NDArray[Any], tags: Mapping[int, Any]) -> tuple[float, float]:
     if image.mode in _SIXTEEN_BITS:
         bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
         return 0.0, float(2**bits - 1)
@@ -197,7 +200,7 @@ def _value_range(image: Image.Image, values: NDArray[np.float64], tags: Mapping[
         raise _ProblemError("holds values that are not finite numbers")
     if image.mode == "F" and low >= 0 and high <= 1:
         return 0.0, 1.0
-    return low, max(high, low + 1)
+    return low, high
 
 
 def _exif_orientation(image: Image.Image) -> int:

@@ -37,11 +37,10 @@ def walk(folder: Path) -> tuple[list[ImageFile], int]:
     """
     home, found, hidden = folder.resolve(), [], 0
     for place, folders, names in os.walk(folder, onerror=_refuse):
-        linked = [name for name in folders if (Path(place) / name).is_symlink()]  # os.walk does not enter these
-        shown = [name for name in names + linked if not name.startswith(".")]
-        hidden += len(names) + len(folders)
+        hidden += sum(name.startswith(".") for name in folders + names)
         folders[:] = [name for name in folders if not name.startswith(".")]
-        hidden -= len(shown) + len([name for name in folders if name not in linked])
+        links = [name for name in folders if (Path(place) / name).is_symlink()]  # os.walk does not enter these
+        shown = [name for name in names + links if not name.startswith(".")]
         found += [_image_file(Path(place) / name, folder, home) for name in shown]
     return sorted(found, key=lambda file: file.image_id), hidden
 
@@ -99,7 +98,7 @@ def _spelled_out(name: str) -> str:
 
 def _place_problem(path: Path, target: Path, home: Path) -> str:
     if path.is_symlink() and not target.is_relative_to(home):
-        return "a link that leaves the image folder, not followed: put the file itself here"
+        return "a link that leaves the image folder, not followed: put the file itself here (DVC: cache.type copy)"
     if path.is_symlink() and target.is_dir():
         return "a link to a folder, not followed: put the folder itself here"
     return "" if stat.S_ISREG(target.stat().st_mode) else "no regular file: remove it"

@@ -1,0 +1,48 @@
+"""Work in processes: in order, bounded, and a dead worker is told with what it worked on."""
+
+import os
+import time
+from operator import neg
+
+import pytest
+
+from stages.lib import parallel
+from stages.lib.errors import InputError
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_results_come_in_order(workers):
+    items = list(range(40))
+    assert list(parallel.in_order(neg, items, workers=workers, name=str)) == [-i for i in items]
+    assert list(parallel.in_order(neg, [], workers=workers, name=str)) == []
+
+
+def test_few_items_are_under_way(monkeypatch):
+    submitted = []
+    submit = parallel.ProcessPoolExecutor.submit
+    monkeypatch.setattr(
+        parallel.ProcessPoolExecutor, "submit", lambda pool, f, item: (submitted.append(item), submit(pool, f, item))[1]
+    )
+    for done, _ in enumerate(parallel.in_order(neg, range(60), workers=2, name=str), start=1):
+        assert len(submitted) <= done + 2 * parallel.AHEAD
+    assert submitted == list(range(60))
+
+
+def test_a_dead_worker_is_told():
+    with pytest.raises(InputError, match=r"a worker process died .* at one of item 7, item 8;"):
+        list(parallel.in_order(os._exit, [7, 8], workers=2, name="item {}".format))
+
+
+def test_an_error_in_a_worker_is_raised():
+    with pytest.raises(ValueError, match="must be non-negative"):
+        list(parallel.in_order(time.sleep, [0, -1, 0], workers=2, name=str))
+
+
+def test_the_number_of_workers_is_environment(monkeypatch):
+    monkeypatch.setenv("PODIUM_WORKERS", "3")
+    assert parallel.worker_count() == 3
+    monkeypatch.delenv("PODIUM_WORKERS")
+    assert parallel.worker_count() == os.cpu_count()
+    monkeypatch.setenv("PODIUM_WORKERS", "two")
+    with pytest.raises(InputError, match="PODIUM_WORKERS is 'two'"):
+        parallel.worker_count()

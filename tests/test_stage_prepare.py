@@ -1,0 +1,154 @@
+"""The stage `prepare`: a row for every file, a picture for every readable one, the same bytes from any workers."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from stages import prepare
+from stages.lib import pixels, tables
+from stages.lib.errors import InputError
+
+OUTPUTS = ("facts.csv", "pixels.arrow")
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PODIUM_WORKERS", "1")
+    monkeypatch.setenv("PODIUM_PROGRESS", "0")
+    put_params(tmp_path)
+    put_images(tmp_path / "c/train", 6)
+    (tmp_path / "c/train/sub").mkdir()
+    (tmp_path / "c/train/a.jpg").rename(tmp_path / 'c/train/sub/a, "b".png')
+    (tmp_path / "c/train/zero.jpg").touch()
+    (tmp_path / "c/train/notes.txt").write_text("not an image")
+    cut = (tmp_path / "c/train/b.jpg").read_bytes()
+    (tmp_path / "c/train/cut.jpg").write_bytes(cut[: len(cut) // 2])
+    (tmp_path / "c/test").mkdir()
+    (tmp_path / "c/test/.gitkeep").touch()
+    return tmp_path
+
+
+def put_params(root: Path, train: str = "c/train", **settings: object) -> None:
+    sections = {
+        "contest": {"images": {"train": train, "test": "c/test"}},
+        "prepare": {"short_side": 16, "max_megapixels": 1, **settings},
+    }
+    (root / "params.yaml").write_text(yaml.safe_dump(sections))
+
+
+def put_images(folder: Path, n: int, side: int = 20) -> None:
+    folder.mkdir(parents=True)
+    for i in range(n):
+        noise = np.random.default_rng(i).integers(0, 256, (side, 2 * side + i % 9, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{chr(97 + i) if n < 27 else i}.jpg")
+
+
+def outputs(root: Path, part: str = "train") -> list[bytes]:
+    return [(root / "data/prepare" / part / name).read_bytes() for name in OUTPUTS]
+
+
+def test_every_file_is_a_row_and_every_readable_one_is_packed(root, capsys):
+    prepare.main("train", root=root)
+    facts = tables.read(root / "data/prepare/train/facts.csv", tables.FACTS).set_index("image_id")
+    good = ["b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg", 'sub/a, "b".png']
+    assert list(facts.index) == [*good[:2], "cut.jpg", *good[2:5], "notes.txt", good[5], "zero.jpg"]
+    packed = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
+    assert packed.image_ids == good == list(facts.index[facts["problem"] == ""])
+    assert packed["c.jpg"].shape == (16, round(42 * 16 / 20), 3)
+    row = facts.loc["c.jpg"]
+    assert (row["width"], row["height"], row["mode"], row["format"]) == (42, 20, "RGB", "JPEG")
+    assert row["bytes"] == (root / "c/train/c.jpg").stat().st_size
+    assert facts.loc[good[5], "note"] == "is a JPEG, named .png"
+    assert facts.loc["zero.jpg", "problem"] == "empty file (0 bytes)"
+    assert facts.loc["cut.jpg", "problem"].startswith("truncated")
+    printed = capsys.readouterr().out
+    assert "6 of 9 files are readable images, 1 with a note" in printed
+    assert all(f"train: {name}: " in printed for name in ("cut.jpg", "notes.txt", "zero.jpg"))
+
+
+def test_workers_and_reruns_change_no_byte(root, monkeypatch):
+    prepare.main("train", root=root)
+    first = outputs(root)
+    prepare.main("train", root=root)
+    assert outputs(root) == first
+    monkeypatch.setenv("PODIUM_WORKERS", "2")
+    prepare.main("train", root=root)
+    assert outputs(root) == first
+
+
+def test_the_encoded_form(root):
+    put_params(root, encoding="jpeg")
+    prepare.main("train", root=root)
+    packed = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
+    assert packed["c.jpg"].shape == (16, 34, 3)
+
+
+def test_an_absolute_folder_reaches_no_output(root, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "images"
+    put_images(elsewhere, 2)
+    put_params(root, train=str(elsewhere))
+    prepare.main("train", root=root)
+    assert pixels.open_pack(root / "data/prepare/train/pixels.arrow").image_ids == ["a.jpg", "b.jpg"]
+    assert str(elsewhere).encode() not in b"".join(outputs(root))
+
+
+def test_an_empty_test_folder_gives_empty_tables(root, capsys):
+    prepare.main("test", root=root)
+    assert len(tables.read(root / "data/prepare/test/facts.csv", tables.FACTS)) == 0
+    assert len(pixels.open_pack(root / "data/prepare/test/pixels.arrow")) == 0
+    assert "1 hidden" in capsys.readouterr().out
+
+
+def test_a_train_folder_without_images_is_refused_and_nothing_is_written(root):
+    put_params(root, train="c/test")
+    with pytest.raises(InputError, match=r"contest\.images\.train: .* no readable image: it is empty"):
+        prepare.main("train", root=root)
+    (root / "c/test/a.jpg").write_text("no")
+    with pytest.raises(InputError, match=r"no readable image: a\.jpg \(no image"):
+        prepare.main("train", root=root)
+    assert not list((root / "data/prepare/train").iterdir())
+
+
+def test_wrong_calls_are_named(root):
+    with pytest.raises(InputError, match="'valid' is no part"):
+        prepare.main("valid", root=root)
+    put_params(root, train="c/gone")
+    with pytest.raises(InputError, match=r"contest\.images\.train: .*c/gone is no folder"):
+        prepare.main("train", root=root)
+
+
+def test_it_imports_no_torch():
+    code = "import stages.prepare, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def peak_megabytes(root: Path) -> float:
+    """Run the stage in a process of its own; return that process's peak memory (a worker holds one image)."""
+    code = (
+        "import resource, sys; from pathlib import Path; from stages import prepare\n"
+        "prepare.main('train', root=Path(sys.argv[1]))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(root)], check=True, capture_output=True, text=True)
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
+    return int(run.stdout.splitlines()[-1]) * unit / 1e6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_peak_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch, workers):
+    monkeypatch.setenv("PODIUM_PROGRESS", "0")
+    monkeypatch.setenv("PODIUM_WORKERS", workers)
+    peaks = []
+    for n in (100, 400):
+        put_images(tmp_path / f"{n}/c/train", n, side=200)
+        put_params(tmp_path / str(n), short_side=200)
+        peaks.append(peak_megabytes(tmp_path / str(n)))
+    packed = tmp_path / "400/data/prepare/train/pixels.arrow"
+    assert packed.stat().st_size > 90e6  # what would have to fit, were it held in memory
+    assert peaks[1] - peaks[0] < 20
