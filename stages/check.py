@@ -6,7 +6,9 @@ the meta device. Then outputs that no member or fold owns any more go, and what 
 
 from pathlib import Path
 
-from stages.lib import checking, cli, compute, contest, params, pruning, tables
+import pandas as pd
+
+from stages.lib import checking, cli, compute, contest, image_files, params, pruning, submission, tables
 from stages.lib.settings.contest import ContestSettings
 from stages.lib.settings.whole import Podium
 
@@ -17,7 +19,7 @@ MADE_LATER = ("demo/images",)  # drawn by a stage of the same graph
 def main(root: Path = Path()) -> None:
     """Check params.yaml, prune, and let the others run."""
     p = params.parse(params.read(root), "", Podium)
-    _check_paths(p.contest, root)
+    _check_contest(p.contest, root)
     device = compute.start(device=p.torch.device, threads=p.torch.threads)
     values = {}
     for name, member in p.members.items():
@@ -28,7 +30,7 @@ def main(root: Path = Path()) -> None:
     tables.write_text("ok\n", root / "data/check/ok.txt")
 
 
-def _check_paths(c: ContestSettings, root: Path) -> None:
+def _check_contest(c: ContestSettings, root: Path) -> None:
     contest.check_paths(
         root,
         train=c.images.train,
@@ -37,10 +39,37 @@ def _check_paths(c: ContestSettings, root: Path) -> None:
         labels=c.labels,
         overrides=c.overrides,
         template=c.template,
+        id_column=c.columns.id,
+        label_column=c.columns.label,
         group_column=c.columns.group,
         fold_column=c.columns.fold,
         made_later=MADE_LATER,
     )
+    if (root / c.images.train).is_dir() and (root / c.images.test).is_dir():
+        _check_labels_and_template(c, root)
+
+
+def _check_labels_and_template(c: ContestSettings, root: Path) -> None:
+    """Read labels and template as `label` and `ensemble` will, so that their mistakes are found before any training."""
+    train, test = (
+        [file.image_id for file in image_files.walk(root / folder)[0]] for folder in (c.images.train, c.images.test)
+    )
+    given, _ = contest.read_given(
+        pd.Series(train, dtype="str"),
+        layout=c.layout,
+        path=root / c.labels,
+        id_column=c.columns.id,
+        label_column=c.columns.label,
+        group_column=c.columns.group,
+        fold_column=c.columns.fold,
+        label_type=c.label_type,
+    )
+    classes = sorted(set(given["label"]) - {""})
+    values = c.submission.values if "values" in c.submission.model_fields_set else None
+    for message in submission.check(
+        root / c.template, test, classes=classes, values=values, labels=c.submission.labels
+    ):
+        print(f"check: {message}")
 
 
 def _prune(p: Podium, root: Path) -> None:

@@ -11,7 +11,8 @@ import pandas as pd
 
 from stages.lib import cli, compute, inference, params, pixels, tables
 from stages.lib.settings.compute import TorchSettings
-from stages.lib.settings.members import InferSettings, ModelSettings
+from stages.lib.settings.members import InferSettings
+from stages.lib.settings.training import ModelSettings
 
 
 def main(member: str, root: Path = Path()) -> None:

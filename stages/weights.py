@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from stages.lib import backbones, cli, params, seeding
-from stages.lib.settings.members import ModelSettings
+from stages.lib.settings.training import ModelSettings
 
 
 def main(member: str, root: Path = Path()) -> None:

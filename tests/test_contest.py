@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stages.lib import contest, tables
 from stages.lib.errors import InputError
-from stages.lib.settings.contest import NO_FILE, NO_FOLDER
+from stages.lib.settings.placeholders import NO_FILE, NO_FOLDER
 
 # the same examples on every run, however slow the machine
 STEADY = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}

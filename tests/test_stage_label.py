@@ -11,7 +11,7 @@ import yaml
 from stages import label
 from stages.lib import tables
 from stages.lib.errors import InputError
-from stages.lib.settings.contest import NO_FILE
+from stages.lib.settings.placeholders import NO_FILE
 
 IMAGES = [f"{name}.jpg" for name in "abcdef"]
 CONTEST = {

@@ -1,0 +1,1 @@
+"""Rooms: the nouns that the stages share, one per file."""

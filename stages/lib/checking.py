@@ -14,7 +14,8 @@ from torch import nn
 
 from stages.lib import augment, backbones, schedules
 from stages.lib.errors import InputError
-from stages.lib.settings.members import MemberSettings, ModelSettings
+from stages.lib.settings.members import MemberSettings
+from stages.lib.settings.training import ModelSettings
 
 ANY_CLASSES = 3  # the contest's own number is not known yet, and no backbone's body depends on it
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from stages.lib import tables
 from stages.lib.errors import InputError, some
-from stages.lib.settings.contest import NO_FILE, NO_FOLDER
+from stages.lib.settings.placeholders import NO_FILE, NO_FOLDER
 
 DROP = "drop"  # the one action of an override that is not a label
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stages.lib import params, tables
 from stages.lib.errors import InputError
 from stages.lib.settings.compute import TorchSettings
-from stages.lib.settings.members import FinetuneSettings, ModelSettings, PretrainSettings
+from stages.lib.settings.training import FinetuneSettings, ModelSettings, PretrainSettings
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import nn
 from stages.lib import backbones, compute, evaluation, loading, mixup, pixels, probing, schedules, seeding, training
 from stages.lib.phase import Data, Job, write_predictions
 from stages.lib.preprocessing import Preprocessing
-from stages.lib.settings.members import PretrainSettings
+from stages.lib.settings.training import PretrainSettings
 
 EVALUATION_BATCH = 64  # for predictions while training: no gradients, so a fixed size fits where training does
 

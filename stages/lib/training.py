@@ -166,7 +166,7 @@ def diverged(name: str, what: str, epoch: int, step: int | None = None) -> Input
     """Return the error of a training whose numbers are not finite any more, with where and what to do."""
     where = f"epoch {epoch + 1}" + ("" if step is None else f", step {step + 1}")
     return InputError(
-        f"{name}: {what} at {where}: lower lr, warm up for longer, clip gradients (clip_grad: 1) or use `precision: fp32`"
+        f"{name}: {what} at {where}: lower lr, warm up longer, clip gradients (clip_grad: 1) or say `precision: fp32`"
     )
 
 

@@ -1,0 +1,1 @@
+"""Sections of params.yaml, one file for each group of stages that reads them."""

@@ -5,9 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from stages.lib.params import Section
-
-NO_FILE = "placeholders/none.csv"  # DVC crashes on a null path: an absent file points here
-NO_FOLDER = "placeholders/empty"
+from stages.lib.settings.placeholders import NO_FILE
 
 
 class Images(Section):

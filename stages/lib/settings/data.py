@@ -32,7 +32,7 @@ class AnalyzeSettings(Section):
         min_similarity: correlation of small grey thumbnails that confirms a candidate, in [0, 1].
     """
 
-    max_hash_distance: int = Field(6, ge=0, le=16)
+    max_hash_distance: int = Field(10, ge=0, le=16)
     min_similarity: float = Field(0.97, ge=0, le=1)
 
 

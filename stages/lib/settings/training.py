@@ -1,0 +1,160 @@
+"""What a member's trainings read: its sections `model` (what its phases share), `pretrain` and `finetune`."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from stages.lib.params import Section
+from stages.lib.settings.placeholders import NO_FILE
+
+Rgb = tuple[float, float, float]
+
+
+class ModelSettings(Section):
+    """The backbone, its weights, and how an image becomes its input.
+
+    Attributes:
+        backbone: a timm model name, or one of stages/lib/fcanet.py.
+        model_kwargs: passed on to timm.create_model as they are.
+        weights: "hub" (timm's own), "none" (random), or "file" (`weights_file`: .safetensors or .pth).
+        mean, std: of the model's input, for pixels in [0, 1]; needed where a file does not say them.
+        image_size: pixels, both sides, of training.
+        resize: "squash" to a square, "crop" the middle, or "pad" with the mean colour.
+        crop_fraction: with "crop", the part of the short side that is kept.
+    """
+
+    backbone: str = Field(min_length=1)
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    weights: Literal["hub", "none", "file"]
+    weights_file: str = Field(NO_FILE, min_length=1)
+    mean: Rgb | None = None
+    std: Rgb | None = None
+    image_size: int = Field(ge=8, le=4096)
+    resize: Literal["squash", "crop", "pad"] = "squash"
+    crop_fraction: float = Field(1.0, gt=0, le=1)
+    seed: int = Field(0, ge=0)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    channels_last: bool = False
+    compile: bool = False
+
+    @model_validator(mode="after")
+    def _refuse_settings_without_effect(self) -> Self:
+        if (self.weights == "file") != (self.weights_file != NO_FILE):
+            raise ValueError(
+                f"weights is {self.weights} and weights_file is {self.weights_file}: `weights: file` goes with"
+                f" a weights_file, the others with {NO_FILE}"
+            )
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together: give both or neither")
+        if self.weights == "hub" and self.mean is not None:
+            raise ValueError("mean and std come from the hub's configuration: remove them, or use `weights: file`")
+        if self.std is not None and min(self.std) <= 0:
+            raise ValueError("std must be above 0")
+        if self.resize != "crop" and self.crop_fraction != 1:
+            raise ValueError(f"crop_fraction has no effect with `resize: {self.resize}`")
+        return self
+
+    def side_needed(self, image_size: int) -> int:
+        """Return the short side, in pixels, an image needs to reach `image_size` without being enlarged."""
+        return round(image_size / self.crop_fraction)
+
+
+class PhaseSettings(Section):
+    """One phase of training; with 0 epochs it hands its weights on, and the rest is a switched-off recipe.
+
+    Attributes:
+        accumulate: batches whose gradients are summed for one optimizer step.
+        clip_grad: largest norm of the gradients; null clips nothing.
+        optimizer: timm's name, e.g. adamw, sgd, lamb.
+        schedule: timm's cosine, or step (lr x `decay_rate` at each of `decay_epochs`), or constant.
+        min_lr: where cosine ends.
+        layer_decay: the lr of each layer group is that of the next one times this; null for equal lrs.
+        head_lr_factor: the classifier's lr is `lr` times this.
+        head_init: "keep" the classifier, or fit it as a logistic regression on frozen features
+            ("probe") before the first epoch (linear probing then fine-tuning: Kumar et al. 2022, arXiv 2202.10054).
+        head_only_epochs: first epochs in which all but the classifier is frozen.
+        frozen: "batch_norms" keep their statistics and weights; "backbone" trains the classifier alone.
+        class_weights: "balanced" weighs a class by the inverse of its count in the training folds,
+            scaled so that the mean weight over training images is 1 (for hard and soft targets alike).
+        augmentation: [{Op: kwargs}, ...] of albumentations, OneOf, SomeOf and Sequential nested;
+            the word image_size in an argument stands for the member's image_size.
+        ema_decay: the weights that go on are an exponential moving average of every step's; null: the last ones.
+    """
+
+    epochs: int = Field(ge=0)
+    batch_size: int = Field(32, ge=2)
+    accumulate: int = Field(1, ge=1)
+    clip_grad: float | None = Field(None, gt=0)
+    optimizer: str = "adamw"
+    momentum: float | None = Field(None, ge=0, lt=1)
+    weight_decay: float = Field(0.01, ge=0)
+    lr: float = Field(gt=0)
+    schedule: Literal["constant", "cosine", "step"] = "cosine"
+    min_lr: float = Field(0.0, ge=0)
+    decay_epochs: tuple[int, ...] = ()
+    decay_rate: float = Field(0.1, gt=0, lt=1)
+    warmup_epochs: float = Field(0, ge=0)
+    layer_decay: float | None = Field(None, gt=0, le=1)
+    head_lr_factor: float = Field(1.0, gt=0)
+    head_init: Literal["keep", "probe"] = "keep"
+    head_only_epochs: int = Field(0, ge=0)
+    frozen: Literal["nothing", "batch_norms", "backbone"] = "nothing"
+    drop_path: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] = "none"
+    augmentation: tuple[dict[str, Any], ...] = ()
+    ema_decay: float | None = Field(None, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _refuse_settings_without_effect(self) -> Self:
+        given = self.model_fields_set
+        if self.schedule == "step" and not self.decay_epochs:
+            raise ValueError("schedule step needs decay_epochs, e.g. [15, 25]")
+        if self.schedule != "step" and given & {"decay_epochs", "decay_rate"}:
+            raise ValueError(f"decay_epochs and decay_rate have no effect with `schedule: {self.schedule}`")
+        if self.schedule != "cosine" and "min_lr" in given:
+            raise ValueError(f"min_lr has no effect with `schedule: {self.schedule}`")
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr {self.min_lr} is above lr {self.lr}")
+        if self.frozen == "backbone" and given & {"layer_decay", "head_only_epochs", "drop_path", "head_lr_factor"}:
+            raise ValueError(
+                "layer_decay, head_only_epochs, drop_path, head_lr_factor have no effect on a frozen backbone"
+            )
+        if self.epochs > 0:
+            self._refuse_epochs_out_of_reach()
+        return self
+
+    def _refuse_epochs_out_of_reach(self) -> None:
+        if any(epoch < 1 or epoch >= self.epochs for epoch in self.decay_epochs):
+            raise ValueError(
+                f"decay_epochs {list(self.decay_epochs)} must lie within 1 and epochs - 1 = {self.epochs - 1}"
+            )
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} leaves none of {self.epochs} epochs for the schedule")
+        if self.head_only_epochs >= self.epochs:
+            raise ValueError(
+                f"head_only_epochs {self.head_only_epochs} leaves none of {self.epochs} epochs for the backbone;"
+                " for a frozen backbone say `frozen: backbone`"
+            )
+
+
+class PretrainSettings(PhaseSettings):
+    """The first phase: the same as `finetune`, with mixed images (timm's Mixup).
+
+    Attributes:
+        mixup, cutmix: alpha of the Beta distribution the mixing share is drawn from; 0 is off. With both
+            on, each batch takes one of them with equal chance.
+    """
+
+    mixup: float = Field(0.4, ge=0)
+    cutmix: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _refuse_odd_batches(self) -> Self:
+        if (self.mixup or self.cutmix) and self.batch_size % 2:
+            raise ValueError(f"batch_size {self.batch_size} is odd: mixup and cutmix mix pairs; take an even one")
+        return self
+
+
+class FinetuneSettings(PhaseSettings):
+    """The second phase: normal images."""
