@@ -23,8 +23,7 @@ def main(root: Path = Path()) -> None:
     device = compute.start(device=p.torch.device, threads=p.torch.threads)
     values = {}
     for name, member in p.members.items():
-        compute.Numerics(device, member.model.precision)
-        values[name] = checking.member(name, member, root)
+        values[name] = checking.member(name, member, device, root)
     _prune(p, root)
     print(_cost(p, values))
     tables.write_text("ok\n", root / "data/check/ok.txt")

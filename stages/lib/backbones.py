@@ -169,9 +169,9 @@ def fitting(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) ->
     head_fits = all(k in state and k in wanted and state[k].shape == wanted[k].shape for k in head)
     kept = {k: v for k, v in state.items() if head_fits or k not in head}
     _compare(wanted, kept, set() if head_fits else head, source)
-    found = [f"{k} {tuple(state[k].shape)}" for k in sorted(head) if k in state] or ["none"]
-    message = "" if head_fits else f"{source}: new head, since the weights' own is another: {some(found)}"
-    return kept, message
+    found = [f"{k} {tuple(state[k].shape)}" for k in sorted(head) if k in state]
+    why = f"since the weights' own is another: {some(found)}" if found else "since the weights have none"
+    return kept, "" if head_fits else f"{source}: new head, {why}"
 
 
 def _compare(

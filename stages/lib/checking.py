@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from stages.lib import augment, backbones, schedules
+from stages.lib.compute import Numerics
 from stages.lib.errors import InputError
 from stages.lib.settings.members import MemberSettings
 from stages.lib.settings.training import ModelSettings
@@ -20,13 +21,15 @@ from stages.lib.settings.training import ModelSettings
 ANY_CLASSES = 3  # the contest's own number is not known yet, and no backbone's body depends on it
 
 
-def member(name: str, settings: MemberSettings, root: Path) -> int:
+def member(name: str, settings: MemberSettings, device: torch.device, root: Path) -> int:
     """Check one member; return the number of values in one of its models.
 
     Raises:
         InputError: names the key, and what to do.
     """
     key = f"members.{name}"
+    with _named(f"{key}.model"):
+        Numerics(device, settings.model.precision)
     model = _meta_model(settings, key)
     _sizes(model, settings, key)
     _weights(model, settings.model, root, f"{key}.model")

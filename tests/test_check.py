@@ -1,0 +1,173 @@
+"""Stage check: every mistake is named before anything is removed or trained."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import timm
+import yaml
+
+from stages import check
+from stages.lib import pruning
+from stages.lib.errors import InputError
+from tests import tiny
+
+ROOT = Path(__file__).parents[1]
+
+
+def project(root: Path, **changes: Any) -> dict[str, Any]:
+    """A valid params.yaml with one member, changed at dotted keys (with __ for the dots); and its contest."""
+    values: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["contest"] |= {
+        "images": {"train": "c/train", "test": "c/test"},
+        "labels": "c/train.csv",
+        "overrides": "c/overrides.csv",
+        "template": "c/template.csv",
+        "columns": {"id": "image_id", "label": "label", "group": None, "fold": None},
+    }
+    values |= {"members": {"a": tiny.member()}, "folds": [0, 1], "torch": {"threads": 1, "device": "cpu"}}
+    for key, value in changes.items():
+        *steps, last = key.split("__")
+        place = values
+        for step in steps:
+            place = place[step]
+        place[last] = value
+    for part in ("train", "test"):
+        (root / "c" / part).mkdir(parents=True)
+        for i in range(2):
+            (root / "c" / part / f"{i}.png").write_bytes(b"")
+    (root / "c/train.csv").write_text("image_id,label\n0.png,x\n1.png,y\n")
+    (root / "c/overrides.csv").write_text("image_id,action,reason\n")
+    (root / "c/template.csv").write_text("image_id,label\n1.png,x\n0.png,x\n")
+    tiny.write_params(root, values)
+    return values
+
+
+def test_a_valid_project_passes_and_is_told_its_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project(tmp_path, members__b=tiny.member(pretrain={"epochs": 0}))
+    check.main(root=tmp_path)
+    assert (tmp_path / "data/check/ok.txt").read_text() == "ok\n"
+    assert "2 members x 2 folds: 6 trainings" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"typo": 1}, ["typo", "unknown key"]),
+        ({"members__a__model__backbone": "resnet10x"}, ["members.a.model", "resnet10x", "near names"]),
+        ({"members__a__model__model_kwargs": {"nope": 1}}, ["members.a.model", "nope"]),
+        ({"members__a__model__precision": "fp16"}, ["members.a.model", "fp16"]),
+        ({"members__a__finetune__optimizer": "adamx"}, ["members.a.finetune", "adamx"]),
+        ({"members__a__pretrain__momentum": 0.9}, ["members.a.pretrain", "momentum"]),
+        ({"members__a__finetune__augmentation": [{"Flip": {}}]}, ["members.a.finetune.augmentation.0.Flip"]),
+        (
+            {
+                "members__a__finetune__drop_path": 0.1,
+                "members__a__model__backbone": "inception_v4",
+                "members__a__model__model_kwargs": {},
+                "members__a__model__image_size": 75,
+                "members__a__infer__image_sizes": [75],
+            },
+            ["members.a.model", "drop_path_rate"],
+        ),
+        (
+            {"members__a__model__backbone": "inception_v4", "members__a__model__model_kwargs": {}},
+            ["members.a.model.image_size", "cannot take images of 32"],
+        ),
+        (
+            {"members__a__model__backbone": "vit_tiny_patch16_224", "members__a__model__model_kwargs": {}},
+            ["members.a.model.image_size", "dynamic_img_size"],
+        ),
+        (
+            {
+                "members__a__model__weights": "hub",
+                "members__a__model__backbone": "resnet10t",
+                "members__a__model__image_size": 64,
+                "members__a__finetune__head_init": "probe",
+                "contest__labels": "c/none.csv",
+            },
+            ["contest.labels"],
+        ),
+        (
+            {
+                "members__a__model__weights": "hub",
+                "members__a__model__backbone": "fcanet50",
+                "members__a__model__model_kwargs": {},
+            },
+            ["members.a.model.weights", "fcanet50"],
+        ),
+        ({"members__a__model__weights": "file", "members__a__model__weights_file": "w.pth"}, ["w.pth"]),
+        ({"contest__images__test": "c/train"}, ["contest.images"]),
+        ({"contest__labels": "c/train/labels.csv"}, ["contest.labels"]),
+        ({"contest__columns__label": "klass"}, ["klass", "label"]),
+        ({"contest__submission": {"values": "probabilities"}}, ["submission", "template.csv"]),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, changes: dict[str, Any], words: list[str]) -> None:
+    project(tmp_path, **changes)
+    with pytest.raises(InputError) as raised:
+        check.main(root=tmp_path)
+    assert all(word in str(raised.value) for word in words), str(raised.value)
+    assert not (tmp_path / "data/check/ok.txt").exists()
+
+
+def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
+    model = {"weights": "file", "weights_file": "w.safetensors", "mean": [0.5] * 3, "std": [0.5] * 3}
+    project(tmp_path, members__a=tiny.member(model=model))
+    other = timm.create_model("resnet10t", channels=[16, 8, 8, 8], stem_width=8)
+    safetensors.torch.save_file(other.state_dict(), str(tmp_path / "w.safetensors"))
+    with pytest.raises(InputError, match=r"weights_file w\.safetensors: these weights do not fit"):
+        check.main(root=tmp_path)
+
+
+def test_nothing_is_removed_while_something_is_wrong(tmp_path: Path) -> None:
+    project(tmp_path, typo=1)
+    stale = tmp_path / "data/infer/gone.parquet"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("")
+    with pytest.raises(InputError):
+        check.main(root=tmp_path)
+    assert stale.exists()
+
+
+def test_what_nothing_owns_goes_and_the_rest_stays(tmp_path: Path) -> None:
+    owned = [
+        "models/weights/a.safetensors",
+        "models/pretrain/a/0.safetensors",
+        "data/finetune/a/1.live/metrics.json",
+        "data/infer/a.parquet",
+        "data/ensemble/oof.parquet",
+        "data/pretrain/a/1.parquet",
+    ]
+    orphans = [
+        "models/weights/b.safetensors",
+        "models/pretrain/b/0.safetensors",
+        "data/finetune/a/2.live/metrics.json",
+        "data/infer/b.parquet",
+        "models/finetune/a/2.safetensors",
+    ]
+    for name in owned + orphans:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/file").write_text("")
+    (tmp_path / "models/finetune/link").symlink_to(tmp_path / "outside")
+    found = pruning.orphans(tmp_path, members=["a"], folds=["0", "1"])
+    pruning.remove(found)
+    assert all((tmp_path / name).exists() for name in owned)
+    assert not any((tmp_path / name).exists() for name in orphans)
+    assert not (tmp_path / "models/finetune/link").exists()
+    assert (tmp_path / "outside/file").exists()  # a link is removed, not what it points to
+
+
+def test_the_projects_own_params_pass(tmp_path: Path) -> None:
+    """Before the demo is drawn, on a fresh clone."""
+    for name in ("params.yaml", "placeholders", "data"):
+        if (ROOT / name).is_file():
+            (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "placeholders/empty").mkdir(parents=True)
+    (tmp_path / "placeholders/none.csv").write_text("")
+    (tmp_path / "data/contest").mkdir(parents=True)
+    (tmp_path / "data/contest/overrides.csv").write_text("image_id,action,reason\n")
+    check.main(root=tmp_path)
