@@ -1,0 +1,267 @@
+"""The real dvc.yaml on a tiny contest, with stand-ins for the stages' Python, in a repository of its own.
+
+A torch process takes seconds to start; what runs again after which change is decided by dvc.yaml alone.
+"""
+
+import ast
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROJECT = Path(__file__).parent.parent
+KEPT = (
+    ".dvc/config",
+    ".dvc/.gitignore",
+    ".dvc/plots",
+    ".dvcignore",
+    ".gitignore",
+    "demo/dvc.yaml",
+    "demo/params.yaml",
+    "placeholders",
+)
+PHASE = {"epochs": 1, "lr": 0.1}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A repository in `root`; what DVC keeps beside it, and the log of what ran, lie in `aside`."""
+
+    root: Path
+    aside: Path
+
+    def run(self, *command: str, seconds: float = 0) -> str:
+        """Run a command in the repository and return what it printed; stand-ins take `seconds` each."""
+        done = subprocess.run(
+            command, cwd=self.root, env=self._env(seconds), text=True, capture_output=True, check=False
+        )
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def dvc(self, *words: str) -> Counter[str]:
+        """Run a DVC command; return how often each stage ran."""
+        self.log.write_text("")
+        self.run("dvc", *words)
+        return self.ran()
+
+    def repro(self, *words: str) -> Counter[str]:
+        """Rebuild; return how often each stage ran."""
+        return self.dvc("repro", *words)
+
+    def ran(self) -> Counter[str]:
+        """Return how often each stage ran since the log was emptied."""
+        return Counter(self.log.read_text().split())
+
+    def stages(self) -> list[str]:
+        """Return the names of all stages, as DVC makes them of dvc.yaml and params.yaml."""
+        return self.run("dvc", "stage", "list", "--name-only").split()
+
+    def edit(self, change: Callable[[dict[str, Any]], Any]) -> None:
+        """Change params.yaml in place."""
+        path = self.root / "params.yaml"
+        values = yaml.safe_load(path.read_text())
+        change(values)
+        path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+    def commit(self) -> None:
+        """Commit everything that git does not ignore."""
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", "a run")
+
+    def revert(self) -> None:
+        """Go back to the last commit; what is missing are the demo's pictures, which this contest does not draw."""
+        self.run("git", "checkout", "-q", ".")
+        self.run("dvc", "checkout", "-q", "--allow-missing")
+
+    def lock(self) -> dict[str, Any]:
+        """Return dvc.lock's entries by stage."""
+        return yaml.safe_load((self.root / "dvc.lock").read_text())["stages"]
+
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes."""
+        return (self.root / path).read_bytes()
+
+    def copy(self, top: Path) -> "Graph":
+        """Return a copy of repository and cache under `top`."""
+        shutil.copytree(self.root, top / "repo", symlinks=True)
+        return _graph(top)
+
+    @property
+    def log(self) -> Path:
+        return self.aside / "ran.log"
+
+    def _env(self, seconds: float) -> dict[str, str]:
+        return os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "STANDIN_LOG": str(self.log),
+            "STANDIN_SECONDS": str(seconds),
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_SITE_CACHE_DIR": str(self.aside / "site"),
+            "DVC_GLOBAL_CONFIG_DIR": str(self.aside / "config"),
+            "DVC_SYSTEM_CONFIG_DIR": str(self.aside / "config"),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_SYSTEM": os.devnull,
+        }
+
+
+def build(top: Path, rooms: bool = False) -> Graph:
+    """Make a repository with a contest of its own and the members `a` (weights from a file) and `b`; run nothing.
+
+    Args:
+        top: where it goes.
+        rooms: keep the files of stages/lib among the deps. DVC reads and writes the whole dvc.lock at every
+            stage, and they are most of it: without them the tests take half the time.
+    """
+    graph = _graph(top)
+    _write_dvc_yaml(graph.root, rooms)
+    for name in KEPT:
+        _copy(PROJECT / name, graph.root / name)
+    _write_standins(graph.root)
+    _write_contest(graph.root / "data/contest")
+    (graph.root / "w.safetensors").write_text("one")
+    values = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    values["contest"] |= {
+        "images": {"train": "data/contest/train", "test": "data/contest/test"},
+        "labels": "data/contest/labels.csv",
+        "template": "data/contest/template.csv",
+    }
+    values |= {"folds": [0, 1], "members": {"a": member(weights_file="w.safetensors"), "b": member()}}
+    (graph.root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    graph.run("git", "init", "-q")
+    for key, value in {"user.name": "tester", "user.email": "tester@example.invalid"}.items():
+        graph.run("git", "config", key, value)
+    return graph
+
+
+@functools.cache
+def built(top: Path) -> Graph:
+    """Make a repository, run the whole graph once and commit it; once a test session: work on copies."""
+    graph = build(top)
+    assert graph.repro() == dict.fromkeys(graph.stages(), 1)
+    graph.commit()
+    return graph
+
+
+def member(weights_file: str = "placeholders/none.csv") -> dict[str, Any]:
+    """Settings of a member, as far as dvc.yaml looks at them."""
+    model = {"backbone": "resnet10t", "weights_file": weights_file, "seed": 0}
+    return {"model": model, "pretrain": PHASE.copy(), "finetune": PHASE.copy(), "infer": {"image_sizes": [64]}}
+
+
+def of_member(name: str, *stages: str, folds: Iterable[int] = (0, 1)) -> list[str]:
+    """Names of a member's stages, e.g. `pretrain@a-0`, `pretrain@a-1`, `infer@a`."""
+    by_fold = ("pretrain", "finetune")
+    return [
+        item
+        for stage in stages
+        for item in ([f"{stage}@{name}-{fold}" for fold in folds] if stage in by_fold else [f"{stage}@{name}"])
+    ]
+
+
+def imported(file: str, root: Path = PROJECT) -> set[str]:
+    """Return every project file that running `file` imports, itself included, found by walking the imports.
+
+    Args:
+        file: relative to root, e.g. "stages/split.py".
+    """
+    found: set[str] = set()
+    waiting = {file, *_packages(file)}
+    while waiting:
+        now = waiting.pop()
+        found.add(now)
+        modules = _modules(ast.parse((root / now).read_text(encoding="utf-8")))
+        files = {path for module in modules for path in _files(module, root)}
+        waiting |= {path for one in files for path in (one, *_packages(one))} - found
+    return found
+
+
+def foreign(files: Iterable[str], root: Path = PROJECT) -> set[str]:
+    """Return the top-level names of all modules that any of the files imports, e.g. {"torch", "pandas"}."""
+    trees = (ast.parse((root / file).read_text(encoding="utf-8")) for file in files)
+    return {module.split(".")[0] for tree in trees for module in _modules(tree)}
+
+
+def print_deps(root: Path = PROJECT) -> None:
+    """Print, for each stage, the project files to list in its deps: `python -m tests.graph`."""
+    for stage in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]:
+        print(f"{stage}: {', '.join(sorted(imported(f'stages/{stage}.py', root)))}")
+
+
+def _modules(tree: ast.AST) -> set[str]:
+    """Dotted names that a module imports anywhere in it; of `from a import b`, both `a` and `a.b`."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _files(module: str, root: Path) -> list[str]:
+    path = module.replace(".", "/")
+    return [file for file in (f"{path}.py", f"{path}/__init__.py") if (root / file).is_file()]
+
+
+def _packages(file: str) -> list[str]:
+    """The __init__.py files that importing `file` runs."""
+    return [f"{folder.as_posix()}/__init__.py" for folder in Path(file).parents if folder != Path()]
+
+
+def _graph(top: Path) -> Graph:
+    graph = Graph(top / "repo", top / "aside")
+    for folder in (graph.root, graph.aside):
+        folder.mkdir(parents=True, exist_ok=True)
+    graph.log.write_text("")
+    return graph
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _write_dvc_yaml(root: Path, rooms: bool) -> None:
+    values = yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))
+    for stage in values["stages"].values():
+        spec = stage.get("do", stage)
+        spec["deps"] = [dep for dep in spec["deps"] if rooms or not dep.startswith("stages/lib/")]
+    (root / "dvc.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def _write_standins(root: Path) -> None:
+    """Every stage is the stand-in; of the rooms, pruning alone is real, and the others' bytes do not matter."""
+    for folder in ("stages", "demo"):
+        for source in (PROJECT / folder).rglob("*.py"):
+            target = root / source.relative_to(PROJECT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text("")
+    for file in [*(root / "stages").glob("[!_]*.py"), root / "demo/draw.py"]:
+        _copy(PROJECT / "tests/standin.py", file)
+    _copy(PROJECT / "stages/lib/pruning.py", root / "stages/lib/pruning.py")
+
+
+def _write_contest(folder: Path) -> None:
+    for name in ("train", "test"):
+        (folder / name).mkdir(parents=True)
+        for i in range(3):
+            (folder / name / f"{i}.png").write_text(f"{name} {i}")
+    for name in ("labels", "template", "overrides"):
+        (folder / f"{name}.csv").write_text(name)
+
+
+if __name__ == "__main__":
+    print_deps()

@@ -1,0 +1,181 @@
+"""What runs again after which change: the real dvc.yaml with quick stand-ins for the stages (tests/graph.py)."""
+
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import graph
+from tests.graph import Graph, of_member
+
+pytestmark = pytest.mark.slow
+
+PHASES = ("pretrain", "finetune")
+TRAINING = {name for member in "ab" for name in of_member(member, *PHASES)}
+BLEND = ("data/ensemble/submission.csv", "data/ensemble/oof.parquet", "metrics/summary.json")
+
+
+def once(*stages: str) -> dict[str, int]:
+    return dict.fromkeys(stages, 1)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    return graph.built(tmp_path_factory.getbasetemp() / "graph")
+
+
+@pytest.fixture
+def repo(built: Graph, tmp_path: Path) -> Graph:
+    return built.copy(tmp_path)
+
+
+def test_nothing_changed_runs_nothing_and_a_forced_rerun_leaves_the_lock_as_it_is(repo: Graph) -> None:
+    before = repo.read("dvc.lock")
+    assert repo.repro() == {}
+    assert repo.read("dvc.lock") == before
+    assert repo.repro("-f") == once(*repo.stages())
+    assert repo.read("dvc.lock") == before
+    assert repo.run("git", "status", "--short") == ""
+
+
+def _set(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
+    def change(values: dict[str, Any]) -> None:
+        for step in path[:-1]:
+            values = values[step]
+        values[path[-1]] = to
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "rerun"),
+    [
+        (_set("ensemble", "method", to="greedy"), []),
+        (_set("members", "a", "finetune", "lr", to=0.5), of_member("a", "finetune", "infer")),
+        (_set("members", "a", "pretrain", "lr", to=0.5), of_member("a", "pretrain", "finetune", "infer")),
+    ],
+    ids=["ensemble", "finetune", "pretrain"],
+)
+def test_a_setting_reruns_its_phase_and_what_follows(
+    repo: Graph, change: Callable[[dict[str, Any]], None], rerun: list[str]
+) -> None:
+    repo.edit(change)
+    assert repo.repro() == once("check", *rerun, "ensemble")
+
+
+def test_a_setting_of_infer_reruns_it_and_taken_back_nothing(repo: Graph) -> None:
+    repo.edit(_set("members", "a", "infer", "image_sizes", to=[80]))
+    assert repo.repro() == once("check", "infer@a", "ensemble")
+    repo.revert()
+    assert repo.repro() == {}
+    assert repo.run("git", "status", "--short") == ""
+
+
+def test_a_mistyped_section_reruns_check_alone(repo: Graph) -> None:
+    repo.edit(_set("ensembel", to={}))
+    assert repo.repro() == once("check")
+
+
+def test_adding_a_member_trains_only_it_and_taking_it_out_again_trains_nothing(repo: Graph) -> None:
+    blend, lock = [repo.read(path) for path in BLEND], repo.lock()
+    repo.edit(_set("members", "c", to=graph.member()))
+    assert repo.repro() == once("check", *of_member("c", "weights", *PHASES, "infer"), "ensemble")
+    assert [repo.read(path) for path in BLEND] != blend
+    repo.edit(lambda values: values["members"].pop("c"))
+    assert set(repo.repro()) <= {"check", "ensemble"}
+    assert [repo.read(path) for path in BLEND] == blend
+    assert {stage: entry for stage, entry in repo.lock().items() if stage in lock} == lock
+    repo.edit(_set("members", "c", to=graph.member()))
+    assert set(repo.repro()) <= {"check", "ensemble"}  # the cache brings it back
+
+
+def test_taking_a_member_out_leaves_what_a_fresh_clone_would_get(repo: Graph, tmp_path: Path) -> None:
+    repo.edit(lambda values: values["members"].pop("b"))
+    assert repo.repro() == once("check", "ensemble")
+    fresh = graph.build(tmp_path / "fresh")
+    fresh.edit(lambda values: values["members"].pop("b"))
+    fresh.repro()
+    lock = repo.lock()
+    assert {stage: lock[stage] for stage in fresh.stages()} == fresh.lock()
+    assert [repo.read(path) for path in BLEND] == [fresh.read(path) for path in BLEND]
+
+
+def test_a_new_test_image_trains_nothing(repo: Graph) -> None:
+    (repo.root / "data/contest/test/new.png").write_text("new")
+    ran = repo.repro()
+    assert ran.keys() >= {"prepare@test", "analyze", "infer@a", "infer@b", "ensemble"}
+    assert not ran.keys() & {"check", "prepare@train", "label", "split", "weights@a", "weights@b", *TRAINING}
+
+
+def test_an_override_decodes_nothing(repo: Graph) -> None:
+    (repo.root / "data/contest/overrides.csv").write_text("0.png,drop,blurred")
+    ran = repo.repro()
+    assert ran.keys() >= {"label", "split", *TRAINING, "infer@a", "infer@b", "ensemble"}
+    assert not ran.keys() & {"check", "prepare@train", "prepare@test", "analyze", "weights@a", "weights@b"}
+
+
+def test_other_bytes_in_a_weights_file_rerun_that_member_only(repo: Graph) -> None:
+    (repo.root / "w.safetensors").write_text("two")
+    assert repo.repro() == once(*of_member("a", "weights", *PHASES, "infer"), "ensemble")
+
+
+def test_work_on_what_follows_training_or_reads_the_contest_retrains_nothing(tmp_path: Path) -> None:
+    repo = graph.build(tmp_path, rooms=True)
+    assert repo.repro() == once(*repo.stages())
+    for room in ("inference", "ensembling", "predictions", "submission", "contest"):
+        with (repo.root / f"stages/lib/{room}.py").open("a") as opened:
+            opened.write("# changed\n")
+    with (repo.root / "stages/infer.py").open("a") as opened:
+        opened.write("# changed\n")
+    ran = repo.repro()
+    assert ran.keys() >= {"infer@a", "infer@b"}
+    assert not ran.keys() & {"weights@a", "weights@b", *TRAINING}
+
+
+def test_the_demo_is_drawn_when_the_contest_points_there(repo: Graph) -> None:
+    shutil.copyfile(graph.PROJECT / "params.yaml", repo.root / "params.yaml")
+    repo.edit(_set("contest", "images", to={"train": "demo/images/train", "test": "demo/images/test"}))
+    assert repo.repro("prepare@train") == once("draw", "check", "prepare@train")
+
+
+def test_members_side_by_side_leave_the_lock_of_a_sequential_run(built: Graph, tmp_path: Path) -> None:
+    repo = graph.build(tmp_path)
+    assert repo.repro("split", "weights@a", "weights@b")["split"] == 1
+    repo.log.write_text("")
+    chains = {m: [*of_member(m, *PHASES, folds=[0]), *of_member(m, *PHASES, folds=[1]), f"infer@{m}"] for m in "ab"}
+    scripts = ["\n".join(f"dvc --wait-for-lock repro -q -s {stage}" for stage in chains[m]) for m in "ab"]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda script: repo.run("bash", "-ec", script, seconds=0.2), scripts))
+    ran = repo.log.read_text().split()
+    assert ran.index("pretrain@a-0") < ran.index("infer@b")
+    assert ran.index("pretrain@b-0") < ran.index("infer@a")
+    assert sorted(ran) == sorted(chains["a"] + chains["b"])
+    assert not repo.repro().keys() & {*ran}
+    assert repo.lock() == built.lock()
+    assert [repo.read(path) for path in BLEND] == [built.read(path) for path in BLEND]
+
+
+def test_nothing_to_do_takes_at_most_twice_as_long_with_20000_images_as_with_three(repo: Graph, tmp_path: Path) -> None:
+    few = _seconds_of_nothing(repo)
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for i in range(20_000):
+        (folder / f"{i}.png").write_text(f"{i}")
+    repo.edit(_set("contest", "images", "test", to=str(folder)))
+    repo.repro()
+    assert _seconds_of_nothing(repo) <= 2 * few
+
+
+def _seconds_of_nothing(repo: Graph) -> float:
+    """The faster of two rebuilds that run nothing."""
+
+    def timed() -> float:
+        start = time.perf_counter()
+        assert repo.repro() == {}
+        return time.perf_counter() - start
+
+    return min(timed(), timed())
