@@ -4,11 +4,13 @@ Everything is validated before anything is removed: all settings, the contest's 
 the meta device. Then outputs that no member or fold owns any more go, and what the run will cost is said.
 """
 
+import subprocess
 from pathlib import Path
 
 import pandas as pd
 
 from stages.lib import checking, cli, compute, contest, image_files, params, pruning, submission, tables
+from stages.lib.errors import InputError
 from stages.lib.settings.contest import ContestSettings
 from stages.lib.settings.whole import Podium
 
@@ -19,6 +21,7 @@ MADE_LATER = ("demo/images",)  # drawn by a stage of the same graph
 def main(root: Path = Path()) -> None:
     """Check params.yaml, prune, and let the others run."""
     p = params.parse(params.read(root), "", Podium)
+    _check_git(root)
     _check_contest(p.contest, root)
     device = compute.start(device=p.torch.device, threads=p.torch.threads)
     values = {}
@@ -27,6 +30,13 @@ def main(root: Path = Path()) -> None:
     _prune(p, root)
     print(_cost(p, values))
     tables.write_text("ok\n", root / "data/check/ok.txt")
+
+
+def _check_git(root: Path) -> None:
+    """DVCLive fails in a repository without a commit, and would do so when the first training starts."""
+    command = ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"]
+    if (root / ".git").exists() and subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        raise InputError("this git repository has no commit yet, and DVC's logging needs one: git commit")
 
 
 def _check_contest(c: ContestSettings, root: Path) -> None:

@@ -1,5 +1,6 @@
 """Stage check: every mistake is named before anything is removed or trained."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,13 @@ def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
     other = timm.create_model("resnet10t", channels=[16, 8, 8, 8], stem_width=8)
     safetensors.torch.save_file(other.state_dict(), str(tmp_path / "w.safetensors"))
     with pytest.raises(InputError, match=r"weights_file w\.safetensors: these weights do not fit"):
+        check.main(root=tmp_path)
+
+
+def test_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:
+    project(tmp_path)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    with pytest.raises(InputError, match="no commit yet"):
         check.main(root=tmp_path)
 
 

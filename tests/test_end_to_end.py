@@ -1,0 +1,96 @@
+"""The real stages through the real dvc.yaml: from image files and a CSV to a submission, twice, with the same bytes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from tests import tiny
+
+PROJECT = Path(__file__).parents[1]
+KEPT = ("stages", "dvc.yaml", "demo/dvc.yaml", "demo/params.yaml", "placeholders", ".dvcignore", ".dvc/config")
+
+
+def write_contest(root: Path) -> list[str]:
+    """Write 24 train and 6 test images, one unreadable in each; return the template's ids in its order."""
+    for part, count in (("train", 24), ("test", 6)):
+        (root / part).mkdir(parents=True)
+        for i in range(count):
+            label = tiny.CLASSES[i % 2]
+            Image.fromarray(tiny.image(label, seed=i + 100 * (part == "test"))).save(root / part / f"{part}{i:02}.png")
+        (root / part / f"{part}00.png").write_bytes(b"not an image")
+    labels = "".join(f"train{i:02},{'01'[i % 2]}.0\n" for i in range(24))
+    (root / "labels.csv").write_text("name,class\n" + labels)
+    ids = [f"test{i:02}.png" for i in (3, 0, 5, 1, 4, 2)]
+    (root / "template.csv").write_text("".join(f"{i},0\n" for i in ids))
+    (root / "overrides.csv").write_text("image_id,action,reason\ntrain02,1.0,looks red\n")
+    return ids
+
+
+def write_project(root: Path) -> None:
+    for name in KEPT:
+        source, target = PROJECT / name, root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    values = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    values["contest"] |= {
+        "images": {"train": "data/contest/train", "test": "data/contest/test"},
+        "labels": "data/contest/labels.csv",
+        "overrides": "data/contest/overrides.csv",
+        "template": "data/contest/template.csv",
+        "columns": {"id": "name", "label": "class", "group": None, "fold": None},
+    }
+    augmented = {"augmentation": [{"RandomResizedCrop": {"size": ["image_size", "image_size"]}}]}
+    member = tiny.member(pretrain=augmented, finetune={"epochs": 3, **augmented})
+    values |= {"members": {"a": member}, "folds": [0, 1], "torch": {"threads": 1, "device": "cpu"}}
+    values["prepare"]["short_side"] = 48
+    tiny.write_params(root, values)
+
+
+def run(root: Path, *command: str, workers: int) -> str:
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PODIUM_WORKERS": str(workers),
+        "PODIUM_PROGRESS": "0",
+        "DVC_NO_ANALYTICS": "1",
+    }
+    done = subprocess.run(command, cwd=root, env=environment, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_a_contest_becomes_a_submission_and_a_forced_rerun_leaves_the_lock_as_it_is(tmp_path: Path) -> None:
+    write_project(tmp_path)
+    ids = write_contest(tmp_path / "data/contest")
+    run(tmp_path, "git", "init", "-q", workers=0)
+    identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.invalid")
+    run(tmp_path, "git", *identity, "commit", "-q", "--allow-empty", "-m", "start", workers=0)
+    printed = run(tmp_path, "dvc", "repro", workers=0)
+    assert "overrides: relabelled 1" in printed
+    assert "1 test images have no prediction and get the training prior: test00.png" in printed
+
+    rows = [line.split(",") for line in (tmp_path / "data/ensemble/submission.csv").read_text().splitlines()]
+    assert [row[0] for row in rows] == ids
+    assert {row[1] for row in rows} <= {"0", "1"}  # as the template writes them, not as the label CSV does
+
+    summary = json.loads((tmp_path / "metrics/summary.json").read_text())
+    assert summary["n_train_images"] == 23
+    assert summary["n_skipped_images"] == 1
+    assert 0 <= summary["oof_score"] <= 1
+    oof = pd.read_parquet(tmp_path / "data/ensemble/oof.parquet")
+    assert set(oof["image_id"]) == {f"train{i:02}.png" for i in range(1, 24)}
+
+    lock = (tmp_path / "dvc.lock").read_bytes()
+    run(tmp_path, "dvc", "repro", "-f", workers=2)
+    assert (tmp_path / "dvc.lock").read_bytes() == lock
