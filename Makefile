@@ -27,7 +27,7 @@ results: setup
 	@python -m tools.results
 
 experiments: setup
-	@dvc exp show --only-changed --no-pager --drop '.*(stages|placeholders|data|models|demo)/.*'
+	@python -m tools.experiments
 
 test: setup lint
 	python -m pytest

@@ -1,0 +1,185 @@
+"""Print a row per experiment, the best first: `python -m tools.experiments [--width N]`.
+
+`dvc exp show` has a column per setting, more than a terminal holds once a member comes or goes; here each row
+says in words what it changed.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.lib import cli
+from stages.lib.errors import InputError
+
+LONGEST_NAME = 24  # characters
+LONGEST_VALUE = 24
+NO_EXPERIMENTS = (
+    "no experiments on this commit yet: try `dvc exp run -S members.<member>.finetune.lr=0.0003`"
+    " (`dvc exp list -A` names those on other commits)"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The workspace, a commit or an experiment on it.
+
+    Attributes:
+        state: "" where it has finished, or queued, running, failed, unreadable.
+        summary: its metrics/summary.json; empty until it has finished.
+        changes: what differs from its baseline, in words, e.g. `+c`.
+    """
+
+    name: str
+    state: str
+    summary: dict[str, Any]
+    changes: tuple[str, ...]
+
+
+def main(*words: str, root: Path = Path()) -> None:
+    """Print the table, no line wider than `--width` characters (the terminal's, and 100 where there is none).
+
+    Raises:
+        InputError: there is no commit, or DVC cannot show experiments.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tools.experiments", description="The experiments, best first.")
+    parser.add_argument("--width", type=int, default=shutil.get_terminal_size((100, 24)).columns)
+    width = parser.parse_args(words).width
+    if width < 1:
+        parser.error(f"--width {width}: at least 1")
+    bases, experiments = rows(_shown(root))
+    print(table(bases + experiments, width))
+    if not experiments:
+        print(f"\n{NO_EXPERIMENTS}")
+
+
+def rows(shown: list[dict[str, Any]]) -> tuple[list[Row], list[Row]]:
+    """Read what `dvc exp show --json` says: (workspace and commits, experiments with the best first).
+
+    The workspace is compared with the first commit, an experiment with the commit it started from.
+
+    Raises:
+        InputError: there is no commit.
+    """
+    commits = [state for state in shown if state["rev"] != "workspace"]
+    if not commits:
+        raise InputError("experiments are compared with the commit they start from, and there is none: `git commit`")
+    bases = [_row(state, None, commits[0]) for state in shown]
+    experiments = [
+        _row(found["revs"][0], found["executor"], commit) for commit in commits for found in commit["experiments"] or []
+    ]
+    metric = next((row.summary["metric"] for row in bases + experiments if "metric" in row.summary), None)
+    return bases, sorted(experiments, key=lambda row: _rank(row, metric))
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    """Tell how two contents of params.yaml differ, members that came and went first."""
+    old, new = before.get("members") or {}, after.get("members") or {}
+    yield from (f"+{name}" for name in new if name not in old)
+    yield from (f"-{name}" for name in old if name not in new)
+    for name in (name for name in new if name in old):
+        for key, change in _differing(old[name], new[name]):
+            yield f"{key} of {name}: {change}"
+    for key, change in _differing({**before, "members": None}, {**after, "members": None}):
+        yield f"{key}: {change}"
+
+
+def table(shown: Sequence[Row], width: int) -> str:
+    """Lay rows out as text, no line longer than `width` characters; columns without content are left out."""
+    metrics = {row.summary["metric"] for row in shown if "metric" in row.summary}
+    score = f"oof {next(iter(metrics))}" if len(metrics) == 1 else "oof score"
+    heads = ["experiment", "state", score.replace("_", " "), "oof log loss", "best member"]
+    columns = list(zip(heads, *map(_cells, shown), strict=True))
+    if metrics == {"log_loss"}:
+        del columns[3]  # the score itself
+    columns = [column for column in columns if any(column[1:])]
+    lines = ["  ".join(line) for line in zip(*map(_padded, columns), strict=True)]
+    room = width - len(lines[0]) - 2
+    told = ["changed", *(fitted(row.changes, room) for row in shown)]
+    return "\n".join(f"{line}  {words}".rstrip()[:width] for line, words in zip(lines, told, strict=True))
+
+
+def fitted(words: Sequence[str], room: int) -> str:
+    """Join as many changes as fit into `room` characters, and say how many more there are."""
+    for kept in range(len(words), 0, -1):
+        more = f" … and {len(words) - kept} more" if kept < len(words) else ""
+        text = ", ".join(words[:kept])
+        if len(text) + len(more) <= room or kept == 1:
+            return _cut(text, room - len(more)) + more
+    return ""
+
+
+def _shown(root: Path) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "dvc", "exp", "show", "--json"]
+    done = subprocess.run(command, cwd=root, text=True, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise InputError(f"`dvc exp show --json` failed: {done.stderr.strip().removeprefix('ERROR: ')}")
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def _row(state: dict[str, Any], executor: dict[str, Any] | None, base: dict[str, Any]) -> Row:
+    name = state["name"] or (state["rev"] if state["rev"] == "workspace" else state["rev"][:7])
+    if state["data"] is None:
+        return Row(name, "unreadable", {}, (state["error"]["msg"],))
+    before, after = _file(base, "params", "params.yaml"), _file(state, "params", "params.yaml")
+    # a commit whose params.yaml cannot be read does not differ in every setting
+    told = tuple(changes(before, after)) if before and after else ()
+    status = executor["state"] if executor and executor["state"] != "success" else ""
+    # until an experiment has finished, DVC shows its baseline's metrics for it
+    return Row(name, status, {} if status else _file(state, "metrics", "metrics/summary.json"), told)
+
+
+def _file(state: dict[str, Any], kind: str, path: str) -> dict[str, Any]:
+    """Return a file's content; {} where DVC could not read it."""
+    content: dict[str, Any] = ((state["data"] or {}).get(kind, {}).get(path) or {}).get("data") or {}
+    return content
+
+
+def _rank(row: Row, metric: str | None) -> tuple[bool, bool, float, str, str]:
+    """Sort key: finished ones first, those of another metric after the table's, the best score first."""
+    score = row.summary.get("oof_score")
+    signed = 0.0 if score is None else score if row.summary.get("metric") == "log_loss" else -score
+    return score is None, row.summary.get("metric") != metric, signed, row.state, row.name
+
+
+def _differing(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (dotted key, `old -> new`) of every setting that differs."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in {**before, **after}:
+            inner = f"{key}.{name}" if key else name
+            yield from _differing(before.get(name, "unset"), after.get(name, "unset"), inner)
+    elif before != after:
+        yield key, f"{_value(before)} -> {_value(after)}"
+
+
+def _value(value: Any) -> str:
+    return _cut(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), LONGEST_VALUE)
+
+
+def _cells(row: Row) -> list[str]:
+    score, best = _number(row.summary.get("oof_score")), _number(row.summary.get("best_member_score"))
+    error = _number(row.summary.get("oof_score_se"))
+    scored = f"{score} ± {error}" if error else score
+    return [_cut(row.name, LONGEST_NAME), row.state, scored, _number(row.summary.get("oof_log_loss")), best]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _padded(column: Sequence[str]) -> list[str]:
+    return [cell.ljust(max(map(len, column))) for cell in column]
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: max(length - 1, 0)]}…"
+
+
+if __name__ == "__main__":
+    cli.run(main)
