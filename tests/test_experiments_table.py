@@ -170,7 +170,9 @@ def test_without_experiments_it_says_how_to_make_one(monkeypatch, capsys):
     run(monkeypatch, json.dumps(shown()))
     monkeypatch.setenv("COLUMNS", "100")
     experiments.main()
-    assert "no experiments on this commit yet: try `dvc exp run -S" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "no experiments on this commit yet: try `dvc exp run -S" in out
+    assert max(map(len, out.splitlines())) <= 100
 
 
 def test_without_a_commit_it_says_so(monkeypatch):

@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ def main(*words: str, root: Path = Path()) -> None:
     bases, experiments = rows(_shown(root))
     print(table(bases + experiments, width))
     if not experiments:
-        print(f"\n{NO_EXPERIMENTS}")
+        print(f"\n{textwrap.fill(NO_EXPERIMENTS, width, break_on_hyphens=False)}")
 
 
 def rows(shown: list[dict[str, Any]]) -> tuple[list[Row], list[Row]]:
