@@ -22,6 +22,7 @@ def main(root: Path = Path()) -> None:
     """Check params.yaml, prune, and let the others run."""
     p = params.parse(params.read(root), "", Podium)
     _check_git(root)
+    _refuse_inputs_among_outputs(p, root)
     _check_contest(p.contest, root)
     device = compute.start(device=p.torch.device, threads=p.torch.threads)
     values = {}
@@ -37,6 +38,21 @@ def _check_git(root: Path) -> None:
     command = ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"]
     if (root / ".git").exists() and subprocess.run(command, capture_output=True, check=False).returncode != 0:
         raise InputError("this git repository has no commit yet, and DVC's logging needs one: git commit")
+
+
+def _refuse_inputs_among_outputs(p: Podium, root: Path) -> None:
+    """A person's file where stages write would be removed as nobody's."""
+    c = p.contest
+    paths = {"images.train": c.images.train, "images.test": c.images.test, "labels": c.labels}
+    paths = {
+        f"contest.{key}": path for key, path in {**paths, "overrides": c.overrides, "template": c.template}.items()
+    }
+    paths |= {f"members.{name}.model.weights_file": member.model.weights_file for name, member in p.members.items()}
+    for key, path in paths.items():
+        if pruning.is_among_outputs(root, path):
+            raise InputError(
+                f"params.yaml: {key}: {path} lies where stages write and clean up; move it to data/contest/"
+            )
 
 
 def _check_contest(c: ContestSettings, root: Path) -> None:

@@ -114,6 +114,12 @@ def test_mean_and_std_must_be_said_once() -> None:
         backbones.mean_and_std(std, std, stored, "k")
 
 
+@pytest.mark.parametrize("text", ["[0.5]", "0.5", "0.5 0.5 0.5", "[123.7, 1, 1]", "[null, 0, 0]"])
+def test_a_mean_that_is_no_three_numbers_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="not a JSON list of 3 numbers"):
+        backbones.mean_and_std(None, None, {"mean": text, "std": "[0.5, 0.5, 0.5]"}, "k")
+
+
 def test_an_unknown_backbone_or_argument_is_named() -> None:
     with pytest.raises(InputError, match=r"resnet10x.*resnet10t"):
         backbones.create("resnet10x", n_classes=2, model_kwargs={})

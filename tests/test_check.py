@@ -10,7 +10,7 @@ import timm
 import yaml
 
 from stages import check
-from stages.lib import pruning
+from stages.lib import backbones, pruning
 from stages.lib.errors import InputError
 from tests import tiny
 
@@ -99,6 +99,17 @@ def test_a_valid_project_passes_and_is_told_its_cost(tmp_path: Path, capsys: pyt
             ["members.a.model.weights", "fcanet50"],
         ),
         ({"members__a__model__weights": "file", "members__a__model__weights_file": "w.pth"}, ["w.pth"]),
+        ({"members__a__model__model_kwargs": {"checkpoint_path": "x.pth"}}, ["members.a.model", "checkpoint_path"]),
+        ({"members__a__finetune__augmentation": [{"Normalize": {}}]}, ["members.a.finetune.augmentation", "float32"]),
+        (
+            {
+                "members__a__finetune__frozen": "batch_norms",
+                "members__a__model__backbone": "vit_tiny_patch16_224",
+                "members__a__model__model_kwargs": {"dynamic_img_size": True},
+                "members__a__infer__image_sizes": [32],
+            },
+            ["members.a.finetune.frozen", "has none"],
+        ),
         ({"contest__images__test": "c/train"}, ["contest.images"]),
         ({"contest__labels": "c/train/labels.csv"}, ["contest.labels"]),
         ({"contest__columns__label": "klass"}, ["klass", "label"]),
@@ -126,6 +137,27 @@ def test_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:
     project(tmp_path)
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     with pytest.raises(InputError, match="no commit yet"):
+        check.main(root=tmp_path)
+
+
+def test_a_person_s_weights_among_the_outputs_are_refused_and_kept(tmp_path: Path) -> None:
+    own = tmp_path / "models/weights/mobile.safetensors"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"")
+    project(
+        tmp_path, members__a=tiny.member(model={"weights": "file", "weights_file": "models/weights/mobile.safetensors"})
+    )
+    with pytest.raises(InputError, match=r"members\.a\.model\.weights_file.*data/contest/"):
+        check.main(root=tmp_path)
+    assert own.exists()
+
+
+def test_weights_that_were_trained_on_these_folds_are_refused(tmp_path: Path) -> None:
+    settings = {"weights": "file", "weights_file": "w.safetensors", "mean": [0.5] * 3, "std": [0.5] * 3}
+    project(tmp_path, members__a=tiny.member(model=settings))
+    model = backbones.create("resnet10t", n_classes=2, model_kwargs=tiny.member()["model"]["model_kwargs"])
+    backbones.save(tmp_path / "w.safetensors", model, {"classes": ["x", "y"]})
+    with pytest.raises(InputError, match="leak"):
         check.main(root=tmp_path)
 
 

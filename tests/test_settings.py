@@ -1,8 +1,11 @@
+import copy
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from dvc.utils import hydra
 
 from stages.lib import params
 from stages.lib.errors import InputError
@@ -15,7 +18,12 @@ def whole(**changes: Any) -> dict[str, Any]:
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     values["members"] = {
         "a": {
-            "model": {"backbone": "resnet18", "weights": "none", "image_size": 64},
+            "model": {
+                "backbone": "resnet18",
+                "weights": "none",
+                "weights_file": "placeholders/none.csv",
+                "image_size": 64,
+            },
             "pretrain": {"epochs": 4, "lr": 0.1},
             "finetune": {"epochs": 4, "lr": 0.1},
             "infer": {"image_sizes": [64]},
@@ -67,6 +75,13 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
             {"members__a__pretrain": {"epochs": 0, "lr": 1}, "members__a__finetune": {"epochs": 0, "lr": 1}},
             "nothing would",
         ),
+        (
+            {"members__a__model__mean": [123.7, 116.3, 103.5], "members__a__model__std": [58.4] * 3},
+            "members.a.model.mean",
+        ),
+        ({"members__a__pretrain": {"epochs": 9, "lr": 1, "schedule": "step", "decay_epochs": [5, 3]}}, "must rise"),
+        ({"split": {"seed": 2**33}}, "split.seed"),
+        ({"contest": {"images": {"train": "a", "test": "b"}}}, "contest.metric"),
         ({"ensemble": {"method": "equal", "greedy_rounds": 5}}, "greedy_rounds has no effect"),
     ],
 )
@@ -74,6 +89,25 @@ def test_mistakes_are_refused_with_their_key(change: dict[str, Any], words: str)
     with pytest.raises(InputError) as raised:
         params.parse(whole(**change), "", Podium)
     assert words in str(raised.value)
+
+
+FILES = [ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_one_override_of_an_experiment_changes_one_member_alone(tmp_path: Path, file: Path) -> None:
+    """`dvc exp run -S` rewrites the file: shared aliases and comments behind anchors would break it."""
+    before = yaml.safe_load(file.read_text())
+    for name in before["members"]:
+        for key in ("pretrain.lr", "finetune.lr", "model.image_size", "infer.image_sizes"):
+            section, last = key.split(".")
+            shutil.copy(file, tmp_path / "params.yaml")
+            value = [33] if last == "image_sizes" else 33
+            hydra.apply_overrides(tmp_path / "params.yaml", [f"members.{name}.{key}={value}"])
+            after = yaml.safe_load((tmp_path / "params.yaml").read_text())
+            expected = copy.deepcopy(before)
+            expected["members"][name][section] = {**expected["members"][name][section], last: value}
+            assert after == expected
 
 
 def test_a_switched_off_phase_may_keep_its_recipe() -> None:

@@ -28,13 +28,29 @@ def build(spec: Sequence[dict[str, Any]], image_size: int, key: str) -> A.Compos
     Raises:
         InputError: an op is unknown or not for images, or its arguments are wrong or unknown.
     """
-    return A.Compose([_op(item, image_size, f"{key}.{i}") for i, item in enumerate(spec)], seed=0)
+    pipeline = A.Compose([_op(item, image_size, f"{key}.{i}") for i, item in enumerate(spec)], seed=0)
+    _try_out(pipeline, image_size, key)
+    return pipeline
 
 
 def apply(pipeline: A.Compose, image: Image, seed: int) -> Image:
     """Augment one image (height, width, 3); the same seed gives the same result in any process."""
     pipeline.set_random_seed(seed)
     return np.ascontiguousarray(pipeline(image=image)["image"])
+
+
+def _try_out(pipeline: A.Compose, image_size: int, key: str) -> None:
+    """Refuse a pipeline that gives something else than RGB bytes, e.g. Normalize: pixels are normalised afterwards."""
+    side = max(2 * image_size, 256)
+    try:
+        drawn = apply(pipeline, np.full((side, side, 3), 128, np.uint8), seed=0)
+    except (ValueError, KeyError, IndexError) as error:
+        raise InputError(f"params.yaml: {key}: fails on an image of {side} x {side} pixels: {error}") from None
+    if drawn.dtype != np.uint8 or drawn.ndim != 3 or drawn.shape[2] != 3:
+        raise InputError(
+            f"params.yaml: {key}: turns RGB bytes into {drawn.dtype} {drawn.shape}; leave out what changes the type or"
+            " the channels (mean and std are applied afterwards)"
+        )
 
 
 def _op(item: Any, image_size: int, key: str) -> A.BasicTransform | A.BaseCompose:

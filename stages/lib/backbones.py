@@ -21,6 +21,7 @@ fcanet.register()
 
 Rgb = tuple[float, float, float]
 
+RESERVED = {"num_classes", "pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"}
 META_KEY = "podium"  # one key: safetensors writes several in no fixed order
 
 
@@ -47,6 +48,8 @@ def create(
         InputError: timm does not know the backbone, or the backbone not an argument.
     """
     kwargs = dict(model_kwargs)
+    if reserved := sorted(RESERVED & kwargs.keys()):
+        raise InputError(f"backbone {backbone!r}: model_kwargs must not hold {some(reserved)}: Podium sets them itself")
     if n_classes is not None:
         kwargs["num_classes"] = n_classes
     if drop_path > 0:
@@ -136,7 +139,14 @@ def mean_and_std(
     Raises:
         InputError: neither says them (timm's default would be wrong in silence), or both do and differ.
     """
-    stored = [json.loads(metadata[name]) for name in ("mean", "std") if name in metadata]
+    if META_KEY in metadata:
+        raise InputError(
+            f"{key}.weights_file: was trained here, on all folds but one: as a start it would leak the others into"
+            " their own scores. Bring weights that have not seen this contest"
+        )
+    stored = [
+        _numbers(metadata[name], f"{key}.weights_file: its own {name}") for name in ("mean", "std") if name in metadata
+    ]
     if mean is not None and std is not None:
         if len(stored) == 2 and stored != [list(mean), list(std)]:
             raise InputError(f"{key}: mean {mean} and std {std} differ from the weights file's own {stored}")
@@ -147,6 +157,21 @@ def mean_and_std(
             " lists of 3 numbers): give `mean` and `std` here"
         )
     return stored[0], stored[1]
+
+
+def _numbers(text: str, what: str) -> list[float]:
+    """Read three numbers in [0, 1] from a file's metadata."""
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError:
+        values = None
+    if (
+        not isinstance(values, list)
+        or len(values) != 3
+        or not all(isinstance(v, int | float) and 0 <= v <= 1 for v in values)
+    ):
+        raise InputError(f"{what} is {text!r}, not a JSON list of 3 numbers from 0 to 1")
+    return values
 
 
 def load(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import timm
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from stages.lib import augment, backbones, schedules
 from stages.lib.compute import Numerics
@@ -37,6 +38,10 @@ def member(name: str, settings: MemberSettings, device: torch.device, root: Path
         augment.build(phase.augmentation, settings.model.image_size, f"{key}.{phase_name}.augmentation")
         with _named(f"{key}.{phase_name}"):
             schedules.check_optimizer(phase.optimizer, phase.momentum)
+        if phase.frozen == "batch_norms" and not any(isinstance(m, _BatchNorm) for m in model.modules()):
+            raise InputError(
+                f"params.yaml: {key}.{phase_name}.frozen: batch_norms has no effect: the backbone has none"
+            )
         if phase.head_init == "probe" and phase.epochs > 0:
             backbones.linear_head(model, f"params.yaml: {key}.{phase_name}.head_init")
     return sum(tensor.numel() for tensor in model.state_dict().values())

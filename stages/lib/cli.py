@@ -1,5 +1,6 @@
 """Run a stage's `main` from the command line; show a person's mistake without a traceback."""
 
+import inspect
 import sys
 from collections.abc import Callable
 
@@ -8,6 +9,11 @@ from stages.lib.errors import InputError
 
 def run(main: Callable[..., None]) -> None:
     """Call `main` with the command line's words; exit with 1 and the message on an InputError."""
+    try:
+        inspect.signature(main).bind(*sys.argv[1:])
+    except TypeError as error:
+        print(f"ERROR: {sys.argv[1:]}: {error}; dvc.yaml shows each stage's command", file=sys.stderr, flush=True)
+        raise SystemExit(2) from None
     try:
         main(*sys.argv[1:])
     except InputError as error:

@@ -342,6 +342,8 @@ def _labels(labels: pd.Series, label_type: str, path: Path) -> pd.Series:
     """Check the labels (indexed by row) and spell each class in one way; whitespace alone becomes ""."""
     labels = labels.where(labels.str.strip() != "", "")
     filled = labels[labels != ""]
+    if (control := filled[filled.str.contains(r"[\x00-\x1f]", regex=True)]).size:
+        raise InputError(f"{path}: labels hold control characters, e.g. a line break; correct them: {_rows(control)}")
     _refuse_several(filled, path)
     return _one_spelling(filled, label_type, str(path)).reindex(labels.index, fill_value="")
 

@@ -7,7 +7,8 @@ is taken. The note says what was done wherever the pixels are not simply those o
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
@@ -72,10 +73,10 @@ def decode(file: BinaryIO, *, name: str, short_side: int, max_megapixels: float)
         short_side: pixels; a larger image is shrunk to it, a smaller one is kept.
         max_megapixels: an image whose header says more is refused before it is decoded.
     """
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, _limited_to(max_megapixels):
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)  # how PIL tells of damage it could live with
-        decoded = _decode(file, name, short_side, max_megapixels)
+        decoded = _decode(file, name, short_side)
     met = dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
     return replace(decoded, note="; ".join(filter(None, [decoded.note, *met])))
 
@@ -104,10 +105,21 @@ def upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def _decode(file: BinaryIO, name: str, short_side: int, max_megapixels: float) -> Decoded:
+@contextmanager
+def _limited_to(max_megapixels: float) -> Iterator[None]:
+    """Set PIL's limit, which is the process's: it warns above it and raises above twice as much."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = int(max_megapixels * 1e6 / 2)
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _decode(file: BinaryIO, name: str, short_side: int) -> Decoded:
     seen = Decoded()
     try:
-        with _open(file, max_megapixels) as image:
+        with _open(file) as image:
             seen = Decoded(mode=image.mode, format=image.format or "")
             pixels, notes = _upright_rgb(image)
     except _ProblemError as problem:
@@ -123,11 +135,10 @@ def _decode(file: BinaryIO, name: str, short_side: int, max_megapixels: float) -
     return replace(seen, pixels=small, width=width, height=height, note="; ".join(filter(None, notes)))
 
 
-def _open(file: BinaryIO, max_megapixels: float) -> Image.Image:
+def _open(file: BinaryIO) -> Image.Image:
     if not file.read(1):
         raise _ProblemError("empty file (0 bytes)")
     file.seek(0)
-    Image.MAX_IMAGE_PIXELS = int(max_megapixels * 1e6 / 2)  # PIL warns above it and raises above twice as much
     try:
         return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:

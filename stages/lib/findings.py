@@ -45,6 +45,8 @@ def of_files(sha256: Mapping[Name, str]) -> list[Row]:
     """Report files of equal bytes, unusable ones too; the value is the first other one."""
     groups: dict[str, list[Name]] = {}
     for name, digest in sha256.items():
+        if not digest:
+            continue  # never read, e.g. a link that leaves the folder
         groups.setdefault(digest, []).append(name)
     twins = [
         (name, group[1] if name == group[0] else group[0]) for group in groups.values() if group[1:] for name in group

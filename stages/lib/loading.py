@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stages.lib import augment, seeding
+from stages.lib.errors import InputError
 from stages.lib.pixels import Packed
 from stages.lib.preprocessing import Preprocessing
 
@@ -36,7 +37,7 @@ class TrainImages(Dataset[tuple[torch.Tensor, int]]):
         self.packed, self.image_ids, self.targets = packed, list(image_ids), list(targets)
         self.preprocessing, self.image_size = preprocessing, image_size
         self.pipeline = augment.build(augmentation, image_size, key)
-        self.seed = seed
+        self.seed, self.key = seed, key
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -47,7 +48,13 @@ class TrainImages(Dataset[tuple[torch.Tensor, int]]):
         epoch, index = position
         image_id = self.image_ids[index]
         seed = seeding.derive(self.seed, "augment", epoch, image_id)
-        image = augment.apply(self.pipeline, self.packed[image_id], seed)
+        image = self.packed[image_id]
+        try:
+            image = augment.apply(self.pipeline, image, seed)
+        except ValueError as error:
+            raise InputError(
+                f"params.yaml: {self.key}: fails on {image_id}, {image.shape[:2]} pixels: {error}"
+            ) from None
         return _to_tensor(self.preprocessing.fit(image, self.image_size)), self.targets[index]
 
 
@@ -105,6 +112,8 @@ def worker_count(device: torch.device) -> int:
     """Return how many worker processes load images beside `device`."""
     wanted = os.environ.get("PODIUM_WORKERS")
     if wanted is not None:
+        if not wanted.isdecimal():
+            raise InputError(f"PODIUM_WORKERS must be a number of processes, 0 for none; it is {wanted!r}")
         return int(wanted)
     return 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 BY_FOLD = ("pretrain", "finetune")  # <stage>/<member>/<fold>.*
-BY_MEMBER = ("weights", "infer")  # <stage>/<member>.*
+BY_MEMBER = ("models/weights", "data/infer")  # <folder>/<member>.*
 
 
 def orphans(root: Path, *, members: Iterable[str], folds: Iterable[str]) -> list[Path]:
@@ -23,9 +23,16 @@ def orphans(root: Path, *, members: Iterable[str], folds: Iterable[str]) -> list
                     found.append(folder)
                 else:
                     found += [path for path in _entries(folder) if path.name.split(".")[0] not in fold_names]
-        for stage in BY_MEMBER:
-            found += [path for path in _entries(top / stage) if path.name.split(".")[0] not in member_names]
+    for place in BY_MEMBER:
+        found += [path for path in _entries(root / place) if path.name.split(".")[0] not in member_names]
     return sorted(found)
+
+
+def is_among_outputs(root: Path, written: str) -> bool:
+    """Say whether a path lies where stages write and `orphans` looks: under models/, or data/ but data/contest/."""
+    path, home = (root / written).resolve(), root.resolve()
+    inside = path.relative_to(home).parts if path.is_relative_to(home) else ()
+    return inside[:1] == ("models",) or (inside[:1] == ("data",) and inside[:2] != ("data", "contest"))
 
 
 def remove(paths: Iterable[Path]) -> None:

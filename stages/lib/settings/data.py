@@ -39,7 +39,7 @@ class AnalyzeSettings(Section):
 class SplitSettings(Section):
     """How folds are drawn."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
 
 
 class FoldList(Section):

@@ -1,13 +1,14 @@
 """What a member's trainings read: its sections `model` (what its phases share), `pretrain` and `finetune`."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from stages.lib.params import Section
 from stages.lib.settings.placeholders import NO_FILE
 
-Rgb = tuple[float, float, float]
+Unit = Annotated[float, Field(ge=0, le=1)]  # pixels are in [0, 1]: not 0 to 255
+Rgb = tuple[Unit, Unit, Unit]
 
 
 class ModelSettings(Section):
@@ -32,7 +33,7 @@ class ModelSettings(Section):
     image_size: int = Field(ge=8, le=4096)
     resize: Literal["squash", "crop", "pad"] = "squash"
     crop_fraction: float = Field(1.0, gt=0, le=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = False
     compile: bool = False
@@ -48,8 +49,8 @@ class ModelSettings(Section):
             raise ValueError("mean and std go together: give both or neither")
         if self.weights == "hub" and self.mean is not None:
             raise ValueError("mean and std come from the hub's configuration: remove them, or use `weights: file`")
-        if self.std is not None and min(self.std) <= 0:
-            raise ValueError("std must be above 0")
+        if self.std is not None and min(self.std) < 0.001:
+            raise ValueError("std must be 0.001 at least")
         if self.resize != "crop" and self.crop_fraction != 1:
             raise ValueError(f"crop_fraction has no effect with `resize: {self.resize}`")
         return self
@@ -94,7 +95,7 @@ class PhaseSettings(Section):
     decay_epochs: tuple[int, ...] = ()
     decay_rate: float = Field(0.1, gt=0, lt=1)
     warmup_epochs: float = Field(0, ge=0)
-    layer_decay: float | None = Field(None, gt=0, le=1)
+    layer_decay: float | None = Field(None, gt=0, lt=1)
     head_lr_factor: float = Field(1.0, gt=0)
     head_init: Literal["keep", "probe"] = "keep"
     head_only_epochs: int = Field(0, ge=0)
@@ -129,6 +130,8 @@ class PhaseSettings(Section):
             raise ValueError(
                 f"decay_epochs {list(self.decay_epochs)} must lie within 1 and epochs - 1 = {self.epochs - 1}"
             )
+        if list(self.decay_epochs) != sorted(set(self.decay_epochs)):
+            raise ValueError(f"decay_epochs {list(self.decay_epochs)} must rise")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs {self.warmup_epochs} leaves none of {self.epochs} epochs for the schedule")
         if self.head_only_epochs >= self.epochs:

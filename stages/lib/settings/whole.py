@@ -34,6 +34,21 @@ class Podium(FoldList):
         return value
 
     @model_validator(mode="after")
+    def _keys_that_dvc_tracks(self) -> Self:
+        """DVC fails on a missing parameter or path of dvc.yaml in its own words, and after all training."""
+        lacking = [
+            f"contest.{key}" for key in type(self.contest).model_fields if key not in self.contest.model_fields_set
+        ]
+        for name, member in self.members.items():
+            if "weights_file" not in member.model.model_fields_set:
+                lacking.append(f"members.{name}.model.weights_file")
+        if lacking:
+            raise ValueError(
+                f"{', '.join(lacking)}: missing; dvc.yaml names it, so it must stand there, with its default"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _sizes_within_what_is_kept(self) -> Self:
         for name, member in self.members.items():
             for key, size in _image_sizes(member):
