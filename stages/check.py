@@ -95,6 +95,10 @@ def _check_labels_and_template(c: ContestSettings, root: Path) -> None:
         root / c.template, test, classes=classes, values=values, labels=c.submission.labels
     ):
         print(f"check: {message}")
+    template = submission.read_template(root / c.template, test, classes)
+    holds_labels = c.submission.values == "label" and not (template is not None and template.class_columns)
+    if holds_labels and c.metric in {"log_loss", "roc_auc"}:
+        print(f"check: WARNING: contest.metric {c.metric} judges probabilities, but the submission will hold labels")
 
 
 def _prune(p: Podium, root: Path) -> None:

@@ -133,6 +133,15 @@ def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
         check.main(root=tmp_path)
 
 
+@pytest.mark.parametrize(("metric", "warned"), [("roc_auc", True), ("accuracy", False)])
+def test_labels_for_a_metric_of_probabilities_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: str, warned: bool
+) -> None:
+    project(tmp_path, contest__metric=metric)
+    check.main(root=tmp_path)
+    assert ("will hold labels" in capsys.readouterr().out) == warned
+
+
 def test_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:
     project(tmp_path)
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
