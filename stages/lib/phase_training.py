@@ -36,6 +36,7 @@ class Trainer:
             tuple(values["mean"]), tuple(values["std"]), job.model.resize, job.model.crop_fraction
         )
         self.seed = seeding.derive(job.model.seed, job.phase, job.member, job.fold)
+        self.last: NDArray[np.float32]  # held-out probabilities after the latest epoch (n_images, n_classes)
 
     def run(self) -> None:
         """Train and write all outputs."""
@@ -149,7 +150,8 @@ class Trainer:
 
     def _log(self, live: Live, epoch: training.Epoch, kept: nn.Module) -> None:
         # scikit-learn itself, not scores.py: another metric there must not retrain anything
-        targets, probs = self.data.held_out.targets, self._held_out(kept).astype(np.float64)
+        self.last = self._held_out(kept)
+        targets, probs = self.data.held_out.targets, self.last.astype(np.float64)
         if not np.isfinite(probs).all():
             raise training.diverged(self.job.name, "the held-out predictions are not finite", epoch.number)
         probs /= probs.sum(axis=1, keepdims=True)
@@ -176,7 +178,7 @@ class Trainer:
         job, data = self.job, self.data
         table = evaluation.prediction_table(
             data.held_out.image_ids,
-            self._held_out(kept),
+            self.last,
             data.classes,
             part="train",
             fold=job.fold,
