@@ -141,6 +141,12 @@ def test_both_metrics_decide_where_the_runs_had_different_ones() -> None:
     assert "A was built for quadratic_kappa, B for macro_f1" in " ".join(text.split())
 
 
+def test_a_metric_that_the_common_images_do_not_define_is_an_error_of_words() -> None:
+    ids = [image_id for image_id in IDS if labels([image_id]) == ["1"]]
+    with pytest.raises(InputError, match="the 40 images that both runs score: roc_auc needs images of two classes"):
+        said(run("a", 0.6, "roc_auc"), run("b", 0.8, "roc_auc", ids=ids))
+
+
 def test_no_line_is_wider_than_a_terminal() -> None:
     ids = [f"{i:03}_{'long' * 30}.png" for i in range(60)]
     for line in said(run("a" * 200, 0.6, ids=ids), run("b/" * 50, 0.8, seed=1, ids=ids[3:])).splitlines():

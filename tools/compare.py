@@ -57,7 +57,8 @@ def text(
         numbers = f"{one:8.4f} {other:8.4f} {found.value:+9.4f}   {interval:18} {found.p_value:6.3f}"
         lines.append(f"{name.replace('_', ' '):17} {numbers}")
     lines += ["", *(verdict(name, found) for name, (_, _, found) in judged.items())]
-    lines += ["A and B predict exactly the same."] * bool((pair.first == pair.second).all())
+    if (pair.first == pair.second).all():
+        lines.append("A and B predict exactly the same.")
     lines += [f"Careful: {words}." for words in pair.cautions]
     lines += ["", *_told(changes)]
     return "\n".join(part for line in lines for part in _wrapped(line))
@@ -74,9 +75,16 @@ def verdict(name: str, found: Difference) -> str:
 
 
 def _judge(name: str, pair: Pair) -> tuple[float, float, Difference]:
-    """Return A's and B's value, and the difference."""
+    """Return A's and B's value, and the difference.
+
+    Raises:
+        InputError: the metric is not defined on the images they share, or for their classes.
+    """
     metric = scores.named(name, pair.classes)
-    first, second = (metric.function(pair.targets, probs) for probs in (pair.first, pair.second))
+    try:
+        first, second = (metric.function(pair.targets, probs) for probs in (pair.first, pair.second))
+    except ValueError as error:
+        raise InputError(f"the {pairing.images(len(pair.image_ids))} that both runs score: {error}") from None
     return first, second, bootstrap.paired(metric, pair.targets, pair.first, pair.second, pair.cluster)
 
 

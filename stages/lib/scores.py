@@ -24,7 +24,7 @@ Values = NDArray[np.float64]
 QUADRATIC_KAPPA = "quadratic_kappa"  # the one metric that needs an order of the classes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Metric:
     """A score or loss, and which way is better.
 
