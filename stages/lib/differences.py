@@ -32,7 +32,7 @@ DIFFERENCES = tables.Contract(  # both orders of a pair, and each member with it
 MEMBERS = tables.Contract(
     {
         "member": "text",
-        "score": "float",  # alone, in the contest's metric
+        "score": "float",  # alone, in the contest's metric, at the image sizes that all images chose
         "difference": "float",  # of the equal blend's score: with it, from without it; missing for an only member
         "low": "float",  # of the 95% interval
         "high": "float",
