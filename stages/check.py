@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.lib import checking, cli, compute, contest, image_files, params, pruning, submission, tables
+from stages.lib import checking, cli, compute, contest, image_files, params, pruning, scores, submission, tables
 from stages.lib.errors import InputError
 from stages.lib.settings.contest import ContestSettings
 from stages.lib.settings.whole import Podium
@@ -96,8 +96,9 @@ def _check_labels_and_template(c: ContestSettings, root: Path) -> None:
     ):
         print(f"check: {message}")
     template = submission.read_template(root / c.template, test, classes)
+    metric = scores.named(c.metric, classes)
     holds_labels = c.submission.values == "label" and not (template is not None and template.class_columns)
-    if holds_labels and c.metric in {"log_loss", "roc_auc"}:
+    if holds_labels and not metric.judges_labels:
         print(f"check: WARNING: contest.metric {c.metric} judges probabilities, but the submission will hold labels")
 
 

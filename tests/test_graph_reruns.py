@@ -15,6 +15,7 @@ from tests.graph import Graph, of_member
 pytestmark = pytest.mark.slow
 
 PHASES = ("pretrain", "finetune")
+BLENDING = ("ensemble", "report")  # the stages that read all members
 TRAINING = {name for member in "ab" for name in of_member(member, *PHASES)}
 BLEND = ("data/ensemble/submission.csv", "data/ensemble/oof.parquet", "metrics/summary.json")
 
@@ -64,12 +65,12 @@ def test_a_setting_reruns_its_phase_and_what_follows(
     repo: Graph, change: Callable[[dict[str, Any]], None], rerun: list[str]
 ) -> None:
     repo.edit(change)
-    assert repo.repro() == once("check", *rerun, "ensemble")
+    assert repo.repro() == once("check", *rerun, *BLENDING)
 
 
 def test_a_setting_of_infer_reruns_it_and_taken_back_nothing(repo: Graph) -> None:
     repo.edit(_set("members", "a", "infer", "image_sizes", to=[80]))
-    assert repo.repro() == once("check", "infer@a", "ensemble")
+    assert repo.repro() == once("check", "infer@a", *BLENDING)
     repo.revert()
     assert repo.repro() == {}
     assert repo.run("git", "status", "--short") == ""
@@ -83,19 +84,19 @@ def test_a_mistyped_section_reruns_check_alone(repo: Graph) -> None:
 def test_adding_a_member_trains_only_it_and_taking_it_out_again_trains_nothing(repo: Graph) -> None:
     blend, lock = [repo.read(path) for path in BLEND], repo.lock()
     repo.edit(_set("members", "c", to=graph.member()))
-    assert repo.repro() == once("check", *of_member("c", "weights", *PHASES, "infer"), "ensemble")
+    assert repo.repro() == once("check", *of_member("c", "weights", *PHASES, "infer"), *BLENDING)
     assert [repo.read(path) for path in BLEND] != blend
     repo.edit(lambda values: values["members"].pop("c"))
-    assert set(repo.repro()) <= {"check", "ensemble"}
+    assert set(repo.repro()) <= {"check", *BLENDING}
     assert [repo.read(path) for path in BLEND] == blend
     assert {stage: entry for stage, entry in repo.lock().items() if stage in lock} == lock
     repo.edit(_set("members", "c", to=graph.member()))
-    assert set(repo.repro()) <= {"check", "ensemble"}  # the cache brings it back
+    assert set(repo.repro()) <= {"check", *BLENDING}  # the cache brings it back
 
 
 def test_taking_a_member_out_leaves_what_a_fresh_clone_would_get(repo: Graph, tmp_path: Path) -> None:
     repo.edit(lambda values: values["members"].pop("b"))
-    assert repo.repro() == once("check", "ensemble")
+    assert repo.repro() == once("check", *BLENDING)
     fresh = graph.build(tmp_path / "fresh")
     fresh.edit(lambda values: values["members"].pop("b"))
     fresh.repro()
@@ -120,7 +121,7 @@ def test_an_override_decodes_nothing(repo: Graph) -> None:
 
 def test_other_bytes_in_a_weights_file_rerun_that_member_only(repo: Graph) -> None:
     (repo.root / "w.safetensors").write_text("two")
-    assert repo.repro() == once(*of_member("a", "weights", *PHASES, "infer"), "ensemble")
+    assert repo.repro() == once(*of_member("a", "weights", *PHASES, "infer"), *BLENDING)
 
 
 def test_work_on_what_follows_training_or_reads_the_contest_retrains_nothing(tmp_path: Path) -> None:
