@@ -77,7 +77,7 @@ class Job:
         """Return the scored images with their folds, groups and parts."""
         folds = np.asarray(pd.Index(self.fold_names).get_indexer(self.used["fold"]), np.int64)
         groups = intervals.dense(self.used["group"].to_numpy(str))
-        return Scored(self.targets, folds, groups, in_parts(folds, groups), self.contest.metric, self.metric)
+        return Scored(self.targets, folds, groups, in_parts(folds, groups), self.metric)
 
     @property
     def readable(self) -> list[str]:
@@ -94,7 +94,7 @@ def main(*, root: Path = Path()) -> None:
     """Blend the members, and say how good they are."""
     job = _load(root)
     methods = _methods(job)
-    without = nesting.choices(job.scored, several_methods=len(methods) > 1)
+    without = nesting.choices(job.scored, len(methods))
     members = {name: nesting.chosen(_member(job, name), without) for name in job.members}
     nest = nesting.Nest(job.scored, list(members.values()), methods, job.settings.greedy_rounds)
     outcome = nest.outcome()
@@ -232,7 +232,7 @@ def _members_table(job: Job, nest: nesting.Nest, outcome: nesting.Outcome) -> pd
 def _summary(job: Job, nest: nesting.Nest, outcome: nesting.Outcome) -> dict[str, Any]:
     """Gather what `dvc exp show` compares; scores are in the contest's metric (log_loss: lower is better)."""
     score, naive = (job.metric.function(job.targets, probs) for probs in (outcome.oof, outcome.naive))
-    low, high = intervals.score_interval(job.contest.metric, job.metric, job.targets, outcome.oof, job.scored.groups)
+    low, high = intervals.score_interval(job.metric, job.targets, outcome.oof, job.scored.groups)
     best, best_oof = nesting.best_single(nest)
     sign = 1 if job.metric.greater_is_better else -1
     return {

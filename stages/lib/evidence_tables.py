@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from stages.lib import tables
+from stages.lib.gating import DECIDED
 from stages.lib.intervals import Evidence
 from stages.lib.nesting import EVERYTHING, Chosen, Outcome
 from stages.lib.resolution import USUAL
@@ -37,11 +38,15 @@ def methods(outcome: Outcome) -> pd.DataFrame:
             "method": contender.method,
             "score": round(contender.score, 6),
             **_evidence(contender.evidence, contender.p, contender.verdict),
-            "taken_in_parts": outcome.methods.count(contender.method),
+            "taken_in_parts": _taken_in_parts(outcome, contender.method),
         }
         for contender in outcome.gated.contenders
     ]
     return pd.DataFrame(rows, columns=list(tables.METHODS.columns))
+
+
+def _taken_in_parts(outcome: Outcome, method: str) -> int:
+    return sum(gate.decided if method == DECIDED else gate.method == method for gate in outcome.gates)
 
 
 def _evidence(evidence: Evidence, p: float, verdict: str) -> dict[str, Any]:

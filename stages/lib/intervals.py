@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from stages.lib import scores, seeding
+from stages.lib import proportions, scores, seeding
 
 Probs = NDArray[np.float32]
 Targets = NDArray[np.int64]
@@ -26,6 +26,7 @@ LEVEL = 0.95  # of intervals
 ALPHA = 0.05  # of one-sided tests
 DRAWS = 200  # of a bootstrap whose spread alone is used: its standard error is known to 5%
 BY_LOG_LOSS = {"accuracy", "micro_f1", "balanced_accuracy", "log_loss"}  # metrics whose comparisons are by log loss
+HITS = {"accuracy", "micro_f1"}  # shares of images
 SIGNED = {"kappa", "quadratic_kappa", "mcc"}  # scores in [-1, 1]
 DOUBT = 1.0  # groups, wrong or right as one, that are added: few errors cannot tell how they cluster
 
@@ -50,16 +51,15 @@ class Evidence:
 NOTHING = Evidence(0.0, 0.0, 0.0, 1.0, 1.0)
 
 
-def compare(
-    name: str, metric: scores.Metric, targets: Targets, *, base: Probs, candidate: Probs, groups: Groups
-) -> Evidence:
+def compare(metric: scores.Metric, targets: Targets, *, base: Probs, candidate: Probs, groups: Groups) -> Evidence:
     """Say whether `candidate` is better than `base`, both probabilities (images, classes).
 
     For metrics in BY_LOG_LOSS per-image log losses decide: an accuracy moves by whole images, and hides what its
     probabilities show. Others are bootstrapped.
     """
-    if name in BY_LOG_LOSS:
-        return mean_evidence(log_losses(targets, base) - log_losses(targets, candidate), groups)
+    if metric.name in BY_LOG_LOSS:
+        gains = scores.log_losses(targets, base) - scores.log_losses(targets, candidate)
+        return mean_evidence(gains, groups)
     return score_evidence(metric, targets, base=base, candidate=candidate, groups=groups)
 
 
@@ -85,8 +85,8 @@ def score_evidence(
     Holm correction.
     """
     difference = metric.utility(targets, candidate) - metric.utility(targets, base)
-    draws = group_draws(groups)
-    drawn = replicates(metric, targets, candidate, draws) - replicates(metric, targets, base, draws)
+    draws, sign = group_draws(groups), 1 if metric.greater_is_better else -1
+    drawn = sign * (metric.weighted(targets, candidate, draws) - metric.weighted(targets, base, draws))
     error = _spread(drawn)
     if error == 0:
         return _without_spread(difference)
@@ -95,40 +95,27 @@ def score_evidence(
     return Evidence(difference, difference - half, difference + half, _tail(t, freedom), _tail(-t, freedom))
 
 
-def score_interval(
-    name: str, metric: scores.Metric, targets: Targets, probs: Probs, groups: Groups
-) -> tuple[float, float]:
+def score_interval(metric: scores.Metric, targets: Targets, probs: Probs, groups: Groups) -> tuple[float, float]:
     """Return the 95% interval (low, high) of a metric's true value, by group.
 
     log_loss: the mean's interval with Hall's correction. Scores: Wilson's interval, which is right at 0 and 100%
     too, for as many images as would give the score's clustered variance; scores that may be negative are moved to
     [0, 1] for it.
     """
-    if name == "log_loss":
-        mean = _Mean.of(log_losses(targets, probs), groups)
+    if metric.name == "log_loss":
+        mean = _Mean.of(scores.log_losses(targets, probs), groups)
         low, high = mean.interval() if mean.error > 0 else (0.0, np.inf)
         return max(low, 0.0), high
     value = metric.function(targets, probs)
-    if name in ("accuracy", "micro_f1"):
-        return _wilson(value, _size_of_hits(probs.argmax(axis=1) == targets, groups), n_groups(groups))
-    drawn = replicates(metric, targets, probs, group_draws(groups))
-    shift, scale = (1, 2) if name in SIGNED else (0, 1)
+    shift, scale = (1, 2) if metric.name in SIGNED else (0, 1)
     share = (value + shift) / scale
-    low, high = _wilson(share, _size_of_draws(share, drawn / scale, targets, groups), n_groups(groups))
-    return low * scale - shift, high * scale - shift
-
-
-def holm(p_values: Values) -> Values:
-    """Adjust p values for their number: Holm 1979, Scandinavian Journal of Statistics 6(2), 65-70.
-
-    >>> holm(np.array([0.01, 0.04, 0.03])).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    order = np.argsort(p_values, kind="stable")
-    steps = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
-    adjusted = np.empty_like(p_values)
-    adjusted[order] = np.minimum(steps, 1)
-    return adjusted
+    if metric.name in HITS:
+        size = _size_of_hits(probs.argmax(axis=1) == targets, groups)
+    else:
+        drawn = metric.weighted(targets, probs, group_draws(groups))
+        size = _size_of_draws(share, drawn / scale, targets, groups)
+    ends = proportions.wilson(share, size, _quantile(max(n_groups(groups) - 1, 1)))
+    return float(ends[0]) * scale - shift, float(ends[1]) * scale - shift
 
 
 def group_draws(groups: Groups, draws: int = DRAWS) -> NDArray[np.int64]:
@@ -137,22 +124,6 @@ def group_draws(groups: Groups, draws: int = DRAWS) -> NDArray[np.int64]:
     rng = np.random.default_rng(seeding.derive("intervals", count))
     drawn = rng.multinomial(count, np.full(count, 1 / count), draws)
     return np.asarray(drawn.T[dense(groups)])
-
-
-def replicates(metric: scores.Metric, targets: Targets, probs: Probs, draws: NDArray[np.int64]) -> Values:
-    """Return the metric's utility in every draw (images, draws); NaN where a draw lacks the classes it needs."""
-    found = np.full(draws.shape[1], np.nan)
-    for draw, counts in enumerate(draws.T):
-        rows = np.repeat(np.arange(len(targets)), counts)
-        if len(np.unique(targets[rows])) > 1:
-            found[draw] = metric.utility(targets[rows], probs[rows])
-    return found
-
-
-def log_losses(targets: Targets, probs: Probs) -> Values:
-    """Return each image's cross-entropy in nats (images,), as scores.log_loss averages it."""
-    own = probs[np.arange(len(targets)), targets].astype(np.float64) / probs.sum(axis=1, dtype=np.float64)
-    return cast(Values, -np.log(np.maximum(own, np.finfo(np.float64).eps)))
 
 
 def n_groups(groups: Groups) -> int:
@@ -217,13 +188,6 @@ def _without_spread(difference: float) -> Evidence:
 def _spread(drawn: Values) -> float:
     there = drawn[np.isfinite(drawn)]
     return float(there.std(ddof=1)) if len(there) > 1 else 0.0
-
-
-def _wilson(share: float, size: float, count: int) -> tuple[float, float]:
-    """Wilson 1927, JASA 22: the interval of a share of `size` images, with Student's t for few groups."""
-    z2 = _quantile(max(count - 1, 1)) ** 2 / size
-    middle, half = share + z2 / 2, np.sqrt(z2 * (share * (1 - share) + z2 / 4))
-    return max(0.0, float((middle - half) / (1 + z2))), min(1.0, float((middle + half) / (1 + z2)))
 
 
 def _size_of_hits(hits: NDArray[np.bool_], groups: Groups) -> float:

@@ -12,14 +12,14 @@ What the estimate is of, what it cannot undo, and how far it was off in simulati
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, cast
 
 import numpy as np
 
-from stages.lib import calibration, ensembling, gating, scratch
-from stages.lib.calibration import Probs
+from stages.lib import calibration, decisions, ensembling, gating, intervals, scores, scratch
+from stages.lib.calibration import Probs, Values
 from stages.lib.gating import Gated
 from stages.lib.resolution import Decision, Look, Member, decide
 from stages.lib.scored import Indices, Scored
@@ -43,13 +43,24 @@ class Recipe:
 
     Attributes:
         temperature: of the blend, since a mean of calibrated members is less sure than it should be.
+        multipliers: (classes,) of the blend's probabilities, so that the likeliest class is the one to predict for
+            the contest's metric; None where it is the likeliest class anyway, or no fitted ones are used.
     """
 
     blend: ensembling.Blend
     temperature: float = 1.0
+    multipliers: Values | None = None
 
     def apply(self, members: Iterable[Probs], folds: Indices) -> Probs:
         """Blend single folds' predictions (images, classes)."""
+        return self.decide(self.blended(members, folds))
+
+    def decide(self, probs: Probs) -> Probs:
+        """Apply the multipliers to blended probabilities."""
+        return probs if self.multipliers is None else decisions.apply(probs, self.multipliers)
+
+    def blended(self, members: Iterable[Probs], folds: Indices) -> Probs:
+        """Blend, and scale by the temperature."""
         probs = ensembling.blended(self.blend, members, folds)
         return probs if self.temperature == 1 else calibration.scaled(calibration.log_probs(probs), self.temperature)
 
@@ -63,20 +74,25 @@ class Outcome:
         gated: its method.
         oof: (images, classes), each part by the recipe that the other parts chose.
         naive: (images, classes), all by `recipe`.
-        methods: each part's method, chosen on the others.
+        gates: for each part what was chosen on the others.
     """
 
     recipe: Recipe
     gated: Gated
     oof: Probs
     naive: Probs
-    methods: tuple[str, ...]
+    gates: tuple[Gated, ...]
 
 
-def choices(scored: Scored, several_methods: bool) -> list[Without]:
-    """List the sets of parts that something is chosen without: none, each, and for the gate each pair."""
-    sizes = (0, 1, 2) if several_methods else (0, 1)
+def choices(scored: Scored, n_methods: int) -> list[Without]:
+    """List the sets of parts that something is chosen without: none, each, and where there is a gate each pair."""
+    sizes = (0, 1, 2) if n_methods > 1 or has_decisions(scored.metric) else (0, 1)
     return [frozenset(parts) for size in sizes for parts in combinations(scored.all_parts, size)]
+
+
+def has_decisions(metric: scores.Metric) -> bool:
+    """Say whether another class than the likeliest may be the best answer."""
+    return metric.judges_labels and metric.name not in intervals.HITS
 
 
 @dataclass
@@ -98,31 +114,42 @@ class Nest:
 
     def outcome(self) -> Outcome:
         """Choose, and estimate."""
-        for without in choices(self.scored, len(self.methods) > 1):
+        for without in choices(self.scored, len(self.methods)):
             self._choose(without)
         gates = [self.gate(frozenset({part})) for part in self.scored.all_parts]
         gated = self.gate(EVERYTHING)
-        recipe = self._recipes[EVERYTHING][gated.method]
-        oof = gathered(
-            self.scored,
-            {part: self._left_out[frozenset({part}), part][gates[part].method] for part in self.scored.all_parts},
-        )
-        everything = np.arange(len(self.scored.targets))
-        naive = recipe.apply(self.calibrated(EVERYTHING, everything), self.scored.folds)
-        return Outcome(recipe, gated, oof, naive, tuple(gate.method for gate in gates))
+        recipe = self._recipe(EVERYTHING, gated)
+        oof = {
+            part: self._recipe(frozenset({part}), gate).decide(self._left_out[frozenset({part}), part][gate.method])
+            for part, gate in zip(self.scored.all_parts, gates, strict=True)
+        }
+        members = self.calibrated(EVERYTHING, np.arange(len(self.scored.targets)))
+        naive = recipe.apply(members, self.scored.folds)
+        return Outcome(recipe, gated, gathered(self.scored, oof), naive, tuple(gates))
 
     def gate(self, without: Without) -> Gated:
-        """Choose between the methods on the images outside the parts `without`."""
-        if len(self.methods) == 1:
-            return Gated(self.methods[0], ())
+        """Choose between the methods, and between decisions, on the images outside the parts `without`."""
         parts = self.scored.left(without)
         rows = self.scored.rows(parts)
-        targets, groups = self.scored.targets[rows], self.scored.groups[rows]
-        probs = {
-            name: gathered(self.scored, {part: self._left_out[without | {part}, part][name] for part in parts})
-            for name in self.methods
-        }
-        return gating.choose(self.scored.metric_name, self.scored.metric, targets, groups, probs)
+        judged = gating.Judged(self.scored.metric, self.scored.targets[rows], self.scored.groups[rows])
+
+        def left_out(name: str, decided: bool = False) -> Probs:
+            found = {part: self._left_out[without | {part}, part][name] for part in parts}
+            if decided:
+                found = {part: self._recipes[without | {part}][name].decide(probs) for part, probs in found.items()}
+            return gathered(self.scored, found)
+
+        gated = Gated(self.methods[0])
+        if len(self.methods) > 1:
+            gated = gating.choose_method(judged, {name: left_out(name) for name in self.methods})
+        if has_decisions(self.scored.metric):
+            plain, decided = left_out(gated.method), left_out(gated.method, decided=True)
+            gated = gating.choose_decision(judged, gated, plain, decided)
+        return gated
+
+    def _recipe(self, without: Without, gated: Gated) -> Recipe:
+        recipe = self._recipes[without][gated.method]
+        return recipe if gated.decided else replace(recipe, multipliers=None)
 
     def calibrated(self, without: Without, rows: Indices) -> "Calibrated":
         """Return the members as they were decided without some parts, on the images at `rows`."""
@@ -135,19 +162,22 @@ class Nest:
         for part in without:
             here = self.scored.rows({part})
             members, folds = self.calibrated(without, here), self.scored.folds[here]
-            self._left_out[without, part] = {name: recipe.apply(members, folds) for name, recipe in fitted.items()}
+            self._left_out[without, part] = {name: recipe.blended(members, folds) for name, recipe in fitted.items()}
 
     def _fitted(self, rows: Indices, members: "Calibrated") -> dict[str, Recipe]:
-        targets, folds = self.scored.targets[rows], self.scored.folds[rows]
-        utility = None if self.scored.by_log_loss else self.scored.metric.utility
+        targets, folds, metric = self.scored.targets[rows], self.scored.folds[rows], self.scored.metric
+        utility = None if self.scored.by_log_loss else metric.utility
         fitting = ensembling.Fitting(targets, utility, self.greedy_rounds)
         recipes = {}
         for name in self.methods:
-            blend = ensembling.METHODS[name](members, fitting)
-            recipes[name] = Recipe(blend)
+            recipe = Recipe(ensembling.METHODS[name](members, fitting))
             if name not in UNTEMPERED:
-                logs = calibration.log_probs(ensembling.blended(blend, members, folds))
-                recipes[name] = Recipe(blend, calibration.temperature(logs, targets))
+                logs = calibration.log_probs(recipe.blended(members, folds))
+                recipe = replace(recipe, temperature=calibration.temperature(logs, targets))
+            if has_decisions(metric):
+                multipliers = decisions.fit(targets, recipe.blended(members, folds), metric)
+                recipe = replace(recipe, multipliers=multipliers)
+            recipes[name] = recipe
         return recipes
 
 

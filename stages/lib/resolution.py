@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.lib import calibration, intervals
+from stages.lib import bootstrap, calibration, intervals
 from stages.lib.calibration import Probs
 from stages.lib.scored import Scored
 
@@ -132,7 +132,7 @@ def decide(member: Member, without: Collection[int] = ()) -> Decision:
     if average := _average(member, harmful):
         others.append(_try(member, average, without))
     evidence = [_evidence(usual, other, member.scored, bool(without)) for other in others]
-    p_values = intervals.holm(np.array([found.p_better for found in evidence]))
+    p_values = bootstrap.holm([found.p_better for found in evidence])
     better = [
         other
         for other, p in zip(others, p_values, strict=True)
@@ -144,7 +144,7 @@ def decide(member: Member, without: Collection[int] = ()) -> Decision:
         verdict = (
             TAKEN if other is taken else SUPPORTED if other in better else WORSE if other.look in harmful else OPEN
         )
-        candidates.append(Candidate(other.look, other.temperature, other.loss, found, float(p), verdict))
+        candidates.append(Candidate(other.look, other.temperature, other.loss, found, p, verdict))
     return Decision(taken.look, taken.temperature, tuple(candidates))
 
 
@@ -176,7 +176,7 @@ def _harmful(usual: _Tried, others: Sequence[_Tried], scored: Scored) -> set[Loo
     """Return the looks that are worse than the usual one, by log loss whatever the metric: it shows it first."""
     groups = scored.groups[usual.rows]
     found = [intervals.mean_evidence(usual.losses - other.losses, groups).p_worse for other in others]
-    adjusted = intervals.holm(np.array(found))
+    adjusted = bootstrap.holm(found)
     return {other.look for other, p in zip(others, adjusted, strict=True) if p < intervals.ALPHA}
 
 

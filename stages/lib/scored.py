@@ -21,7 +21,6 @@ class Scored:
         folds: whose model predicted the image out of fold, from 0.
         groups: what is independent of each other, from 0; no group is in two parts.
         parts: what is left out together when something is chosen (see `in_parts`), from 0.
-        metric_name: of scores.SCORES.
         metric: the contest's.
     """
 
@@ -29,7 +28,6 @@ class Scored:
     folds: Indices
     groups: Indices
     parts: Indices
-    metric_name: str
     metric: scores.Metric
 
     @property
@@ -40,7 +38,7 @@ class Scored:
     @property
     def by_log_loss(self) -> bool:
         """Say whether log losses decide between candidates, or the metric itself."""
-        return self.metric_name in intervals.BY_LOG_LOSS
+        return self.metric.name in intervals.BY_LOG_LOSS
 
     def rows(self, parts: Collection[int]) -> Indices:
         """Return the positions of the images of these parts, in order."""
