@@ -92,10 +92,10 @@ class Job:
 
 def main(*, root: Path = Path()) -> None:
     """Blend the members, and say how good they are."""
-    job = _load(root)
+    job = load(root)
     methods = _methods(job)
     without = nesting.choices(job.scored, len(methods))
-    members = {name: nesting.chosen(_member(job, name), without) for name in job.members}
+    members = {name: nesting.chosen(member(job, name), without) for name in job.members}
     nest = nesting.Nest(job.scored, list(members.values()), methods, job.settings.greedy_rounds)
     outcome = nest.outcome()
     table = _members_table(job, nest, outcome)
@@ -105,7 +105,8 @@ def main(*, root: Path = Path()) -> None:
     _show(table, outcome, summary)
 
 
-def _load(root: Path) -> Job:
+def load(root: Path) -> Job:
+    """Read settings, folds and the list of test images."""
     values = params.read(root)
     members = sorted(params.section(values, "members").items())
     facts = tables.read(root / "data/prepare/test/facts.csv", tables.FACTS)
@@ -137,7 +138,7 @@ def _methods(job: Job) -> list[str]:
     return [name for name in ensembling.METHODS if not ensembling.without_use(name, of_ranks=of_ranks, **sizes)]
 
 
-def _member(job: Job, name: str) -> resolution.Member:
+def member(job: Job, name: str) -> resolution.Member:
     """Read what `infer` says of the scored images in each look, a size at a time; skipped ones have rows as well."""
     predicted = job.folds[job.folds["fold"] != ""]
     used = (predicted["use"] == "train").to_numpy()

@@ -1,14 +1,15 @@
-from functools import partial
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import optimize
 
-from stages.lib import ensembling, scores
+from stages.lib import calibration, ensembling, scores
+from stages.lib.ensembling import Fitting
 
 ACCURACY = scores.SCORES["accuracy"].utility
 LOG_LOSS = scores.SCORES["log_loss"].utility
+NO_FOLDS = np.zeros(0, np.int64)
 
 
 def simulated(seed: int, n_members: int = 4, n: int = 200, n_classes: int = 3, skill: float = 0.4):
@@ -19,114 +20,144 @@ def simulated(seed: int, n_members: int = 4, n: int = 200, n_classes: int = 3, s
     return ((1 - skill) * noise + skill * np.eye(n_classes)[targets]).astype(np.float32), targets
 
 
+def loss_of(weights: np.ndarray, probs: np.ndarray, targets: np.ndarray) -> float:
+    return scores.log_loss(targets, np.tensordot(weights, probs, 1).astype(np.float32))
+
+
 @pytest.mark.parametrize("name", ensembling.METHODS)
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 1000), n_members=st.integers(1, 5))
-def test_weights_are_shares_and_blends_are_probabilities(name: str, seed: int, n_members: int) -> None:
-    probs, targets = simulated(seed, n_members, n=40)
-    weights = ensembling.METHODS[name](probs, targets, ACCURACY, 10)
-    assert weights.shape == (n_members,)
-    assert (weights >= 0).all()
-    assert weights.sum() == pytest.approx(1)
-    blend = ensembling.Choice(((0,),) * n_members, weights).blend(probs[:, None])
-    np.testing.assert_allclose(blend.sum(1), 1, atol=1e-5)
-    np.testing.assert_allclose(blend, np.tensordot(weights, probs, 1), atol=1e-6)
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 1000), n_members=st.integers(1, 5), n_classes=st.integers(2, 4))
+def test_blends_are_probabilities_and_weights_shares(name: str, seed: int, n_members: int, n_classes: int) -> None:
+    probs, targets = simulated(seed, n_members, n=40, n_classes=n_classes)
+    folds = np.arange(40) % 3
+    blend = ensembling.METHODS[name](probs, Fitting(targets, ACCURACY, 5))
+    blended = ensembling.blended(blend, probs, folds)
+    assert blended.dtype == np.float32
+    assert (blended >= 0).all()
+    np.testing.assert_allclose(blended.sum(axis=1), 1, atol=1e-5)
+    if blend.weights is not None:
+        assert blend.weights.shape == (n_members,)
+        assert (blend.weights >= 0).all()
+        assert blend.weights.sum() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("utility", [ACCURACY, LOG_LOSS])
+@pytest.mark.parametrize("name", ensembling.METHODS)
+def test_members_may_come_one_at_a_time_and_twice_gives_the_same(name: str) -> None:
+    probs, targets = simulated(1)
+    folds = np.arange(200) % 3
+    first, second = (ensembling.METHODS[name](probs, Fitting(targets)) for _ in range(2))
+    together = ensembling.blended(first, list(probs), folds)
+    np.testing.assert_array_equal(together, ensembling.blended(second, iter(probs), folds))
+
+
+def test_the_equal_blend_is_the_mean_and_the_logit_blend_the_mean_of_logs() -> None:
+    probs, targets = simulated(2)
+    equal = ensembling.blended(ensembling.equal(probs, Fitting(targets)), probs)
+    np.testing.assert_allclose(equal, probs.mean(axis=0), atol=1e-6)
+    logits = ensembling.blended(ensembling.logits(probs, Fitting(targets)), probs)
+    expected = np.exp(np.log(probs.astype(float)).mean(axis=0))
+    np.testing.assert_allclose(logits, expected / expected.sum(axis=1, keepdims=True), atol=1e-5)
+
+
+def test_ranks_are_taken_within_a_fold_and_see_no_confidence() -> None:
+    probs, targets = simulated(3, n_classes=2)
+    folds = np.arange(200) % 2
+    blend = ensembling.ranks(probs, Fitting(targets))
+    found = ensembling.blended(blend, probs, folds)
+    sharper = calibration.scaled(calibration.log_probs(probs.reshape(-1, 2)), 0.3).reshape(probs.shape)
+    shifted = sharper.copy()
+    shifted[:, folds == 1] = calibration.scaled(
+        calibration.log_probs(sharper[:, folds == 1].reshape(-1, 2)) + np.array([1.0, 0.0], np.float32), 1.0
+    ).reshape(len(probs), -1, 2)
+    np.testing.assert_allclose(ensembling.blended(blend, shifted, folds), found, atol=0.02)
+    np.testing.assert_allclose(ensembling.blended(blend, probs[:, folds == 1], folds[folds == 1]), found[folds == 1])
+
+
+@pytest.mark.parametrize("utility", [ACCURACY, LOG_LOSS, None])
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), rounds=st.integers(1, 12))
-def test_greedy_is_never_below_the_best_single_member_on_what_it_selects(utility, seed: int, rounds: int) -> None:
+def test_a_climb_is_never_below_the_best_single_member_on_what_it_selects(utility, seed: int, rounds: int) -> None:
     probs, targets = simulated(seed)
-    weights = ensembling.greedy(probs, targets, utility, rounds)
-    blend = np.tensordot(weights, probs, 1).astype(np.float32)
-    assert utility(targets, blend) >= max(utility(targets, member) for member in probs) - 1e-5
+    weights = ensembling.climb(probs, targets, utility, rounds)
+    blend, judge = np.tensordot(weights, probs, 1).astype(np.float32), utility or LOG_LOSS
+    assert judge(targets, blend) >= max(judge(targets, member) for member in probs) - 1e-5
 
 
-def test_greedy_is_never_worse_with_more_rounds() -> None:
+def test_a_climb_by_log_loss_is_one_by_the_metric_log_loss() -> None:
+    probs, targets = simulated(4, n_members=6)
+    climbs = [ensembling.climb(probs, targets, utility, 12) for utility in (None, LOG_LOSS)]
+    np.testing.assert_allclose(*climbs)
+
+
+def test_a_climb_is_never_worse_with_more_rounds() -> None:
     probs, targets = simulated(3)
-    reached = []
-    for rounds in (1, 3, 10, 20):
-        weights = ensembling.greedy(probs, targets, LOG_LOSS, rounds)
-        reached.append(LOG_LOSS(targets, np.tensordot(weights, probs, 1)))
-    assert reached == sorted(reached)
+    reached = [loss_of(ensembling.climb(probs, targets, None, rounds), probs, targets) for rounds in (1, 3, 10, 20)]
+    assert reached == sorted(reached, reverse=True)
 
 
-def test_greedy_gives_ties_to_the_first_member_and_the_fewest_picks() -> None:
+def test_a_climb_gives_ties_to_the_first_member_and_the_fewest_picks() -> None:
     probs, targets = simulated(0, n_members=1)
-    weights = ensembling.greedy(np.repeat(probs, 3, axis=0), targets, ACCURACY, 10)
-    assert list(weights) == [1, 0, 0]
+    assert list(ensembling.climb(np.repeat(probs, 3, axis=0), targets, ACCURACY, 10)) == [1, 0, 0]
 
 
-def test_greedy_leaves_a_member_out_that_only_harms() -> None:
+def with_a_harmful_one(n_members: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    probs, targets = simulated(0, n_members)
+    harmful = (0.9 * np.roll(np.eye(3, dtype=np.float32)[targets], 1, axis=1) + 0.1 / 3).astype(np.float32)
+    return np.stack([harmful, *probs]), targets
+
+
+@pytest.mark.parametrize("name", ["greedy", "weighted"])
+def test_a_member_that_only_harms_is_left_out(name: str) -> None:
+    probs, targets = with_a_harmful_one()
+    weights = ensembling.METHODS[name](probs, Fitting(targets)).weights
+    assert weights[0] < 0.01
+
+
+def test_stacking_makes_use_of_a_member_that_is_wrong_in_a_regular_way() -> None:
+    probs, targets = with_a_harmful_one()
+    found = ensembling.blended(ensembling.stacking(probs, Fitting(targets)), probs)
+    assert scores.accuracy_score(targets, found) > 0.98
+
+
+def test_stacking_survives_a_class_without_images() -> None:
     probs, targets = simulated(0)
-    harmful = np.roll(np.eye(3, dtype=np.float32)[targets], 1, axis=1)
-    assert ensembling.greedy(np.stack([harmful, *probs]), targets, ACCURACY, 20)[0] == 0
+    few = targets != 2
+    blend = ensembling.stacking(probs[:, few], Fitting(targets[few]))
+    found = ensembling.blended(blend, probs)
+    assert np.isfinite(found).all()
+    assert (found[:, 2] < 0.01).all()
+    assert scores.accuracy_score(targets[few], found[few]) > 0.7
 
 
-def sized(*skills: float, n: int = 1000) -> tuple[np.ndarray, np.ndarray]:
-    """One member's sizes (sizes, images, classes), the errors of all sizes drawn alike."""
-    rng = np.random.default_rng(1)
-    targets = rng.integers(0, 3, n)
-    noise = rng.dirichlet(np.ones(3), n)
-    return np.stack([(1 - s) * noise + s * np.eye(3)[targets] for s in skills]).astype(np.float32), targets
+def test_weights_are_those_of_a_general_search() -> None:
+    probs, targets = simulated(5, n_members=3, skill=0.1)
+    probs[0] = 0.5 * probs[0] + 0.5 * np.eye(3)[targets]
+    found = ensembling.weighted(probs, Fitting(targets)).weights
+
+    def penalised(free: np.ndarray) -> float:
+        weights = np.exp(free) / np.exp(free).sum()
+        away = ((weights - 1 / 3) ** 2).sum()
+        return len(targets) * loss_of(weights, probs, targets) + ensembling.SHRINKAGE * 3 / 2 * away
+
+    best = optimize.minimize(penalised, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-6}).x
+    np.testing.assert_allclose(found, np.exp(best) / np.exp(best).sum(), atol=0.01)
 
 
-@pytest.mark.parametrize(
-    ("skills", "usual", "picked"),
-    [
-        ((0.2, 0.4, 0.3), 0, (1,)),
-        ((0.3, 0.3, 0.3), 1, (1,)),
-        ((0.3, 0.3005, 0.1), 0, (0,)),
-        ((0.3,), 0, (0,)),
-    ],
-)
-def test_a_size_wins_by_score_and_near_ties_go_to_the_usual_one(skills, usual: int, picked: tuple[int, ...]) -> None:
-    probs, targets = sized(*skills)
-    assert ensembling.pick_image_sizes(probs, targets, ACCURACY, usual) == picked
+def test_few_images_leave_weights_near_equal_and_many_do_not() -> None:
+    probs, targets = simulated(6, n_members=3, n=3000, skill=0.1)
+    probs[0] = 0.8 * probs[0] + 0.2 * np.eye(3)[targets]
+    few, many = (ensembling.weighted(probs[:, :n], Fitting(targets[:n])).weights[0] for n in (15, 3000))
+    assert 1 / 3 <= few < 0.6 < many
 
 
-def test_the_mean_of_all_sizes_wins_where_their_errors_differ() -> None:
-    probs, targets = simulated(0, n_members=3, n=1000, skill=0.2)
-    assert ensembling.pick_image_sizes(probs, targets, ACCURACY, 0) == (0, 1, 2)
+def test_what_cannot_be_used_says_why() -> None:
+    sizes = {"n_members": 2, "n_classes": 3}
+    assert "metrics of ranks" in ensembling.without_use("ranks", of_ranks=False, **sizes)
+    assert not ensembling.without_use("ranks", of_ranks=True, **sizes)
+    assert "more than 500 features" in ensembling.without_use("stacking", of_ranks=False, n_members=2, n_classes=1000)
+    assert not any(ensembling.without_use(name, of_ranks=True, **sizes) for name in ensembling.METHODS)
 
 
-def choose_on(method: str, n_members: int, utility=ACCURACY):
-    return partial(ensembling.choose, usual_sizes=[0] * n_members, utility=utility, method=method, rounds=10)
-
-
-def test_nested_blends_of_noise_are_not_flattered_but_naive_ones_are() -> None:
-    naive, nested, singles = [], [], []
-    for seed in range(10):
-        probs, targets = simulated(seed, n_members=15, n=120, skill=0)
-        members = list(probs.reshape(5, 3, 120, 3))
-        folds = (np.arange(120) % 4).astype(str)
-        choose = choose_on("greedy", 5)
-        oof, alone = ensembling.nested_oof(members, targets, folds, choose)
-        nested.append(scores.accuracy_score(targets, oof))
-        singles += [scores.accuracy_score(targets, member) for member in alone]
-        naive.append(scores.accuracy_score(targets, choose(members, targets).blend(members)))
-    assert np.mean(naive) > 0.4
-    assert abs(np.mean(nested) - 1 / 3) < 0.03
-    assert abs(np.mean(singles) - 1 / 3) < 0.03
-
-
-def test_a_folds_own_targets_do_not_change_its_nested_blend() -> None:
-    probs, targets = simulated(5, n_members=6, n=90)
-    members, folds = list(probs.reshape(3, 2, 90, 3)), np.repeat(["a", "b", "c"], 30)
-    turned = np.where(folds == "b", (targets + 1) % 3, targets)
-    first, _ = ensembling.nested_oof(members, targets, folds, choose_on("greedy", 3, LOG_LOSS))
-    second, _ = ensembling.nested_oof(members, turned, folds, choose_on("greedy", 3, LOG_LOSS))
-    np.testing.assert_array_equal(first[folds == "b"], second[folds == "b"])
-    assert (first != second).any()
-
-
-def test_nested_blends_do_not_depend_on_the_order_of_images() -> None:
-    probs, targets = simulated(6, n_members=6, n=90)
-    members, folds = list(probs.reshape(3, 2, 90, 3)), np.repeat(["a", "b", "c"], 30)
-    order = np.random.default_rng(0).permutation(90)
-    blended, _ = ensembling.nested_oof(members, targets, folds, choose_on("greedy", 3))
-    mixed, _ = ensembling.nested_oof(
-        [member[:, order] for member in members], targets[order], folds[order], choose_on("greedy", 3)
-    )
-    np.testing.assert_array_equal(mixed, blended[order])
+def test_no_members_are_refused() -> None:
+    with pytest.raises(ValueError, match="no members"):
+        ensembling.blended(ensembling.Linear(np.ones(1)), [], NO_FOLDS)

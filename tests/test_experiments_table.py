@@ -10,11 +10,12 @@ MEMBER = {"model": {"backbone": "resnet10t"}, "finetune": {"epochs": 1, "lr": 0.
 PARAMS = {"folds": [0, 1], "members": {"a": MEMBER, "b": MEMBER}, "ensemble": {"method": "equal"}}
 
 
-def summary(score, se=0.0102, log_loss=0.2, metric="accuracy"):
+def summary(score, within=0.02, log_loss=0.2, metric="accuracy"):
     return {
         "metric": metric,
         "oof_score": score,
-        "oof_score_se": se,
+        "oof_score_low": score - within,
+        "oof_score_high": score + within,
         "oof_log_loss": log_loss,
         "best_member_score": 0.9,
     }
@@ -82,15 +83,15 @@ def test_finished_ones_best_first_then_the_others():
 
 
 def test_log_loss_lowest_first_and_in_one_column():
-    found = [summary(x, se=None, log_loss=x, metric="log_loss") for x in (0.3, 0.2, 0.4)]
+    found = [summary(x, log_loss=x, metric="log_loss") for x in (0.3, 0.2, 0.4)]
     found = shown(tried("low", PARAMS, found[1]), tried("high", PARAMS, found[2]), metrics=found[0])
     assert names(found) == ["workspace", "master", "low", "high"]
     assert lines(found)[0].count("log loss") == 1
-    assert "±" not in "".join(lines(found))
+    assert "0.2000 [0.180, 0.220]" in lines(found)[3]
 
 
 def test_scores_of_another_metric_come_after_those_of_the_tables():
-    other = tried("other", PARAMS, summary(0.01, None, metric="log_loss"))
+    other = tried("other", PARAMS, summary(0.01, metric="log_loss"))
     assert names(shown(other, tried("same", PARAMS, summary(0.5))))[2:] == ["same", "other"]
 
 
@@ -99,8 +100,8 @@ def test_a_row_holds_its_scores_and_what_changed():
     assert line.split() == [
         "hot",
         "0.9500",
-        "±",
-        "0.0102",
+        "[0.930,",
+        "0.970]",
         "0.2000",
         "0.9000",
         "finetune.lr",
@@ -127,7 +128,7 @@ def test_an_unreadable_workspace_says_why_and_hides_no_other_row():
     found = shown(tried("better", PARAMS, summary(0.95)))
     error = {"msg": "unable to read: 'params.yaml'", "type": "YAMLFileCorruptedError"}
     found[0] = {"rev": "workspace", "name": None, "data": None, "error": error, "experiments": None}
-    assert lines(found)[1].split() == ["workspace", "unreadable", "unable", "to", "read:", "'params.yaml'"]
+    assert lines(found, 110)[1].split() == ["workspace", "unreadable", "unable", "to", "read:", "'params.yaml'"]
     assert names(found) == ["workspace", "master", "better"]
 
 

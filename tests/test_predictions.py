@@ -44,7 +44,7 @@ def read_train(path: Path, **changes: Any) -> np.ndarray:
 
 
 def read_test(path: Path, **changes: Any) -> np.ndarray:
-    return predictions.read_test(path, **{"image_ids": IDS, "folds": sorted(set(FOLDS)), **AXES, **changes})
+    return predictions.read_test(path, **{"image_ids": IDS, "fold": "1", **AXES, **changes})
 
 
 def test_rows_are_joined_by_id_whatever_their_order(path: Path) -> None:
@@ -52,28 +52,30 @@ def test_rows_are_joined_by_id_whatever_their_order(path: Path) -> None:
     save(pd.concat([table, rows("test")]), path)
     read = read_train(path)
     assert read.dtype == np.float32
-    means = table.groupby(["image_size", "image_id"])[["p:a", "p:b", "p:c"]].mean()
-    for s, i in itertools.product(range(2), range(12)):
-        np.testing.assert_allclose(read[s, i], means.loc[(SIZES[s], IDS[i])], rtol=1e-6)
+    cells = table.set_index(["image_size", "view", "image_id"])[["p:a", "p:b", "p:c"]]
+    for s, v, i in itertools.product(range(2), range(2), range(12)):
+        np.testing.assert_array_equal(read[s, v, i], cells.loc[(SIZES[s], VIEWS[v], IDS[i])])
 
 
 def test_the_order_of_the_arguments_is_that_of_the_result(path: Path) -> None:
     save(rows("train"), path)
     turned = read_train(path, image_ids=IDS[::-1], folds=FOLDS[::-1], image_sizes=[80, 64], classes=["c", "a", "b"])
-    np.testing.assert_array_equal(turned, read_train(path)[::-1, ::-1][..., [2, 0, 1]])
+    np.testing.assert_array_equal(turned, read_train(path)[::-1, :, ::-1][..., [2, 0, 1]])
 
 
-def test_test_predictions_are_the_mean_over_folds_sizes_and_views(path: Path) -> None:
+def test_test_predictions_are_those_of_one_folds_model(path: Path) -> None:
     table = rows("test")
     save(pd.concat([rows("train"), table]), path)
-    for sizes in (SIZES, [80]):
-        chosen = table[table["image_size"].isin(sizes)]
-        means = chosen.groupby("image_id")[["p:a", "p:b", "p:c"]].mean().loc[IDS]
-        np.testing.assert_allclose(read_test(path, image_sizes=sizes), means, rtol=1e-6)
+    cells = table.set_index(["fold", "image_size", "view", "image_id"])[["p:a", "p:b", "p:c"]]
+    for fold, sizes in itertools.product("012", (SIZES, [80])):
+        read = read_test(path, fold=fold, image_sizes=sizes)
+        assert read.shape == (len(sizes), 2, 12, 3)
+        for s, v, i in itertools.product(range(len(sizes)), range(2), range(12)):
+            np.testing.assert_array_equal(read[s, v, i], cells.loc[(fold, sizes[s], VIEWS[v], IDS[i])])
 
 
 def test_no_test_images_is_an_empty_result(path: Path) -> None:
-    assert read_test(save(rows("train"), path), image_ids=[]).shape == (0, 3)
+    assert read_test(save(rows("train"), path), image_ids=[]).shape == (2, 2, 0, 3)
 
 
 def test_files_of_the_folds_are_read_as_one(path: Path) -> None:
@@ -114,7 +116,6 @@ FAULTS: list[tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = [
     (drop_one, r"no prediction for 03\.png;"),
     (repeat_one, r"several predictions for 03\.png;"),
     (strange_image, r"nobody asked for: new\.png"),
-    (strange_fold, "nobody asked for: old"),
     (set_probability(float("nan")), r"sum to 1: 03\.png;"),
     (set_probability(float("inf")), r"sum to 1: 03\.png;"),
     (set_probability(-0.5), r"sum to 1: 03\.png;"),
@@ -125,7 +126,10 @@ FAULTS: list[tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "words"), [*FAULTS, (other_fold, r"another fold predicted 03\.png;")])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [*FAULTS, (other_fold, r"another fold predicted 03\.png;"), (strange_fold, "nobody asked for: old")],
+)
 def test_faulty_train_predictions_are_refused(change: Any, words: str, path: Path) -> None:
     save(change(rows("train")), path)
     with pytest.raises(InputError, match=words) as caught:
@@ -133,7 +137,7 @@ def test_faulty_train_predictions_are_refused(change: Any, words: str, path: Pat
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize(("change", "words"), FAULTS)
+@pytest.mark.parametrize(("change", "words"), [*FAULTS, (strange_fold, r"no prediction for 03\.png;")])
 def test_faulty_test_predictions_are_refused(change: Any, words: str, path: Path) -> None:
     save(change(rows("test")), path)
     with pytest.raises(InputError, match=words):

@@ -83,6 +83,7 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
         ({"split": {"seed": 2**33}}, "split.seed"),
         ({"contest": {"images": {"train": "a", "test": "b"}}}, "contest.metric"),
         ({"ensemble": {"method": "equal", "greedy_rounds": 5}}, "greedy_rounds has no effect"),
+        ({"ensemble": {"method": "ranks"}}, "ensemble.method ranks goes with contest.metric roc_auc"),
     ],
 )
 def test_mistakes_are_refused_with_their_key(change: dict[str, Any], words: str) -> None:

@@ -165,8 +165,8 @@ def _value(value: Any) -> str:
 
 def _cells(row: Row) -> list[str]:
     score, best = _number(row.summary.get("oof_score")), _number(row.summary.get("best_member_score"))
-    error = _number(row.summary.get("oof_score_se"))
-    scored = f"{score} ± {error}" if error else score
+    low, high = row.summary.get("oof_score_low"), row.summary.get("oof_score_high")
+    scored = score if low is None or high is None else f"{score} [{low:.3f}, {high:.3f}]"
     return [_cut(row.name, LONGEST_NAME), row.state, scored, _number(row.summary.get("oof_log_loss")), best]
 
 

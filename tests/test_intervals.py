@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from stages.lib import intervals, scores
+
+ACCURACY, LOG_LOSS, AUC = (scores.SCORES[name] for name in ("accuracy", "log_loss", "roc_auc"))
+
+
+def alone(n: int) -> np.ndarray:
+    return np.arange(n)
+
+
+def probs_of(hits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and probabilities (images, 2) that are right where `hits`."""
+    targets = np.arange(len(hits)) % 2
+    answers = np.where(hits, targets, 1 - targets)
+    return targets, np.eye(2, dtype=np.float32)[answers] * 0.8 + 0.1
+
+
+def test_the_interval_of_a_mean_is_students_where_nothing_is_skewed_and_the_test_a_little_less_sure() -> None:
+    values = np.linspace(-1, 1, 41) + 0.15
+    found = intervals.mean_evidence(values, alone(41))
+    two_sided = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((two_sided.low, two_sided.high))
+    expected = stats.ttest_1samp(values, 0, alternative="greater").pvalue
+    assert expected < found.p_better < 1.3 * expected
+    assert found.p_better + found.p_worse == pytest.approx(1)
+
+
+def signs_swapped(values: np.ndarray) -> float:
+    """The exact chance of so high a mean if each value's sign were a coin's."""
+    moved = values[values != 0]
+    signs = np.array(np.meshgrid(*[[-1, 1]] * len(moved))).reshape(len(moved), -1)
+    return float(((moved @ signs) >= moved.sum() - 1e-12).mean())
+
+
+@pytest.mark.parametrize("few", [[1, 1, 1], [1, 1, 1, 1], [1, 2, 3], [1, 1, 1, 1, 1, -1], [5, 1, 1, 1]])
+def test_a_few_images_that_make_all_the_difference_are_few(few: list[float]) -> None:
+    """Three of 200 images that gain have a chance of one in eight to do so."""
+    values = np.concatenate([np.zeros(200 - len(few)), np.array(few, float)])
+    assert signs_swapped(values) > 0.05
+    assert intervals.mean_evidence(values, alone(200)).p_better > 0.05
+
+
+def test_a_mean_of_nothing_is_seldom_found_better() -> None:
+    """Symmetric, with heavy tails, as differences between exchangeable candidates are."""
+    found = [
+        intervals.mean_evidence(rng.standard_t(2, 200) * (rng.random(200) < 0.1), alone(200)).p_better < 0.05
+        for rng in map(np.random.default_rng, range(1000))
+    ]
+    assert np.mean(found) < 0.06
+
+
+def test_images_of_a_group_count_once() -> None:
+    values = np.random.default_rng(0).normal(0.2, 1, 60)
+    single = intervals.mean_evidence(values, alone(60))
+    repeated = intervals.mean_evidence(np.repeat(values, 5), np.repeat(alone(60), 5))
+    assert repeated.p_better == pytest.approx(single.p_better)
+    assert (repeated.low, repeated.high) == pytest.approx((single.low, single.high))
+    assert intervals.mean_evidence(np.repeat(values, 5), alone(300)).p_better < single.p_better
+
+
+@pytest.mark.parametrize("skewed", [lambda rng: rng.exponential(size=60), lambda rng: rng.gamma(0.3, size=200)])
+def test_intervals_of_skewed_means_cover(skewed) -> None:
+    truth = np.mean([skewed(np.random.default_rng(i)).mean() for i in range(3000, 5000)])
+    covered = 0
+    for seed in range(800):
+        found = intervals.mean_evidence(values := skewed(np.random.default_rng(seed)), alone(len(values)))
+        covered += found.low <= truth <= found.high
+    assert 0.92 < covered / 800 < 0.98
+
+
+def test_no_spread_is_no_evidence() -> None:
+    assert intervals.mean_evidence(np.zeros(10), alone(10)) == intervals.NOTHING
+    all_alike = intervals.mean_evidence(np.full(10, 0.1), alone(10))
+    one_group = intervals.mean_evidence(np.arange(10.0), np.zeros(10, int))
+    assert all_alike.p_better == one_group.p_better == 1
+
+
+@pytest.mark.parametrize("metric", [AUC, scores.SCORES["macro_f1"]])
+def test_a_bootstrap_of_a_score_sees_what_is_better(metric) -> None:
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 2, 300)
+    weak = rng.dirichlet((1, 1), 300)
+    better = (0.5 * weak + 0.5 * np.eye(2)[targets]).astype(np.float32)
+    found = intervals.score_evidence(metric, targets, base=weak, candidate=better, groups=alone(300))
+    assert found.p_better < 0.001
+    assert found.low > 0
+    back = intervals.score_evidence(metric, targets, base=better, candidate=weak, groups=alone(300))
+    assert back.p_worse == pytest.approx(found.p_better)
+    assert back.difference == pytest.approx(-found.difference)
+
+
+def test_a_bootstraps_spread_is_the_accuracys_standard_error() -> None:
+    hits = np.random.default_rng(0).random(400) < 0.8
+    targets, probs = probs_of(hits)
+    drawn = ACCURACY.weighted(targets, probs, intervals.group_draws(alone(400)))
+    assert drawn.std() == pytest.approx(np.sqrt(hits.mean() * (1 - hits.mean()) / 400), rel=0.15)
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_all_right_and_all_wrong_have_an_interval_of_the_rule_of_three(share: int) -> None:
+    targets, probs = probs_of(np.full(200, bool(share)))
+    low, high = intervals.score_interval(ACCURACY, targets, probs, alone(200))
+    assert low <= share <= high
+    assert high - low == pytest.approx(3.84 / 200, rel=0.1)
+    low, high = intervals.score_interval(ACCURACY, targets, probs, alone(200) // 10)
+    assert high - low == pytest.approx(3.84 / 20, rel=0.2)
+
+
+@pytest.mark.parametrize("name", [name for name in scores.SCORES if name != "log_loss"])
+def test_a_perfect_score_of_any_metric_has_a_lower_end(name: str) -> None:
+    targets, probs = probs_of(np.full(100, True))
+    low, high = intervals.score_interval(scores.SCORES[name], targets, probs, alone(100))
+    assert 0.85 < low < 1
+    assert high == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", list(scores.SCORES))
+@pytest.mark.parametrize("size", [1, 4])
+def test_an_interval_holds_the_score_and_widens_with_groups(name: str, size: int) -> None:
+    rng = np.random.default_rng(0)
+    targets = np.repeat(rng.integers(0, 2, 100), 4)
+    probs = 0.5 * np.repeat(rng.dirichlet((1, 1), 100), 4, axis=0) + 0.5 * np.eye(2)[targets] * rng.random((400, 1))
+    probs = (probs / probs.sum(axis=1, keepdims=True)).astype(np.float32)
+    metric = scores.SCORES[name]
+    low, high = intervals.score_interval(metric, targets, probs, alone(400) // size)
+    assert low < metric.function(targets, probs) < high
+    if size == 1:
+        wider = intervals.score_interval(metric, targets, probs, alone(400) // 4)
+        assert wider[1] - wider[0] > high - low
+
+
+@pytest.mark.parametrize(("n_groups", "size", "accuracy"), [(200, 1, 0.985), (200, 1, 0.8), (50, 4, 0.97)])
+def test_intervals_of_an_accuracy_cover(n_groups: int, size: int, accuracy: float) -> None:
+    """In groups, half of the errors hit all images of a group."""
+    covered = 0
+    for seed in range(500):
+        rng = np.random.default_rng(seed)
+        whole = np.repeat(rng.random(n_groups) < (1 - accuracy) / 2, size)
+        single = rng.random(n_groups * size) < (1 - accuracy) / 2
+        wrong = whole | single if size > 1 else rng.random(n_groups) < 1 - accuracy
+        truth = (1 - (1 - accuracy) / 2) ** 2 if size > 1 else accuracy
+        targets, probs = probs_of(~wrong)
+        low, high = intervals.score_interval(ACCURACY, targets, probs, np.repeat(alone(n_groups), size))
+        covered += low <= truth <= high
+    assert 0.92 <= covered / 500 <= 0.99

@@ -1,0 +1,84 @@
+"""Is the estimate right on a real contest? `python -m tools.resplit ROOT [--splits N] [--metric NAME]`.
+
+ROOT is a project's folder with params.yaml, data/split, data/infer and data/prepare/test. Its scored images are halved
+at random, by group, again and again: on one half everything is chosen and the nested and the naive score are taken;
+the other half tells what the chosen blend scores. The means of the differences show each estimate's bias for choices
+made on that many images. Halves of one contest overlap between splits, so that the standard errors given, which take
+splits as independent, are too small; and out-of-fold predictions are as they are: nothing is trained again.
+"""
+
+import argparse
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stages import ensemble
+from stages.lib import cli, nesting, scores, seeding
+from stages.lib.resolution import Member
+from stages.lib.scored import Indices, Scored, in_parts
+
+
+def main(*words: str) -> None:
+    """Print the bias of both estimates."""
+    parser = argparse.ArgumentParser(prog="python -m tools.resplit", description="Bias of the estimates on a contest.")
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--splits", type=int, default=60)
+    parser.add_argument("--metric", default="accuracy", choices=list(scores.SCORES))
+    asked = parser.parse_args(words)
+    job = ensemble.load(asked.root)
+    scored = replace(job.scored, metric=scores.SCORES[asked.metric])
+    members = [replace(ensemble.member(job, name), scored=scored) for name in job.members]
+    rows = pd.DataFrame([one(members, scored, number) for number in range(asked.splits)])
+    print(f"{asked.root.name}: {asked.metric}, {asked.splits} halvings of {len(scored.targets)} images")
+    for name in ("nested", "naive"):
+        errors = 100 * (rows[name] - rows["other"])
+        print(f"{name} - other half: {errors.mean():+.3f} ± {errors.std() / math.sqrt(len(errors)):.3f} points")
+    print(f"methods taken: {rows['method'].value_counts().to_dict()}")
+
+
+def one(members: list[Member], scored: Scored, number: int) -> dict[str, object]:
+    """Choose and estimate on one half, and score the choice on the other."""
+    rng = np.random.default_rng(seeding.derive("resplit", number))
+    halves = rng.permutation(np.arange(scored.groups.max() + 1) % 2)[scored.groups]
+    here, there = (np.flatnonzero(halves == half) for half in (0, 1))
+    half = _part(scored, here)
+    methods = [name for name in METHODS if name != "ranks" or scored.metric.name == "roc_auc"]
+    without = nesting.choices(half, len(methods))
+    chosen = [nesting.chosen(_member(member, half, here), without) for member in members]
+    nest = nesting.Nest(half, chosen, methods)
+    outcome = nest.outcome()
+    others = [_member(member, _part(scored, there), there) for member in members]
+    looks = [one.decisions[nesting.EVERYTHING].look for one in chosen]
+    elsewhere = [
+        replace(one, logs={look: other.at(look)}) for one, other, look in zip(chosen, others, looks, strict=True)
+    ]
+    blend = outcome.recipe.apply(
+        nesting.Calibrated(elsewhere, nesting.EVERYTHING, np.arange(len(there))), scored.folds[there]
+    )
+    function = scored.metric.function
+    return {
+        "nested": function(half.targets, outcome.oof),
+        "naive": function(half.targets, outcome.naive),
+        "other": function(scored.targets[there], blend),
+        "method": outcome.gated.method,
+    }
+
+
+METHODS = ("equal", "logits", "ranks", "greedy", "weighted", "stacking")
+
+
+def _part(scored: Scored, rows: Indices) -> Scored:
+    folds, groups = scored.folds[rows], np.unique(scored.groups[rows], return_inverse=True)[1]
+    return Scored(scored.targets[rows], folds, groups, in_parts(folds, groups), scored.metric)
+
+
+def _member(member: Member, scored: Scored, rows: Indices) -> Member:
+    logs = {look: array[rows] for look, array in member.logs.items()}
+    return Member(member.usual, member.others, logs, scored)
+
+
+if __name__ == "__main__":
+    cli.run(main)
