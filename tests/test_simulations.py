@@ -1,0 +1,104 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.lib import nesting, scratch
+from tests import test_stage_ensemble
+from tools import resplit, simulate_looks, simulate_scores, simulated, time_ensemble
+from tools.simulated import Condition
+
+SMALL = Condition("small", "accuracy", 60, 2, 1.5, n_sizes=2, methods=("equal", "weighted"))
+TRAINED = replace(SMALL, name="small, trained", trained=True, group_size=3)
+
+
+@pytest.fixture(autouse=True)
+def small_populations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulated, "MAX_POPULATION", 2000)
+    monkeypatch.setattr(simulated, "TRAINED_POPULATION", 500)
+    monkeypatch.setattr(simulate_looks, "POPULATION", 5000)
+    simulated._population.cache_clear()
+
+
+@pytest.mark.parametrize("condition", [SMALL, TRAINED])
+def test_an_interrupted_run_goes_on_and_gives_the_same_rows(condition: Condition, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole.csv", tmp_path / "parts.csv"
+    simulate_scores.fill(condition, whole, draws=3, seconds=100)
+    for draws in (1, 3, 3):
+        simulate_scores.fill(condition, parts, draws=draws, seconds=100)
+    assert whole.read_bytes() == parts.read_bytes()
+    rows = pd.read_csv(whole)
+    assert list(rows.columns) == list(simulate_scores.FIELDS)
+    assert list(rows["draw"]) == [0, 1, 2]
+    assert (rows["low"] < rows["high"]).all()
+    assert rows["truth"].between(0.4, 1).all()
+    assert rows["truth"].nunique() == 3 or not condition.trained
+
+
+@pytest.mark.parametrize("condition", [SMALL, TRAINED])
+def test_groups_cross_no_fold_and_are_of_one_class(condition: Condition) -> None:
+    scored = simulated.draw(condition, 0).scored
+    for group in range(scored.groups.max() + 1):
+        here = scored.groups == group
+        assert here.sum() == condition.group_size
+        assert len(set(scored.folds[here])) == len(set(scored.targets[here])) == 1
+
+
+def test_drawn_members_differ_in_skill_as_asked_and_the_truth_is_the_populations() -> None:
+    condition = replace(SMALL, name="two", n_images=2000, skill=2.0)
+    contest = simulated.draw(condition, 0)
+    right = [(member.logs[member.usual].argmax(axis=1) == contest.scored.targets).mean() for member in contest.members]
+    assert right[0] > right[1] + 0.05
+    without = nesting.choices(contest.scored, 1)
+    chosen = [nesting.chosen(member, without) for member in contest.members]
+    nest = nesting.Nest(contest.scored, chosen, ("equal",))
+    outcome = nest.outcome()
+    single, mean = contest.truths(nest, outcome)
+    assert single == mean  # all folds' models are one model
+    assert single == pytest.approx((outcome.oof.argmax(axis=1) == contest.scored.targets).mean(), abs=0.03)
+
+
+def test_the_table_has_a_line_per_condition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(simulate_scores, "CONDITIONS", (SMALL, TRAINED))
+    simulate_scores.main(str(tmp_path), "--draws", "2")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert len({line.count("|") for line in lines}) == 1
+    assert lines[2].startswith("| small | accuracy | 60 | 2 |")
+    assert lines[3].rstrip(" |").endswith("2")
+
+
+def test_a_case_of_looks_says_what_was_taken() -> None:
+    helps = simulate_looks.row(simulate_looks.Case("helps", (1.5, 2.5), (0.3, 0.3)), draws=4)
+    assert helps[3:] == ["100.0", "0.0", "100.0"]
+    assert float(helps[0]) > 0.1
+    collapses = simulate_looks.row(simulate_looks.Case("collapses", (1.5, 0.9), (0.3, 0.3)), draws=4)
+    assert collapses[2:] == ["100.0", "0.0", "0.0", "0.0"]
+    assert float(collapses[0]) < -0.1
+
+
+def test_a_contest_is_halved_by_group_and_both_estimates_are_held_against_the_other_half(
+    tmp_path: Path, capsys
+) -> None:
+    test_stage_ensemble.write_inputs(tmp_path)
+    resplit.main(str(tmp_path), "--splits", "2")
+    lines = capsys.readouterr().out.splitlines()
+    assert "2 halvings of 28 images" in lines[0]
+    assert [line.split(" ")[0] for line in lines[1:3]] == ["nested", "naive"]
+
+
+def test_large_arrays_go_to_a_file_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.arange(12.0, dtype=np.float32).reshape(3, 4)
+    assert scratch.kept(array) is array
+    monkeypatch.setattr(scratch, "SMALL", 10)
+    kept = scratch.kept(array)
+    assert isinstance(kept, np.memmap)
+    np.testing.assert_array_equal(kept, array)
+
+
+@pytest.mark.slow
+def test_generated_predictions_are_blended_in_little_memory(tmp_path: Path, capfd) -> None:
+    time_ensemble.main(str(tmp_path), "--members", "2", "--sizes", "2", "--images", "300", "--tests", "20")
+    assert float(capfd.readouterr().out.splitlines()[-1].split()[2]) < 1

@@ -1,0 +1,133 @@
+"""How long `ensemble` takes, and how much memory, on generated predictions: `python -m tools.time_ensemble FOLDER`.
+
+Writes members' predictions into FOLDER (kept for the next call with the same numbers), runs the stage there in a
+process of its own, and prints its seconds and its largest resident memory.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from numpy.typing import NDArray
+
+from stages.lib import cli, seeding, tables
+
+FOLDS = ("0", "1", "2", "3", "4")
+VIEWS = ("hflip", "identity")
+
+
+def main(*words: str) -> None:
+    """Generate what is missing, run, and print."""
+    parser = argparse.ArgumentParser(prog="python -m tools.time_ensemble", description="Seconds and memory.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--members", type=int, default=20)
+    parser.add_argument("--sizes", type=int, default=5)
+    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--tests", type=int, default=1_000)
+    parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--metric", default="accuracy")
+    asked = parser.parse_args(words)
+    sizes = [224 + 32 * index for index in range(asked.sizes)]
+    members = {f"m{index:02}": _settings(sizes) for index in range(asked.members)}
+    truth = _write_tables(asked.folder, asked.images, asked.tests, asked.classes)
+    for index, name in enumerate(members):
+        path = asked.folder / f"data/infer/{name}.parquet"
+        if not path.exists():
+            _write_member(path, index, sizes, *truth)
+    _write_settings(asked.folder, members, asked.metric)
+    begun = time.monotonic()
+    program = "import sys; from pathlib import Path; from stages import ensemble; ensemble.main(root=Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", program, str(asked.folder)], check=True)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    print(f"{time.monotonic() - begun:.0f} s, {peak:.2f} GB at most")
+
+
+def _settings(sizes: list[int]) -> dict[str, object]:
+    return {
+        "model": {"backbone": "resnet10t", "weights": "none", "image_size": sizes[0]},
+        "pretrain": {"epochs": 0, "lr": 0.01},
+        "finetune": {"epochs": 1, "lr": 0.01},
+        "infer": {"image_sizes": sizes, "views": list(VIEWS)},
+    }
+
+
+def _write_settings(folder: Path, members: dict[str, dict[str, object]], metric: str) -> None:
+    (folder / "placeholders").mkdir(exist_ok=True)
+    (folder / "placeholders/none.csv").touch()
+    contest = {"images": {"train": "train", "test": "test"}, "metric": metric}
+    values = {"folds": list(FOLDS), "contest": contest, "members": members, "ensemble": {"method": "auto"}}
+    tables.write_text(yaml.safe_dump(values, sort_keys=False), folder / "params.yaml")
+
+
+def _write_tables(folder: Path, n_images: int, n_tests: int, n_classes: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write folds.csv and the test images' facts; return both with a column of class indices."""
+    rng = np.random.default_rng(seeding.derive("timed", n_images, n_classes))
+    made = []
+    for kind, count in (("train", n_images), ("test", n_tests)):
+        names = [f"{kind}{index:06}.jpg" for index in range(count)]
+        made.append(pd.DataFrame({"image_id": names, "target": rng.integers(0, n_classes, count)}))
+    train, test = made
+    train["target"] = np.arange(n_images) % n_classes
+    train["fold"] = [FOLDS[index] for index in rng.permutation(n_images) % len(FOLDS)]
+    names = train["target"].map("class{:04}".format)
+    table = train[["image_id", "fold"]].assign(label=names, use="train", reason="", group=train["image_id"])
+    tables.write(table, folder / "data/split/folds.csv", tables.FOLDS)
+    facts = test[["image_id"]].assign(
+        width=9, height=9, mode="RGB", format="PNG", bytes=1, sha256="", problem="", note=""
+    )
+    tables.write(facts, folder / "data/prepare/test/facts.csv", tables.FACTS)
+    return train, test
+
+
+def _write_member(path: Path, index: int, sizes: list[int], train: pd.DataFrame, test: pd.DataFrame) -> None:
+    """Write a row group per fold, part, size and view, as infer does, and the last training's held-out predictions."""
+    rng = np.random.default_rng(seeding.derive("timed", index))
+    n_classes, writer = int(train["target"].max()) + 1, None
+    with tables.replacing(path) as temporary:
+        for fold in FOLDS:
+            held_out = train[train["fold"] == fold]
+            for part, rows in (("train", held_out), ("test", test)):
+                shared = rng.normal(size=(len(rows), n_classes))
+                for size in sizes:
+                    for view in VIEWS:
+                        cells = rows[["image_id"]].assign(part=part, fold=fold, image_size=size, view=view)
+                        table = _with_probs(cells, rows["target"].to_numpy(), shared, n_classes, rng)
+                        arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+                        writer = writer or pq.ParquetWriter(temporary, arrow.schema, compression="zstd")
+                        writer.write_table(arrow)
+                        if (part, size, view) == ("train", sizes[0], "identity"):
+                            _write_phase(path.parents[1] / f"finetune/{path.stem}", fold, table)
+        assert writer is not None
+        writer.close()
+
+
+def _with_probs(
+    cells: pd.DataFrame,
+    targets: NDArray[np.int64],
+    shared: NDArray[np.float64],
+    n_classes: int,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    logits = shared + 0.3 * rng.normal(size=shared.shape)
+    logits[np.arange(len(targets)), targets] += 1.5 + np.log(n_classes) / 2
+    exps = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probs = (exps / exps.sum(axis=1, keepdims=True)).astype(np.float32)
+    columns = {f"{tables.PROBABILITY}class{index:04}": probs[:, index] for index in range(n_classes)}
+    return pd.concat([cells.reset_index(drop=True), pd.DataFrame(columns)], axis=1)
+
+
+def _write_phase(folder: Path, fold: str, table: pd.DataFrame) -> None:
+    tables.write(table, folder / f"{fold}.parquet", tables.PREDICTIONS)
+    tables.write_text("step\tloss\n0\t0.9\n", folder / f"{fold}.live/plots/metrics/train/loss.tsv")
+
+
+if __name__ == "__main__":
+    cli.run(main)
