@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from stages.lib import cli, duplicates, findings, image_checks, parallel, params, pixels, progress, tables
+from stages.lib import cli, duplicates, findings, image_checks, params, pixels, progress, tables
 from stages.lib.errors import InputError, some
 from stages.lib.settings.data import AnalyzeSettings
 
@@ -55,9 +55,8 @@ def _prints(facts: pd.DataFrame, path: Path) -> duplicates.Prints:
 def _measured(facts: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Measure the usable images for the image checks, with a bar on stderr."""
     usable = sorted(facts.loc[facts["problem"] == "", "image_id"])
-    rows = image_checks.measure(pixels.open_pack(path), usable, workers=parallel.worker_count())
-    title = f"check {path.parent.name}"
-    return pd.DataFrame(tqdm(rows, title, total=len(usable), unit="img", disable=not progress.shown()))
+    shown = tqdm(usable, f"check {path.parent.name}", unit="img", disable=not progress.shown())
+    return image_checks.measure(pixels.open_pack(path), shown)
 
 
 def _write(table: pd.DataFrame, found: duplicates.Found, prints: dict[str, duplicates.Prints], folder: Path) -> None:

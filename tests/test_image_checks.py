@@ -5,14 +5,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from stages.lib import image_checks, pixels
+from stages.lib import image_checks, image_files, pixels
 from stages.lib.image_checks import CHECKS
 from stages.lib.settings.data import Thresholds
 
@@ -51,7 +50,7 @@ def facts_of(images: Mapping[str, np.ndarray]) -> pd.DataFrame:
 
 
 def measured(images: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    return pd.DataFrame(image_checks.measure(images, sorted(images), workers=1))
+    return image_checks.measure(images, sorted(images))
 
 
 def found(images: Mapping[str, np.ndarray], **thresholds: float) -> dict[tuple[str, str], tuple[str, str]]:
@@ -72,17 +71,22 @@ def test_every_check_finds_what_it_is_for_and_nothing_in_photos() -> None:
     assert got["odd_size", "odd_size"] == ("221.7", "110.9 to 110.9")
 
 
-def test_flags_and_scores_are_those_of_imagelab_on_files(tmp_path: Path) -> None:
+def imagelab(paths: Mapping[str, Path]) -> pd.DataFrame:
+    """What cleanvision itself says of files, by image."""
     from cleanvision import Imagelab
 
+    lab = Imagelab(filepaths=[str(path) for path in paths.values()], verbose=False)
+    lab.find_issues({check: {} for check in CHECKS}, n_jobs=1, verbose=False)
+    return lab.issues.set_index(pd.Index(list(paths)))
+
+
+def test_flags_and_scores_are_those_of_imagelab_on_files(tmp_path: Path) -> None:
     images = odd_images()
-    paths = {i: str(tmp_path / f"{i}.png") for i in images}
+    paths = {i: tmp_path / f"{i}.png" for i in images}
     for i, image in images.items():
         is_grey = (image == image[..., :1]).all()
         Image.fromarray(image[..., 0] if is_grey else image).save(paths[i])
-    lab = Imagelab(filepaths=list(paths.values()), verbose=False)
-    lab.find_issues({check: {} for check in CHECKS}, n_jobs=1, verbose=False)
-    issues = lab.issues.set_index(pd.Index(list(paths)))
+    issues = imagelab(paths)
     got = found(images)
     for check in CHECKS:
         flagged = issues[issues[f"is_{check}_issue"]]
@@ -90,6 +94,32 @@ def test_flags_and_scores_are_those_of_imagelab_on_files(tmp_path: Path) -> None
         if check in THRESHOLDS:
             values = {i: float(got[i, check][0]) for i in flagged.index}
             assert values == pytest.approx(dict(flagged[f"{check}_score"]), abs=5e-5), check
+
+
+PALETTE = {("antbee", "train"): {("467abb40.gif", "dark")}}  # cleanvision takes the indices of colours for brightness
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Palette images with Transparency")
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("contest", ["antbee", "weather"])
+def test_flags_on_real_contests_are_those_of_imagelab_on_their_files(contest: str, part: str) -> None:
+    """But for palette images and grey RGB files, for which cleanvision goes by the file's mode."""
+    folder = Path(os.environ.get("PODIUM_SHARED", PROJECT.parent / "shared")) / "data" / contest / part
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    read = [image_files.read(file, short_side=320, max_megapixels=120) for file in image_files.walk(folder)[0]]
+    images = {facts["image_id"]: image for facts, image in read if image is not None}
+    facts = pd.DataFrame([facts for facts, _ in read])
+    got = {(row[0], row[2]) for row in image_checks.find(measured(images), facts, part, THRESHOLDS)}
+    issues = imagelab({i: folder / i for i in images})
+    theirs = {(i, check) for check in CHECKS for i in issues.index[issues[f"is_{check}_issue"]]}
+    assert theirs - got == PALETTE.get((contest, part), set())
+    for image_id, check in got - theirs:
+        with Image.open(folder / image_id) as image:
+            red, green, blue = image.convert("RGB").split()
+            assert (check, image.mode) == ("grayscale", "RGB")
+            assert red.tobytes() == green.tobytes() == blue.tobytes()
 
 
 def test_the_default_thresholds_are_cleanvisions() -> None:
@@ -112,7 +142,7 @@ def test_grey_is_what_has_equal_channels_in_either_encoding_of_a_pack(tmp_path: 
         with pixels.Writer(tmp_path / "pack", encoding=encoding) as writer:
             for image_id, image in images.items():
                 writer.add(image_id, image)
-        table = pd.DataFrame(image_checks.measure(pixels.open_pack(tmp_path / "pack"), sorted(images), workers=1))
+        table = image_checks.measure(pixels.open_pack(tmp_path / "pack"), sorted(images))
         assert dict(zip(table["image_id"], table["color_space"], strict=True)) == {
             "grey": "L",
             "colour": "RGB",
@@ -137,7 +167,7 @@ def test_unmeasured_images_have_no_say(tmp_path: Path) -> None:
     broken = pd.DataFrame([(f"broken{k}", 0, 0, "") for k in range(30)], columns=facts.columns)
     assert image_checks.find(measured(images), pd.concat([broken, facts]), "train", THRESHOLDS) == []
     assert image_checks.find(pd.DataFrame(), broken, "train", THRESHOLDS) == []
-    assert list(image_checks.measure({}, [], workers=2)) == []
+    assert image_checks.measure({}, []).empty
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -145,15 +175,15 @@ def test_one_and_two_images(n: int) -> None:
     assert found({str(k): photo(k, 96, 128 + 64 * k) for k in range(n)}) == {}
 
 
-def test_the_number_of_processes_changes_nothing(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(image_checks, "CHUNK", 4)
-    with pixels.Writer(tmp_path / "pack", encoding="raw") as writer:
-        for image_id, image in sorted(odd_images().items()):
-            writer.add(image_id, image)
-    pack = pixels.open_pack(tmp_path / "pack")
-    alone, together = (list(image_checks.measure(pack, pack.image_ids, workers=n)) for n in (1, 2))
-    assert alone == together
-    assert [row["image_id"] for row in alone] == pack.image_ids
+def test_brightness_of_a_large_picture_is_that_of_all_its_pixels() -> None:
+    """Bright specks of a pixel: blending neighbours would lose them, and call the picture dark."""
+    rng = np.random.default_rng(0)
+    image = np.where(rng.random((900, 1200, 1)) < 0.02, 255, 20).astype(np.uint8) * np.ones(3, np.uint8)
+    property_ = image_checks._manager().image_properties["dark"]
+    row = measured({"specks": image}).loc[0]
+    assert {key: row[key] for key in ("brightness_perc_99", "brightness_perc_5")} == pytest.approx(
+        {key: property_.calculate(Image.fromarray(image))[key] for key in ("brightness_perc_99", "brightness_perc_5")}
+    )
 
 
 def test_cleanvision_is_loaded_late_without_torch_and_without_a_word_about_the_home(tmp_path: Path) -> None:

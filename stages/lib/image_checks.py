@@ -5,6 +5,7 @@ only `prepare` does that. What differs from an `Imagelab` on the files:
 
 - Pixels are upright RGB of the first frame, alpha laid on white, shrunk to prepare.short_side. Blurriness hardly
   feels that: cleanvision shrinks to 64 pixels itself. Palette images are judged by their colours, not their indices.
+- The percentiles of brightness are those of a grid of pixels.
 - An image whose three channels are equal is grey, however it is stored; cleanvision goes by the file's mode `L`. Its
   entropy is that of one channel too: an RGB file of the same picture would have log2(3) bits more.
 - Sizes and aspect ratios are the original ones, from tables.FACTS.
@@ -13,8 +14,7 @@ Source: cleanlab/cleanvision 0.3.7 (Apache-2.0).
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,35 +22,36 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from stages.lib import parallel
-
 if TYPE_CHECKING:
     from cleanvision.issue_managers.image_property_issue_manager import ImagePropertyIssueManager
 
 CHECKS = ("blurry", "dark", "grayscale", "light", "low_information", "odd_aspect_ratio", "odd_size")
-MEASURED = ("blurry", "dark", "grayscale", "low_information")  # on pixels; `light` judges what `dark` measures
-CHUNK = 500  # images a worker is given at once; a process costs as much to start as some hundred images to measure
+BRIGHTNESS_SIDE = 256  # pixels, the longer side of the grid on which brightness is sampled
 
 Pixels = npt.NDArray[np.uint8]
 Row = tuple[str, str, str, str, str]  # in the order of tables.FINDINGS
 
 
 class Pack(Protocol):
-    """What is needed of a pack of pixels (stages.lib.pixels.Packed); worker processes get a pickle of it."""
+    """What is needed of a pack of pixels (stages.lib.pixels.Packed)."""
 
     def __getitem__(self, image_id: str) -> Pixels:
         """Return the image, (height, width, 3)."""
         ...
 
 
-def measure(pack: Pack, image_ids: Sequence[str], *, workers: int) -> Iterator[dict[str, Any]]:
-    """Yield for every image, in order, its image_id and what cleanvision measures of its pixels.
-
-    About 12 ms an image of 384 x 512 pixels, in up to `workers` processes.
-    """
-    chunks = [image_ids[start : start + CHUNK] for start in range(0, len(image_ids), CHUNK)]
-    for rows in parallel.in_order(partial(_measure, pack), chunks, workers=workers, name=_span):
-        yield from rows
+def measure(pack: Pack, image_ids: Iterable[str]) -> pd.DataFrame:
+    """Return image_id and what cleanvision measures of the pixels, one row an image; 4 ms each at 384 x 592 pixels."""
+    properties = _manager().image_properties
+    rows = []
+    for image_id in image_ids:
+        picture = _picture(pack[image_id])
+        row: dict[str, Any] = {"image_id": image_id}
+        for check in ("blurry", "low_information", "grayscale"):
+            row |= properties[check].calculate(picture)
+        row |= properties["dark"].calculate(_sampled(picture))  # which `light` judges too
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def find(measured: pd.DataFrame, facts: pd.DataFrame, part: str, thresholds: Mapping[str, float]) -> list[Row]:
@@ -63,7 +64,7 @@ def find(measured: pd.DataFrame, facts: pd.DataFrame, part: str, thresholds: Map
     the threshold is the range of those that are not.
 
     Args:
-        measured: what `measure` yields, one row an image.
+        measured: what `measure` returned.
         facts: tables.FACTS of the same part; images that were not measured are passed over.
         part: "train" or "test"; judged by itself, so that a test image changes no finding on a train image.
         thresholds: check -> score, for those that cleanvision gives one.
@@ -98,23 +99,11 @@ def _worded(
 
 def _with_sizes(measured: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
     """Join what pixels say to what cleanvision would measure of the original sizes."""
-    table = measured.merge(facts[["image_id", "width", "height", "mode"]], on="image_id", validate="one_to_one")
-    table = table.set_index("image_id")
+    sizes = facts[["image_id", "width", "height", "mode"]]
+    table = measured.merge(sizes, on="image_id", how="left", validate="one_to_one").set_index("image_id")
     table["size"] = np.sqrt(table["width"]) * np.sqrt(table["height"])
     table["aspect_ratio"] = table[["width", "height"]].min(axis=1) / table[["width", "height"]].max(axis=1)
     return table
-
-
-def _measure(pack: Pack, image_ids: Sequence[str]) -> list[dict[str, Any]]:
-    properties = _manager().image_properties
-    rows = []
-    for image_id in image_ids:
-        picture = _picture(pack[image_id])
-        row: dict[str, Any] = {"image_id": image_id}
-        for check in MEASURED:
-            row |= properties[check].calculate(picture)
-        rows.append(row)
-    return rows
 
 
 def _picture(pixels: Pixels) -> Image.Image:
@@ -122,6 +111,13 @@ def _picture(pixels: Pixels) -> Image.Image:
     first = pixels[..., 0]
     grey = all(np.array_equal(first, pixels[..., channel]) for channel in (1, 2))
     return Image.fromarray(np.ascontiguousarray(first) if grey else pixels)
+
+
+def _sampled(picture: Image.Image) -> Image.Image:
+    """Take pixels out of a large picture, without blending them: percentiles stay, and cost a tenth of the time."""
+    sample = picture.copy()
+    sample.thumbnail((BRIGHTNESS_SIDE, BRIGHTNESS_SIDE), Image.Resampling.NEAREST)
+    return sample
 
 
 def _manager() -> "ImagePropertyIssueManager":
@@ -133,7 +129,3 @@ def _manager() -> "ImagePropertyIssueManager":
     from cleanvision.issue_managers.image_property_issue_manager import ImagePropertyIssueManager
 
     return ImagePropertyIssueManager()
-
-
-def _span(image_ids: Sequence[str]) -> str:
-    return f"{image_ids[0]} to {image_ids[-1]}"
