@@ -1,7 +1,7 @@
-"""Stage `picture`: facts, pixels, labels, findings and clusters -> data/picture/, what people look at.
+"""Stage `picture`: facts, pixels, labels and what `analyze` found -> data/picture/, what people look at.
 
 Tables for plots (`dvc plots show` draws them; see stages/lib/plot_tables.py) and pictures: contact sheets of the
-classes (classes/), clusters of duplicates with their labels, and what `analyze` found.
+classes (classes/), duplicates with their labels (within train; between test and train), and findings.
 """
 
 from pathlib import Path
@@ -39,7 +39,7 @@ def main(*, root: Path = Path()) -> None:
     _write_spreads(used.merge(train, on="image_id", validate="one_to_one"), test, folder)
     _draw_classes(used, packs["train"], pages, folder / "classes")
     label_of = dict(zip(labels["image_id"], labels["label"], strict=True))
-    _draw_oddities(label_of, packs["train"], root / "data/analyze", folder)
+    _draw_oddities(label_of, packs, root / "data/analyze", folder)
     print(f"picture: {len(pages)} contact sheets and more in {folder}: `dvc plots show` displays them")
 
 
@@ -63,11 +63,13 @@ def _draw_classes(used: pd.DataFrame, pack: pixels.Packed, pages: dict[str, list
         drawing.write(sheet, folder / name)
 
 
-def _draw_oddities(label_of: dict[str, str], pack: pixels.Packed, found: Path, folder: Path) -> None:
+def _draw_oddities(label_of: dict[str, str], packs: dict[str, pixels.Packed], found: Path, folder: Path) -> None:
     findings = tables.read(found / "findings.csv", tables.FINDINGS)
     clusters = tables.read(found / "clusters.csv", tables.CLUSTERS)
-    drawing.write(gallery.cluster_sheet(clusters, label_of, pack), folder / "clusters.png")
-    drawing.write(gallery.finding_sheet(findings, pack), folder / "findings.png")
+    leaks = tables.read(found / "leaks.csv", tables.LEAKS)
+    drawing.write(gallery.cluster_sheet(clusters, label_of, packs["train"]), folder / "clusters.png")
+    drawing.write(gallery.leak_sheet(leaks, label_of, packs["train"], packs["test"]), folder / "leaks.png")
+    drawing.write(gallery.finding_sheet(findings, packs["train"]), folder / "findings.png")
     conflicts = gallery.conflicts(clusters, label_of)
     if conflicts:
         print(f"picture: duplicates with conflicting labels: {some(conflicts)}; see {folder}/clusters.png")

@@ -1,5 +1,6 @@
 """What the pictures of the train images show: which tiles, under which headings, in which order."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from stages.lib.drawing import Pixels, Section, Tile
 
 MAX_OWN_SHEETS, OWN_TILES = 24, 48  # classes that have a sheet each, and its images
 PAGE_TILES, ALL_TILES = 160, 4000  # where more classes share pages: images of a page, and of all pages together
-CLUSTERS, CLUSTER_TILES = 60, 8  # shown
+CLUSTERS, CLUSTER_TILES = 60, 8  # clusters shown, and images of each; of test images with twins in train likewise
 CHECK_TILES = 16  # shown of each check of findings
 FIRST, LAST = ("unusable",), ("near_duplicate", "same_pixels", "same_file", "note")  # checks; others by name between
 
@@ -48,12 +49,14 @@ def class_page(page: Mapping[str, Sequence[str]], pack: Pack, n_classes: int) ->
         n_classes: on all pages; the more there are, the fewer images are drawn of each.
     """
     limit = _tiles(n_classes)
-    shown = {label: drawing.spread(image_ids, limit) for label, image_ids in page.items()}
-    headings = {label: f"{label}: {_of(len(shown[label]), len(page[label]), 'image')}" for label in page}
-    sections = [Section(headings[label], [Tile(pack[i], (i,)) for i in shown[label]]) for label in page]
-    title = next(iter(headings.values())) if len(page) == 1 else f"{min(page)} to {max(page)}: {len(page)} classes"
-    if len(page) == 1:
-        sections = [Section("", sections[0].tiles)]
+    sections = []
+    for label, image_ids in page.items():
+        shown = drawing.spread(image_ids, limit)
+        heading = f"{label}: {_of(len(shown), len(image_ids), 'image')}"
+        sections.append(Section(heading, [Tile(pack[i], (i,)) for i in shown]))
+    if len(sections) == 1:
+        return drawing.sheet(sections[0].heading, [Section("", sections[0].tiles)])
+    title = f"{min(page)} to {max(page)}: {len(page)} classes"
     return drawing.sheet(title, sections, flow=limit < drawing.COLUMNS)
 
 
@@ -82,10 +85,34 @@ def cluster_sheet(clusters: pd.DataFrame, label_of: Mapping[str, str], pack: Pac
 
 
 def _cluster(image_ids: list[str], wrong: bool, label_of: Mapping[str, str], pack: Pack) -> Section:
-    shown = image_ids[:CLUSTER_TILES]
+    shown = _label_by_label(image_ids, label_of)[:CLUSTER_TILES]
     tiles = [Tile(pack[i], (i, label_of[i] or "(no label)"), marked=wrong) for i in shown]
     heading = _of(len(shown), len(image_ids), "image") + (", LABELS DIFFER" if wrong else "")
     return Section(heading, tiles, marked=wrong)
+
+
+def _label_by_label(image_ids: Iterable[str], label_of: Mapping[str, str]) -> list[str]:
+    """Order images so that the first ones bear as many different labels as possible."""
+    table = pd.DataFrame([(i, label_of[i]) for i in sorted(image_ids)], columns=["image_id", "label"])
+    table["turn"] = table.groupby("label").cumcount()
+    return list(table.sort_values(["turn", "image_id"])["image_id"])
+
+
+def leak_sheet(leaks: pd.DataFrame, label_of: Mapping[str, str], train: Pack, test: Pack) -> drawing.Canvas:
+    """Draw the test images of tables.LEAKS, each before its twins in train and their labels; the most similar first."""
+    twins = {str(i): rows for i, rows in leaks.groupby("test_image_id")}
+    order = sorted(twins, key=lambda i: (-twins[i]["similarity"].max(), i))
+    sections = [_leak(i, twins[i], label_of, train, test) for i in order[:CLUSTERS]]
+    title = f"{_of(len(sections), len(twins), 'test image')} with a duplicate in train, and the label it leaks"
+    return drawing.sheet(title, sections, columns=CLUSTER_TILES, flow=True)
+
+
+def _leak(image_id: str, rows: pd.DataFrame, label_of: Mapping[str, str], train: Pack, test: Pack) -> Section:
+    rows = rows.sort_values(["similarity", "train_image_id"], ascending=[False, True])
+    twins = list(zip(rows["train_image_id"], rows["kind"], strict=True))
+    tiles = [Tile(train[i], (i, f"train: {label_of[i] or '(no label)'}", kind)) for i, kind in twins]
+    shown = [Tile(test[image_id], (image_id, "test")), *tiles[: CLUSTER_TILES - 1]]
+    return Section(_of(len(shown) - 1, len(twins), "duplicate"), shown)
 
 
 def finding_sheet(findings: pd.DataFrame, pack: Pack) -> drawing.Canvas:
@@ -96,9 +123,9 @@ def finding_sheet(findings: pd.DataFrame, pack: Pack) -> drawing.Canvas:
     checks = {str(check): rows for check, rows in findings.groupby("check")}
     order = sorted(checks, key=lambda check: ((check in LAST) - (check in FIRST), check))
     counted = findings["part"].value_counts()
-    title = f"Findings: {counted.get('train', 0)} on train images, {counted.get('test', 0)} on test images, not drawn"
-    sections = [_check(check, checks[check], pack) for check in order]
-    return drawing.sheet(f"{title}; in brackets: the threshold", sections)
+    on_test = f", {counted['test']} on test images (not drawn)" if "test" in counted else ""
+    title = f"Findings: {counted.get('train', 0)} on train images{on_test}; in brackets: the threshold"
+    return drawing.sheet(title, [_check(check, checks[check], pack) for check in order])
 
 
 def _check(check: str, findings: pd.DataFrame, pack: Pack) -> Section:
@@ -114,11 +141,18 @@ def _check(check: str, findings: pd.DataFrame, pack: Pack) -> Section:
 
 
 def _worst(rows: pd.DataFrame) -> pd.DataFrame:
-    value, threshold = (pd.to_numeric(rows[column], errors="coerce") for column in ("value", "threshold"))
-    if (value - threshold).isna().any():  # facts, in words
+    excess = [_excess(value, threshold) for value, threshold in zip(rows["value"], rows["threshold"], strict=True)]
+    if any(math.isnan(e) for e in excess):  # facts, in words
         return rows[rows["image_id"].isin(drawing.spread(list(rows["image_id"]), CHECK_TILES))].sort_values("image_id")
-    excess = (value - threshold).abs()
     return rows.assign(excess=excess).sort_values(["excess", "image_id"], ascending=[False, True]).head(CHECK_TILES)
+
+
+def _excess(value: str, threshold: str) -> float:
+    """Return how far a value is from its threshold, or from the nearer end of a range, `1 to 2`; nan for words."""
+    try:
+        return min(abs(float(value) - float(end)) for end in threshold.split(" to "))
+    except ValueError:
+        return math.nan
 
 
 def _picture(pack: Pack, image_id: str) -> Pixels | None:
