@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from stages.lib import measures
+from stages.lib.errors import InputError
 
 
 def facts_of(*image_ids: str) -> pd.DataFrame:
@@ -42,3 +43,8 @@ def test_of_no_images_the_columns_are_numbers_all_the_same() -> None:
     assert table.empty
     for column in ("aspect_ratio", "megapixels", "kilobytes", "brightness", "red_minus_blue"):
         assert pd.api.types.is_float_dtype(table[column])
+
+
+def test_an_image_without_facts_is_named() -> None:
+    with pytest.raises(InputError, match=r"lacks b; run"):
+        measures.of_images(facts_of("a"), {"a": plain(1, 2, 3), "b": plain(1, 2, 3)}, ["a", "b"])

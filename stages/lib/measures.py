@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from stages.lib.errors import InputError, some
+
 LUMA = np.array([0.299, 0.587, 0.114])  # of red, green, blue: ITU-R BT.601
 
 
@@ -33,9 +35,14 @@ def of_images(facts: pd.DataFrame, pack: Pack, image_ids: Iterable[str]) -> pd.D
         -255 to 255) and colour (the mean one, as CSS writes it).
 
     Raises:
-        InputError: the pack lacks one of them.
+        InputError: the pack or facts lack one of them.
     """
     seen = pd.DataFrame([(i, *_colour(pack[i])) for i in image_ids], columns=list(_SEEN)).astype(_SEEN)
+    lacking = sorted(set(seen["image_id"]) - set(facts["image_id"]))
+    if lacking:
+        raise InputError(
+            f"facts.csv does not fit the pixels beside it: lacks {some(lacking)}; run `dvc repro -f prepare`"
+        )
     sizes = facts[["image_id", "width", "height", "bytes"]]
     table = seen.merge(sizes, on="image_id", how="left", validate="one_to_one")
     table["aspect_ratio"] = table["width"] / table["height"]
