@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from stages.lib import seeding, tables
 
 TILE = 120  # pixels of a tile's picture, both sides
+COLUMNS = 8  # tiles beside each other
 GAP = 8
 CAPTION = 14  # height of a line below a tile
 TITLE, HEADING, SMALL = 22, 15, 10  # sizes of letters
@@ -47,7 +48,7 @@ class Section:
     marked: bool = False
 
 
-def sheet(title: str, sections: Sequence[Section], columns: int = 8, flow: bool = False) -> Canvas:
+def sheet(title: str, sections: Sequence[Section], columns: int = COLUMNS, flow: bool = False) -> Canvas:
     """Lay sections out below each other, their tiles in rows of `columns`; with `flow` side by side where they fit."""
     shelves = _shelves(sections, columns) if flow else [[section] for section in sections]
     heights = [max(_section_height(section, columns) for section in shelf) for shelf in shelves]
