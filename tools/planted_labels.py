@@ -53,7 +53,7 @@ def main(folder: str) -> None:
     features = [_features(root, name, images) for name in sorted(params.section(params.read(root), "members"))]
     print(f"| planted of {len(targets)} | method | flagged | recall | precision |\n|---|---|---|---|---|")
     for rate in RATES:
-        found = pd.concat([_judged(features, images, rate, seed) for seed in range(REPEATS)])
+        found = pd.concat([judged(features, images, rate, seed) for seed in range(REPEATS)])
         for method, row in found.groupby("method", sort=False).mean().iterrows():
             print(f"| {row.planted:.0f} | {method} | {row.flagged:.1f} | {row.recall:.2f} | {row.precision:.2f} |")
 
@@ -91,7 +91,7 @@ def _features(root: Path, member: str, images: Images) -> Features:
     return np.asarray(views[:, 0], np.float32)
 
 
-def _judged(features: list[Features], images: Images, rate: float, seed: int) -> pd.DataFrame:
+def judged(features: list[Features], images: Images, rate: float, seed: int) -> pd.DataFrame:
     """Plant wrong labels once; return columns method, planted, flagged, recall, precision."""
     wrong = flipped(images.targets, rate, seed)
     probs: Probs = np.mean([_out_of_fold(inputs, wrong, images.folds) for inputs in features], axis=0)

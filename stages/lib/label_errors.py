@@ -70,7 +70,7 @@ def doubts(targets: Targets, probs: NDArray[np.float64]) -> Doubts:
     exact = probs / probs.sum(1, keepdims=True)
     return Doubts(
         quality=get_label_quality_scores(targets, exact, method="normalized_margin"),
-        flagged=find_label_issues(targets, exact, filter_by="prune_by_noise_rate", min_examples_per_class=0, n_jobs=1),
+        flagged=find_label_issues(targets, exact, filter_by="prune_by_class", min_examples_per_class=0, n_jobs=1),
         suggested=exact.argmax(1),
     )
 

@@ -27,11 +27,12 @@ def _tile(row: dict[str, object], pack: Packed) -> Tile:
     said = str(row["members"]).split("; ")
     lines = [
         str(row["image_id"]),
-        f"given {row['given']} (p {row['p_given']:.2f}), rather {row['suggested']} (p {row['p_suggested']:.2f})",
+        f"given {row['given']} (p {row['p_given']:.2f})",
+        f"rather {row['suggested']} (p {row['p_suggested']:.2f})",
         *said[:MEMBERS],
     ]
     if len(said) > MEMBERS:
-        lines.append(f"{row['members_agreeing']} of {len(said)} members say {row['suggested']}")
+        lines.append(f"in all {row['members_agreeing']} of {len(said)} members say so")
     if row["other_duplicates"]:
         lines.append(f"duplicate: {row['other_duplicates']}")
     return Tile(pack[str(row["image_id"])], tuple(lines), marked=bool(row["other_duplicates"]))
