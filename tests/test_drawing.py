@@ -42,6 +42,12 @@ def test_a_tile_keeps_the_aspect_ratio(size: tuple[int, int], drawn: tuple[int, 
     assert red_box(drawing.sheet("", [Section("", [Tile(plain(*size), ())])])) == drawn
 
 
+def test_tiles_of_another_size() -> None:
+    canvas = drawing.sheet("", [Section("", [Tile(plain(), ("a",))] * 5)], columns=4, tile_size=240)
+    assert canvas.width == 4 * (240 + GAP) + GAP
+    assert red_box(canvas) == (2 * 120 + 120 + GAP + drawing.CAPTION, 4 * 240 + 3 * GAP)
+
+
 def test_same_sheet_same_bytes_and_width() -> None:
     sections = [Section("one", [Tile(plain(), ("a", "b"))] * 11), Section("", [Tile(None, ("lost",), marked=True)])]
     first, second = (drawing.sheet("title", sections) for _ in range(2))
