@@ -66,6 +66,18 @@ FOLDS = Contract(
         "fold": "text",  # whose model predicts it out of fold; "" where the image is unreadable
     }
 )
+CONFLICTS = Contract(
+    {
+        "image_id": "text",  # every used image of a cluster of duplicates whose labels differ
+        "cluster": "text",
+        "label": "text",  # as given; folds.csv has the one that counts
+        "done": "text",  # "kept", "kept by its override", "dropped" or "relabelled <class>"
+    }
+)
+BALANCE = Contract(
+    {"fold": "text", "label": "text", "images": "int"},  # every fold and class; images that are used
+    key=("fold", "label"),
+)
 PREDICTIONS = Contract(
     {
         "image_id": "text",
