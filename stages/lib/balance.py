@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from stages.lib.errors import some
@@ -23,10 +24,12 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
 def deviations(table: pd.DataFrame) -> pd.DataFrame:
     """Hold each fold's images of a class against an even share.
 
-    An even share is the class's images over the number of folds. A difference below 1 is rounding. A larger one, up to
-    the class's largest group, is the price of that group's staying together, and is no `fault`, unless the group
-    alone overfills a fold: then no split can be even, and the fault is "group". What is more than the largest group is
-    a fault too, "several": groups of several classes, or many large ones, in each other's way.
+    An even share is the class's images over the number of folds. A difference below 1 is rounding; sqrt(even share) is
+    what a draw without stratification gives (the standard deviation of a count). Larger differences are a fault:
+
+    - "group" where one group alone holds at least an image more than the even share: no split can be even;
+    - "several" where the difference is more than that group explains, and more than twice what chance gives: groups of
+      several classes are in each other's way, and the draw found no better.
 
     Args:
         table: tables.FOLDS.
@@ -42,10 +45,11 @@ def deviations(table: pd.DataFrame) -> pd.DataFrame:
     cells["even_share"] = cells["label"].map(wide.mean(axis=1))
     cells = cells.merge(largest.reset_index(), on="label", validate="many_to_one")
     cells["deviation"] = (cells["images"] - cells["even_share"]).abs()
-    uneven = cells["deviation"] >= 1
+    by_chance = cells["even_share"] ** 0.5
     overfills = cells["largest_group"] >= cells["even_share"] + 1
-    beyond = cells["deviation"] > cells["largest_group"]
-    cells["fault"] = pd.Series("", index=cells.index).mask(uneven & beyond, "several").mask(uneven & overfills, "group")
+    several = cells["deviation"] > np.maximum(cells["largest_group"], 2 * by_chance)
+    group = overfills & (cells["deviation"] > np.maximum(1, by_chance))
+    cells["fault"] = np.select([group, several], ["group", "several"], "")
     return cells.sort_values(["deviation", "label", "fold"], ascending=[False, True, True], ignore_index=True)
 
 
