@@ -10,7 +10,7 @@ import yaml
 from tests import graph
 
 STAGES: dict[str, Any] = yaml.safe_load((graph.PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-WITHOUT_TORCH = ("label", "analyze", "picture", "split", "ensemble")
+WITHOUT_TORCH = ("label", "analyze", "picture", "split", "audit", "ensemble")
 AFTER_TRAINING = ("inference", "ensembling", "predictions", "submission", "contest", "picture", "gallery", "findings")
 
 

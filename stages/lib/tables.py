@@ -113,6 +113,25 @@ LEAKS = Contract(
     },
     key=("test_image_id", "train_image_id"),
 )
+LEAKED = Contract(
+    {
+        "test_image_id": "text",
+        "train_image_id": "text",
+        "kind": "text",  # as in LEAKS
+        "label": "text",  # of the train image in folds.csv; "" where it has none
+        "use": "text",  # of the train image in folds.csv
+    },
+    key=("test_image_id", "train_image_id"),
+)
+IMPORTANCES = Contract(
+    {
+        "question": "text",  # e.g. "label_from_metadata"
+        "feature": "text",
+        "auc_lost": "float",  # when the feature is permuted among held-out images
+        "standard_error": "float",
+    },
+    key=("question", "feature"),
+)
 OOF = Contract(
     {
         "image_id": "text",  # every image that is scored (use "train"); a column p:<class> per class
