@@ -108,7 +108,7 @@ def test_taking_a_member_out_leaves_what_a_fresh_clone_would_get(repo: Graph, tm
 def test_a_new_test_image_trains_nothing(repo: Graph) -> None:
     (repo.root / "data/contest/test/new.png").write_text("new")
     ran = repo.repro()
-    assert ran.keys() >= {"prepare@test", "analyze", "infer@a", "infer@b", *AFTER}
+    assert ran.keys() >= {"prepare@test", "analyze", "audit", "infer@a", "infer@b", *AFTER}
     assert not ran.keys() & {"check", "prepare@train", "label", "split", "weights@a", "weights@b", *TRAINING}
 
 

@@ -74,6 +74,18 @@ FOLDS = Contract(
         "fold": "text",  # whose model predicts it out of fold; "" where the image is unreadable
     }
 )
+CONFLICTS = Contract(
+    {
+        "image_id": "text",  # every used image of a cluster of duplicates whose labels differ
+        "cluster": "text",
+        "label": "text",  # as given; folds.csv has the one that counts
+        "done": "text",  # "kept", "kept by its override", "dropped" or "relabelled <class>"
+    }
+)
+BALANCE = Contract(
+    {"fold": "text", "label": "text", "images": "int"},  # every fold and class; images that are used
+    key=("fold", "label"),
+)
 PREDICTIONS = Contract(
     {
         "image_id": "text",
@@ -108,6 +120,25 @@ LEAKS = Contract(
         "similarity": "float",  # correlation of thumbnails, 1 for exact
     },
     key=("test_image_id", "train_image_id"),
+)
+LEAKED = Contract(
+    {
+        "test_image_id": "text",
+        "train_image_id": "text",
+        "kind": "text",  # as in LEAKS
+        "label": "text",  # of the train image in folds.csv; "" where it has none
+        "use": "text",  # of the train image in folds.csv
+    },
+    key=("test_image_id", "train_image_id"),
+)
+IMPORTANCES = Contract(
+    {
+        "question": "text",  # e.g. "label_from_metadata"
+        "feature": "text",
+        "auc_lost": "float",  # when the feature is permuted among held-out images
+        "standard_error": "float",
+    },
+    key=("question", "feature"),
 )
 OOF = Contract(
     {

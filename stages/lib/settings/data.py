@@ -52,9 +52,17 @@ class AnalyzeSettings(Section):
 
 
 class SplitSettings(Section):
-    """How folds are drawn."""
+    """How folds are drawn.
+
+    Attributes:
+        conflicting_duplicates: what becomes of duplicates whose labels differ. "keep" changes nothing but says so: the
+            scored images stay the contest's own, and no label changes unless a person says so in contest.overrides.
+            "drop" neither trains on them nor scores them; "majority" gives them their cluster's most frequent label,
+            and drops them where there is none.
+    """
 
     seed: int = Field(0, ge=0, lt=2**32)
+    conflicting_duplicates: Literal["keep", "drop", "majority"] = "keep"
 
 
 class FoldList(Section):
