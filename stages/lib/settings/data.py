@@ -28,7 +28,8 @@ class AnalyzeSettings(Section):
     """When two images count as near duplicates.
 
     Attributes:
-        max_hash_distance: bits of 64 in which two perceptual hashes may differ to become candidates.
+        max_hash_distance: bits of 63 in which the perceptual hash of a view of one image (brightened, cut, turned,
+            mirrored) may differ from the other's to make them candidates.
         min_similarity: correlation of small grey thumbnails that confirms a candidate, in [0, 1].
     """
 
