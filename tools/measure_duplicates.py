@@ -12,7 +12,7 @@ import itertools
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -140,7 +140,8 @@ def measure_planted(contest: Contest, *, every: int, sheets: Path | None) -> Non
         planted = {source: made[i][k] for i, source in enumerate(sources)}
         found = search(_with_copies(contest.prints, planted))
         links = _links(found)
-        hits = sum(_is_found(found, links, source, _copy(i, source)) for i, source in enumerate(sources))
+        counted = links if kind.group != "exact" else _links(replace(found, near=[]))
+        hits = sum(_is_found(found, counted, source, _copy(i, source)) for i, source in enumerate(sources))
         strangers = _strangers(links, groups)
         target = f"{kind.group} >= {planting.TARGETS[kind.group]:.0%}" if kind.group in planting.TARGETS else "none"
         share = hits / len(sources)

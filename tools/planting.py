@@ -105,6 +105,11 @@ def _margin(pixels: Pixels, share: float) -> Pixels:
     return _cropped(pixels, share, share, share, share)
 
 
+def _cropped_at_random(pixels: Pixels) -> Pixels:
+    rng = np.random.default_rng(int(pixels.sum()))
+    return _cropped(pixels, *rng.uniform(0, 0.05, 4))
+
+
 def _mirrored_half(pixels: Pixels) -> Pixels:
     return _resized(_mirrored(pixels), 0.5)
 
@@ -124,6 +129,7 @@ KINDS = [
     Kind("no target", "3 % off each side", partial(_margin, share=0.03)),
     Kind("no target", "5 % off the left", partial(_cropped, left=0.05)),
     Kind("no target", "5 % off the top and the left", partial(_cropped, top=0.05, left=0.05)),
+    Kind("no target", "0 to 5 % off each side, at random", _cropped_at_random),
     Kind("no target", "mirrored, half its sides, JPEG of quality 50", _mirrored_half, quality=50),
     Kind("no target", "5 % off each side, times 1.3, JPEG of quality 50", _cropped_brighter, quality=50),
 ]

@@ -3,7 +3,6 @@
 A match is a row: a view (`shot` and `turn`, as in stages.lib.views) of image `one` is like image `other` as it is.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +20,7 @@ MAX_MATCHES = 10_000_000  # of one shot: about 1 GB
 
 Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.int64]
-Doubts = tuple[Image, Image, list[int]]  # thumbnails, the pictures they may show, cuts to begin with
+Doubts = tuple[Image, Image, list[views.Window]]  # thumbnails, the pictures they may show, windows to begin with
 
 
 @dataclass(frozen=True)
@@ -50,24 +49,23 @@ def near_pairs(thumbs: Image, *, max_hash_distance: int, min_similarity: float, 
     Raises:
         InputError: so many images look alike that their pairs would not fit the memory.
     """
-    shots = views.shots(thumbs)
-    hashes = views.hashes(shots[0], turns=[0])[0]
-    matches = _best(pd.concat([_matches(shots, shot, hashes, max_hash_distance) for shot in range(len(shots))]))
-    matches["difference"] = _over_chunks(resemblance.local_differences, shots, matches)
+    plain = views.shot(thumbs, 0)
+    found = [_matches(plain, views.shot(thumbs, shot), shot, max_hash_distance) for shot in range(len(views.SHOTS))]
+    matches = _best(pd.concat(found))
     doubtful = ~_confirmed(matches, min_similarity)
-    matches = pd.concat([matches[~doubtful], _aligned(matches[doubtful], thumbs, shots, workers)])
+    matches = pd.concat([matches[~doubtful], _aligned(matches[doubtful], thumbs, plain, workers)])
     matches = matches[_confirmed(matches, min_similarity)].sort_values(["low", "high"])
     kinds = [_kind(turn, cut) for turn, cut in zip(matches["turn"], matches["cut"], strict=True)]
     return Alike(matches[["low", "high"]].to_numpy(np.int64), matches["similarity"].to_numpy(np.float64), kinds)
 
 
-def _matches(shots: Image, shot: int, hashes: npt.NDArray[np.uint64], max_distance: int) -> pd.DataFrame:
-    """Return each pair's best match among the turned views of one shot."""
-    usable = np.flatnonzero(shots[shot].std(axis=(1, 2), dtype=np.float64) >= MIN_CONTRAST)
-    queries = views.hashes(shots[shot, usable])  # (turns, usable)
+def _matches(plain: Image, pictures: Image, shot: int, max_distance: int) -> pd.DataFrame:
+    """Return each pair's best match between the pictures of one shot, turned, and the plain ones."""
+    usable = np.flatnonzero(pictures.std(axis=(1, 2), dtype=np.float64) >= MIN_CONTRAST)
+    queries = views.hashes(pictures[usable])  # (turns, usable)
     ones = np.tile(usable, len(queries))
     found, count = [np.empty((0, 2), np.int64)], 0
-    for block in candidates.near(queries.ravel(), hashes, max_distance):
+    for block in candidates.near(queries.ravel(), views.hashes(plain, turns=[0])[0], max_distance):
         found.append(block[ones[block[:, 0]] != block[:, 1]])
         count += len(found[-1])
         if count > MAX_MATCHES:
@@ -76,11 +74,10 @@ def _matches(shots: Image, shot: int, hashes: npt.NDArray[np.uint64], max_distan
                 f" analyze.max_hash_distance ({max_distance}) in params.yaml"
             )
     query, other = np.concatenate(found).T
-    one = ones[query]
-    matches = pd.DataFrame({"low": np.minimum(one, other), "high": np.maximum(one, other), "one": one, "other": other})
-    matches["shot"], matches["turn"], matches["cut"] = shot, query // max(len(usable), 1), views.SHOTS[shot][1] > 0
-    matches["similarity"] = _over_chunks(resemblance.similarities, shots, matches)
-    return _best(matches)
+    one, turn = ones[query], query // max(len(usable), 1)
+    pairs = {"low": np.minimum(one, other), "high": np.maximum(one, other), "one": one, "other": other}
+    measured = _measured(pictures, plain, one, other, turn)
+    return _best(pd.DataFrame({**pairs, "shot": shot, "turn": turn, "cut": any(views.SHOTS[shot][1]), **measured}))
 
 
 def _best(matches: pd.DataFrame) -> pd.DataFrame:
@@ -90,17 +87,18 @@ def _best(matches: pd.DataFrame) -> pd.DataFrame:
     return matches.sort_values(order, ascending=ascending).drop_duplicates(["low", "high"], ignore_index=True)
 
 
-def _over_chunks(measure: Callable[[Image, Image], Floats], shots: Image, matches: pd.DataFrame) -> Floats:
-    """Measure the view of the one against the other image, for every match."""
-    measured = np.empty(len(matches))
-    for start in range(0, len(matches), CHUNK):
-        chunk = matches.iloc[start : start + CHUNK]
-        pictures = shots[chunk["shot"], chunk["one"]]
-        for turn in range(1, views.TURNS):
-            rows = np.flatnonzero(chunk["turn"] == turn)
-            pictures[rows] = views.turned(pictures[rows], turn)
-        measured[start : start + CHUNK] = measure(pictures, shots[0, chunk["other"]])
-    return measured
+def _measured(pictures: Image, plain: Image, one: Positions, other: Positions, turn: Positions) -> dict[str, Floats]:
+    """Compare picture `one`, turned, with the plain picture of `other`, for every match."""
+    similarity, difference = np.empty(len(one)), np.empty(len(one))
+    for start in range(0, len(one), CHUNK):
+        some = slice(start, start + CHUNK)
+        viewed = pictures[one[some]]
+        for value in range(1, views.TURNS):
+            rows = np.flatnonzero(turn[some] == value)
+            viewed[rows] = views.turned(viewed[rows], value)
+        similarity[some] = resemblance.similarities(viewed, plain[other[some]])
+        difference[some] = resemblance.local_differences(viewed, plain[other[some]])
+    return {"similarity": similarity, "difference": difference}
 
 
 def _confirmed(matches: pd.DataFrame, min_similarity: float) -> "pd.Series[bool]":
@@ -108,10 +106,10 @@ def _confirmed(matches: pd.DataFrame, min_similarity: float) -> "pd.Series[bool]
     return (matches["similarity"] >= min_similarity) & small
 
 
-def _aligned(matches: pd.DataFrame, thumbs: Image, shots: Image, workers: int) -> pd.DataFrame:
+def _aligned(matches: pd.DataFrame, thumbs: Image, plain: Image, workers: int) -> pd.DataFrame:
     """Measure matches again after looking for the window of the one that shows the other."""
     chunks = [matches.iloc[start : start + CHUNK] for start in range(0, len(matches), CHUNK)]
-    doubts = [_doubts(chunk, thumbs, shots) for chunk in chunks]
+    doubts = [_doubts(chunk, thumbs, plain) for chunk in chunks]
     done = parallel.in_order(_align, doubts, workers=workers, name=lambda _: "the thumbnails", preload=(__name__,))
     rows = [row for chunk in done for row in chunk]
     return matches.assign(
@@ -119,17 +117,18 @@ def _aligned(matches: pd.DataFrame, thumbs: Image, shots: Image, workers: int) -
     )
 
 
-def _doubts(matches: pd.DataFrame, thumbs: Image, shots: Image) -> Doubts:
-    brightened, cuts = np.array(views.SHOTS)[matches["shot"]].T
-    others = zip(shots[0, matches["other"]], matches["turn"], strict=True)
+def _doubts(matches: pd.DataFrame, thumbs: Image, plain: Image) -> Doubts:
+    brightened = [views.SHOTS[shot][0] for shot in matches["shot"]]
+    windows = [views.SHOTS[shot][1] for shot in matches["shot"]]
+    others = zip(plain[matches["other"]], matches["turn"], strict=True)
     targets = [views.turned_back(picture, turn) for picture, turn in others]
-    return thumbs[matches["one"], brightened], np.stack(targets), cuts.tolist()
+    return thumbs[matches["one"], brightened], np.stack(targets), windows
 
 
 def _align(doubts: Doubts) -> list[tuple[float, float, bool]]:
     aligned = []
-    for thumb, target, cut in zip(*doubts, strict=True):
-        similarity, window = resemblance.best_window(thumb, target, (cut, cut, cut, cut))
+    for thumb, target, start in zip(*doubts, strict=True):
+        similarity, window = resemblance.best_window(thumb, target, start)
         shown = views.cut_out(thumb, window)
         aligned.append((similarity, float(resemblance.local_differences(shown[None], target[None])[0]), any(window)))
     return aligned

@@ -1,10 +1,10 @@
 """The ways in which a copy may differ from its image, as views of the image's thumbnails, each with a hash.
 
-A view is brightened or not, cut by a margin or not, and turned or mirrored in one of the eight ways a square can
-be. The hash of a turned view is that of the upright one with bits turned over and swapped: turns cost nothing.
+A view is brightened or not, cut at some sides or not (together its shot), and turned or mirrored in one of the
+eight ways a square can be. The hash of a turned view is that of the upright one with bits turned over and swapped:
+turns cost nothing.
 """
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,15 +15,18 @@ from stages.lib.fingerprints import Image, area_weights, shrunk
 
 SIDE = 32  # pixels of a view's side
 UNIT = 80  # cuts are in 1/80 of a side
-CUTS = (0, 2, 4)  # cut off at each of the four sides: nothing, 2.5 %, 5 %
-SHOTS = tuple(itertools.product((0, 1), CUTS))  # (brightened, cut): the views before they are turned
+Window = tuple[int, int, int, int]  # cut off at the top, bottom, left and right, in 1 / UNIT
+MARGINS: list[Window] = [(0, 0, 0, 0), (2, 2, 2, 2), (4, 4, 4, 4)]  # nothing, 2.5 %, 5 % off each side
+SIDES: list[Window] = [(4, 0, 0, 0), (0, 4, 0, 0), (0, 0, 4, 0), (0, 0, 0, 4)]
+CORNERS: list[Window] = [(4, 0, 4, 0), (4, 0, 0, 4), (0, 4, 4, 0), (0, 4, 0, 4)]
+SHOTS = [(0, window) for window in MARGINS] + [(1, window) for window in MARGINS]  # (brightened, cut), before turns
+SHOTS += [(0, window) for window in SIDES + CORNERS]
 TURNS = 8  # bit 2: rows and columns swapped; then bit 0: left and right, bit 1: up and down exchanged
 MIRRORED, ROTATED = (1, 2, 4, 7), (3, 5, 6)  # turns
 HASH_SIDE = 8  # lowest frequencies kept each way
 CHUNK = 256  # thumbnails at once
 
 Hashes = npt.NDArray[np.uint64]
-Window = tuple[int, int, int, int]  # cut off at the top, bottom, left and right, in 1 / UNIT
 
 _COSINES = np.round(
     1024 * np.cos(np.pi * np.arange(HASH_SIDE)[:, None] * (2 * np.arange(SIDE) + 1) / (2 * SIDE))
@@ -31,18 +34,18 @@ _COSINES = np.round(
 _POWERS = np.uint64(1) << np.arange(HASH_SIDE**2, dtype=np.uint64)
 
 
-def shots(thumbs: Image) -> Image:
-    """Return the views of all images before they are turned, (SHOTS, images, SIDE, SIDE).
+def shot(thumbs: Image, kind: int) -> Image:
+    """Return the views of one of SHOTS of all images, (images, SIDE, SIDE).
 
     Args:
         thumbs: (images, 2, THUMB, THUMB), of fingerprints.Prints.
     """
-    views = np.empty((len(SHOTS), len(thumbs), SIDE, SIDE), np.uint8)
+    pictures = np.empty((len(thumbs), SIDE, SIDE), np.uint8)
+    brightened, window = SHOTS[kind]
     for start in range(0, len(thumbs), CHUNK):
         some = slice(start, start + CHUNK)
-        for view, (brightened, cut) in zip(views, SHOTS, strict=True):
-            view[some] = cut_out(thumbs[some, brightened], (cut, cut, cut, cut))
-    return views
+        pictures[some] = cut_out(thumbs[some, brightened], window)
+    return pictures
 
 
 def cut_out(thumbs: Image, window: Window) -> Image:
