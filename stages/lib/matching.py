@@ -15,6 +15,7 @@ from stages.lib.fingerprints import MIN_CONTRAST, Image
 
 MAX_LOCAL_DIFFERENCE = 0.6  # standard deviations, in the worst of 64 blocks (docs/duplicates.md says why)
 NEARLY_EQUAL = 0.99  # from this similarity on what differs is one small thing: a watermark, a bird
+MIN_ALIGNABLE = 0.75  # similarity from which it is worth looking for a window that fits better
 CHUNK = 256  # pairs compared at once
 MAX_MATCHES = 10_000_000  # of one shot: about 1 GB
 
@@ -52,8 +53,9 @@ def near_pairs(thumbs: Image, *, max_hash_distance: int, min_similarity: float, 
     plain = views.shot(thumbs, 0)
     found = [_matches(plain, views.shot(thumbs, shot), shot, max_hash_distance) for shot in range(len(views.SHOTS))]
     matches = _best(pd.concat(found))
-    doubtful = ~_confirmed(matches, min_similarity)
-    matches = pd.concat([matches[~doubtful], _aligned(matches[doubtful], thumbs, plain, workers)])
+    sure = _confirmed(matches, min_similarity)
+    doubtful = matches[~sure & (matches["similarity"] >= MIN_ALIGNABLE)]
+    matches = pd.concat([matches[sure], _aligned(doubtful, thumbs, plain, workers)])
     matches = matches[_confirmed(matches, min_similarity)].sort_values(["low", "high"])
     kinds = [_kind(turn, cut) for turn, cut in zip(matches["turn"], matches["cut"], strict=True)]
     return Alike(matches[["low", "high"]].to_numpy(np.int64), matches["similarity"].to_numpy(np.float64), kinds)

@@ -5,6 +5,7 @@ a decision depends neither on the company a pair is compared in nor on the machi
 """
 
 import itertools
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ BLOCKS = 8  # a side is divided in so many to find where two pictures differ mos
 FINE = 256  # steps of a standard deviation
 MAX_CUT = 8  # the most that is tried to be cut off each side, in 1 / views.UNIT: 10 %
 STEPS = (2, 1)  # of the search for a window, in 1 / views.UNIT
+MIN_AFTER_ROUND = 0.9  # similarity below which the search is given up after each side was moved once
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,24 +62,31 @@ def _standardised(pictures: Image) -> Floats:
 def best_window(thumb: Image, target: Image, start: Window) -> tuple[float, Window]:
     """Return the window of a thumbnail whose content is most like the target, and its similarity.
 
-    Each side of the window is moved in turn while that helps, first by 2.5 %, then by 1.25 %.
+    Each side of the window is moved in turn while that helps, first by 2.5 %, then by 1.25 %; the search is given
+    up where the first round shows that there is nothing to find.
 
     Args:
         thumb: (fingerprints.SIDE, fingerprints.SIDE).
         target: (SIDE, SIDE), turned as the thumbnail is.
         start: the window to begin with.
     """
-    best, window = _fit(thumb, target, start), start
+    best = _fit(thumb, target, start), start
     for step in STEPS:
-        improved = True
-        while improved:
-            improved = False
-            for side, move in itertools.product(range(4), (step, -step)):
-                tried = _moved(window, side, move)
-                fit = _fit(thumb, target, tried) if 0 <= tried[side] <= MAX_CUT else -1.0
-                if fit > best:
-                    best, window, improved = fit, tried, True
-    return best, window
+        before = None
+        while before != best:
+            before = best
+            best = _round(thumb, target, best, step)
+            if best[0] < MIN_AFTER_ROUND:
+                return best
+    return best
+
+
+def _round(thumb: Image, target: Image, best: tuple[float, Window], step: int) -> tuple[float, Window]:
+    for side, move in itertools.product(range(4), (step, -step)):
+        tried = _moved(best[1], side, move)
+        if 0 <= tried[side] <= MAX_CUT:
+            best = max(best, (_fit(thumb, target, tried), tried), key=itemgetter(0))
+    return best
 
 
 def _moved(window: Window, side: int, move: int) -> Window:
