@@ -116,8 +116,8 @@ LEAKS = Contract(
     {
         "test_image_id": "text",
         "train_image_id": "text",
-        "kind": "text",  # "exact": the same decoded pixels; "near"
-        "similarity": "float",  # correlation of thumbnails, 1 for exact
+        "kind": "text",  # "exact": the same decoded pixels; "near", "cropped", "mirrored", "rotated" (by quarters)
+        "similarity": "float",  # correlation of thumbnails, brought to one view; 1 for exact
     },
     key=("test_image_id", "train_image_id"),
 )

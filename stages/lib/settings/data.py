@@ -41,7 +41,8 @@ class AnalyzeSettings(Section):
     """When two images count as near duplicates, and when an image counts as odd.
 
     Attributes:
-        max_hash_distance: bits of 64 in which two perceptual hashes may differ to become candidates.
+        max_hash_distance: bits of 63 in which the perceptual hash of a view of one image (brightened, cut, turned,
+            mirrored) may differ from the other's to make them candidates.
         min_similarity: correlation of small grey thumbnails that confirms a candidate, in [0, 1].
         thresholds: of the image checks, e.g. {dark: 0.1} where many images are dark by nature.
     """
