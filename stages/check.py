@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.lib import checking, cli, compute, contest, image_files, params, pruning, submission, tables
+from stages.lib import checking, cli, compute, contest, image_files, params, pruning, submission, tables, yaml_readings
 from stages.lib.errors import InputError
 from stages.lib.settings.contest import ContestSettings
 from stages.lib.settings.whole import Podium
@@ -21,6 +21,7 @@ MADE_LATER = ("demo/images",)  # drawn by a stage of the same graph
 def main(root: Path = Path()) -> None:
     """Check params.yaml, prune, and let the others run."""
     p = params.parse(params.read(root), "", Podium)
+    yaml_readings.require_agreement(root)
     _check_git(root)
     _refuse_inputs_among_outputs(p, root)
     _check_contest(p.contest, root)
@@ -91,14 +92,22 @@ def _check_labels_and_template(c: ContestSettings, root: Path) -> None:
     )
     classes = sorted(set(given["label"]) - {""})
     values = c.submission.values if "values" in c.submission.model_fields_set else None
-    for message in submission.check(
-        root / c.template, test, classes=classes, values=values, labels=c.submission.labels
-    ):
+    template = submission.check(
+        root / c.template,
+        test,
+        classes=classes,
+        values=values,
+        labels=c.submission.labels,
+        positive=c.submission.positive,
+    )
+    for message in template.messages if template is not None else ():
         print(f"check: {message}")
-    template = submission.read_template(root / c.template, test, classes)
     holds_labels = c.submission.values == "label" and not (template is not None and template.class_columns)
     if holds_labels and c.metric in {"log_loss", "roc_auc"}:
-        print(f"check: WARNING: contest.metric {c.metric} judges probabilities, but the submission will hold labels")
+        print(
+            f"check: WARNING: contest.metric {c.metric} judges probabilities, but the submission will hold labels; see"
+            " contest.submission.values and positive"
+        )
 
 
 def _prune(p: Podium, root: Path) -> None:

@@ -213,6 +213,7 @@ def _write_submission(job: Job, test_probs: pd.DataFrame, path: Path) -> None:
         values=contest.submission.values,
         header=contest.submission.header,
         labels=contest.submission.labels,
+        positive=contest.submission.positive,
     )
     for message in messages:
         print(f"ensemble: {message}")

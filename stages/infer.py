@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.lib import cli, compute, inference, params, pixels, tables
+from stages.lib import cli, params, pixels, tables
 from stages.lib.settings.compute import TorchSettings
 from stages.lib.settings.members import InferSettings
 from stages.lib.settings.training import ModelSettings
@@ -17,11 +17,14 @@ from stages.lib.settings.training import ModelSettings
 
 def main(member: str, root: Path = Path()) -> None:
     """Predict with all folds' models of one member."""
-    rows = _predictions(member, root)
-    inference.write(root / f"data/infer/{member}.parquet", rows)
+    from stages.lib import inference  # torch: after cli.run has set its environment
+
+    inference.write(root / f"data/infer/{member}.parquet", _predictions(member, root))
 
 
 def _predictions(member: str, root: Path) -> Iterator[pd.DataFrame]:
+    from stages.lib import compute, inference
+
     model_settings = params.load(f"members.{member}.model", ModelSettings, root)
     p = params.load(f"members.{member}.infer", InferSettings, root)
     t = params.load("torch", TorchSettings, root)

@@ -133,6 +133,20 @@ def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
         check.main(root=tmp_path)
 
 
+def test_what_dvc_would_read_otherwise_is_refused(tmp_path: Path) -> None:
+    project(tmp_path)
+    path = tmp_path / "params.yaml"
+    text = path.read_text()
+    text = text.replace("folds:\n- 0\n- 1\n", "folds: [010, 1]\n").replace("lr: 0.01", "lr: 1e-2")
+    assert "010" in text
+    assert "1e-2" in text  # text for PyYAML, and the same number for both in the end
+    path.write_text(text)
+    with pytest.raises(InputError) as raised:
+        check.main(root=tmp_path)
+    assert str(raised.value).startswith("params.yaml: folds.0: DVC reads 10 here and Python 8")
+    assert str(raised.value).count("params.yaml") == 1
+
+
 @pytest.mark.parametrize(("metric", "warned"), [("roc_auc", True), ("accuracy", False)])
 def test_labels_for_a_metric_of_probabilities_are_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: str, warned: bool

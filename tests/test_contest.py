@@ -255,9 +255,11 @@ def test_overrides_name_images_as_labels_do(tmp_path):
     assert list(table["action"]) == ["1"]
 
 
-@pytest.mark.parametrize("text", ["", "image_id,action,reason\n"])
-def test_no_overrides(tmp_path, text):
-    assert len(read_overrides(tmp_path, text)) == 0
+def test_no_overrides(tmp_path):
+    assert len(read_overrides(tmp_path, "image_id,action,reason\n")) == 0
+    none = contest.read_overrides(tmp_path / NO_FILE, images=contest.ImageIndex([]), classes=())
+    assert list(none.columns) == ["image_id", "action", "reason"]
+    assert none.empty
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import pandas as pd
 
 from stages.lib import tables
 from stages.lib.errors import InputError, some
-from stages.lib.settings.placeholders import NO_FILE, NO_FOLDER
+from stages.lib.settings.placeholders import NO_FILE, NO_FOLDER, is_none
 
 DROP = "drop"  # the one action of an override that is not a label
 
@@ -187,12 +187,12 @@ def read_overrides(path: Path, *, images: ImageIndex, classes: Iterable[str], la
     the image has already confirms its label.
 
     Returns:
-        columns image_id, action (the class as the labels spell it), reason; no rows for the empty placeholder.
+        columns image_id, action (the class as the labels spell it), reason; no rows for the placeholder.
 
     Raises:
         InputError: a column is missing; an image is unknown, ambiguous or named twice; an action is no class.
     """
-    if path.is_file() and path.stat().st_size == 0:
+    if is_none(path):
         return pd.DataFrame({"image_id": [], "action": [], "reason": []}, dtype="str")
     table = _read_columns(path, {column: column for column in ("image_id", "action", "reason")})
     known = frozenset(classes)

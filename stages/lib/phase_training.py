@@ -75,7 +75,7 @@ class Trainer:
             numerics=self.numerics,
         )
         seed = seeding.derive(job.model.seed, job.member, job.fold, "probe")
-        coefficients, biases, strength = probing.fit(inputs, part.targets, seed=seed)
+        coefficients, biases, strength = probing.fit(inputs, part.targets, n_classes=len(self.data.classes), seed=seed)
         probing.set_classifier(head, coefficients, biases)
         print(f"{job.name}: classifier starts as a logistic regression with C = {strength}")
 

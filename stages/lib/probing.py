@@ -16,6 +16,7 @@ from torch import nn
 
 from stages.lib import loading
 from stages.lib.compute import Numerics
+from stages.lib.errors import InputError
 from stages.lib.pixels import Packed
 from stages.lib.preprocessing import Preprocessing
 
@@ -47,7 +48,9 @@ def features(
     return np.concatenate(rows)
 
 
-def fit(inputs: NDArray[np.float32], targets: NDArray[np.int64], *, seed: int) -> tuple[NDArray, NDArray, float]:  # type: ignore[type-arg]
+def fit(
+    inputs: NDArray[np.float32], targets: NDArray[np.int64], *, n_classes: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Fit a multinomial logistic regression, its strength chosen by log loss on inner folds.
 
     Args:
@@ -55,17 +58,29 @@ def fit(inputs: NDArray[np.float32], targets: NDArray[np.int64], *, seed: int) -
         targets: class indices (n_images,).
         seed: of the inner folds.
 
+        n_classes: of the contest; one without an image here gets no weights and a bias below all others.
+
     Returns:
         Weights (n_classes, n_features) and biases (n_classes,) for features as they are, and the chosen C.
+
+    Raises:
+        InputError: all images are of one class.
     """
-    n_splits = min(3, int(np.bincount(targets).min()))
+    present, counts = np.unique(targets, return_counts=True)
+    if len(present) < 2:
+        raise InputError("head_init: probe needs training images of two classes at least; say keep")
+    n_splits = min(3, int(counts.min()))
     strength = _strength(inputs, targets, n_splits, seed) if n_splits > 1 else STRENGTHS[0]
     scaler, model = _regression(inputs, targets, strength)
     weights, biases = model.coef_, model.intercept_
     if len(weights) == 1:  # two classes: sklearn keeps one row, for the second class
         weights, biases = np.concatenate([-weights / 2, weights / 2]), np.concatenate([-biases / 2, biases / 2])
     weights = weights / scaler.scale_
-    return weights, biases - weights @ scaler.mean_, strength
+    biases = biases - weights @ scaler.mean_
+    all_weights = np.zeros((n_classes, weights.shape[1]))
+    all_biases = np.full(n_classes, biases.min() - np.log(len(targets)))
+    all_weights[present], all_biases[present] = weights, biases
+    return all_weights, all_biases, strength
 
 
 def set_classifier(head: nn.Linear, weights: NDArray, biases: NDArray) -> None:  # type: ignore[type-arg]

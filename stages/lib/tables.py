@@ -94,9 +94,9 @@ FINDINGS = Contract(
     {
         "image_id": "text",
         "part": "text",  # "train" or "test"
-        "check": "text",  # e.g. "unreadable", "odd_aspect_ratio", "same_file"
+        "check": "text",  # e.g. "unusable", "blurry", "same_file"
         "value": "text",  # a number where there is a threshold, else words, or the image it equals as part/image_id
-        "threshold": "text",  # what the value was held against; "" where the finding is a fact
+        "threshold": "text",  # what the value was held against, for odd_size a range; "" where the finding is a fact
     },
     key=("image_id", "part", "check"),
 )
