@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all setup check repro results experiments test fast lint format lock
+.PHONY: all setup check repro results experiments compare test fast lint format lock
 all: repro
 	@python -m tools.results
 
@@ -28,6 +28,9 @@ results: setup
 
 experiments: setup
 	@python -m tools.experiments
+
+compare: setup  # make compare A=<experiment> B=<experiment>; git revisions and `workspace` too
+	@python -m tools.compare "$(A)" "$(or $(B),workspace)"
 
 test: setup lint
 	python -m pytest

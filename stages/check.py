@@ -9,7 +9,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.lib import checking, cli, compute, contest, image_files, params, pruning, submission, tables, yaml_readings
+from stages.lib import (
+    checking,
+    cli,
+    compute,
+    contest,
+    image_files,
+    params,
+    pruning,
+    scores,
+    submission,
+    tables,
+    yaml_readings,
+)
 from stages.lib.errors import InputError
 from stages.lib.settings.contest import ContestSettings
 from stages.lib.settings.whole import Podium
@@ -103,7 +115,7 @@ def _check_labels_and_template(c: ContestSettings, root: Path) -> None:
     for message in template.messages if template is not None else ():
         print(f"check: {message}")
     holds_labels = c.submission.values == "label" and not (template is not None and template.class_columns)
-    if holds_labels and c.metric in {"log_loss", "roc_auc"}:
+    if holds_labels and not scores.named(c.metric, classes).judges_labels:
         print(
             f"check: WARNING: contest.metric {c.metric} judges probabilities, but the submission will hold labels; see"
             " contest.submission.values and positive"

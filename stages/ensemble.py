@@ -57,7 +57,7 @@ class Job:
     @property
     def metric(self) -> scores.Metric:
         """Return the contest's metric."""
-        return scores.SCORES[self.contest.metric]
+        return scores.named(self.contest.metric, self.classes)
 
 
 def main(*, root: Path = Path()) -> None:

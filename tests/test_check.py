@@ -114,6 +114,7 @@ def test_a_valid_project_passes_and_is_told_its_cost(tmp_path: Path, capsys: pyt
         ({"contest__labels": "c/train/labels.csv"}, ["contest.labels"]),
         ({"contest__columns__label": "klass"}, ["klass", "label"]),
         ({"contest__submission": {"values": "probabilities"}}, ["submission", "template.csv"]),
+        ({"contest__metric": "quadratic_kappa"}, ["contest.metric", "not distinct numbers: x, y"]),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, changes: dict[str, Any], words: list[str]) -> None:
@@ -147,7 +148,7 @@ def test_what_dvc_would_read_otherwise_is_refused(tmp_path: Path) -> None:
     assert str(raised.value).count("params.yaml") == 1
 
 
-@pytest.mark.parametrize(("metric", "warned"), [("roc_auc", True), ("accuracy", False)])
+@pytest.mark.parametrize(("metric", "warned"), [("average_precision", True), ("kappa", False)])
 def test_labels_for_a_metric_of_probabilities_are_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: str, warned: bool
 ) -> None:

@@ -8,7 +8,7 @@ import yaml
 from tests import graph
 
 STAGES: dict[str, Any] = yaml.safe_load((graph.PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-WITHOUT_TORCH = ("label", "analyze", "picture", "split", "audit", "ensemble", "review")
+WITHOUT_TORCH = ("label", "analyze", "picture", "split", "audit", "ensemble", "report", "review")
 AFTER_TRAINING = (
     "inference",
     "ensembling",

@@ -15,8 +15,9 @@ from tests.graph import Graph, of_member
 pytestmark = pytest.mark.slow
 
 PHASES = ("pretrain", "finetune")
+BLENDING = ("ensemble", "report")  # the stages that read all members
 TRAINING = {name for member in "ab" for name in of_member(member, *PHASES)}
-AFTER = ("ensemble", "review")  # what follows infer
+AFTER = (*BLENDING, "review")  # what follows infer
 BLEND = ("data/ensemble/submission.csv", "data/ensemble/oof.parquet", "metrics/summary.json")
 
 
@@ -55,7 +56,7 @@ def _set(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "rerun"),
     [
-        (_set("ensemble", "method", to="greedy"), ["ensemble"]),
+        (_set("ensemble", "method", to="greedy"), [*BLENDING]),
         (_set("members", "a", "finetune", "lr", to=0.5), [*of_member("a", "finetune", "infer"), *AFTER]),
         (_set("members", "a", "pretrain", "lr", to=0.5), [*of_member("a", "pretrain", "finetune", "infer"), *AFTER]),
     ],

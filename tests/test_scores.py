@@ -1,58 +1,151 @@
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from stages.lib import scores
+from stages.lib import label_scores, rank_scores, scores
+from stages.lib.errors import InputError
+from stages.lib.settings.contest import ContestSettings
+
+FIVE = ("0", "1", "2", "3", "10")
+ALL = [scores.named(name, FIVE) for name in scores.NAMES]
+BY_NAME = {metric.name: metric for metric in ALL}
 
 
-def noisy(n_classes: int, n: int = 300, strength: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(n_classes)
+def noisy(n_classes: int, n: int = 300, strength: float = 0.5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(n_classes + seed)
     targets = rng.integers(0, n_classes, n)
     probs = rng.dirichlet(np.ones(n_classes), n) * (1 - strength) + np.eye(n_classes)[targets] * strength * 0.5
     return targets, (probs / probs.sum(1, keepdims=True)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", scores.SCORES)
+def by_scikit_learn(name: str, targets: np.ndarray, probs: np.ndarray, weights: np.ndarray) -> float:
+    """The same metric by scikit-learn; classes that it would leave out by itself are told to it."""
+    n_classes = probs.shape[1]
+    guess, exact = probs.argmax(1), probs.astype(float) / probs.astype(float).sum(1, keepdims=True)
+    given = {"sample_weight": weights}
+    here = np.unique(targets[weights > 0])
+    curves = {"roc_auc": metrics.roc_auc_score, "average_precision": metrics.average_precision_score}
+    if name in curves:
+        judged = [1] if n_classes == 2 else here
+        return float(np.mean([curves[name](targets == k, probs[:, k], **given) for k in judged]))
+    return {
+        "accuracy": lambda: metrics.accuracy_score(targets, guess, **given),
+        "balanced_accuracy": lambda: metrics.recall_score(targets, guess, labels=here, average="macro", **given),
+        "macro_f1": lambda: metrics.f1_score(targets[weights > 0], guess[weights > 0], average="macro",
+                                             sample_weight=weights[weights > 0], zero_division=0),
+        "micro_f1": lambda: metrics.f1_score(targets, guess, average="micro", **given),
+        "mcc": lambda: metrics.matthews_corrcoef(targets, guess, **given),
+        "kappa": lambda: metrics.cohen_kappa_score(targets, guess, **given),
+        "quadratic_kappa": lambda: metrics.cohen_kappa_score(
+            targets, guess, labels=range(n_classes), weights="quadratic", **given),
+        "log_loss": lambda: metrics.log_loss(targets, exact, labels=range(n_classes), **given),
+    }[name]()  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
 @pytest.mark.parametrize("n_classes", [2, 5])
-def test_better_predictions_have_a_higher_utility(name: str, n_classes: int) -> None:
-    metric = scores.SCORES[name]
+def test_better_predictions_have_a_higher_utility(metric: scores.Metric, n_classes: int) -> None:
+    if metric.positions is not None and n_classes == 2:
+        metric = scores.named(metric.name, ("0", "1"))
     utilities = [metric.utility(*noisy(n_classes, strength=s)) for s in (0.0, 0.4, 0.9)]
     assert utilities == sorted(utilities)
     assert utilities[0] < utilities[2]
 
 
-@pytest.mark.parametrize("name", scores.SCORES)
-def test_a_name_ends_in_loss_where_lower_is_better(name: str) -> None:
-    metric = scores.SCORES[name]
-    assert metric.function.__name__.endswith("_score" if metric.greater_is_better else "_loss")
-
-
-@pytest.mark.parametrize("n_classes", [2, 4])
-def test_values_are_scikit_learns(n_classes: int) -> None:
+@pytest.mark.parametrize("name", scores.NAMES)
+@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("absent", [None, 0, 1])
+def test_values_are_scikit_learns_whatever_the_weights_and_with_a_class_that_no_image_has(
+    name: str, n_classes: int, absent: int | None
+) -> None:
+    metric = scores.named(name, FIVE[:n_classes])
     targets, probs = noisy(n_classes)
-    guess, exact = probs.argmax(1), probs.astype(float) / probs.astype(float).sum(1, keepdims=True)
-    area = metrics.roc_auc_score(targets, exact[:, 1] if n_classes == 2 else exact, multi_class="ovr")
-    assert scores.accuracy_score(targets, probs) == pytest.approx(np.mean(targets == guess))
-    assert scores.balanced_accuracy_score(targets, probs) == pytest.approx(
-        metrics.balanced_accuracy_score(targets, guess)
-    )
-    assert scores.macro_f1_score(targets, probs) == pytest.approx(metrics.f1_score(targets, guess, average="macro"))
-    assert scores.log_loss(targets, probs) == pytest.approx(-np.log(exact[np.arange(len(targets)), targets]).mean())
-    assert scores.roc_auc_score(targets, probs) == pytest.approx(area, abs=1e-6)
+    probs[:40] = np.round(probs[:40], 1)  # ties
+    weights = np.random.default_rng(1).integers(0, 4, (300, 3)).astype(np.float32)
+    weights[targets == absent, :] = 0
+    if n_classes == 2 and absent is not None and name in ("roc_auc", "average_precision"):
+        assert np.isnan(metric.weighted(targets, probs, weights)).all()
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn speaks of classes that are not there
+        expected = [by_scikit_learn(name, targets, probs, column.astype(float)) for column in weights.T]
+    assert metric.weighted(targets, probs, weights) == pytest.approx(expected, abs=1e-6)
+    here = targets != absent
+    ones = np.ones(here.sum())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = [by_scikit_learn(name, targets[here], probs[here], ones)]
+    assert metric.function(targets[here], probs[here]) == pytest.approx(expected[0], abs=1e-6)
 
 
-@pytest.mark.parametrize("name", scores.SCORES)
-def test_a_class_that_no_image_has_is_no_obstacle(name: str) -> None:
-    targets, probs = noisy(4)
-    here = targets != 2
-    assert np.isfinite(scores.SCORES[name].function(targets[here], probs[here]))
+@pytest.mark.parametrize("name", [name for name in scores.NAMES if name not in ("roc_auc", "average_precision")])
+def test_images_of_one_class_have_a_defined_value(name: str) -> None:
+    targets, probs = np.full(4, 2), np.tile(np.eye(5, dtype=np.float32)[2], (4, 1))
+    nothing_beyond_chance = name in ("kappa", "quadratic_kappa", "mcc")
+    expected = 0 if nothing_beyond_chance or name == "log_loss" else 1
+    assert BY_NAME[name].function(targets, probs) == pytest.approx(expected, abs=1e-12)
 
 
-def test_one_class_alone_has_no_roc() -> None:
-    with pytest.raises(ValueError, match="two classes"):
-        scores.roc_auc_score(np.zeros(3, int), np.full((3, 2), 0.5))
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_one_class_alone_has_no_curve(name: str, n_classes: int) -> None:
+    with pytest.raises(ValueError, match=f"{name} needs images of two classes"):
+        scores.SCORES[name].function(np.zeros(3, int), np.full((3, n_classes), 1 / n_classes))
+
+
+def test_a_tie_ranks_half_and_is_predicted_as_the_first_class() -> None:
+    targets, probs = np.array([0, 1]), np.full((2, 2), 0.5, np.float32)
+    assert scores.SCORES["roc_auc"].function(targets, probs) == 0.5
+    assert scores.SCORES["average_precision"].function(targets, probs) == 0.5
+    assert scores.accuracy_score(targets, probs) == 0.5
+
+
+def test_quadratic_kappa_takes_classes_in_the_order_of_their_numbers() -> None:
+    classes = sorted(["2", "10", "1"])  # as text: 1, 10, 2
+    metric = scores.named("quadratic_kappa", classes)
+    targets = np.array([0, 0, 1, 1, 2, 2])
+
+    def shifted(last: int) -> float:
+        """One image of class 1 is predicted as another class."""
+        return metric.function(targets, np.eye(3)[[0, last, 1, 1, 2, 2]])
+
+    one, ten, two = range(3)
+    assert shifted(one) == 1
+    assert shifted(ten) < shifted(two) < 1
+
+
+@pytest.mark.parametrize(("classes", "named"), [(("low", "mid", "3"), "low, mid"), (("1", "01"), "1, 01")])
+def test_quadratic_kappa_is_refused_where_classes_have_no_order(classes: tuple[str, ...], named: str) -> None:
+    with pytest.raises(InputError, match=rf"contest\.metric: quadratic_kappa needs .*: {named}; number the classes"):
+        scores.named("quadratic_kappa", classes)
+
+
+def test_params_may_name_every_metric_and_no_other() -> None:
+    schema = ContestSettings.model_json_schema()["properties"]["metric"]
+    assert sorted(schema["enum"]) == sorted(scores.NAMES)
+
+
+def test_counts_of_many_weightings_are_those_of_each() -> None:
+    targets, probs = noisy(5)
+    weights = np.random.default_rng(0).integers(0, 3, (300, 4)).astype(np.float32)
+    counts = label_scores.count(targets, probs.argmax(1), weights, 5)
+    table = metrics.confusion_matrix(targets, probs.argmax(1), sample_weight=weights[:, 2])
+    np.testing.assert_allclose(counts.hits[2], np.diag(table))
+    np.testing.assert_allclose(counts.true[2], table.sum(1))
+    np.testing.assert_allclose(counts.predicted[2], table.sum(0))
+
+
+def test_a_weighting_without_positives_is_left_out_of_the_mean_over_classes() -> None:
+    targets, probs = noisy(3)
+    weights = np.ones((300, 2))
+    weights[targets == 1, 1] = 0
+    areas = rank_scores.one_against_rest(targets, probs, weights, rank_scores.roc_auc)
+    here = targets != 1
+    assert areas[1] == pytest.approx(scores.SCORES["roc_auc"].function(targets[here], probs[here]))
 
 
 def test_certain_and_wrong_is_a_finite_loss() -> None:

@@ -7,6 +7,19 @@ from pydantic import Field, model_validator
 from stages.lib.params import Section
 from stages.lib.settings.placeholders import NO_FILE
 
+MetricName = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "micro_f1",
+    "mcc",
+    "kappa",
+    "quadratic_kappa",
+    "log_loss",
+    "roc_auc",
+    "average_precision",
+]
+
 
 class Images(Section):
     """Two folders: with train and test in one, every new test image would retrain everything."""
@@ -54,6 +67,8 @@ class ContestSettings(Section):
     Attributes:
         layout: "csv" (labels in a CSV) or "folders" (a train sub-folder per class).
         label_type: "text" takes labels as written; "number" makes `1`, `1.0` and `01` one class.
+        metric: what decides, out of fold, between sizes, blends and variants (stages/lib/scores.py).
+            "quadratic_kappa" needs classes that are numbers: it judges how far apart they are.
     """
 
     images: Images
@@ -64,4 +79,4 @@ class ContestSettings(Section):
     overrides: str = Field("data/contest/overrides.csv", min_length=1)
     template: str = Field(NO_FILE, min_length=1)
     submission: Submission = Submission()
-    metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc"] = "accuracy"
+    metric: MetricName = "accuracy"

@@ -1,0 +1,91 @@
+"""Scores of how probabilities rank images, one class against the rest; for many weightings at once.
+
+Two classes give the curve of the second (1 of 0 and 1); more give the mean over the classes that have an image in the
+weighting and an image outside them. NaN where there is none. tests/test_scores.py holds both to scikit-learn's, which
+would take a call and a sort for every weighting.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_array
+
+Values = NDArray[np.float64]
+
+
+class Ranked:
+    """One class's images by rising score, in steps: a step is a score that a positive image has.
+
+    Attributes:
+        positives: (steps, weightings) weight of the positive images with the step's score.
+        tied: (steps, weightings) weight of the negative images with the step's score.
+        between: (steps + 1, weightings) weight of the negative images below the first step, between two, above all.
+    """
+
+    def __init__(self, positive: NDArray[np.bool_], score: NDArray[Any], weights: NDArray[Any]) -> None:
+        """Find every image's step once, for all weightings (images, weightings)."""
+        steps = np.unique(score[positive])
+        place = np.searchsorted(steps, score)
+        tied = np.append(steps, np.nan)[place] == score
+        where = 2 * place + tied  # even: below step `place`; odd: on it
+        mass = _summed(where, weights, 2 * len(steps) + 1)
+        self.positives = _summed(place[positive], weights[positive], len(steps))
+        self.tied, self.between = mass[1::2] - self.positives, mass[::2]
+
+
+Curve = Callable[[Ranked], Values]
+
+
+def roc_auc(ranked: Ranked) -> Values:
+    """Return the chance that a positive image ranks above a negative one, a tie counting half."""
+    below = np.cumsum(ranked.between[:-1], axis=0)
+    below[1:] += np.cumsum(ranked.tied[:-1], axis=0)
+    wins = (ranked.positives * (below + ranked.tied / 2)).sum(0)
+    pairs = ranked.positives.sum(0) * (ranked.tied.sum(0) + ranked.between.sum(0))
+    return _ratio(wins, pairs, pairs > 0)
+
+
+def average_precision(ranked: Ranked) -> Values:
+    """Return the mean, over positive images, of the share of positives among the images ranked no lower."""
+    hits = _from_the_top(ranked.positives)
+    misses = _from_the_top(ranked.tied + ranked.between[1:])
+    precision = np.divide(hits, hits + misses, out=np.zeros_like(hits), where=hits > 0)
+    gained = (ranked.positives * precision).sum(0)
+    there = (hits[0] > 0) & (misses[0] + ranked.between[0] > 0)
+    return _ratio(gained, hits[0], there)
+
+
+def one_against_rest(targets: NDArray[np.int64], probs: NDArray[Any], weights: NDArray[Any], curve: Curve) -> Values:
+    """Average a curve's area over classes for every weighting: (weightings,).
+
+    Args:
+        targets: (images,).
+        probs: (images, classes).
+        weights: (images, weightings), >= 0.
+        curve: `roc_auc` or `average_precision`.
+    """
+    present = [int(k) for k in np.unique(targets)]
+    judged = present if probs.shape[1] > 2 else [k for k in present if k == 1]
+    areas = [curve(Ranked(targets == k, probs[:, k], weights)) for k in judged]
+    stacked = np.array(areas).reshape(len(judged), weights.shape[1])
+    there = np.isfinite(stacked)
+    total = np.where(there, stacked, 0).sum(0)
+    return _ratio(total, there.sum(0), there.sum(0) > 0)
+
+
+def _ratio(above: Values, below: NDArray[Any], defined: NDArray[np.bool_]) -> Values:
+    ratio: Values = np.divide(above, below, out=np.full_like(above, np.nan), where=defined)
+    return ratio
+
+
+def _from_the_top(mass: Values) -> Values:
+    return np.cumsum(mass[::-1], axis=0)[::-1]
+
+
+def _summed(where: NDArray[Any], weights: NDArray[Any], size: int) -> Values:
+    """Sum each weighting over the images at each place: (size, weightings)."""
+    ones = np.ones(len(where), weights.dtype)
+    table = csc_array((ones, where, np.arange(len(where) + 1)), shape=(size, len(where)))
+    return np.asarray(table @ weights, np.float64)

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+
+from stages.lib import differences, scores
+
+ACCURACY = scores.SCORES["accuracy"]
+
+
+def answers(targets: np.ndarray, right: np.ndarray, sure: float = 0.9) -> np.ndarray:
+    """Probabilities of two classes that are right where said, and as sure either way."""
+    return np.where(np.eye(2, dtype=bool)[np.where(right, targets, 1 - targets)], sure, 1 - sure).astype(np.float32)
+
+
+def test_measures_by_hand() -> None:
+    right = np.array([[1, 1, 1, 1, 1, 0, 0, 0, 1, 0], [1, 1, 1, 0, 1, 0, 0, 1, 1, 0]], bool)
+    a, b, c, d = 5, 1, 1, 3  # both, only the first, only the second, neither
+    found = differences.pairs(right)
+    assert found["disagreement"][0, 1] == pytest.approx((b + c) / 10)
+    assert found["double fault"][0, 1] == pytest.approx(d / 10)
+    assert found["Q statistic"][0, 1] == pytest.approx((a * d - b * c) / (a * d + b * c))
+    assert found["error correlation"][0, 1] == pytest.approx(np.corrcoef(right)[0, 1])
+    for values in found.values():
+        np.testing.assert_allclose(values, values.T)
+    np.testing.assert_allclose(np.diag(found["error correlation"]), 1)
+    np.testing.assert_allclose(np.diag(found["disagreement"]), 0)
+
+
+def test_a_member_that_is_always_right_has_no_correlation() -> None:
+    found = differences.pairs(np.array([[1, 1, 1], [1, 0, 1]], bool))
+    assert np.isnan(found["error correlation"][0, 1])
+    assert np.isnan(found["Q statistic"][0, 1])
+    assert differences.most_alike(0, ["a", "b"], found["error correlation"])[0] == ""
+
+
+def planted(n: int = 1500) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Three members that err apart, one that is right by chance and loud about it, and a copy of the first."""
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 2, n)
+    members = {name: answers(targets, rng.random(n) < 0.8, 0.7) for name in "abc"}
+    members["loud"] = answers(targets, rng.random(n) < 0.5, 0.99)
+    return targets, members
+
+
+def judged(
+    targets: np.ndarray, members: dict[str, np.ndarray], metric: scores.Metric = ACCURACY, cluster: object = None
+):
+    cluster = np.arange(len(targets)) if cluster is None else cluster
+    pairs, table = differences.judge(
+        members.__getitem__, sorted(members), metric=metric, targets=targets, cluster=cluster
+    )
+    return pairs, table.set_index("member")
+
+
+@pytest.mark.parametrize("name", ["accuracy", "log_loss", "macro_f1"])
+def test_members_that_help_and_one_that_harms_are_named(name: str) -> None:
+    _, table = judged(*planted(), metric=scores.SCORES[name])
+    assert table["verdict"].to_dict() == {"a": "helps", "b": "helps", "c": "helps", "loud": "harmful"}
+    assert table.loc["loud", "sentence"].startswith("loud is harmful: the equal blend's " + name)
+    assert (table["low"] <= table["difference"]).all()
+    assert (table["difference"] <= table["high"]).all()
+
+
+def test_the_difference_is_the_blends_with_and_without() -> None:
+    targets, members = planted()
+    _, table = judged(targets, members)
+    for name in members:
+        without = np.mean([probs for other, probs in members.items() if other != name], axis=0)
+        expected = ACCURACY.function(targets, np.mean(list(members.values()), axis=0))
+        expected -= ACCURACY.function(targets, without)
+        assert table.loc[name, "difference"] == pytest.approx(expected, abs=1e-6)
+    assert table.loc["a", "score"] == pytest.approx(ACCURACY.function(targets, members["a"]), abs=1e-6)
+
+
+def test_a_copy_among_many_images_is_redundant_and_known_as_alike() -> None:
+    targets, members = planted(2000)
+    del members["loud"]
+    members |= {"a2": members["a"], "a3": members["a"]}
+    pairs, table = judged(targets, members)
+    assert table.loc["a2", "most_alike"] in ("a", "a3")
+    right = answers(targets, np.ones(2000, bool))
+    _, same = judged(targets, {"x": right, "y": right})
+    assert same["verdict"].to_dict() == {"x": "redundant", "y": "redundant"}
+    values = pairs.set_index(["member", "other", "measure"])["value"]
+    assert values["a", "a2", "disagreement"] == 0
+    assert len(pairs) == 5 * 5 * len(differences.MEASURES)
+
+
+def test_few_images_are_no_evidence() -> None:
+    targets, members = planted(25)
+    del members["loud"]
+    assert set(judged(targets, members)[1]["verdict"]) == {"no evidence"}
+
+
+def test_log_loss_may_say_what_accuracy_cannot() -> None:
+    targets = np.arange(300) // 10 % 2
+    right = np.arange(300) % 10 >= 3
+    members = {"modest": answers(targets, right, 0.7), "loud": answers(targets, right, 0.9999)}
+    table = judged(targets, members)[1]
+    assert table.loc["loud", "difference"] == 0
+    assert table.loc["loud", "verdict"] == "no evidence"
+    assert "by log loss it is harmful" in table.loc["loud", "sentence"]
+    assert "by log loss it helps" in table.loc["modest", "sentence"]
+
+
+def test_chance_alone_makes_a_verdict_in_at_most_5_percent_of_blends() -> None:
+    """Members of equal worth over one another: nothing is to be found in a blend of two coin tossers."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(40):
+        targets = rng.integers(0, 2, 80)
+        members = {name: answers(targets, rng.random(80) < 0.5, rng.uniform(0.6, 0.9)) for name in "abc"}
+        found.append(judged(targets, members)[1]["verdict"].isin(["helps", "harmful"]).any())
+    assert np.mean(found) <= 0.1
+
+
+def test_an_only_member_has_no_rival() -> None:
+    targets, members = planted(50)
+    pairs, table = judged(targets, {"a": members["a"]})
+    assert table.loc["a", "verdict"] == "only member"
+    assert table.loc["a", ["difference", "low", "high"]].isna().all()
+    assert len(pairs) == len(differences.MEASURES)

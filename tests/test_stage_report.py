@@ -1,0 +1,181 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from stages import report
+from stages.lib import confusion, differences, reliability, scores, tables
+from stages.lib.errors import InputError
+
+PROJECT = Path(__file__).parents[1]
+CLASSES = ["blue", "red", "福"]
+IMAGES = [f"{i:03}.png" for i in range(90)]
+SKIPPED, UNREADABLE = "003.png", "005.png"
+SIZES, VIEWS = (32, 40), ("identity", "hflip")
+OUTPUTS = [
+    "calibration.json",
+    "classes.csv",
+    "confusion.csv",
+    "confusion_plot.csv",
+    "differences.csv",
+    "members.csv",
+    "reliability.csv",
+]
+
+
+def folds_table() -> pd.DataFrame:
+    table = pd.DataFrame({"image_id": IMAGES, "label": [CLASSES[i % 3] for i in range(90)], "use": "train"})
+    table = table.assign(reason="", group=IMAGES, fold=[str(i // 3 % 3) for i in range(90)])
+    table.loc[table["image_id"].isin([SKIPPED, UNREADABLE]), "use"] = "skip"
+    table.loc[table["image_id"] == UNREADABLE, "fold"] = ""
+    return table
+
+
+def probabilities(labels: pd.Series, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    raw = rng.uniform(0.1, 1, (len(labels), 3)) + 0.6 * np.eye(3)[pd.Index(CLASSES).get_indexer(labels)]
+    return (raw / raw.sum(1, keepdims=True)).astype(np.float32)
+
+
+def with_probs(rows: pd.DataFrame, probs: np.ndarray) -> pd.DataFrame:
+    return rows.assign(**{tables.PROBABILITY + name: probs[:, k] for k, name in enumerate(CLASSES)})
+
+
+def write_inputs(root: Path, names: tuple[str, ...] = ("b", "a"), shuffled: bool = False) -> None:
+    """What split, infer and ensemble leave; 40 pixels are averaged for `a`, both sizes for `b`."""
+    folds = folds_table()
+    seen = folds[folds["fold"] != ""]
+    used = folds[folds["use"] == "train"]
+    for seed, name in enumerate(sorted(names)):
+        parts = [
+            with_probs(seen[["image_id", "fold"]].assign(part="train", image_size=size, view=view),
+                       probabilities(seen["label"], 100 * seed + 10 * k + j))
+            for k, size in enumerate(SIZES) for j, view in enumerate(VIEWS)
+        ]  # fmt: skip
+        table = pd.concat(parts)
+        table = table.sample(frac=1, random_state=1) if shuffled else table
+        tables.write(table, root / f"data/infer/{name}.parquet", tables.PREDICTIONS)
+    oof = with_probs(used[["image_id", "label", "fold"]], probabilities(used["label"], 7))
+    chosen = pd.DataFrame({"member": names, "image_sizes": ["40" if name == "a" else "32 40" for name in names]})
+    numbers = [column for column, kind in tables.MEMBERS.columns.items() if kind == "float"]
+    chosen = chosen.assign(**dict.fromkeys(numbers, 0.5))
+    if shuffled:
+        folds, oof, chosen = folds[::-1], oof[::-1], chosen[::-1]
+    tables.write(folds, root / "data/split/folds.csv", tables.FOLDS)
+    tables.write(oof, root / "data/ensemble/oof.parquet", tables.OOF)
+    tables.write(chosen, root / "data/ensemble/members.csv", tables.MEMBERS)
+    member = {
+        "model": {"backbone": "resnet10t", "weights": "none", "image_size": 32},
+        "pretrain": {"epochs": 1, "lr": 0.1},
+        "finetune": {"epochs": 1, "lr": 0.1},
+        "infer": {"image_sizes": list(SIZES), "views": list(VIEWS)},
+    }
+    contest = {"images": {"train": "a", "test": "b"}, "metric": "macro_f1"}
+    values: dict[str, Any] = {"contest": contest, "members": dict.fromkeys(names, member)}
+    (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def written(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((root / "data/report").iterdir())}
+
+
+def test_tables_agree_with_the_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_inputs(tmp_path)
+    report.main(root=tmp_path)
+    folder = tmp_path / "data/report"
+    assert list(written(tmp_path)) == OUTPUTS
+    oof = tables.read(tmp_path / "data/ensemble/oof.parquet", tables.OOF)
+    right = (
+        oof[[tables.PROBABILITY + c for c in CLASSES]].to_numpy().argmax(1) == oof["label"].map(CLASSES.index)
+    ).sum()
+    table = tables.read(folder / "confusion.csv", confusion.CONFUSION)
+    assert table["images"].sum() == 88
+    assert table.loc[table["label"] == table["predicted"], "images"].sum() == right
+    bins = tables.read(folder / "reliability.csv", reliability.RELIABILITY)
+    assert (bins["accuracy"] * bins["images"]).sum() == pytest.approx(right, abs=1e-3)
+    assert tables.read(folder / "classes.csv", confusion.CLASSES)["images"].sum() == 88
+    assert json.loads((folder / "calibration.json").read_text())["error"] > 0
+    said = capsys.readouterr().out
+    assert "a calibrated model would show" in said
+    assert "report: a " in said
+    assert "report: b " in said
+
+
+def test_members_are_read_at_the_sizes_that_are_averaged(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    report.main(root=tmp_path)
+    found = tables.read(tmp_path / "data/report/members.csv", differences.MEMBERS).set_index("member")["score"]
+    used = folds_table().query("use == 'train'")
+    targets = pd.Index(CLASSES).get_indexer(used["label"])
+    columns = [tables.PROBABILITY + c for c in CLASSES]
+    for name, sizes in {"a": [40], "b": [32, 40]}.items():
+        rows = pd.read_parquet(tmp_path / f"data/infer/{name}.parquet")
+        mean = rows[rows["image_size"].isin(sizes)].groupby("image_id")[columns].mean().loc[used["image_id"]]
+        expected = scores.SCORES["macro_f1"].function(targets, mean.to_numpy())
+        assert found[name] == pytest.approx(expected, abs=1e-6)
+
+
+def test_same_inputs_same_bytes_whatever_the_order_of_rows_and_members(tmp_path: Path) -> None:
+    results = []
+    for k, names in enumerate([("b", "a"), ("a", "b")]):
+        root = tmp_path / str(k)
+        write_inputs(root, names, shuffled=bool(k))
+        report.main(root=root)
+        results.append(written(root))
+    assert results[0] == results[1]
+
+
+def test_one_member_is_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_inputs(tmp_path, ("a",))
+    report.main(root=tmp_path)
+    assert "a is the only member" in capsys.readouterr().out
+
+
+def test_predictions_of_other_folds_are_refused(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    folds = folds_table()
+    folds.loc[7, "label"] = "blue"
+    tables.write(folds, tmp_path / "data/split/folds.csv", tables.FOLDS)
+    with pytest.raises(InputError, match=r"oof\.parquet: its images or labels are not those of folds\.csv"):
+        report.main(root=tmp_path)
+
+
+def test_dvc_plots_show_what_report_writes(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    report.main(root=tmp_path)
+    shown = set()
+    for entry in yaml.safe_load((PROJECT / "dvc.yaml").read_text())["plots"]:
+        plot = next(iter(entry.values())) if isinstance(entry, dict) else {}
+        for axis in ("x", "y"):
+            for path, column in plot[axis].items() if isinstance(plot.get(axis), dict) else []:
+                if path.startswith("data/report"):
+                    shown.add(Path(path).name)
+                    columns = set(tables.read_text_csv(tmp_path / path).columns)
+                    assert column in columns
+                    template = (PROJECT / f".dvc/plots/{plot['template']}.json").read_text()
+                    json.loads(template)
+                    assert fields(template, column) <= columns | {"rev", "at", "place", "panel"}
+    assert shown == {name for name in OUTPUTS if name not in ("calibration.json", "confusion.csv")}
+
+
+def fields(template: str, column: str) -> set[str]:
+    """All fields that a template reads, with this column for both axes' placeholders."""
+    for placeholder in ("<DVC_METRIC_X>", "<DVC_METRIC_Y>"):
+        template = template.replace(placeholder, column if "_low" not in template else "f1")
+    found: set[str] = set()
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            found.update([value["field"]] if isinstance(value.get("field"), str) else [])
+            for inner in value.values():
+                walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner)
+
+    walk(json.loads(template))
+    return found

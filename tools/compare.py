@@ -1,0 +1,154 @@
+"""Say which of two runs is better, image by image: `python -m tools.compare A [B]`, or `make compare A=... B=...`.
+
+A and B are experiments (`dvc exp list -A`), git revisions, or `workspace` (B where it is left out). Their out-of-fold
+predictions are joined on image_id. The table of images on which they differ, and their pictures, go to logs/compare/.
+"""
+
+import re
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from stages.lib import bootstrap, cli, drawing, pixels, scores, tables
+from stages.lib.bootstrap import Difference
+from stages.lib.drawing import Section, Tile
+from stages.lib.errors import InputError
+from tools import pairing, revisions
+from tools.pairing import KINDS, Pair
+
+WIDTH = 80
+NAMED = 3  # images of each kind of change that the terminal names
+DRAWN = 48  # of each kind, in the picture
+PACK = "data/prepare/train/pixels.arrow"
+
+
+def main(first: str = "", second: str = revisions.WORKSPACE, *, root: Path = Path()) -> None:
+    """Print the comparison, write changes.csv and changes.png.
+
+    Raises:
+        InputError: a name is missing or unknown, a run is not there, or the two have nothing in common.
+    """
+    if not first or not second:
+        raise InputError(
+            "say which two runs: make compare A=<experiment> B=<experiment>; both may be git revisions or `workspace`"
+            " too, and `dvc exp list -A` names the experiments"
+        )
+    a, b = (revisions.read(name, root) for name in (first, second))
+    pair = pairing.pair(a, b)
+    judged = {name: _judge(name, pair) for name in dict.fromkeys([a.metric, b.metric, "log_loss"])}
+    changes = pairing.changes(pair)
+    folder = root / "logs/compare" / f"{_safe(first)}..{_safe(second)}"
+    tables.write(changes, folder / "changes.csv", pairing.CHANGES)
+    print(text(first, second, pair, judged, changes))
+    print(_draw(changes, first, second, root, folder / "changes.png"))
+
+
+def text(
+    first: str, second: str, pair: Pair, judged: dict[str, tuple[float, float, Difference]], changes: pd.DataFrame
+) -> str:
+    """Lay the comparison out, no line longer than WIDTH."""
+    lines = [f"A  {first}", f"B  {second}", ""]
+    lines += [f"{what:8} {words}" for what, words in pair.notes]
+    lines += ["", f"{'out of fold':17} {'A':>8} {'B':>8} {'B - A':>9}   {'95% interval':18} {'p':>6}"]
+    for name, (one, other, found) in judged.items():
+        interval = f"{found.low:+.4f} to {found.high:+.4f}"
+        numbers = f"{one:8.4f} {other:8.4f} {found.value:+9.4f}   {interval:18} {found.p_value:6.3f}"
+        lines.append(f"{name.replace('_', ' '):17} {numbers}")
+    lines += ["", *(verdict(name, found) for name, (_, _, found) in judged.items())]
+    if (pair.first == pair.second).all():
+        lines.append("A and B predict exactly the same.")
+    lines += [f"Careful: {words}." for words in pair.cautions]
+    lines += ["", *_told(changes)]
+    return "\n".join(part for line in lines for part in _wrapped(line))
+
+
+def verdict(name: str, found: Difference) -> str:
+    """Say which is better in one metric, if either is."""
+    metric = name.replace("_", " ")
+    if not found.supported:
+        return f"By {metric} there is no evidence that either is better."
+    greater = name == scores.QUADRATIC_KAPPA or scores.SCORES[name].greater_is_better
+    better = "B" if (found.value > 0) == greater else "A"
+    return f"By {metric} {better} is better."
+
+
+def _judge(name: str, pair: Pair) -> tuple[float, float, Difference]:
+    """Return A's and B's value, and the difference.
+
+    Raises:
+        InputError: the metric is not defined on the images they share, or for their classes.
+    """
+    metric = scores.named(name, pair.classes)
+    try:
+        first, second = (metric.function(pair.targets, probs) for probs in (pair.first, pair.second))
+    except ValueError as error:
+        raise InputError(f"the {pairing.images(len(pair.image_ids))} that both runs score: {error}") from None
+    return first, second, bootstrap.paired(metric, pair.targets, pair.first, pair.second, pair.cluster)
+
+
+def _told(changes: pd.DataFrame) -> list[str]:
+    """Count the images that changed, and name some."""
+    lines = []
+    for kind in KINDS:
+        rows = changes[changes["change"] == kind]
+        lines.append(f"{kind}: {pairing.images(len(rows))}")
+        for row in rows.head(NAMED).itertuples():
+            given = f"{row.first_probability:.2f} -> {row.second_probability:.2f}"
+            lines.append(f"  {row.image_id}  is {row.label}; A says {row.first}, B {row.second} ({given})")
+    return lines
+
+
+def _draw(changes: pd.DataFrame, first: str, second: str, root: Path, path: Path) -> str:
+    """Draw the images that changed from the workspace's pixels; return what to tell of it."""
+    written = f"{path.parent}: changes.csv"
+    path.unlink(missing_ok=True)
+    if changes.empty:
+        return written
+    if not (root / PACK).exists():
+        return f"{written}; no pictures, since {PACK} is not in the workspace (`dvc checkout`)"
+    pack = pixels.open_pack(root / PACK)
+    sections = [_section(kind, changes[changes["change"] == kind], pack) for kind in KINDS]
+    shown = [section for section in sections if section.tiles]
+    drawing.write(drawing.sheet(f"A: {first}   B: {second}", shown), path)
+    return f"{written}, changes.png"
+
+
+def _section(kind: str, rows: pd.DataFrame, pack: pixels.Packed) -> Section:
+    shown = rows.head(DRAWN)
+    tiles = [
+        Tile(
+            _picture(pack, row.image_id),
+            (
+                row.image_id,
+                f"label: {row.label}",
+                f"A: {row.first} ({row.first_probability:.2f})",
+                f"B: {row.second} ({row.second_probability:.2f})",
+            ),
+        )
+        for row in shown.itertuples()
+    ]
+    counted = pairing.images(len(rows)) if len(rows) == len(shown) else f"{len(shown)} of {pairing.images(len(rows))}"
+    return Section(f"{kind}: {counted}; in brackets: the label's probability", tiles)
+
+
+def _picture(pack: pixels.Packed, image_id: str) -> drawing.Pixels | None:
+    if image_id not in pack:
+        return None
+    return pack[image_id]
+
+
+def _wrapped(line: str) -> Sequence[str]:
+    """Fold a line at WIDTH; what continues it is indented."""
+    indent = len(line) - len(line.lstrip()) + 4
+    return textwrap.wrap(line, WIDTH, subsequent_indent=" " * indent, drop_whitespace=True) or [""]
+
+
+def _safe(name: str) -> str:
+    """Return what of a revision's name is safe in a path."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:60]
+
+
+if __name__ == "__main__":
+    cli.run(main)

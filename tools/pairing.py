@@ -1,0 +1,152 @@
+"""Two runs of a contest, image by image: what of them can be compared, and on which images they differ."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stages.lib import bootstrap, tables
+from stages.lib.errors import InputError, some
+from tools.revisions import Run
+
+CHANGES = tables.Contract(
+    {
+        "image_id": "text",
+        "change": "text",  # of KINDS
+        "label": "text",
+        "first": "text",  # the class that A predicts
+        "second": "text",  # that B predicts
+        "first_probability": "float",  # of the label, by A
+        "second_probability": "float",
+    }
+)
+KINDS = ("only B is right", "only A is right", "both are wrong, differently")
+Probs = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Out-of-fold predictions of the images that both runs score with the same label, sorted by image_id.
+
+    Attributes:
+        image_ids: of these images.
+        classes: of both runs, sorted; a class that a run does not know has probability 0 there.
+        targets: (images,) class indices.
+        first, second: (images, classes) of A and B.
+        cluster: (images,) numbers; images that share a group in either run are of one.
+        notes: (what, how A and B compare in it), in words.
+        cautions: what makes the difference hard to read.
+    """
+
+    image_ids: list[str]
+    classes: list[str]
+    targets: NDArray[np.int64]
+    first: Probs
+    second: Probs
+    cluster: bootstrap.Clusters
+    notes: tuple[tuple[str, str], ...]
+    cautions: tuple[str, ...]
+
+
+def pair(a: Run, b: Run) -> Pair:
+    """Join two runs on image_id.
+
+    Raises:
+        InputError: they have no image with the same label in common.
+    """
+    both = a.oof[["image_id", "label", "fold"]].merge(b.oof[["image_id", "label", "fold"]], on="image_id")
+    same = both[both["label_x"] == both["label_y"]].sort_values("image_id", ignore_index=True)
+    if same.empty:
+        raise InputError(f"{a.name} and {b.name} have no image with the same label in common: nothing to compare")
+    names = [tables.class_names(run.oof) for run in (a, b)]
+    classes = sorted({*names[0], *names[1]})
+    image_ids = list(same["image_id"])
+    groups = [list(run.folds.set_index("image_id").loc[image_ids, "group"]) for run in (a, b)]
+    moved = _moved(same)
+    return Pair(
+        image_ids=image_ids,
+        classes=classes,
+        targets=np.asarray(pd.Index(classes).get_indexer(same["label_x"]), np.int64),
+        first=_probs(a, image_ids, classes),
+        second=_probs(b, image_ids, classes),
+        cluster=bootstrap.clusters(*groups),
+        notes=(
+            ("images", _images(a, b, len(both))),
+            ("labels", _labels(both)),
+            ("classes", _classes(*names)),
+            ("folds", f"differ for {moved} of {images(len(same))}" if moved else "the same"),
+            ("groups", "the same" if _partition(groups[0]) == _partition(groups[1]) else "differ: joined where either"),
+        ),
+        cautions=tuple(_cautions(a, b, moved)),
+    )
+
+
+def changes(pair: Pair) -> pd.DataFrame:
+    """Return CHANGES: the images for which A and B predict different classes, the largest change first."""
+    first, second = pair.first.argmax(1), pair.second.argmax(1)
+    rows = []
+    for i in np.flatnonzero(first != second):
+        label = pair.targets[i]
+        kind = KINDS[0] if second[i] == label else KINDS[1] if first[i] == label else KINDS[2]
+        named = [pair.classes[k] for k in (label, first[i], second[i])]
+        given = [round(float(probs[i, label]), 4) for probs in (pair.first, pair.second)]
+        rows.append([pair.image_ids[i], kind, *named, *given])
+    table = pd.DataFrame(rows, columns=list(CHANGES.columns))
+    table["kind"] = table["change"].map(KINDS.index)
+    table["moved"] = -(table["second_probability"] - table["first_probability"]).abs()
+    return table.sort_values(["kind", "moved", "image_id"], ignore_index=True)[list(CHANGES.columns)]
+
+
+def images(n: int) -> str:
+    """Count images in words."""
+    return f"{n} image" + ("" if n == 1 else "s")
+
+
+def _probs(run: Run, image_ids: Sequence[str], classes: Sequence[str]) -> Probs:
+    columns = [tables.PROBABILITY + name for name in classes]
+    table = run.oof.set_index("image_id").reindex(columns=columns, fill_value=0.0)
+    probs: Probs = table.loc[list(image_ids)].to_numpy(np.float64)
+    return probs
+
+
+def _moved(same: pd.DataFrame) -> int:
+    """Count images whose fold differs; folds that are only named otherwise do not."""
+    if _partition(list(same["fold_x"])) == _partition(list(same["fold_y"])):
+        return 0
+    return int((same["fold_x"] != same["fold_y"]).sum())
+
+
+def _partition(groups: Sequence[str]) -> list[int]:
+    """Number groups by their first image."""
+    codes: list[int] = pd.factorize(pd.Series(groups, dtype="str"))[0].tolist()
+    return codes
+
+
+def _images(a: Run, b: Run, n_both: int) -> str:
+    only = [
+        f"{len(run.oof) - n_both} only in {letter}" for letter, run in (("A", a), ("B", b)) if len(run.oof) > n_both
+    ]
+    return f"{n_both} in both" + "".join(f", {words}" for words in only)
+
+
+def _labels(both: pd.DataFrame) -> str:
+    other = both[both["label_x"] != both["label_y"]]
+    if other.empty:
+        return "the same"
+    return f"differ for {images(len(other))}, left out: {some(list(other['image_id']), 3)}"
+
+
+def _classes(first: list[str], second: list[str]) -> str:
+    if first == second:
+        return "the same"
+    only = [("A", sorted({*first} - {*second})), ("B", sorted({*second} - {*first}))]
+    return "; ".join(f"only in {letter}: {some(names, 3)}" for letter, names in only if names)
+
+
+def _cautions(a: Run, b: Run, moved: int) -> Iterator[str]:
+    if moved:
+        yield "the folds differ: part of the difference is theirs, not the variants'"
+    if a.metric != b.metric:
+        yield f"A was built for {a.metric}, B for {b.metric}: each may have chosen what suits its own"

@@ -1,0 +1,100 @@
+"""What a run left behind, of an experiment, a git revision or the workspace: read from DVC's cache or remote."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from dvc.repo import Repo
+from dvc.scm import SCM, RevError, SCMError, resolve_rev
+
+from stages.lib import params, tables
+from stages.lib.errors import InputError
+from stages.lib.settings.contest import ContestSettings
+
+WORKSPACE = "workspace"
+PARAMS, FOLDS, OOF = "params.yaml", "data/split/folds.csv", "data/ensemble/oof.parquet"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        name: as the person said it.
+        metric: its `contest.metric`.
+        folds: tables.FOLDS, sorted by image_id.
+        oof: tables.OOF, sorted by image_id.
+    """
+
+    name: str
+    metric: str
+    folds: pd.DataFrame
+    oof: pd.DataFrame
+
+
+def read(name: str, root: Path) -> Run:
+    """Read the run of an experiment's name, a git revision, or WORKSPACE.
+
+    Raises:
+        InputError: there is no such revision, it has no finished run, or DVC's cache lacks what it made.
+    """
+    with _files(name, root) as folder:
+        values = params.read(folder)
+        return Run(
+            name=name,
+            metric=params.parse(params.section(values, "contest"), "contest", ContestSettings).metric,
+            folds=tables.read(folder / FOLDS, tables.FOLDS).sort_values("image_id", ignore_index=True),
+            oof=tables.read(folder / OOF, tables.OOF).sort_values("image_id", ignore_index=True),
+        )
+
+
+@contextmanager
+def _files(name: str, root: Path) -> Iterator[Path]:
+    """Give a folder that holds PARAMS, FOLDS and OOF."""
+    if name == WORKSPACE:
+        missing = [path for path in (FOLDS, OOF) if not (root / path).exists()]
+        if missing:
+            raise InputError(f"workspace: {', '.join(missing)} not found; run `make`, or `dvc checkout`")
+        yield root
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        _fetch(name, root, Path(folder))
+        yield Path(folder)
+
+
+def _fetch(name: str, root: Path, folder: Path) -> None:
+    with Repo.open(str(root.absolute()), rev=_resolved(name, root)) as repo:  # with this machine's cache and remotes
+        for path in (PARAMS, FOLDS, OOF):
+            _fetch_file(repo, name, path, folder / path)
+
+
+def _fetch_file(repo: Repo, name: str, path: str, target: Path) -> None:
+    """Copy a file that git or DVC keeps at the repository's revision."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fs = repo.dvcfs
+    info = fs.info(f"/{path}") if fs.exists(f"/{path}") else None
+    if info is None or ("dvc_info" in info and "md5" not in info["dvc_info"]):
+        raise InputError(f"{name}: its commit has no {path} (in dvc.lock): no finished run was committed there")
+    try:
+        fs.get_file(f"/{path}", str(target))
+    except FileNotFoundError:
+        raise InputError(
+            f"{name}: neither DVC's cache nor its remote has {path}: `dvc push` (and `dvc exp push`) where it was made,"
+            " or check it out (`dvc exp apply`) and run it again"
+        ) from None
+
+
+def _resolved(name: str, root: Path) -> str:
+    """Return the commit of an experiment or git revision."""
+    try:
+        scm = SCM(str(root))
+        return str(resolve_rev(scm, name))
+    except RevError:
+        raise InputError(
+            f"{name}: no experiment, branch, tag or commit has this name; `dvc exp list -A` and `git log` name them"
+        ) from None
+    except SCMError as error:
+        raise InputError(f"{root}: not a git repository: {error}") from None
