@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from stages.lib import cli, duplicates, findings, params, pixels, progress, tables
+from stages.lib import cli, duplicates, findings, image_checks, params, pixels, progress, tables
 from stages.lib.errors import InputError, some
 from stages.lib.settings.data import AnalyzeSettings
 
@@ -32,6 +32,9 @@ def main(*, root: Path = Path()) -> None:
         (part, i): s for part in PARTS for i, s in zip(facts[part]["image_id"], facts[part]["sha256"], strict=True)
     }
     rows = [row for part in PARTS for row in findings.of_facts(facts[part], part)]
+    for part in PARTS:
+        measured = _measured(facts[part], root / f"data/prepare/{part}/pixels.arrow")
+        rows += image_checks.find(measured, facts[part], part, settings.thresholds.model_dump())
     for part, p in prints.items():
         rows += findings.of_contrast(p.image_ids, duplicates.contrasts(p.thumbs), part, duplicates.MIN_CONTRAST)
     rows += findings.of_files(sha256) + findings.of_pixels(found.exact, sha256)
@@ -47,6 +50,13 @@ def _prints(facts: pd.DataFrame, path: Path) -> duplicates.Prints:
     if differing:
         raise InputError(f"{path}: does not fit facts.csv beside it: {some(differing)}; run `dvc repro -f prepare`")
     return duplicates.prints(pack, tqdm(sorted(usable), f"analyze {path.parent.name}", disable=not progress.shown()))
+
+
+def _measured(facts: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Measure the usable images for the image checks, with a bar on stderr."""
+    usable = sorted(facts.loc[facts["problem"] == "", "image_id"])
+    shown = tqdm(usable, f"check {path.parent.name}", unit="img", disable=not progress.shown())
+    return image_checks.measure(pixels.open_pack(path), shown)
 
 
 def _write(table: pd.DataFrame, found: duplicates.Found, prints: dict[str, duplicates.Prints], folder: Path) -> None:

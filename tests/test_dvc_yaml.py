@@ -8,8 +8,18 @@ import yaml
 from tests import graph
 
 STAGES: dict[str, Any] = yaml.safe_load((graph.PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-WITHOUT_TORCH = ("label", "analyze", "picture", "split", "external", "ensemble")
-AFTER_TRAINING = ("inference", "ensembling", "predictions", "submission", "contest", "picture", "gallery", "findings")
+WITHOUT_TORCH = ("label", "analyze", "picture", "split", "external", "ensemble", "review")
+AFTER_TRAINING = (
+    "inference",
+    "ensembling",
+    "predictions",
+    "submission",
+    "contest",
+    "picture",
+    "gallery",
+    "findings",
+    "label_errors",
+)
 
 
 def code(stage: str) -> set[str]:

@@ -10,6 +10,7 @@ import pytest
 from stages import external as stage
 from stages.lib import external, predictions, tables
 from stages.lib.errors import InputError
+from stages.lib.settings.placeholders import NO_FILE
 from tests import tiny
 
 TRAIN = [f"sub/{i:02}.png" for i in range(12)]
@@ -44,9 +45,12 @@ def project(root: Path, oof: pd.DataFrame, test: pd.DataFrame | None, fold: str 
     tables.write(facts, root / "data/prepare/test/facts.csv", tables.FACTS)
     (root / "data/contest").mkdir()
     oof.to_csv(root / OOF, index=False)
-    (root / SUBMITTED).write_text("" if test is None else test.to_csv(index=False))
+    if test is not None:
+        test.to_csv(root / SUBMITTED, index=False)
     columns = {"id": "id", "fold": fold}
-    tiny.write_params(root, {"external": {"e": {"oof": OOF, "test": SUBMITTED, "columns": columns}}})
+    tiny.write_params(
+        root, {"external": {"e": {"oof": OOF, "test": NO_FILE if test is None else SUBMITTED, "columns": columns}}}
+    )
 
 
 def run(root: Path) -> Path:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stages.lib import submission
 from stages.lib.errors import InputError
+from stages.lib.settings.placeholders import NO_FILE
 
 # the same examples on every run, however slow the machine
 STEADY = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
@@ -37,9 +38,15 @@ PROBS = {"a.jpg": [0.9, 0.1], "b.jpg": [0.2, 0.8], "x/c.png": [0.4, 0.6]}
 
 
 def read_template(tmp_path: Path, text: str, classes=None, test_ids=IDS) -> submission.Template | None:
-    path = tmp_path / "template.csv"
+    return submission.read_template(template_file(tmp_path, text), test_ids, classes)
+
+
+def template_file(tmp_path: Path, text: str) -> Path:
+    """The placeholder where there is no text."""
+    path = tmp_path / ("template.csv" if text else NO_FILE)
+    path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="")
-    return submission.read_template(path, test_ids, classes)
+    return path
 
 
 def write(tmp_path: Path, rows=PROBS, classes=("cat", "dog"), prior=(0.7, 0.3), **options) -> tuple[list, list[str]]:
@@ -259,8 +266,7 @@ def test_a_class_that_cannot_be_spelled_so_is_refused(tmp_path, classes, labels)
     ],
 )
 def test_a_setting_that_the_template_overrules_is_refused_before_training(tmp_path, text, values, labels, words):
-    path = tmp_path / "template.csv"
-    path.write_text(text)
+    path = template_file(tmp_path, text)
     with pytest.raises(InputError, match=words):
         submission.check(path, IDS, classes=["cat", "dog"], values=values, labels=labels, positive=None)
 
@@ -271,8 +277,7 @@ def test_a_setting_that_the_template_overrules_is_refused_before_training(tmp_pa
     [("", "label"), ("id,cat,dog\na,0,0\n", None), ("id,label\na,0\n", "label"), ("id\na\n", "probabilities")],
 )
 def test_settings_that_agree_with_the_template_pass(tmp_path, text, values, classes):
-    path = tmp_path / "template.csv"
-    path.write_text(text)
+    path = template_file(tmp_path, text)
     template = submission.check(path, IDS, classes=classes, values=values, labels="template", positive=None)
     assert (template is not None) == bool(text)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stages.lib import tables
 from stages.lib.contest import ImageIndex, as_number
 from stages.lib.errors import InputError, some
+from stages.lib.settings.placeholders import is_none
 
 IMAGE_SIZE = 0  # nobody here knows at which size, in which view and by which models they were made
 VIEW = "identity"
@@ -37,7 +38,7 @@ def check_path(root: Path, written: str, key: str, image_folders: Iterable[str])
 def read(
     path: Path, *, image_ids: Iterable[str], classes: Sequence[str], id_column: str, fold_column: str | None = None
 ) -> pd.DataFrame:
-    """Read a CSV of predictions; the placeholder, which is an empty file, has no rows.
+    """Read a CSV of predictions; the placeholder has no rows.
 
     Args:
         path: of the CSV. Beside the id and the fold it has one column per class, equal as text or as a number.
@@ -54,7 +55,7 @@ def read(
         InputError: the columns are not these; an id is unknown, ambiguous, unsafe, or stands twice; a fold is missing;
             a row's probabilities are not numbers, negative, or do not sum to 1.
     """
-    if path.is_file() and path.stat().st_size == 0:
+    if is_none(path):
         kinds = {"image_id": "str", "fold": "str"} | {tables.PROBABILITY + name: "float64" for name in classes}
         return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in kinds.items()})
     cells = tables.read_text_csv(path, header=False)

@@ -39,9 +39,13 @@ def orphans(
 
 
 def make_folders(root: Path) -> None:
-    """Make the folders that stages depend on and that stay empty where their maps are: DVC refuses missing ones."""
+    """Make the folders that stages depend on and that hold nothing where their maps do: DVC refuses missing ones.
+
+    It warns of empty ones too, so each gets a file, one that .dvcignore keeps out of the folder's hash.
+    """
     for place in MAY_BE_EMPTY:
         (root / place).mkdir(parents=True, exist_ok=True)
+        (root / place / ".gitignore").touch()
 
 
 def is_among_outputs(root: Path, written: str) -> bool:

@@ -19,6 +19,7 @@ import pandas as pd
 from stages.lib import tables
 from stages.lib.contest import ImageIndex, as_number, number_text
 from stages.lib.errors import InputError, some
+from stages.lib.settings.placeholders import is_none
 
 Header = bool | Literal["template"]
 
@@ -47,7 +48,7 @@ class Template:
 
 
 def read_template(path: Path, test_ids: Sequence[str], classes: Sequence[str] | None = None) -> Template | None:
-    """Read a submission template; None for the placeholder, which is an empty file.
+    """Read a submission template; None for the placeholder.
 
     The first row is a header unless its first cell means a test image.
 
@@ -60,7 +61,7 @@ def read_template(path: Path, test_ids: Sequence[str], classes: Sequence[str] | 
         InputError: a row's id means no test image, or several, or leaves the folder; two rows mean the same one;
             there is no row; probability columns have no header or are not the classes.
     """
-    if path.is_file() and path.stat().st_size == 0:
+    if is_none(path):
         return None
     cells = tables.read_text_csv(path, header=False)
     images = ImageIndex(test_ids)

@@ -56,6 +56,14 @@ LABELS = Contract(
         "fold": "text",  # the person's own fold, "" where there is none
     }
 )
+DECISIONS = Contract(  # apart from the labels: confirming a label must leave those as they are, and retrain nothing
+    {
+        "image_id": "text",  # every image with an override
+        "given": "text",  # the contest's label; "" where it gives none
+        "action": "text",  # of the override: a class or "drop"
+        "effect": "text",  # "relabelled", "dropped", "confirmed" (the same label) or "without effect" (unreadable)
+    }
+)
 FOLDS = Contract(
     {
         "image_id": "text",  # every row of labels.csv
@@ -86,9 +94,9 @@ FINDINGS = Contract(
     {
         "image_id": "text",
         "part": "text",  # "train" or "test"
-        "check": "text",  # e.g. "unreadable", "odd_aspect_ratio", "same_file"
+        "check": "text",  # e.g. "unusable", "blurry", "same_file"
         "value": "text",  # a number where there is a threshold, else words, or the image it equals as part/image_id
-        "threshold": "text",  # what the value was held against; "" where the finding is a fact
+        "threshold": "text",  # what the value was held against, for odd_size a range; "" where the finding is a fact
     },
     key=("image_id", "part", "check"),
 )
@@ -126,6 +134,32 @@ CURVES = Contract(  # and a column of floats per logged series, e.g. train_loss
     {"member": "text", "fold": "text", "phase": "text", "epoch": "int"},  # epoch from 0
     key=("member", "fold", "phase", "epoch"),
 )
+SUSPECTS = Contract(  # most suspect first
+    {
+        "image_id": "text",
+        "given": "text",  # its label
+        "suggested": "text",  # the likeliest class of all members' mean, out of fold
+        "flagged": "text",  # "yes" where confident learning counts it as an error, "no" where the members disagree only
+        "label_quality": "float",  # in [0, 1]: the lower, the more suspect
+        "p_given": "float",  # of the members' mean
+        "p_suggested": "float",
+        "members_agreeing": "int",  # whose likeliest class is the suggested one
+        "members": "text",  # each member's likeliest class and its probability
+        "use": "text",  # as in tables.FOLDS: "skip" is neither trained on nor scored
+        "other_duplicates": "text",  # near duplicates that bear another label, with it
+    }
+)
+LABEL_PAIRS = Contract(  # most flagged first
+    {
+        "given": "text",
+        "suggested": "text",
+        "suspects": "int",
+        "flagged": "int",  # of the suspects
+        "images": "int",  # reviewed ones that bear the given label
+    },
+    key=("given", "suggested"),
+)
+OVERRIDES = Contract({"image_id": "text", "action": "text", "reason": "text"})  # as a person writes them
 PROBLEMS = Contract({"image_id": "text", "problem": "text"}, key=("image_id", "problem"))
 
 _KINDS = {"text": "str", "int": "int64", "float": "float64"}

@@ -24,16 +24,31 @@ class PrepareSettings(Section):
     max_megapixels: float = Field(120.0, gt=0, le=1000)
 
 
+class Thresholds(Section):
+    """Below which of cleanvision's scores, in [0, 1], an image is reported; the defaults are cleanvision's own.
+
+    0 reports none. What each score is stands in stages.lib.image_checks.
+    """
+
+    blurry: float = Field(0.29, ge=0, le=1)
+    dark: float = Field(0.32, ge=0, le=1)
+    light: float = Field(0.05, ge=0, le=1)
+    low_information: float = Field(0.3, ge=0, le=1)
+    odd_aspect_ratio: float = Field(0.35, ge=0, le=1)
+
+
 class AnalyzeSettings(Section):
-    """When two images count as near duplicates.
+    """When two images count as near duplicates, and when an image counts as odd.
 
     Attributes:
         max_hash_distance: bits of 64 in which two perceptual hashes may differ to become candidates.
         min_similarity: correlation of small grey thumbnails that confirms a candidate, in [0, 1].
+        thresholds: of the image checks, e.g. {dark: 0.1} where many images are dark by nature.
     """
 
     max_hash_distance: int = Field(10, ge=0, le=16)
     min_similarity: float = Field(0.97, ge=0, le=1)
+    thresholds: Thresholds = Field(default_factory=Thresholds)
 
 
 class SplitSettings(Section):
