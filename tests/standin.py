@@ -104,7 +104,9 @@ def prune(params: dict[str, Any]) -> None:
     from stages.lib import pruning
 
     folds = [str(fold) for fold in params["folds"]]
-    pruning.remove(pruning.orphans(Path(), members=params["members"], folds=folds))
+    owners = {key: params[key] for key in ("members", "fixres", "external")}
+    pruning.remove(pruning.orphans(Path(), **owners, folds=folds))
+    pruning.make_folders(Path())
 
 
 def log(line: str) -> None:

@@ -49,7 +49,19 @@ def test_a_valid_project_passes_and_is_told_its_cost(tmp_path: Path, capsys: pyt
     project(tmp_path, members__b=tiny.member(pretrain={"epochs": 0}))
     check.main(root=tmp_path)
     assert (tmp_path / "data/check/ok.txt").read_text() == "ok\n"
-    assert "2 members x 2 folds: 6 trainings" in capsys.readouterr().out
+    assert "2 members x 2 folds: 6 trainings, 2 probes" in capsys.readouterr().out
+
+
+def test_a_third_phase_and_predictions_made_elsewhere_are_part_of_the_cost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    oof, test = "c/oof.csv", "c/test.csv"
+    project(tmp_path, fixres__a={"image_size": 48, "epochs": 1, "lr": 0.1}, external__e={"oof": oof, "test": test})
+    for name in (oof, test):
+        (tmp_path / name).write_text("image_id,x,y\n0.png,0.5,0.5\n1.png,0.25,0.75\n")
+    check.main(root=tmp_path)
+    assert "1 and 1 external members x 2 folds: 6 trainings, 2 of them fixres" in capsys.readouterr().out
+    assert (tmp_path / "data/external").is_dir()  # ensemble depends on it, empty or not
 
 
 @pytest.mark.parametrize(
@@ -110,6 +122,34 @@ def test_a_valid_project_passes_and_is_told_its_cost(tmp_path: Path, capsys: pyt
             },
             ["members.a.finetune.frozen", "has none"],
         ),
+        (
+            {"fixres__a": {"image_size": 48, "epochs": 1, "lr": 1, "optimizer": "adamx"}},
+            ["fixres.a: optimizer: ", "adamx"],
+        ),
+        (
+            {"fixres__a": {"image_size": 48, "epochs": 1, "lr": 1, "augmentation": [{"Flip": {}}]}},
+            ["fixres.a.augmentation.0.Flip"],
+        ),
+        (
+            {
+                "fixres__a": {"image_size": 40, "epochs": 1, "lr": 1},
+                "members__a__model__backbone": "vit_tiny_patch16_224",
+                "members__a__model__model_kwargs": {"dynamic_img_size": True},
+                "members__a__infer__image_sizes": [32],
+            },
+            ["fixres.a.image_size", "cannot take images of 40"],
+        ),
+        (
+            {
+                "members__a__finetune__frozen": "all_but_norms",
+                "members__a__model__backbone": "vgg11",
+                "members__a__model__model_kwargs": {},
+            },
+            ["members.a.finetune.frozen", "no norms"],
+        ),
+        ({"external__e": {"oof": "c/no.csv", "test": "c/template.csv"}}, ["external.e.oof", "no.csv is no file"]),
+        ({"external__e": {"oof": "c/train.csv", "test": "c/train/0.png"}}, ["external.e.test", "among the images"]),
+        ({"external__e": {"oof": "c/train.csv", "test": "c/template.csv"}}, ["c/train.csv", "missing ['x', 'y']"]),
         ({"contest__images__test": "c/train"}, ["contest.images"]),
         ({"contest__labels": "c/train/labels.csv"}, ["contest.labels"]),
         ({"contest__columns__label": "klass"}, ["klass", "label"]),
@@ -176,6 +216,16 @@ def test_a_person_s_weights_among_the_outputs_are_refused_and_kept(tmp_path: Pat
     assert own.exists()
 
 
+def test_predictions_among_the_outputs_are_refused_and_kept(tmp_path: Path) -> None:
+    own = tmp_path / "data/external/oof.csv"
+    own.parent.mkdir(parents=True)
+    own.write_text("image_id,x,y\n")
+    project(tmp_path, external__e={"oof": "data/external/oof.csv", "test": "c/template.csv"})
+    with pytest.raises(InputError, match=r"external\.e\.oof: .*data/contest/"):
+        check.main(root=tmp_path)
+    assert own.exists()
+
+
 def test_weights_that_were_trained_on_these_folds_are_refused(tmp_path: Path) -> None:
     settings = {"weights": "file", "weights_file": "w.safetensors", "mean": [0.5] * 3, "std": [0.5] * 3}
     project(tmp_path, members__a=tiny.member(model=settings))
@@ -203,6 +253,10 @@ def test_what_nothing_owns_goes_and_the_rest_stays(tmp_path: Path) -> None:
         "data/infer/a.parquet",
         "data/ensemble/oof.parquet",
         "data/pretrain/a/1.parquet",
+        "data/probe/c.parquet",
+        "models/fixres/a/0.safetensors",
+        "data/infer_fixres/a.parquet",
+        "data/external/e.parquet",
     ]
     orphans = [
         "models/weights/b.safetensors",
@@ -210,6 +264,11 @@ def test_what_nothing_owns_goes_and_the_rest_stays(tmp_path: Path) -> None:
         "data/finetune/a/2.live/metrics.json",
         "data/infer/b.parquet",
         "models/finetune/a/2.safetensors",
+        "data/probe/b.parquet",
+        "models/fixres/c/0.safetensors",
+        "data/fixres/a/2.parquet",
+        "data/infer_fixres/c.parquet",
+        "data/external/a.parquet",
     ]
     for name in owned + orphans:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -217,7 +276,7 @@ def test_what_nothing_owns_goes_and_the_rest_stays(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/file").write_text("")
     (tmp_path / "models/finetune/link").symlink_to(tmp_path / "outside")
-    found = pruning.orphans(tmp_path, members=["a"], folds=["0", "1"])
+    found = pruning.orphans(tmp_path, members=["a", "c"], fixres=["a"], external=["e"], folds=["0", "1"])
     pruning.remove(found)
     assert all((tmp_path / name).exists() for name in owned)
     assert not any((tmp_path / name).exists() for name in orphans)

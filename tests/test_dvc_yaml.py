@@ -8,7 +8,7 @@ import yaml
 from tests import graph
 
 STAGES: dict[str, Any] = yaml.safe_load((graph.PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-WITHOUT_TORCH = ("label", "analyze", "picture", "split", "audit", "ensemble", "report", "review")
+WITHOUT_TORCH = ("label", "analyze", "picture", "split", "audit", "external", "ensemble", "report", "review")
 AFTER_TRAINING = (
     "inference",
     "ensembling",
@@ -58,7 +58,7 @@ def test_stages_do_not_import_stages(stage: str) -> None:
     assert not graph.imported(f"stages/{stage}.py") & others
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+@pytest.mark.parametrize("stage", ["pretrain", "finetune", "fixres", "probe"])
 def test_training_imports_nothing_that_follows_it_or_reads_the_contest(stage: str) -> None:
     unwanted = {f"stages/lib/{room}.py" for room in AFTER_TRAINING}
     assert not graph.imported(f"stages/{stage}.py") & unwanted
@@ -94,9 +94,10 @@ def test_a_walk_finds_packages_submodules_and_late_imports(tmp_path: Any) -> Non
 def test_dvc_names_matrix_items_by_member_and_fold(tmp_path: Any) -> None:
     """Undocumented: `<stage>@<member>-<fold>` for a matrix over the keys of a map."""
     made = graph.build(tmp_path)
-    assert {name for name in made.stages() if name.startswith(("pretrain", "infer", "weights", "prepare"))} == {
-        *graph.of_member("a", "weights", "pretrain", "infer"),
-        *graph.of_member("b", "weights", "pretrain", "infer"),
+    watched = ("pretrain", "fixres", "infer", "external", "probe", "weights", "prepare")
+    assert {name for name in made.stages() if name.startswith(watched)} == {
+        *graph.of_member("a", "weights", "probe", "pretrain", "infer"),
+        *graph.of_member("b", "weights", "probe", "pretrain", "infer"),
         "prepare@train",
         "prepare@test",
     }

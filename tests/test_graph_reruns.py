@@ -85,7 +85,7 @@ def test_a_mistyped_section_reruns_check_alone(repo: Graph) -> None:
 def test_adding_a_member_trains_only_it_and_taking_it_out_again_trains_nothing(repo: Graph) -> None:
     blend, lock = [repo.read(path) for path in BLEND], repo.lock()
     repo.edit(_set("members", "c", to=graph.member()))
-    assert repo.repro() == once("check", *of_member("c", "weights", *PHASES, "infer"), *AFTER)
+    assert repo.repro() == once("check", *of_member("c", "weights", "probe", *PHASES, "infer"), *AFTER)
     assert [repo.read(path) for path in BLEND] != blend
     repo.edit(lambda values: values["members"].pop("c"))
     assert set(repo.repro()) <= {"check", *AFTER}
@@ -110,7 +110,7 @@ def test_a_new_test_image_trains_nothing(repo: Graph) -> None:
     (repo.root / "data/contest/test/new.png").write_text("new")
     ran = repo.repro()
     assert ran.keys() >= {"prepare@test", "analyze", "audit", "infer@a", "infer@b", *AFTER}
-    assert not ran.keys() & {"check", "prepare@train", "label", "split", "weights@a", "weights@b", *TRAINING}
+    assert not ran.keys() & {"check", "prepare@train", "label", "split", "weights@a", "weights@b", "probe@a", *TRAINING}
 
 
 def test_an_override_decodes_nothing(repo: Graph) -> None:
@@ -129,7 +129,7 @@ def test_confirming_a_label_reviews_again_and_trains_nothing(repo: Graph) -> Non
 
 def test_other_bytes_in_a_weights_file_rerun_that_member_only(repo: Graph) -> None:
     (repo.root / "w.safetensors").write_text("two")
-    assert repo.repro() == once(*of_member("a", "weights", *PHASES, "infer"), *AFTER)
+    assert repo.repro() == once(*of_member("a", "weights", "probe", *PHASES, "infer"), *AFTER)
 
 
 def test_work_on_what_follows_training_or_reads_the_contest_retrains_nothing(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_a_stage_without_torch_is_imported_in_two_seconds(stage: str) -> None:
     assert min(measured() for _ in range(3)) < SECONDS  # processor time, the least of three: the machine may be busy
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "finetune", "infer"])
+@pytest.mark.parametrize("stage", ["probe", "pretrain", "finetune", "fixres", "infer", "infer_fixres"])
 def test_torch_comes_in_after_the_environment_is_set(stage: str) -> None:
     command = [sys.executable, "-c", PROGRAM.format(stage=stage)]
     assert "False" in subprocess.run(command, cwd=graph.PROJECT, capture_output=True, text=True, check=True).stdout
