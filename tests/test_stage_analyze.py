@@ -95,7 +95,7 @@ def test_clusters_and_leaks(root: Path) -> None:
     leaks = tables.read(root / "data/analyze/leaks.csv", tables.LEAKS)
     assert [tuple(row[:3]) for row in leaks.itertuples(index=False)] == [
         ("a.png", "a.png", "exact"),
-        ("a.png", "b.png", "near"),
+        ("a.png", "b.png", "mirrored"),
     ]
     summary = tables.read_json(root / "data/analyze/summary.json")
     assert summary["usable_images"] == {"train": 8, "test": 2}
