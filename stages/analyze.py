@@ -38,7 +38,9 @@ def main(*, root: Path = Path()) -> None:
         measured = _measured(facts[part], root / f"data/prepare/{part}/pixels.arrow")
         rows += image_checks.find(measured, facts[part], part, settings.thresholds.model_dump())
     for part, p in prints.items():
-        rows += findings.of_contrast(p.image_ids, fingerprints.contrasts(p.thumbs), part, fingerprints.MIN_CONTRAST)
+        rows += findings.of_contrast(
+            p.image_ids, fingerprints.contrasts(p.thumbs[:, 0]), part, fingerprints.MIN_CONTRAST
+        )
     rows += findings.of_files(sha256) + findings.of_pixels(found.exact, sha256)
     rows += findings.of_nearness(found.nearest, settings.min_similarity)
     _write(findings.table(rows), found, prints, root / "data/analyze")

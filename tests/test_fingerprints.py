@@ -50,8 +50,11 @@ def test_fingerprints_are_the_same_whatever_the_number_of_workers() -> None:
     assert np.array_equal(alone.thumbs, both.thumbs)
 
 
-def test_contrast_is_of_the_plain_thumbnail() -> None:
-    flat, striped = np.full((64, 64, 3), 250, np.uint8), np.zeros((64, 64, 3), np.uint8)
-    striped[:, 32:] = 100
-    thumbs = fingerprints.prints({"a": flat, "b": striped}, ["a", "b"]).thumbs
-    assert fingerprints.contrasts(thumbs).tolist() == [0, 50]
+def test_contrast_is_the_standard_deviation() -> None:
+    pictures = np.zeros((3, 32, 32), np.uint8)
+    pictures[1, :, 16:] = 100
+    pictures[2] = np.random.default_rng(0).integers(0, 256, (32, 32))
+    contrasts = fingerprints.contrasts(pictures)
+    assert contrasts[:2].tolist() == [0, 50]
+    assert contrasts[2] == pytest.approx(pictures[2].std())
+    assert fingerprints.contrasts(pictures[:0]).shape == (0,)

@@ -52,7 +52,7 @@ def search(train: Prints, test: Prints, *, max_hash_distance: int, min_similarit
         groups.setdefault(key, []).append(position)
     nodes = [[names[position] for position in group] for group in groups.values()]
     thumbs = np.concatenate([train.thumbs, test.thumbs])[[group[0] for group in groups.values()]]
-    searched = np.flatnonzero(contrasts(thumbs) >= MIN_CONTRAST)
+    searched = np.flatnonzero(contrasts(thumbs[:, 0]) >= MIN_CONTRAST)
     alike = matching.near_pairs(
         thumbs[searched], max_hash_distance=max_hash_distance, min_similarity=min_similarity, workers=workers
     )

@@ -5,6 +5,7 @@ nor on the machine.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -109,7 +110,9 @@ def shrunk(grey: Image, rows: Floats, columns: Floats) -> Image:
     return means
 
 
-def contrasts(thumbs: Image) -> Floats:
-    """Return the standard deviation of each image's plain thumbnail in grey levels, (images,)."""
-    spread: Floats = thumbs[:, 0].reshape(len(thumbs), SIDE**2).std(axis=1, dtype=np.float64)
+def contrasts(pictures: Image) -> Floats:
+    """Return the standard deviation of each picture (pictures, side, side), in grey levels."""
+    n = math.prod(pictures.shape[1:])
+    values = pictures.reshape(len(pictures), n).astype(np.int64)
+    spread: Floats = np.sqrt(n * (values**2).sum(axis=1) - values.sum(axis=1) ** 2) / n
     return spread

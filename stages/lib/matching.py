@@ -11,13 +11,18 @@ import pandas as pd
 
 from stages.lib import candidates, parallel, resemblance, views
 from stages.lib.errors import InputError
-from stages.lib.fingerprints import MIN_CONTRAST, Image
+from stages.lib.fingerprints import MIN_CONTRAST, Image, contrasts
 
 MAX_LOCAL_DIFFERENCE = 0.6  # standard deviations, in the worst of 64 blocks (docs/duplicates.md says why)
 NEARLY_EQUAL = 0.99  # from this similarity on what differs is one small thing: a watermark, a bird
 MIN_ALIGNABLE = 0.75  # similarity from which it is worth looking for a window that fits better
 CHUNK = 256  # pairs compared at once
 MAX_MATCHES = 10_000_000  # of one shot: about 1 GB
+
+_NOTHING = pd.DataFrame(
+    {name: np.empty(0, np.int64) for name in ("low", "high", "one", "other", "shot", "turn")}
+    | {"similarity": np.empty(0), "cut": np.empty(0, np.bool_), "sure": np.empty(0, np.bool_)}
+)
 
 Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.int64]
@@ -51,24 +56,30 @@ def near_pairs(thumbs: Image, *, max_hash_distance: int, min_similarity: float, 
         InputError: so many images look alike that their pairs would not fit the memory.
     """
     plain = views.shot(thumbs, 0)
-    found = [_matches(plain, views.shot(thumbs, shot), shot, max_hash_distance) for shot in range(len(views.SHOTS))]
-    matches = _best(pd.concat(found))
-    sure = _confirmed(matches, min_similarity)
-    doubtful = matches[~sure & (matches["similarity"] >= MIN_ALIGNABLE)]
-    matches = pd.concat([matches[sure], _aligned(doubtful, thumbs, plain, workers)])
-    matches = matches[_confirmed(matches, min_similarity)].sort_values(["low", "high"])
+    hashes = views.hashes(plain, turns=[0])[0]
+    matches = _best(_NOTHING)
+    for shot in range(len(views.SHOTS)):
+        pictures = plain if shot == 0 else views.shot(thumbs, shot)
+        rows = _candidates(pictures, hashes, shot, max_hash_distance)
+        settled = matches[matches["sure"] & (matches["similarity"] >= NEARLY_EQUAL)]
+        rows = rows[~_codes(rows).isin(_codes(settled))]
+        matches = _best(pd.concat([matches, _measured(rows, pictures, plain, min_similarity)]))
+    doubtful = matches[~matches["sure"] & (matches["similarity"] >= MIN_ALIGNABLE)]
+    matches = pd.concat([matches[matches["sure"]], _aligned(doubtful, thumbs, plain, min_similarity, workers)])
+    matches = matches[matches["sure"]].sort_values(["low", "high"])
     kinds = [_kind(turn, cut) for turn, cut in zip(matches["turn"], matches["cut"], strict=True)]
     return Alike(matches[["low", "high"]].to_numpy(np.int64), matches["similarity"].to_numpy(np.float64), kinds)
 
 
-def _matches(plain: Image, pictures: Image, shot: int, max_distance: int) -> pd.DataFrame:
-    """Return each pair's best match between the pictures of one shot, turned, and the plain ones."""
-    usable = np.flatnonzero(pictures.std(axis=(1, 2), dtype=np.float64) >= MIN_CONTRAST)
+def _candidates(pictures: Image, hashes: npt.NDArray[np.uint64], shot: int, max_distance: int) -> pd.DataFrame:
+    """Return the matches of a shot's pictures, in every turn, whose hashes are near those of the plain images."""
+    usable = np.flatnonzero(contrasts(pictures) >= MIN_CONTRAST)
     queries = views.hashes(pictures[usable])  # (turns, usable)
     ones = np.tile(usable, len(queries))
     found, count = [np.empty((0, 2), np.int64)], 0
-    for block in candidates.near(queries.ravel(), views.hashes(plain, turns=[0])[0], max_distance):
-        found.append(block[ones[block[:, 0]] != block[:, 1]])
+    for block in candidates.near(queries.ravel(), hashes, max_distance):
+        one, other = ones[block[:, 0]], block[:, 1]
+        found.append(block[one < other if shot == 0 else one != other])  # a turned plain image has its mate turned back
         count += len(found[-1])
         if count > MAX_MATCHES:
             raise InputError(
@@ -76,47 +87,53 @@ def _matches(plain: Image, pictures: Image, shot: int, max_distance: int) -> pd.
                 f" analyze.max_hash_distance ({max_distance}) in params.yaml"
             )
     query, other = np.concatenate(found).T
-    one, turn = ones[query], query // max(len(usable), 1)
-    pairs = {"low": np.minimum(one, other), "high": np.maximum(one, other), "one": one, "other": other}
-    measured = _measured(pictures, plain, one, other, turn)
-    return _best(pd.DataFrame({**pairs, "shot": shot, "turn": turn, "cut": any(views.SHOTS[shot][1]), **measured}))
+    one = ones[query]
+    columns = {"low": np.minimum(one, other), "high": np.maximum(one, other), "one": one, "other": other}
+    return pd.DataFrame({**columns, "shot": shot, "turn": query // max(len(usable), 1)})
+
+
+def _codes(matches: pd.DataFrame) -> "pd.Series[int]":
+    """Return a number for each match's pair; positions are below 2 ** 31."""
+    return matches["low"] * 2**31 + matches["high"]
 
 
 def _best(matches: pd.DataFrame) -> pd.DataFrame:
-    """Keep each pair's most similar match; among equals the simplest view."""
-    order = ["low", "high", "similarity", "shot", "turn", "one"]
-    ascending = [name != "similarity" for name in order]
+    """Keep each pair's best match: one that confirms it, the most similar, of the simplest view."""
+    order = ["low", "high", "sure", "similarity", "shot", "turn", "one"]
+    ascending = [name not in ("sure", "similarity") for name in order]
     return matches.sort_values(order, ascending=ascending).drop_duplicates(["low", "high"], ignore_index=True)
 
 
-def _measured(pictures: Image, plain: Image, one: Positions, other: Positions, turn: Positions) -> dict[str, Floats]:
-    """Compare picture `one`, turned, with the plain picture of `other`, for every match."""
-    similarity, difference = np.empty(len(one)), np.empty(len(one))
-    for start in range(0, len(one), CHUNK):
+def _measured(rows: pd.DataFrame, pictures: Image, plain: Image, min_similarity: float) -> pd.DataFrame:
+    """Compare the picture of `one`, turned, with the plain one of `other`, for every match of a shot."""
+    one, other, turn = (rows[name].to_numpy() for name in ("one", "other", "turn"))
+    similarity, difference = np.empty(len(rows)), np.empty(len(rows))
+    for start in range(0, len(rows), CHUNK):
         some = slice(start, start + CHUNK)
         viewed = pictures[one[some]]
         for value in range(1, views.TURNS):
-            rows = np.flatnonzero(turn[some] == value)
-            viewed[rows] = views.turned(viewed[rows], value)
+            at = np.flatnonzero(turn[some] == value)
+            viewed[at] = views.turned(viewed[at], value)
         similarity[some] = resemblance.similarities(viewed, plain[other[some]])
         difference[some] = resemblance.local_differences(viewed, plain[other[some]])
-    return {"similarity": similarity, "difference": difference}
+    cut = [any(views.SHOTS[shot][1]) for shot in rows["shot"]]
+    return rows.assign(similarity=similarity, cut=cut, sure=_confirmed(similarity, difference, min_similarity))
 
 
-def _confirmed(matches: pd.DataFrame, min_similarity: float) -> "pd.Series[bool]":
-    small = (matches["difference"] <= MAX_LOCAL_DIFFERENCE) | (matches["similarity"] >= NEARLY_EQUAL)
-    return (matches["similarity"] >= min_similarity) & small
+def _confirmed(similarity: Floats, difference: Floats, min_similarity: float) -> npt.NDArray[np.bool_]:
+    small = (difference <= MAX_LOCAL_DIFFERENCE) | (similarity >= NEARLY_EQUAL)
+    return (similarity >= min_similarity) & small
 
 
-def _aligned(matches: pd.DataFrame, thumbs: Image, plain: Image, workers: int) -> pd.DataFrame:
+def _aligned(matches: pd.DataFrame, thumbs: Image, plain: Image, min_similarity: float, workers: int) -> pd.DataFrame:
     """Measure matches again after looking for the window of the one that shows the other."""
     chunks = [matches.iloc[start : start + CHUNK] for start in range(0, len(matches), CHUNK)]
     doubts = [_doubts(chunk, thumbs, plain) for chunk in chunks]
     done = parallel.in_order(_align, doubts, workers=workers, name=lambda _: "the thumbnails", preload=(__name__,))
     rows = [row for chunk in done for row in chunk]
-    return matches.assign(
-        **{name: [row[k] for row in rows] for k, name in enumerate(("similarity", "difference", "cut"))}
-    )
+    similarity, difference = (np.array([row[k] for row in rows], np.float64) for k in (0, 1))
+    sure = _confirmed(similarity, difference, min_similarity)
+    return matches.assign(similarity=similarity, cut=[row[2] for row in rows], sure=sure)
 
 
 def _doubts(matches: pd.DataFrame, thumbs: Image, plain: Image) -> Doubts:

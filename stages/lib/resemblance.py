@@ -15,7 +15,7 @@ from stages.lib.views import SIDE, Window, cut_out
 
 BLOCKS = 8  # a side is divided in so many to find where two pictures differ most
 FINE = 256  # steps of a standard deviation
-MAX_CUT = 8  # the most that is tried to be cut off each side, in 1 / views.UNIT: 10 %
+MAX_CUT = 8  # the most that is tried to be cut off at a side, in 1 / views.UNIT: 10 %; more freedom makes sunsets alike
 STEPS = (2, 1)  # of the search for a window, in 1 / views.UNIT
 MIN_AFTER_ROUND = 0.9  # similarity below which the search is given up after each side was moved once
 
