@@ -1,12 +1,13 @@
 """Stage `ensemble`: what all members predicted -> data/ensemble/, with the submission, and metrics/summary.json.
 
-oof.parquet and `oof_score` come from blends whose sizes and weights were chosen on the other folds. The blend
-that is submitted is chosen on all images; its own score on them, `oof_score_naive`, is a little flattered.
+oof.parquet and `oof_score` come from blends about which everything was chosen on other images (nesting). The blend
+that is submitted is chosen on all images; its own score on them, `oof_score_naive`, is a little flattered. For the
+submission each fold's models are blended as out of fold, and the folds' blends averaged.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages.lib import cli, curves, ensembling, params, predictions, scores, submission, tables
+from stages.lib import (
+    calibration,
+    cli,
+    curves,
+    ensembling,
+    evidence_tables,
+    gating,
+    intervals,
+    nesting,
+    params,
+    predictions,
+    resolution,
+    scores,
+    submission,
+    tables,
+)
+from stages.lib.errors import InputError
+from stages.lib.scored import Scored, in_parts
 from stages.lib.settings.contest import ContestSettings
 from stages.lib.settings.data import FoldList
-from stages.lib.settings.ensemble import EnsembleSettings
+from stages.lib.settings.ensemble import RANK_METRICS, EnsembleSettings
 from stages.lib.settings.members import MemberSettings
 
 
@@ -54,6 +72,18 @@ class Job:
         """Return the class index of each scored image (n_images,)."""
         return np.asarray(pd.Index(self.classes).get_indexer(self.used["label"]), np.int64)
 
+    @cached_property
+    def scored(self) -> Scored:
+        """Return the scored images with their folds, groups and parts."""
+        folds = np.asarray(pd.Index(self.fold_names).get_indexer(self.used["fold"]), np.int64)
+        groups = intervals.dense(self.used["group"].to_numpy(str))
+        return Scored(self.targets, folds, groups, in_parts(folds, groups), self.metric)
+
+    @property
+    def readable(self) -> list[str]:
+        """Return the ids of the test images that have predictions."""
+        return list(self.test.loc[self.test["problem"] == "", "image_id"])
+
     @property
     def metric(self) -> scores.Metric:
         """Return the contest's metric."""
@@ -63,20 +93,16 @@ class Job:
 def main(*, root: Path = Path()) -> None:
     """Blend the members, and say how good they are."""
     job = _load(root)
-    sized = [_out_of_fold(job, name) for name in job.members]
-    choose = partial(
-        ensembling.choose,
-        usual_sizes=[_usual(member) for member in job.members.values()],
-        utility=job.metric.utility,
-        method=job.settings.method,
-        rounds=job.settings.greedy_rounds,
-    )
-    oof, singles = ensembling.nested_oof(sized, job.targets, job.used["fold"].to_numpy(str), choose)
-    choice = choose(sized, job.targets)
-    members = _members_table(job, sized, singles, choice)
-    summary = _summary(job, oof, choice.blend(sized), members)
-    _write(job, oof, _test_probs(job, choice), members, summary)
-    _show(members, summary)
+    methods = _methods(job)
+    without = nesting.choices(job.scored, len(methods))
+    members = {name: nesting.chosen(_member(job, name), without) for name in job.members}
+    nest = nesting.Nest(job.scored, list(members.values()), methods, job.settings.greedy_rounds)
+    outcome = nest.outcome()
+    table = _members_table(job, nest, outcome)
+    summary = _summary(job, nest, outcome)
+    _write(job, outcome, members, _test_probs(job, members, outcome.recipe), table)
+    tables.write_json(summary, job.root / "metrics/summary.json")
+    _show(table, outcome, summary)
 
 
 def _load(root: Path) -> Job:
@@ -94,12 +120,46 @@ def _load(root: Path) -> Job:
     )
 
 
-def _out_of_fold(job: Job, name: str) -> predictions.Probs:
-    """Read what `infer` says of the scored images: (sizes, images, classes); skipped ones have rows as well."""
+def _methods(job: Job) -> list[str]:
+    """Return the method that is asked for, or all between which the gate chooses.
+
+    Raises:
+        InputError: the method cannot be used here.
+    """
+    method, sizes = job.settings.method, {"n_members": len(job.members), "n_classes": len(job.classes)}
+    of_ranks = job.contest.metric in RANK_METRICS
+    if method != "auto":
+        if why := ensembling.without_use(method, of_ranks=of_ranks, **sizes):
+            raise InputError(f"params.yaml: ensemble.method: {why}; take auto or equal")
+        return [method]
+    if len(job.members) == 1:
+        return [gating.BASELINE]
+    return [name for name in ensembling.METHODS if not ensembling.without_use(name, of_ranks=of_ranks, **sizes)]
+
+
+def _member(job: Job, name: str) -> resolution.Member:
+    """Read what `infer` says of the scored images in each look, a size at a time; skipped ones have rows as well."""
     predicted = job.folds[job.folds["fold"] != ""]
-    infer = job.members[name].infer
-    probs = _read_train(job, predicted, [_inferred(job, name)], infer.image_sizes, infer.views)
-    return probs[:, (predicted["use"] == "train").to_numpy()]
+    used = (predicted["use"] == "train").to_numpy()
+    infer, shifts = job.members[name].infer, _shifts(job, name)
+    by_image = None if shifts is None else shifts[job.scored.folds]
+    usual = _usual(job.members[name])
+    others, logs = resolution.other_looks(usual, infer.image_sizes), {}
+    for size in infer.image_sizes:
+        probs = _read_train(job, predicted, [_inferred(job, name)], [size], infer.views)[:, :, used]
+        for look in (usual, *others):
+            if look.image_sizes == (size,):
+                logs[look] = resolution.seen(probs[:, [infer.views.index(view) for view in look.views]], by_image)
+    return resolution.Member(usual, others, logs, job.scored)
+
+
+def _shifts(job: Job, name: str) -> predictions.Probs | None:
+    """Return what puts back the classes' priors (folds, classes), where the last training weighed classes."""
+    member = job.members[name]
+    last = member.finetune if member.finetune.epochs > 0 else member.pretrain
+    if last.class_weights == "none":
+        return None
+    return calibration.prior_shifts(job.targets, job.scored.folds, len(job.classes))
 
 
 def _held_out_score(job: Job, name: str, phase: str) -> float:
@@ -109,7 +169,7 @@ def _held_out_score(job: Job, name: str, phase: str) -> float:
         return float("nan")
     paths = [job.root / f"data/{phase}/{name}/{fold}.parquet" for fold in job.fold_names]
     probs = _read_train(job, job.used, paths, [member.model.image_size], ["identity"])
-    return job.metric.function(job.targets, probs[0])
+    return job.metric.function(job.targets, probs[0, 0])
 
 
 def _read_train(
@@ -125,78 +185,89 @@ def _read_train(
     )
 
 
-def _test_probs(job: Job, choice: ensembling.Choice) -> predictions.Probs:
-    """Blend the test predictions of members that have a weight: (images, classes)."""
-    image_ids = list(job.test.loc[job.test["problem"] == "", "image_id"])
-    total = np.zeros((len(image_ids), len(job.classes)))
-    for (name, member), positions, weight in zip(job.members.items(), choice.sizes, choice.weights, strict=True):
-        if weight > 0 and image_ids:
-            total += weight * predictions.read_test(
-                _inferred(job, name),
-                image_ids=image_ids,
-                folds=job.fold_names,
-                classes=job.classes,
-                image_sizes=[member.infer.image_sizes[i] for i in positions],
-                views=member.infer.views,
-            )
-    return total.astype(np.float32)
+def _test_probs(job: Job, members: dict[str, nesting.Chosen], recipe: nesting.Recipe) -> predictions.Probs:
+    """Do with each fold's models what was scored out of fold, then average over the folds: (images, classes)."""
+    total = np.zeros((len(job.readable), len(job.classes)))
+    for index in range(len(job.fold_names) if job.readable else 0):
+        of_fold = (
+            _test_of_fold(job, name, member.decisions[nesting.EVERYTHING], index) for name, member in members.items()
+        )
+        total += recipe.apply(of_fold, np.full(len(total), index))
+    return (total / len(job.fold_names)).astype(np.float32)
 
 
-def _members_table(
-    job: Job, sized: Sequence[predictions.Probs], singles: Sequence[predictions.Probs], choice: ensembling.Choice
-) -> pd.DataFrame:
+def _test_of_fold(job: Job, name: str, decision: resolution.Decision, index: int) -> predictions.Probs:
+    """Return one member's calibrated predictions of the test images by the index-th fold's model: (images, classes)."""
+    infer, shifts = job.members[name].infer, _shifts(job, name)
+    probs = predictions.read_test(
+        _inferred(job, name),
+        image_ids=job.readable,
+        fold=job.fold_names[index],
+        classes=job.classes,
+        image_sizes=decision.look.image_sizes,
+        views=infer.views,
+    )[:, [infer.views.index(view) for view in decision.look.views]]
+    return calibration.scaled(resolution.seen(probs, None if shifts is None else shifts[index]), decision.temperature)
+
+
+def _members_table(job: Job, nest: nesting.Nest, outcome: nesting.Outcome) -> pd.DataFrame:
     rows = []
-    for i, (name, member) in enumerate(job.members.items()):
+    weights = outcome.recipe.blend.weights
+    for index, (name, member) in enumerate(job.members.items()):
+        oof, taken = nesting.single(nest, index), nest.members[index].decisions[nesting.EVERYTHING].look
+        usual = nesting.at_look(nest, index, _usual(member))
         row = {
-            "weight": float(choice.weights[i]),
-            "train_size_score": job.metric.function(job.targets, sized[i][_usual(member)]),
-            "score": job.metric.function(job.targets, singles[i]),
-            "log_loss": scores.log_loss(job.targets, singles[i]),
+            "weight": float("nan") if weights is None else float(weights[index]),
+            "train_size_score": job.metric.function(job.targets, usual),
+            "score": job.metric.function(job.targets, oof),
+            "log_loss": scores.log_loss(job.targets, oof),
             "pretrain_score": _held_out_score(job, name, "pretrain"),
             "finetune_score": _held_out_score(job, name, "finetune"),
         }
-        image_sizes = " ".join(str(member.infer.image_sizes[i]) for i in choice.sizes[i])
+        image_sizes = " ".join(map(str, taken.image_sizes))
         rows.append({"member": name, "image_sizes": image_sizes, **{key: round(x, 6) for key, x in row.items()}})
     return pd.DataFrame(rows)[list(tables.MEMBERS.columns)]
 
 
-def _summary(job: Job, oof: predictions.Probs, naive: predictions.Probs, members: pd.DataFrame) -> dict[str, Any]:
+def _summary(job: Job, nest: nesting.Nest, outcome: nesting.Outcome) -> dict[str, Any]:
     """Gather what `dvc exp show` compares; scores are in the contest's metric (log_loss: lower is better)."""
-    score = job.metric.function(job.targets, oof)
-    n_images = len(job.targets)
-    is_accuracy = job.contest.metric == "accuracy"
+    score, naive = (job.metric.function(job.targets, probs) for probs in (outcome.oof, outcome.naive))
+    low, high = intervals.score_interval(job.metric, job.targets, outcome.oof, job.scored.groups)
+    best, best_oof = nesting.best_single(nest)
     sign = 1 if job.metric.greater_is_better else -1
-    best = members.loc[(sign * members["score"]).idxmax()]
     return {
         "metric": job.contest.metric,
         "oof_score": tables.rounded(score),
-        "oof_score_se": tables.rounded(scores.accuracy_standard_error(score, n_images)) if is_accuracy else None,
-        "oof_score_naive": tables.rounded(job.metric.function(job.targets, naive)),
-        "oof_log_loss": tables.rounded(scores.log_loss(job.targets, oof)),
-        "best_member": best["member"],
-        "best_member_score": tables.rounded(best["score"]),
-        "n_members": len(members),
-        "n_folds": len(job.fold_names),
-        "n_train_images": n_images,
-        "n_skipped_images": len(job.folds) - n_images,
+        "oof_score_low": tables.rounded(low),
+        "oof_score_high": tables.rounded(high),
+        "oof_score_naive": tables.rounded(naive),
+        "optimism": tables.rounded(sign * (naive - score)),
+        "oof_log_loss": tables.rounded(scores.log_loss(job.targets, outcome.oof)),
+        "best_member": list(job.members)[best],
+        "best_member_score": tables.rounded(job.metric.function(job.targets, best_oof)),
+        "n_members": len(job.members),
+        "n_train_images": len(job.targets),
         "n_test_images": len(job.test),
     }
 
 
 def _write(
-    job: Job, oof: predictions.Probs, test: predictions.Probs, members: pd.DataFrame, summary: dict[str, Any]
+    job: Job,
+    outcome: nesting.Outcome,
+    members: dict[str, nesting.Chosen],
+    test: predictions.Probs,
+    members_table: pd.DataFrame,
 ) -> None:
     folder = job.root / "data/ensemble"
-    readable = job.test.loc[job.test["problem"] == "", ["image_id"]]
-    test_table = _with_probs(readable, test, job.classes)
-    tables.write(
-        _with_probs(job.used[["image_id", "label", "fold"]], oof, job.classes), folder / "oof.parquet", tables.OOF
-    )
+    test_table = _with_probs(pd.DataFrame({"image_id": job.readable}, dtype="str"), test, job.classes)
+    oof_table = _with_probs(job.used[["image_id", "label", "fold"]], outcome.oof, job.classes)
+    tables.write(oof_table, folder / "oof.parquet", tables.OOF)
     tables.write(test_table, folder / "test.parquet", tables.TEST)
-    tables.write(members, folder / "members.csv", tables.MEMBERS)
+    tables.write(members_table, folder / "members.csv", tables.MEMBERS)
+    tables.write(evidence_tables.sizes(members), folder / "sizes.csv", tables.SIZES)
+    tables.write(evidence_tables.methods(outcome), folder / "methods.csv", tables.METHODS)
     curves.write(curves.gather(_trainings(job), job.root), folder / "curves.csv")
     _write_submission(job, test_table, folder / "submission.csv")
-    tables.write_json(summary, job.root / "metrics/summary.json")
 
 
 def _write_submission(job: Job, test_probs: pd.DataFrame, path: Path) -> None:
@@ -219,12 +290,13 @@ def _write_submission(job: Job, test_probs: pd.DataFrame, path: Path) -> None:
         print(f"ensemble: {message}")
 
 
-def _show(members: pd.DataFrame, summary: dict[str, Any]) -> None:
+def _show(members: pd.DataFrame, outcome: nesting.Outcome, summary: dict[str, Any]) -> None:
     print(members.to_string(index=False, na_rep="-", float_format="{:.4f}".format))
     print(
-        f"ensemble: blend's out-of-fold {summary['metric']} {summary['oof_score']:.4f}, chosen on other folds"
-        f" (naive {summary['oof_score_naive']:.4f}), log loss {summary['oof_log_loss']:.4f};"
-        f" best member {summary['best_member']} {summary['best_member_score']:.4f}"
+        f"ensemble: blend ({outcome.gated.method}) out of fold: {summary['metric']} {summary['oof_score']:.4f}"
+        f" [{summary['oof_score_low']:.4f}, {summary['oof_score_high']:.4f}], nothing chosen on the images that score;"
+        f" optimism of the naive score {summary['optimism']:+.4f}; log loss {summary['oof_log_loss']:.4f};"
+        f" picking the best member {summary['best_member_score']:.4f} ({summary['best_member']})"
     )
 
 
@@ -235,10 +307,8 @@ def _trainings(job: Job) -> list[tuple[str, str, str]]:
     return [(name, fold, phase) for name, phase in trained for fold in job.fold_names]
 
 
-def _usual(member: MemberSettings) -> int:
-    """Return the position of the training size among the inferred ones, or the first where it is not."""
-    sizes = member.infer.image_sizes
-    return sizes.index(member.model.image_size) if member.model.image_size in sizes else 0
+def _usual(member: MemberSettings) -> resolution.Look:
+    return resolution.usual_look(member.infer.image_sizes, member.infer.views, member.model.image_size)
 
 
 def _inferred(job: Job, name: str) -> Path:

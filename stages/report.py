@@ -124,7 +124,7 @@ def _read_member(inputs: Inputs, name: str) -> predictions.Probs:
         image_sizes=inputs.image_sizes[name],
         views=inputs.members[name].infer.views,
     )
-    mean = probs[:, (predicted["use"] == "train").to_numpy()].mean(axis=0, dtype=np.float64)
+    mean = probs[:, :, (predicted["use"] == "train").to_numpy()].mean(axis=(0, 1), dtype=np.float64)
     return np.asarray(mean, np.float32)
 
 

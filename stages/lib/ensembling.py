@@ -1,46 +1,177 @@
-"""Choosing image sizes and weights of members, and blending them; scored on images that chose nothing.
+"""Ways to blend members: METHODS maps a name to a pure function that fits a blend on out-of-fold predictions.
 
-`sized` is one array (sizes, images, classes) of out-of-fold probabilities per member. A `Utility` is a score of
-(targets, probs) that is better when higher.
+`members` is a sequence of calibrated probabilities (images, classes), one per member, which may be made when asked for:
+no function holds more than a few at once unless images are few. Every blend is a sum of contributions of one member
+each, so that it is applied to any number of members in the memory of one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import optimize, stats
+from sklearn.linear_model import LogisticRegression
 
-Probs = NDArray[np.float32]
-Targets = NDArray[np.int64]
-Weights = NDArray[np.float64]
+from stages.lib import calibration, seeding
+from stages.lib.calibration import Probs, Targets, Values
+
+Folds = NDArray[np.int64]
 Utility = Callable[[Targets, Probs], float]
-Method = Callable[[Probs, Targets, Utility, int], Weights]
 
-NEAR_TIE = 0.002  # of a score: sizes this close to the training size are not worth leaving it
+BAGS = 10  # of greedy selection
+BAG_IMAGES = 2000  # at most, in a bag
+SHRINKAGE = 20.0  # images whose worth of evidence holds log-loss weights at equal ones
+INVERSE_PENALTY = 0.01  # scikit-learn's C of stacking
+MAX_FEATURES = 500  # of stacking: members x classes
+_NO_FOLDS = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A blend: for each member the positions of its sizes, which are averaged, and its weight (members,)."""
+class Fitting:
+    """What the methods fit with.
 
-    sizes: tuple[tuple[int, ...], ...]
-    weights: Weights
+    Attributes:
+        targets: (images,) class indices.
+        utility: what greedy selection raises; None for log loss.
+        greedy_rounds: picks in each bag.
+    """
 
-    def blend(self, sized: Sequence[Probs]) -> Probs:
-        """Blend to (images, classes)."""
-        total = np.zeros(sized[0].shape[1:], np.float64)
-        for probs, positions, weight in zip(sized, self.sizes, self.weights, strict=True):
-            if weight > 0:
-                total += weight * averaged(probs, positions)
+    targets: Targets
+    utility: Utility | None = None
+    greedy_rounds: int = 20
+
+
+class Blend(Protocol):
+    """What a method returns."""
+
+    @property
+    def weights(self) -> Values | None:
+        """Return the members' weights (members,), None where they have none of their own."""
+
+    def add(self, total: Values, member: int, probs: Probs, folds: Folds) -> None:
+        """Add one member's contribution to the running total (images, classes)."""
+
+    def finish(self, total: Values) -> Probs:
+        """Turn the total into probabilities (images, classes)."""
+
+
+Method = Callable[[Sequence[Probs], Fitting], Blend]
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """Weighted mean of probabilities."""
+
+    weights: Values
+
+    def add(self, total: Values, member: int, probs: Probs, folds: Folds) -> None:  # noqa: ARG002
+        """See Blend."""
+        if self.weights[member] > 0:
+            total += self.weights[member] * probs
+
+    def finish(self, total: Values) -> Probs:
+        """See Blend."""
         return total.astype(np.float32)
 
 
-def equal(probs: Probs, _targets: Targets, _utility: Utility, _rounds: int) -> Weights:
-    """Give every member the same weight (members,)."""
-    return np.full(len(probs), 1 / len(probs))
+@dataclass(frozen=True, eq=False)
+class Logarithmic:
+    """Weighted mean of log probabilities: one confident member can veto a class.
+
+    Source: Genest & Zidek 1986, Statistical Science 1(1), logarithmic opinion pool.
+    """
+
+    weights: Values
+
+    def add(self, total: Values, member: int, probs: Probs, folds: Folds) -> None:  # noqa: ARG002
+        """See Blend."""
+        total += self.weights[member] * calibration.log_probs(probs)
+
+    def finish(self, total: Values) -> Probs:
+        """See Blend."""
+        return calibration.scaled(total.astype(np.float32), 1.0)
 
 
-def greedy(probs: Probs, targets: Targets, utility: Utility, rounds: int) -> Weights:
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """Mean of each class's ranks among the images that one fold's model predicted, in (0, 1); rows scaled to sum 1.
+
+    Only for metrics of rank: the result says which image is likelier of a class, not how likely. With two classes the
+    two ranks of an image sum to 1 by themselves.
+    """
+
+    weights: Values
+
+    def add(self, total: Values, member: int, probs: Probs, folds: Folds) -> None:
+        """See Blend."""
+        for fold in np.unique(folds):
+            here = folds == fold
+            total[here] += self.weights[member] * (stats.rankdata(probs[here], axis=0) - 0.5) / here.sum()
+
+    def finish(self, total: Values) -> Probs:
+        """See Blend."""
+        return cast(Probs, (total / total.sum(axis=1, keepdims=True)).astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class Stacked:
+    """Multinomial logistic regression on all members' log probabilities.
+
+    Attributes:
+        coefficients: (members, classes, classes): of a member's log probabilities, for each class's logit.
+        intercepts: (classes,).
+    """
+
+    coefficients: Values
+    intercepts: Values
+    weights: None = None
+
+    def add(self, total: Values, member: int, probs: Probs, folds: Folds) -> None:  # noqa: ARG002
+        """See Blend."""
+        total += _features(probs) @ self.coefficients[member]
+
+    def finish(self, total: Values) -> Probs:
+        """See Blend."""
+        return calibration.scaled((total + self.intercepts).astype(np.float32), 1.0)
+
+
+def equal(members: Sequence[Probs], fitting: Fitting) -> Linear:  # noqa: ARG001
+    """Blend by the plain mean of probabilities: the baseline to beat."""
+    return Linear(_equal(len(members)))
+
+
+def logits(members: Sequence[Probs], fitting: Fitting) -> Logarithmic:  # noqa: ARG001
+    """Blend by the plain mean of log probabilities."""
+    return Logarithmic(_equal(len(members)))
+
+
+def ranks(members: Sequence[Probs], fitting: Fitting) -> Ranked:  # noqa: ARG001
+    """Blend by the plain mean of ranks within folds."""
+    return Ranked(_equal(len(members)))
+
+
+def greedy(members: Sequence[Probs], fitting: Fitting) -> Linear:
+    """Select members one at a time with replacement, in bags, and average the bags' weights.
+
+    A bag offers a random half of the members, and at most BAG_IMAGES random images: what a single selection overfits
+    differs between bags. Two members are always both offered.
+
+    Source: Caruana et al. 2004, Ensemble selection from libraries of models, ICML.
+    """
+    count, n_images = len(members), len(fitting.targets)
+    weights = np.zeros(count)
+    for bag in range(BAGS):
+        rng = np.random.default_rng(seeding.derive("greedy", bag))
+        offered = np.sort(rng.permutation(count)[: max(2, (count + 1) // 2)])
+        images = np.sort(rng.permutation(n_images)[:BAG_IMAGES])
+        probs = np.stack([members[member][images] for member in offered])
+        weights[offered] += climb(probs, fitting.targets[images], fitting.utility, fitting.greedy_rounds)
+    return Linear(weights / BAGS)
+
+
+def climb(probs: Probs, targets: Targets, utility: Utility | None, rounds: int) -> Values:
     """Add one member a round, with replacement, and keep the round that scored best.
 
     The first pick is the best single member, so that the blend is never below it on these images. Ties go to the
@@ -49,99 +180,121 @@ def greedy(probs: Probs, targets: Targets, utility: Utility, rounds: int) -> Wei
     Args:
         probs: (members, images, classes).
         targets: (images,) class indices.
-        utility: what is maximised.
+        utility: what is maximised; None for minus log loss.
         rounds: picks that are made.
 
     Returns:
         weights (members,), multiples of 1 / picks that sum to 1.
-
-    Source: Caruana et al. 2004, Ensemble selection from libraries of models, ICML.
     """
-    total = np.zeros(probs.shape[1:], np.float64)
+    seen = _own(probs, targets) if utility is None else probs
+    total = np.zeros(seen.shape[1:], np.float64)
     counts = np.zeros(len(probs), np.int64)
     best, best_counts = -np.inf, counts
     for picks in range(1, rounds + 1):
-        utilities = [utility(targets, ((total + candidate) / picks).astype(np.float32)) for candidate in probs]
-        pick = int(np.argmax(utilities))
-        total += probs[pick]
+        if utility is None:
+            reached = np.log((total + seen) / picks).mean(axis=1)
+        else:
+            blends = ((total + one) / picks for one in probs)
+            reached = np.array([utility(targets, blend.astype(np.float32)) for blend in blends])
+        pick = int(np.argmax(reached))
+        total += seen[pick]
         counts[pick] += 1
-        if utilities[pick] > best:
-            best, best_counts = utilities[pick], counts.copy()
-    weights: Weights = best_counts / best_counts.sum()
-    return weights
+        if reached[pick] > best:
+            best, best_counts = float(reached[pick]), counts.copy()
+    return cast(Values, best_counts / best_counts.sum())
 
 
-METHODS: dict[str, Method] = {"equal": equal, "greedy": greedy}
+def weighted(members: Sequence[Probs], fitting: Fitting) -> Linear:
+    """Find the weights of the mean of probabilities with the smallest log loss, held at equal weights.
 
-
-def averaged(probs: Probs, positions: Sequence[int]) -> Probs:
-    """Average (sizes, images, classes) over the sizes at `positions`: (images, classes)."""
-    mean: Probs = probs[list(positions)].mean(axis=0, dtype=np.float64).astype(np.float32)
-    return mean
-
-
-def pick_image_sizes(probs: Probs, targets: Targets, utility: Utility, usual: int) -> tuple[int, ...]:
-    """Pick a single size, or the mean of all, by score; near ties go to the usual size.
-
-    Args:
-        probs: (sizes, images, classes).
-        targets: (images,) class indices.
-        utility: what is maximised.
-        usual: position of the size that is kept unless another is better by more than NEAR_TIE.
-
-    Returns:
-        positions of the sizes to average.
+    Minimises the summed log loss over weights >= 0 that sum to 1, plus SHRINKAGE / 2 x members x the squared distance
+    to equal weights: a convex problem. What few images say then moves little.
     """
-    n_sizes = len(probs)
-    if n_sizes == 1:
-        return (0,)
-    candidates = [(usual,), *((i,) for i in range(n_sizes) if i != usual), tuple(range(n_sizes))]
-    utilities = [utility(targets, averaged(probs, positions)) for positions in candidates]
-    best = int(np.argmax(utilities))
-    return candidates[best] if utilities[best] > utilities[0] + NEAR_TIE else candidates[0]
+    own = np.stack([_own(members[member], fitting.targets) for member in range(len(members))])  # (members, images)
+    even = _equal(len(own))
+    strength = SHRINKAGE * len(own)
 
+    def loss(w: Values) -> tuple[float, Values]:
+        blend = w @ own
+        away = w - even
+        value = -np.log(blend).sum() + strength / 2 * (away**2).sum()
+        return value / own.shape[1], (-own @ (1 / blend) + strength * away) / own.shape[1]
 
-def choose(
-    sized: Sequence[Probs], targets: Targets, *, usual_sizes: Sequence[int], utility: Utility, method: str, rounds: int
-) -> Choice:
-    """Choose every member's sizes, then the weights, on the images given.
-
-    Args:
-        sized: per member (sizes, images, classes).
-        targets: (images,) class indices.
-        usual_sizes: per member, the position of its training size.
-        utility: what sizes and weights maximise.
-        method: of METHODS.
-        rounds: of greedy.
-    """
-    sizes = tuple(
-        pick_image_sizes(probs, targets, utility, usual) for probs, usual in zip(sized, usual_sizes, strict=True)
+    total = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like}
+    found = optimize.minimize(
+        loss, even, jac=True, method="SLSQP", bounds=[(0, 1)] * len(own), constraints=total, options={"ftol": 1e-9}
     )
-    stacked = np.stack([averaged(probs, positions) for probs, positions in zip(sized, sizes, strict=True)])
-    return Choice(sizes, METHODS[method](stacked, targets, utility, rounds))
+    clipped = np.clip(found.x, 0, 1)
+    return Linear(np.asarray(clipped / clipped.sum(), np.float64))
 
 
-def nested_oof(
-    sized: Sequence[Probs], targets: Targets, folds: NDArray[np.str_], choose_on: Callable[..., Choice]
-) -> tuple[Probs, list[Probs]]:
-    """Blend each fold with the sizes and weights that the other folds chose: nothing is chosen on what it scores.
+def stacking(members: Sequence[Probs], fitting: Fitting) -> Stacked:
+    """Fit a regularised logistic regression (scikit-learn) from all members' log probabilities to the class.
+
+    Source: Wolpert 1992, Neural Networks 5(2); Ting & Witten 1999, JAIR 10 (probabilities, not labels).
+    """
+    features = np.hstack([_features(members[member]) for member in range(len(members))])
+    n_classes = members[0].shape[1]
+    model = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000, tol=1e-3).fit(features, fitting.targets)
+    full = np.zeros((features.shape[1], n_classes))
+    intercepts = np.full(n_classes, np.log(calibration.FLOOR))  # of a class that no image has
+    if len(model.classes_) == 2:  # one logit, of the second class
+        full[:, model.classes_] = np.column_stack([-model.coef_[0] / 2, model.coef_[0] / 2])
+        intercepts[model.classes_] = np.array([-0.5, 0.5]) * model.intercept_[0]
+    else:
+        full[:, model.classes_], intercepts[model.classes_] = model.coef_.T, model.intercept_
+    return Stacked(full.reshape(len(members), n_classes, n_classes), intercepts)
+
+
+METHODS: dict[str, Method] = {
+    "equal": equal,
+    "logits": logits,
+    "ranks": ranks,
+    "greedy": greedy,
+    "weighted": weighted,
+    "stacking": stacking,
+}
+
+
+def without_use(method: str, *, of_ranks: bool, n_members: int, n_classes: int) -> str:
+    """Say why a method cannot be used, "" where it can.
 
     Args:
-        sized: per member (sizes, images, classes), out of fold.
-        targets: (images,) class indices.
-        folds: (images,) each image's fold.
-        choose_on: (sized, targets) -> Choice.
-
-    Returns:
-        the blend (images, classes), and each member at the sizes the other folds chose for it.
+        of_ranks: whether the contest's metric looks at ranks alone.
     """
-    blended = np.empty(sized[0].shape[1:], np.float32)
-    singles = [np.empty_like(blended) for _ in sized]
-    for fold in np.unique(folds):
-        here = folds == fold
-        choice = choose_on([probs[:, ~here] for probs in sized], targets[~here])
-        held_out = [probs[:, here] for probs in sized]
-        blended[here] = choice.blend(held_out)
-        for single, probs, positions in zip(singles, held_out, choice.sizes, strict=True):
-            single[here] = averaged(probs, positions)
-    return blended, singles
+    if method == "ranks" and not of_ranks:
+        return "ranks are no probabilities: they are for metrics of ranks"
+    if method == "stacking" and n_members * n_classes > MAX_FEATURES:
+        return f"stacking {n_members} members with {n_classes} classes has more than {MAX_FEATURES} features"
+    return ""
+
+
+def blended(blend: Blend, members: Iterable[Probs], folds: Folds = _NO_FOLDS) -> Probs:
+    """Apply a blend to probabilities (images, classes), one per member.
+
+    Args:
+        folds: (images,) whose model predicted each; only ranks look at it.
+    """
+    total: Values | None = None
+    for index, probs in enumerate(members):
+        total = np.zeros(probs.shape, np.float64) if total is None else total
+        blend.add(total, index, probs, folds)
+    if total is None:
+        raise ValueError("no members to blend")
+    return blend.finish(total)
+
+
+def _equal(count: int) -> Values:
+    return np.full(count, 1 / count)
+
+
+def _own(probs: Probs, targets: Targets) -> Values:
+    """Return what each member gives the right class (..., images)."""
+    own = probs[..., np.arange(len(targets)), targets]
+    return np.maximum(own.astype(np.float64), calibration.FLOOR)
+
+
+def _features(probs: Probs) -> Values:
+    """Log probabilities about their mean over classes (images, classes): only their differences mean something."""
+    logs = calibration.log_probs(probs).astype(np.float64)
+    return cast(Values, logs - logs.mean(axis=1, keepdims=True))

@@ -18,6 +18,7 @@ from stages.lib.errors import InputError, some
 SUM_TOLERANCE = 1e-3  # probabilities were normalised in float32
 Probs = NDArray[np.float32]
 Places = NDArray[np.int64]
+Filter = tuple[str, str, Any]  # of rows: column, comparison, value
 _TEXT = [column for column, kind in tables.PREDICTIONS.columns.items() if kind == "text"]
 
 
@@ -39,18 +40,18 @@ def read_train(
     image_sizes: Sequence[int],
     views: Sequence[str],
 ) -> Probs:
-    """Read out-of-fold predictions, the mean over views.
+    """Read out-of-fold predictions.
 
     Args:
         paths: parquet files of tables.PREDICTIONS, read as one.
         image_ids: every image that must have predictions.
         folds: (n_images,) each image's fold, whose model must have made them.
         classes: names in the order wanted.
-        image_sizes: pixels, all sizes that the files hold.
+        image_sizes: pixels, those wanted of the files' sizes.
         views: all views that the files hold.
 
     Returns:
-        probabilities (sizes, images, classes) in the order of the arguments.
+        probabilities (sizes, views, images, classes) in the order of the arguments.
 
     Raises:
         InputError: a prediction is missing, double, of another fold, size, view, image or class, or its probabilities
@@ -63,46 +64,50 @@ def read_train(
     if (wrong := rows.index["fold"] != expected).any():
         images = sorted({image_ids[i] for i in rows.index["image_id"][wrong]})
         raise _fault(rows.where, f"the model of another fold predicted {some(images)}")
-    cube = _arrange(rows, {key: axes[key] for key in ("image_size", "view", "image_id")})
-    mean: Probs = cube.mean(axis=1, dtype=np.float64).astype(np.float32)
-    return mean
+    return _arrange(rows, {key: axes[key] for key in ("image_size", "view", "image_id")})
 
 
 def read_test(
     path: Path,
     *,
     image_ids: Sequence[str],
-    folds: Sequence[str],
+    fold: str,
     classes: Sequence[str],
     image_sizes: Sequence[int],
     views: Sequence[str],
 ) -> Probs:
-    """Read predictions of test images, the mean over folds' models, sizes and views.
+    """Read what one fold's model predicted of the test images.
 
     Args:
         path: a parquet file of tables.PREDICTIONS.
         image_ids: every image that must have predictions.
-        folds: all folds; the model of each must have made one.
+        fold: whose model's are wanted.
         classes: names in the order wanted.
         image_sizes: pixels, those wanted of the file's sizes.
         views: all views that the file holds.
 
     Returns:
-        probabilities (images, classes) in the order of the arguments.
+        probabilities (sizes, views, images, classes) in the order of the arguments.
 
     Raises:
         InputError: as `read_train`.
     """
-    axes = {"fold": folds, "image_size": image_sizes, "view": views, "image_id": image_ids}
-    cube = _arrange(_read([path], "test", axes, classes), axes)
-    mean: Probs = cube.mean(axis=(0, 1, 2), dtype=np.float64).astype(np.float32)
-    return mean
+    axes = {"fold": [fold], "image_size": image_sizes, "view": views, "image_id": image_ids}
+    rows = _read([path], "test", axes, classes, [("fold", "==", fold)])
+    return _arrange(rows, {key: axes[key] for key in ("image_size", "view", "image_id")})
 
 
-def _read(paths: Sequence[Path], part: str, axes: Mapping[str, Sequence[Any]], classes: Sequence[str]) -> _Rows:
+def _read(
+    paths: Sequence[Path],
+    part: str,
+    axes: Mapping[str, Sequence[Any]],
+    classes: Sequence[str],
+    filters: Sequence[Filter] = (),
+) -> _Rows:
     """Read the rows of one part and of the sizes in `axes`, and find each row's place on every axis."""
     where = paths[0] if len(paths) == 1 else paths[0].parent
-    read = [_read_file(path, part, axes, classes) for path in paths]
+    wanted = [("part", "==", part), ("image_size", "in", list(axes["image_size"])), *filters]
+    read = [_read_file(path, wanted, axes, classes) for path in paths]
     rows = _Rows(
         where,
         {key: np.concatenate([index[key] for index, _ in read]) for key in axes},
@@ -115,7 +120,7 @@ def _read(paths: Sequence[Path], part: str, axes: Mapping[str, Sequence[Any]], c
 
 
 def _read_file(
-    path: Path, part: str, axes: Mapping[str, Sequence[Any]], classes: Sequence[str]
+    path: Path, wanted: Sequence[Filter], axes: Mapping[str, Sequence[Any]], classes: Sequence[str]
 ) -> tuple[dict[str, Places], Probs]:
     """Read no more than is wanted: infer writes a row group per part, fold, size and view."""
     columns = [tables.PROBABILITY + name for name in classes]
@@ -125,8 +130,7 @@ def _read_file(
         raise _fault(path, f"cannot be read: {error}") from None
     if strange := found.symmetric_difference({*tables.PREDICTIONS.columns, *columns}):
         raise _fault(path, f"its columns are not those of the {len(classes)} classes: {some(sorted(strange))}")
-    filters = [("part", "==", part), ("image_size", "in", list(axes["image_size"]))]
-    table = pq.read_table(path, columns=[*axes, *columns], filters=filters, read_dictionary=_TEXT)
+    table = pq.read_table(path, columns=[*axes, *columns], filters=list(wanted), read_dictionary=_TEXT)
     probs = [table[column].to_numpy().astype(np.float32, copy=False) for column in columns]
     return {key: _places(table[key], values, path) for key, values in axes.items()}, np.column_stack(probs)
 

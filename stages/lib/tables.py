@@ -144,15 +144,15 @@ OOF = Contract(
     {
         "image_id": "text",  # every image that is scored (use "train"); a column p:<class> per class
         "label": "text",
-        "fold": "text",  # sizes and weights of its blend were chosen on the other folds
+        "fold": "text",  # all about its blend was chosen on images of other parts (scored.in_parts)
     }
 )
 TEST = Contract({"image_id": "text"})  # every readable test image; a column p:<class> per class
 MEMBERS = Contract(
     {
         "member": "text",
-        "weight": "float",  # in the blend; they sum to 1
-        "image_sizes": "text",  # pixels, e.g. "64 80": the sizes that are averaged
+        "weight": "float",  # in the blend; they sum to 1; missing where a member has none of its own (stacking)
+        "image_sizes": "text",  # pixels, e.g. "64 80": the sizes that are averaged; sizes.csv says why
         "train_size_score": "float",  # out of fold, at the training size (the first size where it is not inferred)
         "score": "float",  # out of fold, sizes chosen on the other folds
         "log_loss": "float",  # of the same predictions
@@ -160,6 +160,35 @@ MEMBERS = Contract(
         "finetune_score": "float",
     },
     key=("member",),
+)
+SIZES = Contract(  # the ways each member might look at images, against the size it was trained for
+    {
+        "member": "text",
+        "image_sizes": "text",  # pixels, e.g. "64 80": averaged
+        "views": "text",  # e.g. "hflip identity": averaged
+        "temperature": "float",  # what its log probabilities are divided by
+        "log_loss": "float",  # out of fold, at this temperature
+        "gain": "float",  # over the usual size: in log loss, or in the metric where log loss does not stand for it
+        "low": "float",  # the gain's 95% interval
+        "high": "float",
+        "p": "float",  # one-sided, that it gains nothing, adjusted for the number of candidates
+        "verdict": "text",  # usual, taken, supported (another gains more), not supported, worse
+        "taken_in_parts": "int",  # of the parts of the nested estimate, how many took it
+    },
+    key=("member", "image_sizes", "views"),
+)
+METHODS = Contract(  # ways to blend, against the equal mean, each fitted without the images it is judged on
+    {
+        "method": "text",
+        "score": "float",  # in the contest's metric
+        "gain": "float",  # as in SIZES
+        "low": "float",
+        "high": "float",
+        "p": "float",
+        "verdict": "text",
+        "taken_in_parts": "int",
+    },
+    key=("method",),
 )
 CURVES = Contract(  # and a column of floats per logged series, e.g. train_loss
     {"member": "text", "fold": "text", "phase": "text", "epoch": "int"},  # epoch from 0

@@ -9,7 +9,7 @@ from stages.lib.params import Section
 from stages.lib.settings.compute import TorchSettings
 from stages.lib.settings.contest import ContestSettings
 from stages.lib.settings.data import AnalyzeSettings, FoldList, PrepareSettings, SplitSettings
-from stages.lib.settings.ensemble import EnsembleSettings
+from stages.lib.settings.ensemble import RANK_METRICS, EnsembleSettings
 from stages.lib.settings.external import ExternalSettings
 from stages.lib.settings.members import MemberSettings
 from stages.lib.settings.training import FixresSettings
@@ -58,6 +58,15 @@ class Podium(FoldList):
         if lacking:
             raise ValueError(
                 f"{', '.join(lacking)}: missing; dvc.yaml names it, so it must stand there, with its default"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ranks_for_a_metric_of_ranks(self) -> Self:
+        if self.ensemble.method == "ranks" and self.contest.metric not in RANK_METRICS:
+            raise ValueError(
+                f"ensemble.method ranks goes with contest.metric {' or '.join(RANK_METRICS)}, not"
+                f" {self.contest.metric}: ranks are no probabilities"
             )
         return self
 

@@ -1,0 +1,119 @@
+"""Making probabilities comparable before they are averaged: class priors put back, confidence scaled by a temperature.
+
+A temperature T divides log probabilities and renormalises (Guo et al. 2017, arXiv 1706.04599); above 1 it makes a
+model less sure. It is fitted on predictions of single fold models and applied to predictions of single fold models,
+before folds, sizes of other members or members are averaged: an average is less sure than its parts, so that a
+temperature fitted before and applied after it, or the other way round, would be wrong. A member's fold models share
+one temperature: a fold that is scored can say nothing about its own model's.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicHermiteSpline
+
+Probs = NDArray[np.float32]
+Targets = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+FLOOR = 1e-15  # of a probability: a log of it is 34.5 nats
+PRIOR_SD = 0.5  # of log T around 0: 200 faultless images must not make T vanish
+_NODES = np.linspace(-np.log(8), np.log(8), 17)  # of log T
+_FINE = np.linspace(_NODES[0], _NODES[-1], 4096)
+
+
+def log_probs(probs: Probs) -> Probs:
+    """Return log probabilities (..., classes), none below log FLOOR."""
+    return cast(Probs, np.log(np.maximum(probs, np.float32(FLOOR))))
+
+
+def scaled(logs: Probs, temperature: float) -> Probs:
+    """Turn log probabilities (images, classes) into probabilities at a temperature."""
+    exps = logs * np.float32(1 / temperature)
+    exps -= exps.max(axis=1, keepdims=True)
+    np.exp(exps, out=exps)
+    exps /= exps.sum(axis=1, keepdims=True)
+    return exps
+
+
+def losses(logs: Probs, targets: Targets, temperature: float) -> Values:
+    """Return each image's cross-entropy in nats (images,) at a temperature."""
+    scores = logs * np.float32(1 / temperature)
+    scores -= scores.max(axis=1, keepdims=True)
+    own = scores[np.arange(len(targets)), targets].astype(np.float64)
+    np.exp(scores, out=scores)
+    return cast(Values, np.log(scores.sum(axis=1, dtype=np.float64)) - own)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Summed losses of each part of the images, and their slopes, at fixed temperatures: the sums over any parts add.
+
+    Attributes:
+        values: (parts, nodes) nats, at log T of each node.
+        slopes: (parts, nodes) of `values` by log T.
+    """
+
+    values: Values
+    slopes: Values
+
+    def temperature(self, parts: NDArray[np.int64]) -> float:
+        """Return the temperature of the smallest loss on the images of `parts`, with log T ~ N(0, PRIOR_SD^2)."""
+        values = self.values[parts].sum(axis=0) + _NODES**2 / (2 * PRIOR_SD**2)
+        slopes = self.slopes[parts].sum(axis=0) + _NODES / PRIOR_SD**2
+        losses_between = CubicHermiteSpline(_NODES, values, slopes)(_FINE)
+        return float(np.exp(_FINE[np.argmin(losses_between)]))
+
+
+def curve(logs: Probs, targets: Targets, parts: NDArray[np.int64], n_parts: int) -> Curve:
+    """Measure the loss at temperatures from 1/8 to 8.
+
+    Args:
+        logs: (images, classes) log probabilities of single fold models.
+        targets: (images,) class indices.
+        parts: (images,) each image's part, 0 to n_parts - 1.
+    """
+    values, slopes = np.empty((2, n_parts, len(_NODES)))
+    own = logs[np.arange(len(targets)), targets].astype(np.float64)
+    top = logs.max(axis=1, keepdims=True)
+    below, own = logs - top, own - top[:, 0]
+    for node, log_temperature in enumerate(_NODES):
+        beta = np.exp(-log_temperature)
+        exps = np.exp(below * np.float32(beta))
+        total = exps.sum(axis=1, dtype=np.float64)
+        mean = np.einsum("ij,ij->i", exps, below) / total
+        values[:, node] = np.bincount(parts, np.log(total) - beta * own, n_parts)
+        slopes[:, node] = np.bincount(parts, beta * (own - mean), n_parts)
+    return Curve(values, slopes)
+
+
+def temperature(logs: Probs, targets: Targets) -> float:
+    """Fit one temperature to log probabilities (images, classes)."""
+    parts = np.zeros(len(targets), np.int64)
+    return curve(logs, targets, parts, 1).temperature(np.array([0]))
+
+
+def prior_shifts(targets: Targets, folds: NDArray[np.int64], n_classes: int) -> Probs:
+    """Return what to add to log probabilities of models that were trained with balanced class weights.
+
+    Weights in proportion to 1 / n_c make a model answer as if all classes were as frequent; multiplying its
+    probabilities by n_c, the counts it was trained on, answers for classes as frequent as they are (Saerens et al.
+    2002, Neural Computation 14). What a metric gains from other decisions is decided after the blend.
+
+    Args:
+        targets: (images,) class indices.
+        folds: (images,) 0, 1, ...; a fold's model was trained on the other folds.
+
+    Returns:
+        (folds, classes), log n_c; a class without images there counts as one image.
+    """
+    counts = np.zeros((folds.max() + 1, n_classes))
+    np.add.at(counts, (folds, targets), 1)
+    return cast(Probs, np.log(np.maximum(counts.sum(axis=0) - counts, 1)).astype(np.float32))
+
+
+def shifted(logs: Probs, shifts: Probs) -> Probs:
+    """Add shifts (broadcast to (images, classes)) to log probabilities and renormalise."""
+    return log_probs(scaled(logs + shifts, 1.0))

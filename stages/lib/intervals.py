@@ -1,0 +1,217 @@
+"""How sure a score or a difference is: intervals and one-sided tests whose unit is the group of images.
+
+Images of one group (a burst, a patient, near duplicates) are not independent; all sums are over groups first. What
+is a mean over images needs no resampling: the cluster-robust variance is the limit of infinitely many draws of a
+bootstrap of groups. Means of losses are skewed (few images cost much), so that plain t intervals miss the truth on
+one side: Hall's transformation corrects for it. Metrics that are no mean are bootstrapped by group.
+
+What these intervals cover is told in docs/honest_scores.md, with the simulation.
+"""
+
+from dataclasses import dataclass
+from typing import Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from stages.lib import proportions, scores, seeding
+
+Probs = NDArray[np.float32]
+Targets = NDArray[np.int64]
+Values = NDArray[np.float64]
+Groups = NDArray[np.int64]
+
+LEVEL = 0.95  # of intervals
+ALPHA = 0.05  # of one-sided tests
+DRAWS = 200  # of a bootstrap whose spread alone is used: its standard error is known to 5%
+BY_LOG_LOSS = {"accuracy", "micro_f1", "balanced_accuracy", "log_loss"}  # metrics whose comparisons are by log loss
+HITS = {"accuracy", "micro_f1"}  # shares of images
+SIGNED = {"kappa", "quadratic_kappa", "mcc"}  # scores in [-1, 1]
+DOUBT = 1.0  # groups, wrong or right as one, that are added: few errors cannot tell how they cluster
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What images say of a difference in a mean, or a score; higher is better.
+
+    Attributes:
+        difference: candidate minus baseline.
+        low, high: its 95% interval, two-sided.
+        p_better, p_worse: one-sided, of the hypotheses that the candidate is no better, and no worse.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_better: float
+    p_worse: float
+
+
+NOTHING = Evidence(0.0, 0.0, 0.0, 1.0, 1.0)
+
+
+def compare(metric: scores.Metric, targets: Targets, *, base: Probs, candidate: Probs, groups: Groups) -> Evidence:
+    """Say whether `candidate` is better than `base`, both probabilities (images, classes).
+
+    For metrics in BY_LOG_LOSS per-image log losses decide: an accuracy moves by whole images, and hides what its
+    probabilities show. Others are bootstrapped.
+    """
+    if metric.name in BY_LOG_LOSS:
+        gains = scores.log_losses(targets, base) - scores.log_losses(targets, candidate)
+        return mean_evidence(gains, groups)
+    return score_evidence(metric, targets, base=base, candidate=candidate, groups=groups)
+
+
+def mean_evidence(differences: Values, groups: Groups) -> Evidence:
+    """Test whether the mean of paired differences (images,) is above 0, clustered by group.
+
+    A t test on group sums with Hall's correction for skewness: Hall 1992, J. R. Statist. Soc. B 54(1), 221-228.
+    """
+    mean = _Mean.of(differences, groups)
+    if mean.error == 0:
+        return _without_spread(mean.value)
+    t = mean.transformed(mean.value / mean.error)
+    low, high = mean.interval()
+    return Evidence(mean.value, low, high, _tail(t, mean.freedom), _tail(-t, mean.freedom))
+
+
+def score_evidence(
+    metric: scores.Metric, targets: Targets, *, base: Probs, candidate: Probs, groups: Groups
+) -> Evidence:
+    """Test whether `candidate` has the better score, by a paired bootstrap of groups.
+
+    The spread of the draws is the standard error of a t test: their tails would take thousands of draws to carry a
+    Holm correction.
+    """
+    difference = metric.utility(targets, candidate) - metric.utility(targets, base)
+    draws, sign = group_draws(groups), 1 if metric.greater_is_better else -1
+    drawn = sign * (metric.weighted(targets, candidate, draws) - metric.weighted(targets, base, draws))
+    error = _spread(drawn)
+    if error == 0:
+        return _without_spread(difference)
+    freedom = min(n_groups(groups), DRAWS) - 1
+    half, t = _quantile(freedom) * error, difference / error
+    return Evidence(difference, difference - half, difference + half, _tail(t, freedom), _tail(-t, freedom))
+
+
+def score_interval(metric: scores.Metric, targets: Targets, probs: Probs, groups: Groups) -> tuple[float, float]:
+    """Return the 95% interval (low, high) of a metric's true value, by group.
+
+    log_loss: the mean's interval with Hall's correction. Scores: Wilson's interval, which is right at 0 and 100%
+    too, for as many images as would give the score's clustered variance; scores that may be negative are moved to
+    [0, 1] for it.
+    """
+    if metric.name == "log_loss":
+        mean = _Mean.of(scores.log_losses(targets, probs), groups)
+        low, high = mean.interval() if mean.error > 0 else (0.0, np.inf)
+        return max(low, 0.0), high
+    value = metric.function(targets, probs)
+    shift, scale = (1, 2) if metric.name in SIGNED else (0, 1)
+    share = (value + shift) / scale
+    if metric.name in HITS:
+        size = _size_of_hits(probs.argmax(axis=1) == targets, groups)
+    else:
+        drawn = metric.weighted(targets, probs, group_draws(groups))
+        size = _size_of_draws(share, drawn / scale, targets, groups)
+    ends = proportions.wilson(share, size, _quantile(max(n_groups(groups) - 1, 1)))
+    return float(ends[0]) * scale - shift, float(ends[1]) * scale - shift
+
+
+def group_draws(groups: Groups, draws: int = DRAWS) -> NDArray[np.int64]:
+    """Draw groups with replacement: how often each image is in each draw (images, draws)."""
+    count = n_groups(groups)
+    rng = np.random.default_rng(seeding.derive("intervals", count))
+    drawn = rng.multinomial(count, np.full(count, 1 / count), draws)
+    return np.asarray(drawn.T[dense(groups)])
+
+
+def n_groups(groups: Groups) -> int:
+    """Return how many groups there are."""
+    return len(np.unique(groups))
+
+
+def dense(groups: NDArray[np.generic]) -> Groups:
+    """Number groups 0, 1, ... in their sorted order."""
+    return cast(Groups, np.unique(groups, return_inverse=True)[1])
+
+
+@dataclass(frozen=True)
+class _Mean:
+    """A mean over images, its clustered standard error, and the skewness of its groups' sums over sqrt(groups)."""
+
+    value: float
+    error: float
+    skew: float
+    freedom: int
+
+    @classmethod
+    def of(cls, values: Values, groups: Groups) -> Self:
+        mean = float(values.mean())
+        sums = np.bincount(dense(groups), values - mean)
+        count = len(sums)
+        squares = float((sums**2).sum())
+        if count < 2 or squares <= len(values) * 1e-24:
+            return cls(mean, 0.0, 0.0, 1)
+        error = np.sqrt(squares * count / (count - 1)) / len(values)
+        skewness = float((sums**3).mean()) / (squares / count) ** 1.5
+        return cls(mean, float(error), skewness / np.sqrt(count), count - 1)
+
+    def transformed(self, t: float) -> float:
+        """Hall's cubic, which rises everywhere: t of a skewed mean -> nearly Student's t."""
+        k = self.skew
+        return t + k * (t**2 / 3 + 1 / 6) + k**2 * t**3 / 27
+
+    def interval(self) -> tuple[float, float]:
+        quantile = _quantile(self.freedom)
+        return self.value - self._inverse(quantile) * self.error, self.value - self._inverse(-quantile) * self.error
+
+    def _inverse(self, t: float) -> float:
+        k = self.skew
+        return t if abs(k) < 1e-9 else float(3 * (np.cbrt(1 + k * (t - k / 6)) - 1) / k)
+
+
+def _tail(t: float, freedom: int) -> float:
+    """Return the chance that Student's t is above `t` (scipy.stats does the same, a hundred times slower)."""
+    return float(special.stdtr(freedom, -t))
+
+
+def _quantile(freedom: int) -> float:
+    return float(special.stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+def _without_spread(difference: float) -> Evidence:
+    """Nothing differs, or all groups alike, or there is one group: no evidence either way."""
+    return NOTHING if difference == 0 else Evidence(difference, -np.inf, np.inf, 1.0, 1.0)
+
+
+def _spread(drawn: Values) -> float:
+    there = drawn[np.isfinite(drawn)]
+    return float(there.std(ddof=1)) if len(there) > 1 else 0.0
+
+
+def _size_of_hits(hits: NDArray[np.bool_], groups: Groups) -> float:
+    """Return the number of independent images that would tell as much of an accuracy.
+
+    With no errors it is the number of groups; with few, between that and what their clustering says.
+    """
+    share, count = hits.mean(), n_groups(groups)
+    mean = _Mean.of(hits.astype(np.float64), groups)
+    if mean.error == 0:
+        return float(count)
+    size = min(share * (1 - share) / mean.error**2, len(hits))
+    rare = hits if share < 0.5 else ~hits
+    told = n_groups(groups[rare])
+    return float((told + DOUBT) / (told / size + DOUBT / count))
+
+
+def _size_of_draws(share: float, drawn: Values, targets: Targets, groups: Groups) -> float:
+    """Return the number of independent images that would give a score its bootstrap's variance.
+
+    A score without variance is that of a class average on one image a group and class.
+    """
+    error = _spread(drawn)
+    if error > 0 and 0 < share < 1:
+        return float(np.clip(share * (1 - share) / error**2, 1, len(targets)))
+    per_class = np.array([n_groups(groups[targets == index]) for index in np.unique(targets)])
+    return float(min(len(per_class) ** 2 / (1 / per_class).sum(), n_groups(groups)))

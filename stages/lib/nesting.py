@@ -1,0 +1,240 @@
+"""The honest score: everything that is chosen is chosen again without the images that score it.
+
+    choose(images): each member's look and temperature   (resolution, calibration)
+                    -> every method fitted on them        (ensembling), and their blends' temperatures
+                    -> one method                         (gating)
+
+A choice is made on all images but those of some parts. For the submission no part is left out. For the estimate each
+part is left out once and predicted by what the others chose: `oof`. The gate between methods looks at a choice made
+on its images without one more part, at each part in turn; so every pair of parts is left out once as well.
+
+What the estimate is of, what it cannot undo, and how far it was off in simulations: docs/honest_scores.md.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any, cast
+
+import numpy as np
+
+from stages.lib import calibration, decisions, ensembling, gating, intervals, scores, scratch
+from stages.lib.calibration import Probs, Values
+from stages.lib.gating import Gated
+from stages.lib.resolution import Decision, Look, Member, decide
+from stages.lib.scored import Indices, Scored
+
+Without = frozenset[int]
+EVERYTHING: Without = frozenset()
+UNTEMPERED = {"ranks", "stacking"}  # the first is no probability, the second its own calibration
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A member: what was decided without each set of parts, and its log probabilities in the looks that were taken."""
+
+    decisions: Mapping[Without, Decision]
+    logs: Mapping[Look, Probs]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How members' calibrated probabilities become the blend's.
+
+    Attributes:
+        temperature: of the blend, since a mean of calibrated members is less sure than it should be.
+        multipliers: (classes,) of the blend's probabilities, so that the likeliest class is the one to predict for
+            the contest's metric; None where it is the likeliest class anyway, or no fitted ones are used.
+    """
+
+    blend: ensembling.Blend
+    temperature: float = 1.0
+    multipliers: Values | None = None
+
+    def apply(self, members: Iterable[Probs], folds: Indices) -> Probs:
+        """Blend single folds' predictions (images, classes)."""
+        return self.decide(self.blended(members, folds))
+
+    def decide(self, probs: Probs) -> Probs:
+        """Apply the multipliers to blended probabilities."""
+        return probs if self.multipliers is None else decisions.apply(probs, self.multipliers)
+
+    def blended(self, members: Iterable[Probs], folds: Indices) -> Probs:
+        """Blend, and scale by the temperature."""
+        probs = ensembling.blended(self.blend, members, folds)
+        return probs if self.temperature == 1 else calibration.scaled(calibration.log_probs(probs), self.temperature)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the blend is, and how good.
+
+    Attributes:
+        recipe: chosen on all images.
+        gated: its method.
+        oof: (images, classes), each part by the recipe that the other parts chose.
+        naive: (images, classes), all by `recipe`.
+        gates: for each part what was chosen on the others.
+    """
+
+    recipe: Recipe
+    gated: Gated
+    oof: Probs
+    naive: Probs
+    gates: tuple[Gated, ...]
+
+
+def choices(scored: Scored, n_methods: int) -> list[Without]:
+    """List the sets of parts that something is chosen without: none, each, and where there is a gate each pair."""
+    sizes = (0, 1, 2) if n_methods > 1 or has_decisions(scored.metric) else (0, 1)
+    return [frozenset(parts) for size in sizes for parts in combinations(scored.all_parts, size)]
+
+
+def has_decisions(metric: scores.Metric) -> bool:
+    """Say whether another class than the likeliest may be the best answer."""
+    return metric.judges_labels and metric.name not in intervals.HITS
+
+
+@dataclass
+class Nest:
+    """The choices without every set of parts, each made once.
+
+    Attributes:
+        members: in the order of the blend.
+        methods: names in ensembling.METHODS; the gate chooses between them where there are several.
+        greedy_rounds: of greedy selection.
+    """
+
+    scored: Scored
+    members: Sequence[Chosen]
+    methods: Sequence[str]
+    greedy_rounds: int = 20
+    _left_out: dict[tuple[Without, int], dict[str, Probs]] = field(default_factory=dict)
+    _recipes: dict[Without, dict[str, Recipe]] = field(default_factory=dict)
+
+    def outcome(self) -> Outcome:
+        """Choose, and estimate."""
+        for without in choices(self.scored, len(self.methods)):
+            self._choose(without)
+        gates = [self.gate(frozenset({part})) for part in self.scored.all_parts]
+        gated = self.gate(EVERYTHING)
+        recipe = self._recipe(EVERYTHING, gated)
+        oof = {
+            part: self._recipe(frozenset({part}), gate).decide(self._left_out[frozenset({part}), part][gate.method])
+            for part, gate in zip(self.scored.all_parts, gates, strict=True)
+        }
+        members = self.calibrated(EVERYTHING, np.arange(len(self.scored.targets)))
+        naive = recipe.apply(members, self.scored.folds)
+        return Outcome(recipe, gated, gathered(self.scored, oof), naive, tuple(gates))
+
+    def gate(self, without: Without) -> Gated:
+        """Choose between the methods, and between decisions, on the images outside the parts `without`."""
+        parts = self.scored.left(without)
+        rows = self.scored.rows(parts)
+        judged = gating.Judged(self.scored.metric, self.scored.targets[rows], self.scored.groups[rows])
+
+        def left_out(name: str, decided: bool = False) -> Probs:
+            found = {part: self._left_out[without | {part}, part][name] for part in parts}
+            if decided:
+                found = {part: self._recipes[without | {part}][name].decide(probs) for part, probs in found.items()}
+            return gathered(self.scored, found)
+
+        gated = Gated(self.methods[0])
+        if len(self.methods) > 1:
+            gated = gating.choose_method(judged, {name: left_out(name) for name in self.methods})
+        if has_decisions(self.scored.metric):
+            plain, decided = left_out(gated.method), left_out(gated.method, decided=True)
+            gated = gating.choose_decision(judged, gated, plain, decided)
+        return gated
+
+    def _recipe(self, without: Without, gated: Gated) -> Recipe:
+        recipe = self._recipes[without][gated.method]
+        return recipe if gated.decided else replace(recipe, multipliers=None)
+
+    def calibrated(self, without: Without, rows: Indices) -> "Calibrated":
+        """Return the members as they were decided without some parts, on the images at `rows`."""
+        return Calibrated(self.members, without, rows)
+
+    def _choose(self, without: Without) -> None:
+        """Fit every method on the images left, and predict those left out."""
+        rows = self.scored.rows(self.scored.left(without))
+        fitted = self._recipes[without] = self._fitted(rows, self.calibrated(without, rows))
+        for part in without:
+            here = self.scored.rows({part})
+            members, folds = self.calibrated(without, here), self.scored.folds[here]
+            self._left_out[without, part] = {name: recipe.blended(members, folds) for name, recipe in fitted.items()}
+
+    def _fitted(self, rows: Indices, members: "Calibrated") -> dict[str, Recipe]:
+        targets, folds, metric = self.scored.targets[rows], self.scored.folds[rows], self.scored.metric
+        utility = None if self.scored.by_log_loss else metric.utility
+        fitting = ensembling.Fitting(targets, utility, self.greedy_rounds)
+        recipes = {}
+        for name in self.methods:
+            recipe = Recipe(ensembling.METHODS[name](members, fitting))
+            if name not in UNTEMPERED:
+                logs = calibration.log_probs(recipe.blended(members, folds))
+                recipe = replace(recipe, temperature=calibration.temperature(logs, targets))
+            if has_decisions(metric):
+                multipliers = decisions.fit(targets, recipe.blended(members, folds), metric)
+                recipe = replace(recipe, multipliers=multipliers)
+            recipes[name] = recipe
+        return recipes
+
+
+@dataclass(frozen=True)
+class Calibrated(Sequence[Probs]):
+    """Members' probabilities (images, classes) at `rows`, as decided without some parts; made anew when asked for."""
+
+    members: Sequence[Chosen]
+    without: Without
+    rows: Indices
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __getitem__(self, index: Any) -> Any:
+        member = self.members[index]
+        decision = member.decisions[self.without]
+        return calibration.scaled(member.logs[decision.look][self.rows], decision.temperature)
+
+
+def chosen(member: Member, without: Sequence[Without]) -> Chosen:
+    """Decide a member's look without each of the sets of parts, and keep the usual one and those that are taken."""
+    decisions = {parts: decide(member, parts) for parts in without}
+    looks = sorted({member.usual, *(decision.look for decision in decisions.values())})
+    return Chosen(decisions, {look: scratch.kept(member.at(look)) for look in looks})
+
+
+def single(nest: Nest, index: int) -> Probs:
+    """Return one member's calibrated predictions (images, classes), its look chosen on the other parts."""
+    found = {
+        part: nest.calibrated(frozenset({part}), nest.scored.rows({part}))[index] for part in nest.scored.all_parts
+    }
+    return gathered(nest.scored, found)
+
+
+def at_look(nest: Nest, index: int, look: Look) -> Probs:
+    """Return one member's predictions (images, classes) in its usual look or one that some choice took."""
+    return calibration.scaled(nest.members[index].logs[look], 1.0)
+
+
+def best_single(nest: Nest) -> tuple[int, Probs]:
+    """Return the best member's position, and the predictions (images, classes) of picking the best one.
+
+    The best of many is flattered by the pick, so each part is predicted by the member that is best on the others.
+    """
+    picks = {part: _best(nest, frozenset({part})) for part in nest.scored.all_parts}
+    found = {part: nest.calibrated(frozenset({part}), nest.scored.rows({part}))[index] for part, index in picks.items()}
+    return _best(nest, EVERYTHING), gathered(nest.scored, found)
+
+
+def _best(nest: Nest, without: Without) -> int:
+    rows = nest.scored.rows(nest.scored.left(without))
+    members, targets = nest.calibrated(without, rows), nest.scored.targets[rows]
+    return int(np.argmax([nest.scored.metric.utility(targets, members[index]) for index in range(len(members))]))
+
+
+def gathered(scored: Scored, by_part: Mapping[int, Probs]) -> Probs:
+    """Put parts' predictions in the order of the images."""
+    order = np.concatenate([scored.rows({part}) for part in by_part])
+    return cast(Probs, np.concatenate(list(by_part.values()))[np.argsort(order)])

@@ -1,0 +1,203 @@
+"""Whether a member should look at images in another way than it was trained: at other sizes, at several, in one view.
+
+The winning entry's author tested at a higher resolution than the training's and warns that it can make things worse
+(a ConvNeXt-tiny falls from 82.9 to 79.0 on ImageNet from 224 to 288). So a member leaves its training size only on
+evidence: a paired one-sided test at 5%, Holm over all candidates, clustered by group, on per-image log losses at each
+candidate's own temperature; for metrics that log loss does not stand for, a paired bootstrap of the metric. Nor may
+the metric itself be lower on the same images. A size that is worse by the same test in the other direction is said to
+be so, and is left out of the average of sizes.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.lib import bootstrap, calibration, intervals
+from stages.lib.calibration import Probs
+from stages.lib.scored import Scored
+
+IDENTITY = "identity"
+USUAL, TAKEN, SUPPORTED, OPEN, WORSE = "usual", "taken", "supported", "not supported", "worse"
+
+
+@dataclass(frozen=True, order=True)
+class Look:
+    """How a member looks at an image: the mean over these sizes (pixels) and views."""
+
+    image_sizes: tuple[int, ...]
+    views: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{' '.join(map(str, self.image_sizes))} {'+'.join(self.views)}"
+
+
+def usual_look(image_sizes: Sequence[int], views: Sequence[str], training_size: int) -> Look:
+    """Return the look a member is trained for: its size, or the first one where that is not inferred; all views."""
+    size = training_size if training_size in image_sizes else image_sizes[0]
+    return Look((size,), tuple(sorted(views)))
+
+
+def other_looks(usual: Look, image_sizes: Sequence[int]) -> tuple[Look, ...]:
+    """Return what to hold against the usual look: the other sizes, and the usual one in the identity view alone."""
+    alone = [Look(usual.image_sizes, (IDENTITY,))] if IDENTITY in usual.views and len(usual.views) > 1 else []
+    return (*(Look((size,), usual.views) for size in sorted(image_sizes) if size not in usual.image_sizes), *alone)
+
+
+def seen(probs: Probs, shifts: Probs | None) -> Probs:
+    """Average predictions as every look does: over views, then classes' priors are put back, then over sizes.
+
+    Args:
+        probs: (sizes, views, images, classes).
+        shifts: of calibration.prior_shifts, broadcast to (images, classes); None where training weighed no classes.
+
+    Returns:
+        log probabilities (images, classes).
+    """
+    total = np.zeros(probs.shape[2:], np.float32)
+    for of_size in probs:
+        mean = of_size.mean(axis=0)
+        total += mean if shifts is None else np.exp(calibration.shifted(calibration.log_probs(mean), shifts))
+    return calibration.log_probs(total / np.float32(len(probs)))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A look as it did on the images that decide, against the usual look.
+
+    Attributes:
+        loss: mean cross-entropy in nats at `temperature`.
+        evidence: of the log loss's gain, or the metric's.
+        p: that it is no better, adjusted for the number of candidates.
+        verdict: usual, taken, supported (another is better still), not supported, worse.
+    """
+
+    look: Look
+    temperature: float
+    loss: float
+    evidence: intervals.Evidence
+    p: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The look that is taken, its temperature, and what was held against each other."""
+
+    look: Look
+    temperature: float
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass
+class Member:
+    """A member's out-of-fold log probabilities in each look.
+
+    Attributes:
+        usual: the look it is trained for.
+        others: single sizes, and single views, to hold against it.
+        logs: look -> (images, classes), for `usual` and `others`.
+        scored: the images.
+    """
+
+    usual: Look
+    others: tuple[Look, ...]
+    logs: dict[Look, Probs]
+    scored: Scored
+    _curves: dict[Look, calibration.Curve] = field(default_factory=dict)
+
+    def temperature(self, look: Look, without: Collection[int]) -> float:
+        """Fit the temperature of a look on the images outside the parts `without`."""
+        if look not in self._curves:
+            s = self.scored
+            self._curves[look] = calibration.curve(self.at(look), s.targets, s.parts, len(s.all_parts))
+        return self._curves[look].temperature(np.array(self.scored.left(without)))
+
+    def at(self, look: Look) -> Probs:
+        """Return the log probabilities of a look, averaged now where it is of several sizes."""
+        if look not in self.logs:
+            total = np.zeros_like(self.logs[self.usual])
+            for size in look.image_sizes:
+                total += np.exp(self.logs[Look((size,), look.views)])
+            self.logs[look] = calibration.log_probs(total / np.float32(len(look.image_sizes)))
+        return self.logs[look]
+
+
+def decide(member: Member, without: Collection[int] = ()) -> Decision:
+    """Choose a member's look on the images outside the parts `without`."""
+    usual = _try(member, member.usual, without)
+    others = [_try(member, look, without) for look in member.others]
+    harmful = _harmful(usual, others, member.scored)
+    if average := _average(member, harmful):
+        others.append(_try(member, average, without))
+    evidence = [_evidence(usual, other, member.scored, bool(without)) for other in others]
+    p_values = bootstrap.holm([found.p_better for found in evidence])
+    better = [
+        other
+        for other, p in zip(others, p_values, strict=True)
+        if p < intervals.ALPHA and _not_lower(usual, other, member)
+    ]
+    taken = min(better or [usual], key=lambda tried: (tried.loss, tried.look))
+    candidates = [Candidate(usual.look, usual.temperature, usual.loss, intervals.NOTHING, 1.0, USUAL)]
+    for other, found, p in zip(others, evidence, p_values, strict=True):
+        verdict = (
+            TAKEN if other is taken else SUPPORTED if other in better else WORSE if other.look in harmful else OPEN
+        )
+        candidates.append(Candidate(other.look, other.temperature, other.loss, found, p, verdict))
+    return Decision(taken.look, taken.temperature, tuple(candidates))
+
+
+@dataclass(frozen=True, eq=False)
+class _Tried:
+    """A look on the images that decide: their rows, and their losses (rows,) at its temperature."""
+
+    look: Look
+    temperature: float
+    rows: NDArray[np.int64]
+    losses: calibration.Values
+    logs: Probs
+
+    @property
+    def loss(self) -> float:
+        return float(self.losses.mean())
+
+    def probs(self) -> Probs:
+        return calibration.scaled(self.logs[self.rows], self.temperature)
+
+
+def _try(member: Member, look: Look, without: Collection[int]) -> _Tried:
+    s = member.scored
+    rows, temperature, logs = s.rows(s.left(without)), member.temperature(look, without), member.at(look)
+    return _Tried(look, temperature, rows, calibration.losses(logs[rows], s.targets[rows], temperature), logs)
+
+
+def _harmful(usual: _Tried, others: Sequence[_Tried], scored: Scored) -> set[Look]:
+    """Return the looks that are worse than the usual one, by log loss whatever the metric: it shows it first."""
+    groups = scored.groups[usual.rows]
+    found = [intervals.mean_evidence(usual.losses - other.losses, groups).p_worse for other in others]
+    adjusted = bootstrap.holm(found)
+    return {other.look for other, p in zip(others, adjusted, strict=True) if p < intervals.ALPHA}
+
+
+def _average(member: Member, harmful: set[Look]) -> Look | None:
+    """Return the look at all sizes that do no harm, if there are several."""
+    sizes = [look.image_sizes[0] for look in member.others if look.views == member.usual.views and look not in harmful]
+    return Look(tuple(sorted([*member.usual.image_sizes, *sizes])), member.usual.views) if sizes else None
+
+
+def _evidence(usual: _Tried, other: _Tried, scored: Scored, screened: bool) -> intervals.Evidence:
+    """Compare; where `screened`, a bootstrap is spared where the score is no higher, since nothing could come of it."""
+    targets, groups = scored.targets[usual.rows], scored.groups[usual.rows]
+    if scored.by_log_loss:
+        return intervals.mean_evidence(usual.losses - other.losses, groups)
+    base, candidate = usual.probs(), other.probs()
+    if screened and scored.metric.utility(targets, candidate) <= scored.metric.utility(targets, base):
+        return intervals.NOTHING
+    return intervals.score_evidence(scored.metric, targets, base=base, candidate=candidate, groups=groups)
+
+
+def _not_lower(usual: _Tried, other: _Tried, member: Member) -> bool:
+    """Say whether the contest's metric, too, is at least as good."""
+    metric, targets = member.scored.metric, member.scored.targets[usual.rows]
+    return metric.utility(targets, other.probs()) >= metric.utility(targets, usual.probs())

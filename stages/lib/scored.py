@@ -1,0 +1,65 @@
+"""The images that decide and are scored, and the metric that scores them."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.lib import intervals, scores
+
+Indices = NDArray[np.int64]
+MAX_PARTS = 5  # every part and every pair of parts is left out once: 15 choices
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Images with out-of-fold predictions; all arrays are (images,).
+
+    Attributes:
+        targets: class indices.
+        folds: whose model predicted the image out of fold, from 0.
+        groups: what is independent of each other, from 0; no group is in two parts.
+        parts: what is left out together when something is chosen (see `in_parts`), from 0.
+        metric: the contest's.
+    """
+
+    targets: Indices
+    folds: Indices
+    groups: Indices
+    parts: Indices
+    metric: scores.Metric
+
+    @property
+    def all_parts(self) -> range:
+        """Return the parts' numbers."""
+        return range(int(self.parts.max()) + 1)
+
+    @property
+    def by_log_loss(self) -> bool:
+        """Say whether log losses decide between candidates, or the metric itself."""
+        return self.metric.name in intervals.BY_LOG_LOSS
+
+    def rows(self, parts: Collection[int]) -> Indices:
+        """Return the positions of the images of these parts, in order."""
+        return np.flatnonzero(np.isin(self.parts, list(parts)))
+
+    def left(self, without: Collection[int]) -> list[int]:
+        """Return the parts that remain."""
+        return [part for part in self.all_parts if part not in without]
+
+
+def in_parts(folds: Indices, groups: Indices) -> Indices:
+    """Deal images into three to five parts by fold.
+
+    A choice for one part is made on the others, and the choice between methods on those without one more: that takes
+    three parts at least, so two folds are halved by group. More than five folds share parts, since all pairs are left
+    out once.
+    """
+    if folds.max() > 1:
+        return folds % MAX_PARTS
+    turn = np.zeros(groups.max() + 1, np.int64)
+    for fold in (0, 1):
+        mine = np.unique(groups[folds == fold])
+        turn[mine] = np.arange(len(mine)) % 2
+    return folds * 2 + turn[groups]
