@@ -64,9 +64,11 @@ def test_what_it_writes_is_read_like_a_member_s_whatever_the_order_of_rows(tmp_p
     path = run(tmp_path)
     axes: dict[str, Any] = {"classes": CLASSES, "image_sizes": [external.IMAGE_SIZE], "views": [external.VIEW]}
     read = predictions.read_train([path], image_ids=SCORED, folds=FOLDS[:10], **axes)
-    np.testing.assert_allclose(read[0], probs(10, 1), rtol=1e-5)
-    submitted = predictions.read_test(path, image_ids=TEST[:3], folds=[external.TEST_FOLD], **axes)
-    np.testing.assert_allclose(submitted, probs(3, 2), rtol=1e-5)
+    np.testing.assert_allclose(read.reshape(10, 3), probs(10, 1), rtol=1e-5)
+    rows = tables.read(path, tables.PREDICTIONS)
+    submitted = rows[(rows["part"] == "test") & (rows["fold"] == external.TEST_FOLD)].set_index("image_id")
+    np.testing.assert_allclose(submitted.loc[TEST[:3], ["p:0", "p:1", "p:2"]], probs(3, 2), rtol=1e-5)
+    assert len(rows) == 10 + 3
     before = path.read_bytes()
     oof.to_csv(tmp_path / OOF, index=False)
     assert run(tmp_path).read_bytes() == before

@@ -5,6 +5,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -20,13 +21,16 @@ EVERY = 50  # one image in so many is a copy of the one before it
 Search = Callable[[Mapping[str, Prints]], Found]
 
 
-def measure(photos: Sequence[Pixels], counts: Sequence[int], search: Search) -> None:
+def measure(files: Sequence[Path], counts: Sequence[int], short_side: int, search: Search) -> None:
     """Print time and memory of fingerprints and search for each number of images, and how they grow."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pixels.arrow"
-        with pixels.Writer(path, encoding="jpeg") as writer:
-            for index in range(max(counts)):
-                writer.add(_name(index), vary(index, photos))
+        photos, path = Path(folder) / "photos.arrow", Path(folder) / "pixels.arrow"
+        with pixels.Writer(photos, encoding="raw") as writer:
+            for number, file in enumerate(files):
+                photo = planting.read(file, short_side)
+                if photo is not None:
+                    writer.add(_name(number), photo)
+        write(path, pixels.open_pack(photos), max(counts))
         rows = [_timed(pixels.open_pack(path), count, search) for count in sorted(counts)]
     print("| images | fingerprints, s | search, s | both, s | largest process, MB | planted found |")
     print("|---|---|---|---|---|---|")
@@ -60,20 +64,33 @@ def _name(index: int) -> str:
     return f"{index:08}"
 
 
-def vary(index: int, photos: Sequence[Pixels]) -> Pixels:
-    """Return the index-th image: cut-outs of two photos, mirrored or not, mixed, in other colours.
+def write(path: Path, photos: pixels.Packed, count: int) -> None:
+    """Write a pack of varied photos, a multiple of EVERY of them; as JPEG, since raw pixels would fill the disk."""
+    starts = range(0, count, EVERY)
+    groups = parallel.in_order(
+        partial(vary, photos), starts, workers=parallel.worker_count(), name=str, preload=(__name__,)
+    )
+    with pixels.Writer(path, encoding="jpeg") as writer:
+        for start, group in zip(starts, groups, strict=True):
+            for k, image in enumerate(group):
+                writer.add(_name(start + k), image)
 
-    Every EVERY-th is the image before it again, from a JPEG of quality 60.
+
+def vary(photos: pixels.Packed, start: int) -> list[Pixels]:
+    """Return EVERY images: cut-outs of two photos, mirrored or not, mixed, in other colours.
+
+    The last is the one before it again, from a JPEG of quality 60.
     """
-    if index % EVERY == EVERY - 1:
-        return planting.saved(vary(index - 1, photos), "JPEG", 60)
-    rng = np.random.default_rng(seeding.derive("vary", index))
-    chosen = rng.choice(len(photos), 2, replace=False)
-    first, second = (_cut_out(photos[k], rng) for k in chosen.tolist())
-    second = cv2.resize(second, first.shape[1::-1], interpolation=cv2.INTER_AREA)
-    share = rng.uniform(0.5, 0.8)
-    mixed = (share * first + (1 - share) * second) * rng.uniform(0.7, 1.3, 3)
-    return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
+    varied = []
+    for index in range(start, start + EVERY - 1):
+        rng = np.random.default_rng(seeding.derive("vary", index))
+        chosen = rng.choice(len(photos), 2, replace=False).tolist()
+        first, second = (_cut_out(photos[photos.image_ids[k]], rng) for k in chosen)
+        second = np.asarray(cv2.resize(second, first.shape[1::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        share = rng.uniform(0.5, 0.8)
+        mixed = (share * first + (1 - share) * second) * rng.uniform(0.7, 1.3, 3)
+        varied.append(np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8))
+    return [*varied, planting.saved(varied[-1], "JPEG", 60)]
 
 
 def _cut_out(photo: Pixels, rng: np.random.Generator) -> Pixels:

@@ -76,8 +76,7 @@ def main(*words: str) -> None:
     options = parser.parse_args(words)
     if options.what == "growth":
         files = [file for folder in options.folders for file in image_files.walk(folder)[0] if not file.problem]
-        photos = [planting.read(file.path, options.short_side) for file in files]
-        growing.measure([photo for photo in photos if photo is not None], options.images, search)
+        growing.measure([file.path for file in files], options.images, options.short_side, search)
     else:
         contest = read(options.name, options.folders, options.short_side)
         measure_planted(contest, every=options.every, sheets=options.sheets)

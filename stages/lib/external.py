@@ -1,7 +1,7 @@
 """Predictions made elsewhere: a CSV of image ids and one probability column per class, held against our images.
 
 What `table` lays out is read by predictions.py like a member's: `read_train` with image_sizes [IMAGE_SIZE] and views
-[VIEW], and `read_test` with folds [TEST_FOLD] too, since no fold's model of ours made them.
+[VIEW], and `read_test` with the fold TEST_FOLD too, since no model of ours made them.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

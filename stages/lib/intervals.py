@@ -128,7 +128,7 @@ def group_draws(groups: Groups, draws: int = DRAWS) -> NDArray[np.int64]:
 
 def n_groups(groups: Groups) -> int:
     """Return how many groups there are."""
-    return len(np.unique(groups))
+    return int((np.bincount(groups) > 0).sum())
 
 
 def dense(groups: NDArray[np.generic]) -> Groups:
@@ -148,13 +148,13 @@ class _Mean:
     @classmethod
     def of(cls, values: Values, groups: Groups) -> Self:
         mean = float(values.mean())
-        sums = np.bincount(dense(groups), values - mean)
-        count = len(sums)
+        sums = np.bincount(groups, values - mean)
+        count = int((np.bincount(groups) > 0).sum())
         squares = float((sums**2).sum())
         if count < 2 or squares <= len(values) * 1e-24:
             return cls(mean, 0.0, 0.0, 1)
         error = np.sqrt(squares * count / (count - 1)) / len(values)
-        skewness = float((sums**3).mean()) / (squares / count) ** 1.5
+        skewness = float((sums**3).sum()) / count / (squares / count) ** 1.5
         return cls(mean, float(error), skewness / np.sqrt(count), count - 1)
 
     def transformed(self, t: float) -> float:

@@ -17,7 +17,7 @@ MAX_LOCAL_DIFFERENCE = 0.6  # standard deviations, in the worst of 64 blocks (do
 NEARLY_EQUAL = 0.99  # from this similarity on what differs is one small thing: a watermark, a bird
 MIN_ALIGNABLE = 0.75  # similarity from which it is worth looking for a window that fits better
 CHUNK = 256  # pairs compared at once
-MAX_MATCHES = 10_000_000  # of one shot: about 1 GB
+MAX_MATCHES = 5_000_000  # of one shot: about 1 GB
 
 _NOTHING = pd.DataFrame(
     {name: np.empty(0, np.int64) for name in ("low", "high", "one", "other", "shot", "turn")}

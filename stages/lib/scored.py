@@ -42,7 +42,8 @@ class Scored:
 
     def rows(self, parts: Collection[int]) -> Indices:
         """Return the positions of the images of these parts, in order."""
-        return np.flatnonzero(np.isin(self.parts, list(parts)))
+        wanted = np.isin(self.all_parts, list(parts))
+        return np.flatnonzero(wanted[self.parts])
 
     def left(self, without: Collection[int]) -> list[int]:
         """Return the parts that remain."""

@@ -1,0 +1,208 @@
+"""Contests drawn at random, whose truth is known: what members say of images, and what they would say of any others."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.lib import calibration, nesting, scores, seeding
+from stages.lib.calibration import Probs, Targets
+from stages.lib.resolution import Look, Member
+from stages.lib.scored import Indices, Scored, in_parts
+
+N_FOLDS = 5
+VIEWS = ("identity",)
+MAX_POPULATION, POPULATION_CELLS = 100_000, 2_000_000  # images; images x members x sizes
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a simulated contest is like.
+
+    Members' logits are skill x the class + noise that members share in part, times a confidence of their own. A
+    member's skill lies between 0.7 and 1 times `skill`. Size 0 is the training size; size 1 gains 3% of skill, the
+    others lose 8% each.
+
+    Attributes:
+        group_size: images of one class that share 60% of their noise's variance.
+        skill: of the best member.
+        correlation: share of noise that all members have in common.
+        methods: as of nesting.Nest.
+        trained: members are trained for real, fold by fold, on drawn features, instead of drawn.
+    """
+
+    name: str
+    metric: str
+    n_images: int
+    n_members: int
+    skill: float
+    n_classes: int = 3
+    group_size: int = 1
+    correlation: float = 0.5
+    n_sizes: int = 3
+    methods: tuple[str, ...] = ("equal", "logits", "greedy", "weighted", "stacking")
+    trained: bool = False
+
+
+@dataclass
+class Contest:
+    """Out-of-fold predictions, and those of each fold's models on a large population.
+
+    Attributes:
+        targets: (population,) class indices.
+        looks: for each kind of model (one per fold where they are trained) and member: look -> log probabilities.
+    """
+
+    scored: Scored
+    members: list[Member]
+    targets: Targets
+    looks: list[list[dict[Look, Probs]]] = field(repr=False)
+
+    def truths(self, nest: nesting.Nest, outcome: nesting.Outcome) -> tuple[float, float]:
+        """Return the true score of the recipe on single folds' models (their mean), and on the mean of the folds."""
+        metric = self.scored.metric
+        blends = [outcome.recipe.apply(self._calibrated(nest, of_fold), self._one_fold) for of_fold in self.looks]
+        single = float(np.mean([metric.function(self.targets, blend) for blend in blends]))
+        return single, metric.function(self.targets, np.mean(blends, axis=0))
+
+    @property
+    def _one_fold(self) -> Indices:
+        return np.zeros(len(self.targets), np.int64)
+
+    def _calibrated(self, nest: nesting.Nest, of_fold: list[dict[Look, Probs]]) -> Iterator[Probs]:
+        for chosen, logs in zip(nest.members, of_fold, strict=True):
+            decision = chosen.decisions[nesting.EVERYTHING]
+            yield calibration.scaled(_averaged(logs, decision.look), decision.temperature)
+
+
+def draw(condition: Condition, number: int) -> Contest:
+    """Draw one contest; the same number gives the same one."""
+    rng = np.random.default_rng(seeding.derive("simulated", condition.name, number))
+    if condition.trained:
+        return _trained(condition, rng)
+    population = _population(condition)
+    targets, groups = _labels(condition, condition.n_images, condition.group_size, rng)
+    logs = _said(condition, targets, groups, rng)
+    scored = _scored(condition, targets, groups)
+    return Contest(scored, [_member(of_member, scored) for of_member in logs], population[0], [population[1]])
+
+
+def _member(logs: dict[Look, Probs], scored: Scored) -> Member:
+    usual, *others = logs
+    return Member(usual, tuple(others), dict(logs), scored)
+
+
+def _scored(condition: Condition, targets: Targets, groups: Indices) -> Scored:
+    folds = groups % N_FOLDS
+    return Scored(targets, folds, groups, in_parts(folds, groups), scores.SCORES[condition.metric])
+
+
+def _labels(condition: Condition, n_images: int, group_size: int, rng: np.random.Generator) -> tuple[Targets, Indices]:
+    n_groups = n_images // group_size
+    groups = np.repeat(np.arange(n_groups), group_size)
+    return rng.integers(0, condition.n_classes, n_groups)[groups], groups
+
+
+@lru_cache(maxsize=1)
+def _population(condition: Condition) -> tuple[Targets, list[dict[Look, Probs]]]:
+    rng = np.random.default_rng(seeding.derive("population", condition.name))
+    size = min(MAX_POPULATION, POPULATION_CELLS // (condition.n_members * condition.n_sizes))
+    targets, groups = _labels(condition, size, 1, rng)
+    return targets, _said(condition, targets, groups, rng)
+
+
+def _said(condition: Condition, targets: Targets, groups: Indices, rng: np.random.Generator) -> list[dict[Look, Probs]]:
+    """Draw every member's log probabilities in every look."""
+    shape = (len(targets), condition.n_classes)
+    shared = _noise(shape, groups, condition.group_size, rng)
+    found = []
+    for member in range(condition.n_members):
+        own = _noise(shape, groups, condition.group_size, rng)
+        skill = condition.skill * (1 - 0.3 * member / max(condition.n_members - 1, 1))
+        confidence = skill * (0.7, 1.0, 1.6)[member % 3]
+        base = np.sqrt(condition.correlation) * shared + np.sqrt(1 - condition.correlation) * own
+        found.append(
+            {
+                Look((224 + 32 * size,), VIEWS): _logs(
+                    base + 0.3 * rng.normal(size=shape), targets, factor, skill, confidence
+                )
+                for size, factor in enumerate(_factors(condition.n_sizes))
+            }
+        )
+    return found
+
+
+def _logs(noise: NDArray[np.float64], targets: Targets, factor: float, skill: float, confidence: float) -> Probs:
+    logits = noise.copy()
+    logits[np.arange(len(targets)), targets] += skill * factor
+    return calibration.log_probs(calibration.scaled((logits * confidence).astype(np.float32), 1.0))
+
+
+def _factors(n_sizes: int) -> list[float]:
+    return [(1.0, 1.03)[size] if size < 2 else 1 - 0.08 * (size - 1) for size in range(n_sizes)]
+
+
+def _noise(shape: tuple[int, int], groups: Indices, group_size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    alone: NDArray[np.float64] = rng.normal(size=shape)
+    if group_size == 1:
+        return alone
+    of_group: NDArray[np.float64] = rng.normal(size=(groups.max() + 1, shape[1]))[groups]
+    return np.asarray(np.sqrt(0.6) * of_group + np.sqrt(0.4) * alone)
+
+
+def _averaged(logs: dict[Look, Probs], look: Look) -> Probs:
+    if look in logs:
+        return logs[look]
+    return calibration.log_probs(
+        np.mean([np.exp(logs[Look((size,), look.views)]) for size in look.image_sizes], axis=0, dtype=np.float32)
+    )
+
+
+N_FEATURES, SEEN, TRAINED_POPULATION = 30, 12, 10_000
+
+
+def _trained(condition: Condition, rng: np.random.Generator) -> Contest:
+    """Train every member on each fold's other images: linear discriminants, each on features of its own choice.
+
+    What a fold's model says depends on the images of all other folds, as it does for networks.
+    """
+    centres = rng.normal(size=(condition.n_classes, N_FEATURES)) * condition.skill / np.sqrt(SEEN)
+    targets, groups = _labels(condition, condition.n_images, condition.group_size, rng)
+    features = centres[targets] + _noise((len(targets), N_FEATURES), groups, condition.group_size, rng)
+    new, _ = _labels(condition, TRAINED_POPULATION, 1, rng)
+    new_features = centres[new] + rng.normal(size=(len(new), N_FEATURES))
+    scored = _scored(condition, targets, groups)
+    members, looks = [], [[] for _ in range(N_FOLDS)]  # type: tuple[list[Member], list[list[dict[Look, Probs]]]]
+    for _ in range(condition.n_members):
+        seen = rng.permutation(N_FEATURES)[:SEEN]
+        logs = {look: np.empty((len(targets), condition.n_classes), np.float32) for look in _trained_looks(condition)}
+        for fold in range(N_FOLDS):
+            here = scored.folds == fold
+            model = _discriminant(features[~here][:, seen], targets[~here], condition.n_classes)
+            of_fold = {}
+            for look, blur in _trained_looks(condition).items():
+                logs[look][here] = model(features[here][:, seen] + blur * rng.normal(size=(here.sum(), SEEN)))
+                of_fold[look] = model(new_features[:, seen] + blur * rng.normal(size=(len(new), SEEN)))
+            looks[fold].append(of_fold)
+        members.append(_member(logs, scored))
+    return Contest(scored, members, new, looks)
+
+
+def _trained_looks(condition: Condition) -> dict[Look, float]:
+    """Return each look's blur: noise that is added to features."""
+    return {Look((224 + 32 * size,), VIEWS): 0.4 if size < 2 else 0.8 for size in range(condition.n_sizes)}
+
+
+def _discriminant(features: NDArray[np.float64], targets: Targets, n_classes: int):  # type: ignore[no-untyped-def]
+    """Fit Gaussian classes with one covariance, and return features -> log probabilities."""
+    means = np.stack([features[targets == index].mean(axis=0) for index in range(n_classes)])
+    centred = features - means[targets]
+    inverse = np.linalg.inv(centred.T @ centred / len(features) + 0.05 * np.eye(features.shape[1]))
+    slopes, offsets = means @ inverse, -0.5 * np.einsum("ij,jk,ik->i", means, inverse, means)
+
+    def predict(new: NDArray[np.float64]) -> Probs:
+        return calibration.log_probs(calibration.scaled((new @ slopes.T + offsets).astype(np.float32), 1.0))
+
+    return predict
