@@ -16,7 +16,7 @@ BY_NAME = {  # <folder>/<name>.*
     "data/infer_fixres": "fixres",
     "data/external": "external",
 }
-MAY_BE_EMPTY = ("data/infer_fixres", "data/external")  # folders that stages depend on
+MAY_BE_EMPTY = ("data/fixres", "data/infer_fixres", "data/external")  # folders that stages depend on
 
 
 def orphans(

@@ -153,6 +153,8 @@ MEMBERS = Contract(
         "member": "text",
         "weight": "float",  # in the blend; they sum to 1; missing where a member has none of its own (stacking)
         "image_sizes": "text",  # pixels, e.g. "64 80": the sizes that are averaged; sizes.csv says why
+        "views": "text",  # as in SIZES
+        "phase": "text",
         "train_size_score": "float",  # out of fold, at the training size (the first size where it is not inferred)
         "score": "float",  # out of fold, sizes chosen on the other folds
         "log_loss": "float",  # of the same predictions
@@ -166,6 +168,7 @@ SIZES = Contract(  # the ways each member might look at images, against the size
         "member": "text",
         "image_sizes": "text",  # pixels, e.g. "64 80": averaged
         "views": "text",  # e.g. "hflip identity": averaged
+        "phase": "text",  # whose weights: finetune or fixres; "elsewhere" for predictions from outside
         "temperature": "float",  # what its log probabilities are divided by
         "log_loss": "float",  # out of fold, at this temperature
         "gain": "float",  # over the usual size: in log loss, or in the metric where log loss does not stand for it
@@ -175,7 +178,7 @@ SIZES = Contract(  # the ways each member might look at images, against the size
         "verdict": "text",  # usual, taken, supported (another gains more), not supported, worse
         "taken_in_parts": "int",  # of the parts of the nested estimate, how many took it
     },
-    key=("member", "image_sizes", "views"),
+    key=("member", "image_sizes", "views", "phase"),
 )
 METHODS = Contract(  # ways to blend, against the equal mean, each fitted without the images it is judged on
     {
