@@ -106,6 +106,7 @@ def main(*, root: Path = Path()) -> None:
     outcome = nest.outcome()
     table = _members_table(job, nest, outcome)
     summary = _summary(job, nest, outcome)
+    _write_singles(job, nest)
     _write(job, outcome, members, _with_leaked(job, _test_probs(job, members, outcome.recipe)), table)
     tables.write_json(summary, job.root / "metrics/summary.json")
     _show(table, outcome, summary)
@@ -271,6 +272,16 @@ def _write(
     tables.write(evidence_tables.methods(outcome), folder / "methods.csv", tables.METHODS)
     curves.write(curves.gather(_trainings(job), job.root), folder / "curves.csv")
     _write_submission(job, test_table, folder / "submission.csv")
+
+
+def _write_singles(job: Job, nest: nesting.Nest) -> None:
+    """Write each member's predictions, and those of picking the best one, with all about them chosen on other parts."""
+    folder, rows = job.root / "data/ensemble", job.used[["image_id", "label", "fold"]]
+    for index, name in enumerate(job.sources):
+        table = _with_probs(rows, nesting.single(nest, index), job.classes)
+        tables.write(table, folder / f"singles/{name}.parquet", tables.OOF)
+    _, best = nesting.best_single(nest)
+    tables.write(_with_probs(rows, best, job.classes), folder / "best_single.parquet", tables.OOF)
 
 
 def _write_submission(job: Job, test_probs: pd.DataFrame, path: Path) -> None:
