@@ -22,6 +22,11 @@ def folders(tmp_path: Path) -> list[Path]:
     return [tmp_path / "train", tmp_path / "test"]
 
 
+@pytest.fixture(autouse=True)
+def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PODIUM_WORKERS", "0")
+
+
 @pytest.fixture
 def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Write a list of judged pairs of one row."""
@@ -75,7 +80,11 @@ def test_what_differs_from_the_list_is_told(
     told: str,
 ) -> None:
     judged(row)
-    assert told in run(capsys, folders, "--every", "6", "--sheets", str(folders[0].parent / "sheets"))
+    contest = measuring.read("tiny", folders, 96)
+    natural = measuring.search(contest.prints)
+    measuring.judge(contest, natural)
+    assert told in capsys.readouterr().out
+    measuring.draw(contest, natural, folders[0].parent / "sheets")
     with Image.open(folders[0].parent / "sheets/tiny_0.png") as sheet:
         assert sheet.width > 200
 

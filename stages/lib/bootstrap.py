@@ -130,8 +130,9 @@ def _swapped(metric: Metric, twice: Targets, both: Probs, half: NDArray[np.float
         both: (2 images, classes) the first prediction of all images, then the second.
         half: (images, weightings) of 0 and 1.
     """
-    one, other = np.concatenate([1 - half, half]), np.concatenate([half, 1 - half])
-    return metric.weighted(twice, both, other) - metric.weighted(twice, both, one)
+    rest = 1 - half
+    first, second = np.split(metric.weighted(twice, both, np.block([[rest, half], [half, rest]])), 2)
+    return second - first
 
 
 def _drawn(cluster: Clusters, replicates: int) -> Iterator[NDArray[np.float32]]:

@@ -2,12 +2,23 @@
 
 import heapq
 import itertools
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 Pairs = npt.NDArray[np.int64]  # (pairs, 2), positions
+
+
+def supported(doubtful: Pairs, pairs: Pairs) -> Pairs:
+    """Return the doubtful pairs whose two nodes have a neighbour in common: both are in pairs with a third node."""
+    neighbours: dict[int, set[int]] = defaultdict(set)
+    for one, other in pairs.tolist():
+        neighbours[one].add(other)
+        neighbours[other].add(one)
+    shared = [not neighbours[one].isdisjoint(neighbours[other]) for one, other in doubtful.tolist()]
+    return doubtful[np.array(shared, np.bool_)]
 
 
 def star_clusters(names: Sequence[str], pairs: Pairs) -> npt.NDArray[np.int64]:

@@ -56,8 +56,8 @@ def search(train: Prints, test: Prints, *, max_hash_distance: int, min_similarit
     alike = matching.near_pairs(
         thumbs[searched], max_hash_distance=max_hash_distance, min_similarity=min_similarity, workers=workers
     )
-    alike = Alike(searched[alike.pairs], alike.similarity, alike.kinds)
-    clusters, apart = _clusters(nodes, alike.pairs)
+    alike = Alike(searched[alike.pairs], alike.similarity, alike.kinds, searched[alike.doubtful])
+    clusters, apart = _clusters(nodes, alike)
     return Found(
         clusters=clusters,
         apart=apart,
@@ -76,8 +76,10 @@ def _of(part: str, node: list[Name]) -> list[str]:
     return [image_id for name, image_id in node if name == part]
 
 
-def _clusters(nodes: list[list[Name]], pairs: Pairs) -> tuple[dict[str, str], int]:
-    kept = pairs[_has("train", nodes)[pairs].all(axis=1)]
+def _clusters(nodes: list[list[Name]], alike: Alike) -> tuple[dict[str, str], int]:
+    in_train = _has("train", nodes)
+    kept, doubtful = (pairs[in_train[pairs].all(axis=1)] for pairs in (alike.pairs, alike.doubtful))
+    kept = np.concatenate([kept, clustering.supported(doubtful, kept)])
     train = [_of("train", node) for node in nodes]
     centres = clustering.star_clusters([min(ids, default="") for ids in train], kept)
     members: dict[int, list[str]] = {}

@@ -15,6 +15,7 @@ from stages.lib.fingerprints import MIN_CONTRAST, Image, contrasts
 
 MAX_LOCAL_DIFFERENCE = 0.6  # standard deviations, in the worst of 64 blocks (docs/duplicates.md says why)
 NEARLY_EQUAL = 0.99  # from this similarity on what differs is one small thing: a watermark, a bird
+MARGIN = 0.02  # of similarity, by which a pair may fail that a third image, alike to both, makes plausible
 MIN_ALIGNABLE = 0.75  # similarity from which it is worth looking for a window that fits better
 CHUNK = 256  # pairs compared at once
 MAX_MATCHES = 5_000_000  # of one shot: about 1 GB
@@ -37,11 +38,13 @@ class Alike:
         pairs: (pairs, 2), positions, the smaller first; sorted.
         similarity: (pairs,), correlation.
         kinds: how the one differs from the other: "near", "cropped", "mirrored" or "rotated".
+        doubtful: (doubtful pairs, 2), likewise: pairs that are almost near duplicates.
     """
 
     pairs: Positions
     similarity: Floats
     kinds: list[str]
+    doubtful: Positions
 
 
 def near_pairs(thumbs: Image, *, max_hash_distance: int, min_similarity: float, workers: int = 0) -> Alike:
@@ -66,9 +69,17 @@ def near_pairs(thumbs: Image, *, max_hash_distance: int, min_similarity: float, 
         matches = _best(pd.concat([matches, _measured(rows, pictures, plain, min_similarity)]))
     doubtful = matches[~matches["sure"] & (matches["similarity"] >= MIN_ALIGNABLE)]
     matches = pd.concat([matches[matches["sure"]], _aligned(doubtful, thumbs, plain, min_similarity, workers)])
-    matches = matches[matches["sure"]].sort_values(["low", "high"])
-    kinds = [_kind(turn, cut) for turn, cut in zip(matches["turn"], matches["cut"], strict=True)]
-    return Alike(matches[["low", "high"]].to_numpy(np.int64), matches["similarity"].to_numpy(np.float64), kinds)
+    matches = matches.sort_values(["low", "high"])
+    sure, almost = (
+        matches[matches["sure"]],
+        matches[~matches["sure"] & (matches["similarity"] >= min_similarity - MARGIN)],
+    )
+    return Alike(
+        pairs=sure[["low", "high"]].to_numpy(np.int64),
+        similarity=sure["similarity"].to_numpy(np.float64),
+        kinds=[_kind(turn, cut) for turn, cut in zip(sure["turn"], sure["cut"], strict=True)],
+        doubtful=almost[["low", "high"]].to_numpy(np.int64),
+    )
 
 
 def _candidates(pictures: Image, hashes: npt.NDArray[np.uint64], shot: int, max_distance: int) -> pd.DataFrame:
