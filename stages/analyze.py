@@ -4,13 +4,14 @@ Writes findings.csv, clusters.csv (train images alone, so that a new test image 
 (test images that equal or resemble a train image) and summary.json. Knows no labels.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
-from stages.lib import cli, duplicates, findings, params, pixels, progress, tables
+from stages.lib import cli, duplicates, findings, fingerprints, image_checks, parallel, params, pixels, progress, tables
 from stages.lib.errors import InputError, some
 from stages.lib.settings.data import AnalyzeSettings
 
@@ -27,29 +28,46 @@ def main(*, root: Path = Path()) -> None:
         prints["test"],
         max_hash_distance=settings.max_hash_distance,
         min_similarity=settings.min_similarity,
+        workers=parallel.worker_count(),
     )
     sha256 = {
         (part, i): s for part in PARTS for i, s in zip(facts[part]["image_id"], facts[part]["sha256"], strict=True)
     }
     rows = [row for part in PARTS for row in findings.of_facts(facts[part], part)]
+    for part in PARTS:
+        measured = _measured(facts[part], root / f"data/prepare/{part}/pixels.arrow")
+        rows += image_checks.find(measured, facts[part], part, settings.thresholds.model_dump())
     for part, p in prints.items():
-        rows += findings.of_contrast(p.image_ids, duplicates.contrasts(p.thumbs), part, duplicates.MIN_CONTRAST)
+        rows += findings.of_contrast(
+            p.image_ids, fingerprints.contrasts(p.thumbs[:, 0]), part, fingerprints.MIN_CONTRAST
+        )
     rows += findings.of_files(sha256) + findings.of_pixels(found.exact, sha256)
     rows += findings.of_nearness(found.nearest, settings.min_similarity)
     _write(findings.table(rows), found, prints, root / "data/analyze")
 
 
-def _prints(facts: pd.DataFrame, path: Path) -> duplicates.Prints:
+def _prints(facts: pd.DataFrame, path: Path) -> fingerprints.Prints:
     """Fingerprint the usable images; facts and pixels must speak of the same ones."""
     pack = pixels.open_pack(path)
     usable = facts.loc[facts["problem"] == "", "image_id"]
     differing = sorted(set(usable) ^ set(pack.image_ids))
     if differing:
         raise InputError(f"{path}: does not fit facts.csv beside it: {some(differing)}; run `dvc repro -f prepare`")
-    return duplicates.prints(pack, tqdm(sorted(usable), f"analyze {path.parent.name}", disable=not progress.shown()))
+
+    def bar(done: Iterable[fingerprints.Print]) -> Iterable[fingerprints.Print]:
+        return tqdm(done, f"analyze {path.parent.name}", total=len(usable), disable=not progress.shown())
+
+    return fingerprints.prints(pack, sorted(usable), workers=parallel.worker_count(), bar=bar)
 
 
-def _write(table: pd.DataFrame, found: duplicates.Found, prints: dict[str, duplicates.Prints], folder: Path) -> None:
+def _measured(facts: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Measure the usable images for the image checks, with a bar on stderr."""
+    usable = sorted(facts.loc[facts["problem"] == "", "image_id"])
+    shown = tqdm(usable, f"check {path.parent.name}", unit="img", disable=not progress.shown())
+    return image_checks.measure(pixels.open_pack(path), shown)
+
+
+def _write(table: pd.DataFrame, found: duplicates.Found, prints: dict[str, fingerprints.Prints], folder: Path) -> None:
     clusters = pd.DataFrame(sorted(found.clusters.items()), columns=list(tables.CLUSTERS.columns), dtype="str")
     leaks = pd.DataFrame(found.leaks, columns=list(tables.LEAKS.columns)).round({"similarity": 6})
     sizes = clusters["cluster"].value_counts()

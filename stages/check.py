@@ -9,9 +9,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.lib import checking, cli, compute, contest, image_files, params, pruning, scores, submission, tables
+from stages.lib import (
+    checking,
+    cli,
+    compute,
+    contest,
+    external,
+    image_files,
+    params,
+    pruning,
+    scores,
+    submission,
+    tables,
+    yaml_readings,
+)
 from stages.lib.errors import InputError
 from stages.lib.settings.contest import ContestSettings
+from stages.lib.settings.external import ExternalSettings
 from stages.lib.settings.whole import Podium
 
 BYTES_PER_VALUE = 4
@@ -21,13 +35,14 @@ MADE_LATER = ("demo/images",)  # drawn by a stage of the same graph
 def main(root: Path = Path()) -> None:
     """Check params.yaml, prune, and let the others run."""
     p = params.parse(params.read(root), "", Podium)
+    yaml_readings.require_agreement(root)
     _check_git(root)
     _refuse_inputs_among_outputs(p, root)
-    _check_contest(p.contest, root)
+    _check_contest(p, root)
     device = compute.start(device=p.torch.device, threads=p.torch.threads)
     values = {}
     for name, member in p.members.items():
-        values[name] = checking.member(name, member, device, root)
+        values[name] = checking.member(name, member, p.fixres.get(name), device, root)
     _prune(p, root)
     print(_cost(p, values))
     tables.write_text("ok\n", root / "data/check/ok.txt")
@@ -48,6 +63,8 @@ def _refuse_inputs_among_outputs(p: Podium, root: Path) -> None:
         f"contest.{key}": path for key, path in {**paths, "overrides": c.overrides, "template": c.template}.items()
     }
     paths |= {f"members.{name}.model.weights_file": member.model.weights_file for name, member in p.members.items()}
+    for name, given in p.external.items():
+        paths |= {f"external.{name}.oof": given.oof, f"external.{name}.test": given.test}
     for key, path in paths.items():
         if pruning.is_among_outputs(root, path):
             raise InputError(
@@ -55,7 +72,11 @@ def _refuse_inputs_among_outputs(p: Podium, root: Path) -> None:
             )
 
 
-def _check_contest(c: ContestSettings, root: Path) -> None:
+def _check_contest(p: Podium, root: Path) -> None:
+    c = p.contest
+    for name, given in p.external.items():
+        for key, path in (("oof", given.oof), ("test", given.test)):
+            external.check_path(root, path, f"external.{name}.{key}", [c.images.train, c.images.test])
     contest.check_paths(
         root,
         train=c.images.train,
@@ -71,11 +92,11 @@ def _check_contest(c: ContestSettings, root: Path) -> None:
         made_later=MADE_LATER,
     )
     if (root / c.images.train).is_dir() and (root / c.images.test).is_dir():
-        _check_labels_and_template(c, root)
+        _check_tables(c, p.external, root)
 
 
-def _check_labels_and_template(c: ContestSettings, root: Path) -> None:
-    """Read labels and template as `label` and `ensemble` will, so that their mistakes are found before any training."""
+def _check_tables(c: ContestSettings, given_elsewhere: dict[str, ExternalSettings], root: Path) -> None:
+    """Read labels, template and predictions as later stages will, so that their mistakes come before any training."""
     train, test = (
         [file.image_id for file in image_files.walk(root / folder)[0]] for folder in (c.images.train, c.images.test)
     )
@@ -90,34 +111,52 @@ def _check_labels_and_template(c: ContestSettings, root: Path) -> None:
         label_type=c.label_type,
     )
     classes = sorted(set(given["label"]) - {""})
+    _check_template(c, test, classes, root)
+    for e in given_elsewhere.values():  # whether a scored image lacks its row is not known yet: the stage says
+        fold = e.columns.fold
+        external.read(root / e.oof, image_ids=train, classes=classes, id_column=e.columns.id, fold_column=fold)
+        external.read(root / e.test, image_ids=test, classes=classes, id_column=e.columns.id)
+
+
+def _check_template(c: ContestSettings, test: list[str], classes: list[str], root: Path) -> None:
     values = c.submission.values if "values" in c.submission.model_fields_set else None
-    for message in submission.check(
-        root / c.template, test, classes=classes, values=values, labels=c.submission.labels
-    ):
+    template = submission.check(
+        root / c.template,
+        test,
+        classes=classes,
+        values=values,
+        labels=c.submission.labels,
+        positive=c.submission.positive,
+    )
+    for message in template.messages if template is not None else ():
         print(f"check: {message}")
-    template = submission.read_template(root / c.template, test, classes)
-    metric = scores.named(c.metric, classes)
     holds_labels = c.submission.values == "label" and not (template is not None and template.class_columns)
-    if holds_labels and not metric.judges_labels:
-        print(f"check: WARNING: contest.metric {c.metric} judges probabilities, but the submission will hold labels")
+    if holds_labels and not scores.named(c.metric, classes).judges_labels:
+        print(
+            f"check: WARNING: contest.metric {c.metric} judges probabilities, but the submission will hold labels; see"
+            " contest.submission.values and positive"
+        )
 
 
 def _prune(p: Podium, root: Path) -> None:
-    orphans = pruning.orphans(root, members=p.members, folds=p.folds)
+    orphans = pruning.orphans(root, members=p.members, fixres=p.fixres, external=p.external, folds=p.folds)
     for path in orphans:
-        print(f"check: removed {path}, which no member or fold owns any more")
+        print(f"check: removed {path}, which no member, fold or external name owns any more")
     pruning.remove(orphans)
+    pruning.make_folders(root)
 
 
 def _cost(p: Podium, values: dict[str, int]) -> str:
     trainings, size = 0, 0
     for name, member in p.members.items():
-        phases = [phase.epochs > 0 for phase in (member.pretrain, member.finetune)]
-        trainings += sum(phases) * len(p.folds)
+        phases = [member.pretrain, member.finetune, *([p.fixres[name]] if name in p.fixres else [])]
+        trainings += sum(phase.epochs > 0 for phase in phases) * len(p.folds)
         size += values[name] * BYTES_PER_VALUE * (1 + len(phases) * len(p.folds))
+    others = f" and {len(p.external)} external" if p.external else ""
+    at_another_size = f", {len(p.fixres) * len(p.folds)} of them fixres" if p.fixres else ""
     return (
-        f"check: {len(p.members)} members x {len(p.folds)} folds: {trainings} trainings,"
-        f" models of {size / 1e6:,.0f} MB (what is in the cache already is not done again)"
+        f"check: {len(p.members)}{others} members x {len(p.folds)} folds: {trainings} trainings{at_another_size},"
+        f" {len(p.members)} probes, models of {size / 1e6:,.0f} MB (what is in the cache already is not done again)"
     )
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stages.lib import (
+    blended,
     calibration,
     cli,
     curves,
@@ -23,11 +24,13 @@ from stages.lib import (
     evidence_tables,
     gating,
     intervals,
+    leaked,
     nesting,
     params,
     predictions,
     resolution,
     scores,
+    sources,
     submission,
     tables,
 )
@@ -44,7 +47,9 @@ class Job:
     """Settings, and the images that are predicted.
 
     Attributes:
-        members: sorted by name, since the order of a map in params.yaml means nothing to DVC.
+        members: by name.
+        sources: of the members and of predictions made elsewhere, sorted by name, since the order of a map in
+            params.yaml means nothing to DVC.
         folds: folds.csv, sorted by image_id.
         test: facts of the test images, sorted by image_id.
     """
@@ -53,6 +58,7 @@ class Job:
     contest: ContestSettings
     settings: EnsembleSettings
     members: dict[str, MemberSettings]
+    sources: dict[str, sources.Source]
     fold_names: tuple[str, ...]
     folds: pd.DataFrame
     test: pd.DataFrame
@@ -95,12 +101,13 @@ def main(*, root: Path = Path()) -> None:
     job = load(root)
     methods = _methods(job)
     without = nesting.choices(job.scored, len(methods))
-    members = {name: nesting.chosen(member(job, name), without) for name in job.members}
+    members = {name: nesting.chosen(member(job, source), without) for name, source in job.sources.items()}
     nest = nesting.Nest(job.scored, list(members.values()), methods, job.settings.greedy_rounds)
     outcome = nest.outcome()
     table = _members_table(job, nest, outcome)
     summary = _summary(job, nest, outcome)
-    _write(job, outcome, members, _test_probs(job, members, outcome.recipe), table)
+    _write_singles(job, nest)
+    _write(job, outcome, members, _with_leaked(job, _test_probs(job, members, outcome.recipe)), table)
     tables.write_json(summary, job.root / "metrics/summary.json")
     _show(table, outcome, summary)
 
@@ -108,13 +115,13 @@ def main(*, root: Path = Path()) -> None:
 def load(root: Path) -> Job:
     """Read settings, folds and the list of test images."""
     values = params.read(root)
-    members = sorted(params.section(values, "members").items())
     facts = tables.read(root / "data/prepare/test/facts.csv", tables.FACTS)
     return Job(
         root=root,
         contest=params.parse(params.section(values, "contest"), "contest", ContestSettings),
         settings=params.parse(params.section(values, "ensemble"), "ensemble", EnsembleSettings),
-        members={name: params.parse(section, f"members.{name}", MemberSettings) for name, section in members},
+        members=blended.members_of(values),
+        sources=blended.sources_of(values, root),
         fold_names=params.parse({"folds": params.section(values, "folds")}, "", FoldList).folds,
         folds=tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True),
         test=facts.sort_values("image_id", ignore_index=True),
@@ -127,63 +134,46 @@ def _methods(job: Job) -> list[str]:
     Raises:
         InputError: the method cannot be used here.
     """
-    method, sizes = job.settings.method, {"n_members": len(job.members), "n_classes": len(job.classes)}
+    method, sizes = job.settings.method, {"n_members": len(job.sources), "n_classes": len(job.classes)}
     of_ranks = job.contest.metric in RANK_METRICS
     if method != "auto":
         if why := ensembling.without_use(method, of_ranks=of_ranks, **sizes):
             raise InputError(f"params.yaml: ensemble.method: {why}; take auto or equal")
         return [method]
-    if len(job.members) == 1:
+    if len(job.sources) == 1:
         return [gating.BASELINE]
     return [name for name in ensembling.METHODS if not ensembling.without_use(name, of_ranks=of_ranks, **sizes)]
 
 
-def member(job: Job, name: str) -> resolution.Member:
-    """Read what `infer` says of the scored images in each look, a size at a time; skipped ones have rows as well."""
-    predicted = job.folds[job.folds["fold"] != ""]
-    used = (predicted["use"] == "train").to_numpy()
-    infer, shifts = job.members[name].infer, _shifts(job, name)
-    by_image = None if shifts is None else shifts[job.scored.folds]
-    usual = _usual(job.members[name])
-    others, logs = resolution.other_looks(usual, infer.image_sizes), {}
-    for size in infer.image_sizes:
-        probs = _read_train(job, predicted, [_inferred(job, name)], [size], infer.views)[:, :, used]
-        for look in (usual, *others):
-            if look.image_sizes == (size,):
-                logs[look] = resolution.seen(probs[:, [infer.views.index(view) for view in look.views]], by_image)
-    return resolution.Member(usual, others, logs, job.scored)
+def member(job: Job, source: sources.Source) -> resolution.Member:
+    """Read a source's predictions of the scored images in each look."""
+    shifts = {phase: rows[job.scored.folds] for phase, rows in _shifts(job, source).items()}
+    logs = dict(sources.logs(source, job.folds, job.classes, shifts))
+    return resolution.Member(source.usual, source.others, logs, job.scored)
 
 
-def _shifts(job: Job, name: str) -> predictions.Probs | None:
-    """Return what puts back the classes' priors (folds, classes), where the last training weighed classes."""
-    member = job.members[name]
-    last = member.finetune if member.finetune.epochs > 0 else member.pretrain
-    if last.class_weights == "none":
-        return None
-    return calibration.prior_shifts(job.targets, job.scored.folds, len(job.classes))
+def _shifts(job: Job, source: sources.Source) -> dict[str, predictions.Probs]:
+    """Return what puts back the classes' priors (folds, classes), for phases whose training weighed classes."""
+    if not source.weighted:
+        return {}
+    shifts = calibration.prior_shifts(job.targets, job.scored.folds, len(job.classes))
+    return dict.fromkeys(source.weighted, shifts)
 
 
 def _held_out_score(job: Job, name: str, phase: str) -> float:
-    """Score a phase at the training size in one view; NaN where it has 0 epochs."""
-    member = job.members[name]
-    if getattr(member, phase).epochs == 0:
+    """Score a phase at the training size in one view; NaN where it has 0 epochs, or for predictions made elsewhere."""
+    member = job.members.get(name)
+    if member is None or getattr(member, phase).epochs == 0:
         return float("nan")
-    paths = [job.root / f"data/{phase}/{name}/{fold}.parquet" for fold in job.fold_names]
-    probs = _read_train(job, job.used, paths, [member.model.image_size], ["identity"])
-    return job.metric.function(job.targets, probs[0, 0])
-
-
-def _read_train(
-    job: Job, rows: pd.DataFrame, paths: Sequence[Path], image_sizes: Sequence[int], views: Sequence[str]
-) -> predictions.Probs:
-    return predictions.read_train(
-        paths,
-        image_ids=list(rows["image_id"]),
-        folds=list(rows["fold"]),
+    probs = predictions.read_train(
+        [job.root / f"data/{phase}/{name}/{fold}.parquet" for fold in job.fold_names],
+        image_ids=list(job.used["image_id"]),
+        folds=list(job.used["fold"]),
         classes=job.classes,
-        image_sizes=image_sizes,
-        views=views,
+        image_sizes=[member.model.image_size],
+        views=["identity"],
     )
+    return job.metric.function(job.targets, probs[0, 0])
 
 
 def _test_probs(job: Job, members: dict[str, nesting.Chosen], recipe: nesting.Recipe) -> predictions.Probs:
@@ -197,26 +187,36 @@ def _test_probs(job: Job, members: dict[str, nesting.Chosen], recipe: nesting.Re
     return (total / len(job.fold_names)).astype(np.float32)
 
 
+def _with_leaked(job: Job, test: predictions.Probs) -> predictions.Probs:
+    """Put in the labels that duplicates leak, where the settings say so."""
+    if job.settings.leaked_labels == "ignore":
+        return test
+    leaks = tables.read(job.root / "data/analyze/leaks.csv", tables.LEAKS)
+    labels = leaked.known(leaks, job.folds, exact_only=job.settings.leaked_labels == "exact")
+    test, count = leaked.apply(test, job.readable, job.classes, labels)
+    print(f"ensemble: WARNING: {count} test images get the label of a duplicate in train (ensemble.leaked_labels)")
+    return test
+
+
 def _test_of_fold(job: Job, name: str, decision: resolution.Decision, index: int) -> predictions.Probs:
-    """Return one member's calibrated predictions of the test images by the index-th fold's model: (images, classes)."""
-    infer, shifts = job.members[name].infer, _shifts(job, name)
-    probs = predictions.read_test(
-        _inferred(job, name),
+    """Return one source's calibrated predictions of the test images by the index-th fold's model: (images, classes)."""
+    source = job.sources[name]
+    return sources.test_probs(
+        source,
+        decision,
         image_ids=job.readable,
         fold=job.fold_names[index],
         classes=job.classes,
-        image_sizes=decision.look.image_sizes,
-        views=infer.views,
-    )[:, [infer.views.index(view) for view in decision.look.views]]
-    return calibration.scaled(resolution.seen(probs, None if shifts is None else shifts[index]), decision.temperature)
+        shifts={phase: rows[index] for phase, rows in _shifts(job, source).items()},
+    )
 
 
 def _members_table(job: Job, nest: nesting.Nest, outcome: nesting.Outcome) -> pd.DataFrame:
     rows = []
     weights = outcome.recipe.blend.weights
-    for index, (name, member) in enumerate(job.members.items()):
+    for index, (name, source) in enumerate(job.sources.items()):
         oof, taken = nesting.single(nest, index), nest.members[index].decisions[nesting.EVERYTHING].look
-        usual = nesting.at_look(nest, index, _usual(member))
+        usual = nesting.at_look(nest, index, source.usual)
         row = {
             "weight": float("nan") if weights is None else float(weights[index]),
             "train_size_score": job.metric.function(job.targets, usual),
@@ -225,8 +225,12 @@ def _members_table(job: Job, nest: nesting.Nest, outcome: nesting.Outcome) -> pd
             "pretrain_score": _held_out_score(job, name, "pretrain"),
             "finetune_score": _held_out_score(job, name, "finetune"),
         }
-        image_sizes = " ".join(map(str, taken.image_sizes))
-        rows.append({"member": name, "image_sizes": image_sizes, **{key: round(x, 6) for key, x in row.items()}})
+        look = {
+            "image_sizes": " ".join(map(str, taken.image_sizes)),
+            "views": " ".join(taken.views),
+            "phase": taken.phase,
+        }
+        rows.append({"member": name, **look, **{key: round(x, 6) for key, x in row.items()}})
     return pd.DataFrame(rows)[list(tables.MEMBERS.columns)]
 
 
@@ -244,9 +248,9 @@ def _summary(job: Job, nest: nesting.Nest, outcome: nesting.Outcome) -> dict[str
         "oof_score_naive": tables.rounded(naive),
         "optimism": tables.rounded(sign * (naive - score)),
         "oof_log_loss": tables.rounded(scores.log_loss(job.targets, outcome.oof)),
-        "best_member": list(job.members)[best],
+        "best_member": list(job.sources)[best],
         "best_member_score": tables.rounded(job.metric.function(job.targets, best_oof)),
-        "n_members": len(job.members),
+        "n_members": len(job.sources),
         "n_train_images": len(job.targets),
         "n_test_images": len(job.test),
     }
@@ -271,6 +275,16 @@ def _write(
     _write_submission(job, test_table, folder / "submission.csv")
 
 
+def _write_singles(job: Job, nest: nesting.Nest) -> None:
+    """Write each member's predictions, and those of picking the best one, with all about them chosen on other parts."""
+    folder, rows = job.root / "data/ensemble", job.used[["image_id", "label", "fold"]]
+    for index, name in enumerate(job.sources):
+        table = _with_probs(rows, nesting.single(nest, index), job.classes)
+        tables.write(table, folder / f"singles/{name}.parquet", tables.OOF)
+    _, best = nesting.best_single(nest)
+    tables.write(_with_probs(rows, best, job.classes), folder / "best_single.parquet", tables.OOF)
+
+
 def _write_submission(job: Job, test_probs: pd.DataFrame, path: Path) -> None:
     contest, test_ids = job.contest, list(job.test["image_id"])
     shares = job.used["label"].value_counts(normalize=True)
@@ -285,6 +299,7 @@ def _write_submission(job: Job, test_probs: pd.DataFrame, path: Path) -> None:
         values=contest.submission.values,
         header=contest.submission.header,
         labels=contest.submission.labels,
+        positive=contest.submission.positive,
     )
     for message in messages:
         print(f"ensemble: {message}")
@@ -302,17 +317,11 @@ def _show(members: pd.DataFrame, outcome: nesting.Outcome, summary: dict[str, An
 
 def _trainings(job: Job) -> list[tuple[str, str, str]]:
     """Name the trainings that have epochs: (member, fold, phase)."""
-    phases = [(name, phase) for name in job.members for phase in ("pretrain", "finetune")]
-    trained = [(name, phase) for name, phase in phases if getattr(job.members[name], phase).epochs > 0]
+    trained = []
+    for name, member in job.members.items():
+        trained += [(name, phase) for phase in ("pretrain", "finetune") if getattr(member, phase).epochs > 0]
+        trained += [(name, look.phase) for look in job.sources[name].others if look.phase == resolution.FIXRES]
     return [(name, fold, phase) for name, phase in trained for fold in job.fold_names]
-
-
-def _usual(member: MemberSettings) -> resolution.Look:
-    return resolution.usual_look(member.infer.image_sizes, member.infer.views, member.model.image_size)
-
-
-def _inferred(job: Job, name: str) -> Path:
-    return job.root / f"data/infer/{name}.parquet"
 
 
 def _with_probs(rows: pd.DataFrame, probs: predictions.Probs, classes: Sequence[str]) -> pd.DataFrame:

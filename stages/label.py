@@ -1,6 +1,7 @@
 """Stage `label`: label CSV (or class folders), overrides, data/prepare/train/facts.csv -> data/label/.
 
-Writes labels.csv (tables.LABELS: one row per image, unreadable ones too), problems.csv and summary.json.
+Writes labels.csv (tables.LABELS: one row per image, unreadable ones too), decisions.csv (what the overrides did),
+problems.csv and summary.json.
 """
 
 from pathlib import Path
@@ -37,6 +38,7 @@ def main(*, root: Path = Path()) -> None:
     )
     joined = contest.join(facts, given, overrides)
     summary = _summary(joined)
+    tables.write(joined.decisions, root / "data/label/decisions.csv", tables.DECISIONS)
     _write(joined.labels, sorted(problems + joined.problems), summary, root / "data/label")
 
 

@@ -1,37 +1,75 @@
-"""Stage `picture`: labels, facts, findings, clusters and pixels of the train images -> data/picture/.
+"""Stage `picture`: facts, pixels, labels and what `analyze` found -> data/picture/, what people look at.
 
-Tables for plots (class_counts.csv, sizes.csv) and pictures: a contact sheet per class (classes/), clusters of
-duplicates with their labels, and what `analyze` found. `dvc plots show` displays them all.
+Tables for plots (`dvc plots show` draws them; see stages/lib/plot_tables.py) and pictures: contact sheets of the
+classes (classes/), duplicates with their labels (within train; between test and train), and findings.
 """
 
 from pathlib import Path
 
-from stages.lib import cli, drawing, gallery, pixels, tables
+import pandas as pd
+from tqdm import tqdm
+
+from stages.lib import cli, drawing, gallery, measures, pixels, plot_tables, progress, tables
 from stages.lib.errors import some
+
+PARTS = ("train", "test")
+SIZE_COLOUR = "#0072b2"  # of marks that show no colour of images
+SPREADS = {  # measure -> colour of its marks
+    "aspect_ratio": SIZE_COLOUR,
+    "megapixels": SIZE_COLOUR,
+    "kilobytes": SIZE_COLOUR,
+    "brightness": None,
+    "red_minus_blue": None,
+}
 
 
 def main(*, root: Path = Path()) -> None:
     """Write the tables and draw the sheets."""
-    facts = tables.read(root / "data/prepare/train/facts.csv", tables.FACTS)
+    facts = {part: tables.read(root / f"data/prepare/{part}/facts.csv", tables.FACTS) for part in PARTS}
+    packs = {part: pixels.open_pack(root / f"data/prepare/{part}/pixels.arrow") for part in PARTS}
     labels = tables.read(root / "data/label/labels.csv", tables.LABELS)
-    findings = tables.read(root / "data/analyze/findings.csv", tables.FINDINGS)
-    clusters = tables.read(root / "data/analyze/clusters.csv", tables.CLUSTERS)
-    pack = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
+    used = labels.loc[labels["use"] == "train", ["image_id", "label"]]
     folder = root / "data/picture"
-    used = labels[labels["use"] == "train"]
-    counts = gallery.class_counts(labels)
-    tables.write(counts, folder / "class_counts.csv", gallery.CLASS_COUNTS)
-    tables.write(gallery.sizes(used, facts), folder / "sizes.csv", gallery.SIZES)
-    for label, sheet in zip(counts["label"], counts["sheet"], strict=True):
-        if sheet:
-            ids = list(used.loc[used["label"] == label, "image_id"])
-            drawing.write(gallery.class_sheet(label, ids, pack, len(counts)), folder / "classes" / sheet)
+    pages = gallery.class_pages(used["label"].unique())
+    counts = plot_tables.class_counts(labels, {label: name for name, page in pages.items() for label in page})
+    tables.write(counts, folder / "class_counts.csv", plot_tables.CLASS_COUNTS)
+    tables.write(plot_tables.file_sizes(facts), folder / "file_sizes.csv", plot_tables.FILE_SIZES)
+    train = _measured(facts["train"], packs["train"], list(used["image_id"]), "train")
+    test = _measured(facts["test"], packs["test"], packs["test"].image_ids, "test")
+    _write_spreads(used.merge(train, on="image_id", validate="one_to_one"), test, folder)
+    _draw_classes(used, packs["train"], pages, folder / "classes")
     label_of = dict(zip(labels["image_id"], labels["label"], strict=True))
-    drawing.write(gallery.cluster_sheet(clusters, label_of, pack), folder / "clusters.png")
-    drawing.write(gallery.finding_sheet(findings[findings["part"] == "train"], pack), folder / "findings.png")
-    print(
-        f"picture: {(counts['sheet'] != '').sum()} contact sheets and more in {folder}: `dvc plots show` displays them"
-    )
+    _draw_oddities(label_of, packs, root / "data/analyze", folder)
+    print(f"picture: {len(pages)} contact sheets and more in {folder}: `dvc plots show` displays them")
+
+
+def _write_spreads(train: pd.DataFrame, test: pd.DataFrame, folder: Path) -> None:
+    tables.write(plot_tables.sizes(train), folder / "sizes.csv", plot_tables.SIZES)
+    stacked = plot_tables.stack(train, test)
+    for measure, colour in SPREADS.items():
+        spread = plot_tables.spread(stacked, measure, colour)
+        tables.write(spread, folder / f"{measure}.csv", plot_tables.SPREAD)
+
+
+def _measured(facts: pd.DataFrame, pack: pixels.Packed, image_ids: list[str], part: str) -> pd.DataFrame:
+    shown = tqdm(image_ids, f"picture {part}", disable=not progress.shown())
+    return measures.of_images(facts, pack, shown)
+
+
+def _draw_classes(used: pd.DataFrame, pack: pixels.Packed, pages: dict[str, list[str]], folder: Path) -> None:
+    of_class = {str(label): list(image_ids) for label, image_ids in used.groupby("label")["image_id"]}
+    for name, page in pages.items():
+        sheet = gallery.class_page({label: of_class[label] for label in page}, pack, len(of_class))
+        drawing.write(sheet, folder / name)
+
+
+def _draw_oddities(label_of: dict[str, str], packs: dict[str, pixels.Packed], found: Path, folder: Path) -> None:
+    findings = tables.read(found / "findings.csv", tables.FINDINGS)
+    clusters = tables.read(found / "clusters.csv", tables.CLUSTERS)
+    leaks = tables.read(found / "leaks.csv", tables.LEAKS)
+    drawing.write(gallery.cluster_sheet(clusters, label_of, packs["train"]), folder / "clusters.png")
+    drawing.write(gallery.leak_sheet(leaks, label_of, packs["train"], packs["test"]), folder / "leaks.png")
+    drawing.write(gallery.finding_sheet(findings, packs["train"]), folder / "findings.png")
     conflicts = gallery.conflicts(clusters, label_of)
     if conflicts:
         print(f"picture: duplicates with conflicting labels: {some(conflicts)}; see {folder}/clusters.png")

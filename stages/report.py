@@ -12,10 +12,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.lib import bootstrap, cli, confusion, differences, params, predictions, reliability, scores, tables
+from stages.lib import (
+    blended,
+    bootstrap,
+    cli,
+    confusion,
+    differences,
+    params,
+    predictions,
+    reliability,
+    scores,
+    sources,
+    tables,
+)
 from stages.lib.errors import InputError
+from stages.lib.resolution import Look
 from stages.lib.settings.contest import ContestSettings
-from stages.lib.settings.members import MemberSettings
 
 OOF = "data/ensemble/oof.parquet"
 MISTAKES = 3  # that the terminal names
@@ -28,15 +40,16 @@ class Inputs:
     Attributes:
         folds: folds.csv, sorted by image_id.
         oof: the blend's out-of-fold predictions, sorted by image_id.
-        image_sizes: pixels, by member: those that `ensemble` averages.
+        sources: of the members and of predictions made elsewhere.
+        looks: those that `ensemble` takes, by member.
     """
 
     root: Path
     contest: ContestSettings
-    members: dict[str, MemberSettings]
+    sources: dict[str, sources.Source]
     folds: pd.DataFrame
     oof: pd.DataFrame
-    image_sizes: dict[str, list[int]]
+    looks: dict[str, Look]
 
     @property
     def used(self) -> pd.DataFrame:
@@ -58,7 +71,7 @@ def main(*, root: Path = Path()) -> None:
     _report_blend(root / "data/report", targets, probs, cluster, inputs.classes)
     pairs, members = differences.judge(
         partial(_read_member, inputs),
-        sorted(inputs.members),
+        sorted(inputs.sources),
         metric=scores.named(inputs.contest.metric, inputs.classes),
         targets=targets,
         cluster=cluster,
@@ -71,14 +84,13 @@ def main(*, root: Path = Path()) -> None:
 
 def _load(root: Path) -> Inputs:
     values = params.read(root)
-    members = params.section(values, "members")
     inputs = Inputs(
         root=root,
         contest=params.parse(params.section(values, "contest"), "contest", ContestSettings),
-        members={name: params.parse(section, f"members.{name}", MemberSettings) for name, section in members.items()},
+        sources=blended.sources_of(values, root),
         folds=tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True),
         oof=tables.read(root / OOF, tables.OOF).sort_values("image_id", ignore_index=True),
-        image_sizes=_image_sizes(root),
+        looks=_looks(root),
     )
     for column in ("image_id", "label"):
         if list(inputs.oof[column]) != list(inputs.used[column]):
@@ -107,25 +119,18 @@ def _report_blend(
     )
 
 
-def _image_sizes(root: Path) -> dict[str, list[int]]:
-    """Return the sizes in pixels that `ensemble` averages, by member."""
+def _looks(root: Path) -> dict[str, Look]:
+    """Return how `ensemble` has each member look at images."""
     chosen = tables.read(root / "data/ensemble/members.csv", tables.MEMBERS)
-    return {row.member: [int(size) for size in row.image_sizes.split()] for row in chosen.itertuples()}
+    return {
+        row.member: Look(tuple(map(int, row.image_sizes.split())), tuple(row.views.split()), row.phase)
+        for row in chosen.itertuples()
+    }
 
 
 def _read_member(inputs: Inputs, name: str) -> predictions.Probs:
-    """Read what `infer` says of the scored images at the sizes that are averaged: (images, classes)."""
-    predicted = inputs.folds[inputs.folds["fold"] != ""]  # skipped images have predictions as well
-    probs = predictions.read_train(
-        [inputs.root / f"data/infer/{name}.parquet"],
-        image_ids=list(predicted["image_id"]),
-        folds=list(predicted["fold"]),
-        classes=inputs.classes,
-        image_sizes=inputs.image_sizes[name],
-        views=inputs.members[name].infer.views,
-    )
-    mean = probs[:, :, (predicted["use"] == "train").to_numpy()].mean(axis=(0, 1), dtype=np.float64)
-    return np.asarray(mean, np.float32)
+    """Return what a member says of the scored images in its look: (images, classes)."""
+    return sources.plain(inputs.sources[name], inputs.looks[name], inputs.folds, inputs.classes)
 
 
 if __name__ == "__main__":

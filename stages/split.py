@@ -1,33 +1,62 @@
-"""Stage `split`: labels, clusters, facts -> data/split/folds.csv, data/split/balance.json.
+"""Stage `split`: labels, clusters, facts -> data/split/: folds.csv, conflicts.csv, balance.csv, balance.json.
 
 folds.csv (tables.FOLDS) is the only source of labels and folds for everything after it.
 """
 
 from pathlib import Path
+from typing import Any
 
-from stages.lib import cli, folds, params, tables
+import pandas as pd
+
+from stages.lib import balance, cli, conflicts, folds, params, tables
 from stages.lib.settings.data import FoldList, SplitSettings
 
 
 def main(*, root: Path = Path()) -> None:
-    """Give every readable train image a fold."""
+    """Settle conflicting labels of duplicates, and give every readable train image a fold."""
     values = params.read(root)
     names = params.parse({"folds": params.section(values, "folds")}, "", FoldList).folds
     p = params.parse(params.section(values, "split"), "split", SplitSettings)
     facts = tables.read(root / "data/prepare/train/facts.csv", tables.FACTS)
+    clusters = tables.read(root / "data/analyze/clusters.csv", tables.CLUSTERS)
+    settled = conflicts.settle(
+        tables.read(root / "data/label/labels.csv", tables.LABELS), clusters, p.conflicting_duplicates
+    )
+    _tell_conflicts(settled.conflicts, p.conflicting_duplicates)
     assigned = folds.assign(
-        tables.read(root / "data/label/labels.csv", tables.LABELS),
-        clusters=tables.read(root / "data/analyze/clusters.csv", tables.CLUSTERS),
+        settled.labels,
+        clusters=clusters,
         unreadable=list(facts.loc[facts["problem"] != "", "image_id"]),
         names=names,
         seed=p.seed,
     )
-    balance = folds.balance(assigned.table)
+    summary = balance.summary(assigned.table)
     tables.write(assigned.table, root / "data/split/folds.csv", tables.FOLDS)
-    tables.write_json(balance, root / "data/split/balance.json")
-    print(f"split: images per fold {balance['images_per_fold']}, {balance['groups_of_several']} groups of several")
+    tables.write(settled.conflicts, root / "data/split/conflicts.csv", tables.CONFLICTS)
+    tables.write(balance.counts(assigned.table), root / "data/split/balance.csv", tables.BALANCE)
+    tables.write_json(summary, root / "data/split/balance.json")
+    _tell_balance(summary)
     for warning in assigned.warnings:
         print(f"split: WARNING: {warning}")
+
+
+def _tell_conflicts(table: pd.DataFrame, rule: str) -> None:
+    """Print before folds are drawn, which may fail for what was dropped."""
+    if not table.empty:
+        done = ", ".join(f"{word} {n}" for word, n in conflicts.counts(table).items())
+        print(
+            f"split: WARNING: {table['cluster'].nunique()} clusters of duplicates have labels that differ; of their"
+            f" images: {done} (split.conflicting_duplicates: {rule}); see data/split/conflicts.csv"
+        )
+
+
+def _tell_balance(summary: dict[str, Any]) -> None:
+    worst = summary["worst"]
+    print(
+        f"split: images per fold {summary['images_per_fold']}, {summary['groups_of_several']} groups of several; least"
+        f" even: class {worst['label']!r} has {worst['images']} images in fold {worst['fold']},"
+        f" {worst['even_share']:.1f} would be even"
+    )
 
 
 if __name__ == "__main__":

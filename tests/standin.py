@@ -20,6 +20,9 @@ import yaml
 READ_BY = {  # output -> the only inputs that reach it (test_stage_analyze.py holds the real stage to it)
     "data/analyze/clusters.csv": ("data/prepare/train/",),
 }
+PASSED_OVER = {  # output -> ending of the lines, in what its stage reads, that do not reach it (test_stage_label.py)
+    "data/label/labels.csv": b",confirmed",
+}
 
 
 def main(stage: str, words: list[str]) -> None:
@@ -74,14 +77,21 @@ def content(path: str, spec: dict[str, Any], params: dict[str, Any]) -> str:
         return "ok\n"
     read = [d for d in declared(spec, "deps") if not d.startswith("stages/") and d.startswith(READ_BY.get(path, ""))]
     values = [lookup(key, params) for key in spec.get("params", []) if isinstance(key, str)]
-    digest = hashlib.sha256(json.dumps([path, values, [tree(Path(d)) for d in read]]).encode()).hexdigest()
+    digest = hashlib.sha256(
+        json.dumps([path, values, [tree(Path(d), PASSED_OVER.get(path)) for d in read]]).encode()
+    ).hexdigest()
     return json.dumps({"digest": int(digest[:8], 16)}) if path.endswith(".json") else digest
 
 
-def tree(path: Path) -> list[tuple[str, str]]:
-    """Names and digests of a file or of a folder's files."""
+def tree(path: Path, passed_over: bytes | None) -> list[tuple[str, str]]:
+    """Names and digests of a file or of a folder's files, without their lines of a certain ending."""
     files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != ".gitignore") if path.is_dir() else [path]
-    return [(p.relative_to(path).as_posix(), hashlib.sha256(p.read_bytes()).hexdigest()) for p in files]
+    return [(p.relative_to(path).as_posix(), hashlib.sha256(reaching(p, passed_over)).hexdigest()) for p in files]
+
+
+def reaching(path: Path, passed_over: bytes | None) -> bytes:
+    lines = path.read_bytes().split(b"\n")
+    return b"\n".join(line for line in lines if line and not (passed_over and line.endswith(passed_over)))
 
 
 def write(path: Path, text: str) -> None:
@@ -94,7 +104,9 @@ def prune(params: dict[str, Any]) -> None:
     from stages.lib import pruning
 
     folds = [str(fold) for fold in params["folds"]]
-    pruning.remove(pruning.orphans(Path(), members=params["members"], folds=folds))
+    owners = {key: params[key] for key in ("members", "fixres", "external")}
+    pruning.remove(pruning.orphans(Path(), **owners, folds=folds))
+    pruning.make_folders(Path())
 
 
 def log(line: str) -> None:

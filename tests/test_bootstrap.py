@@ -29,8 +29,9 @@ def test_the_p_value_of_accuracy_is_mcnemars_exact_test(only_first: int, only_se
     assert found.supported == (exact < 0.05)
 
 
-def test_two_predictions_that_agree_are_not_known_to_be_equal() -> None:
-    found = bootstrap.paired(ACCURACY, *two(200, 0, 0), np.arange(200))
+@pytest.mark.parametrize("name", ["accuracy", "macro_f1", "roc_auc", "average_precision"])
+def test_two_predictions_that_agree_are_not_known_to_be_equal(name: str) -> None:
+    found = bootstrap.paired(scores.SCORES[name], *two(200, 0, 0), np.arange(200))
     assert found.value == 0
     assert -0.015 < found.low < -0.005
     assert 0.005 < found.high < 0.015

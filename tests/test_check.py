@@ -49,7 +49,19 @@ def test_a_valid_project_passes_and_is_told_its_cost(tmp_path: Path, capsys: pyt
     project(tmp_path, members__b=tiny.member(pretrain={"epochs": 0}))
     check.main(root=tmp_path)
     assert (tmp_path / "data/check/ok.txt").read_text() == "ok\n"
-    assert "2 members x 2 folds: 6 trainings" in capsys.readouterr().out
+    assert "2 members x 2 folds: 6 trainings, 2 probes" in capsys.readouterr().out
+
+
+def test_a_third_phase_and_predictions_made_elsewhere_are_part_of_the_cost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    oof, test = "c/oof.csv", "c/test.csv"
+    project(tmp_path, fixres__a={"image_size": 48, "epochs": 1, "lr": 0.1}, external__e={"oof": oof, "test": test})
+    for name in (oof, test):
+        (tmp_path / name).write_text("image_id,x,y\n0.png,0.5,0.5\n1.png,0.25,0.75\n")
+    check.main(root=tmp_path)
+    assert "1 and 1 external members x 2 folds: 6 trainings, 2 of them fixres" in capsys.readouterr().out
+    assert (tmp_path / "data/external").is_dir()  # ensemble depends on it, empty or not
 
 
 @pytest.mark.parametrize(
@@ -110,6 +122,34 @@ def test_a_valid_project_passes_and_is_told_its_cost(tmp_path: Path, capsys: pyt
             },
             ["members.a.finetune.frozen", "has none"],
         ),
+        (
+            {"fixres__a": {"image_size": 48, "epochs": 1, "lr": 1, "optimizer": "adamx"}},
+            ["fixres.a: optimizer: ", "adamx"],
+        ),
+        (
+            {"fixres__a": {"image_size": 48, "epochs": 1, "lr": 1, "augmentation": [{"Flip": {}}]}},
+            ["fixres.a.augmentation.0.Flip"],
+        ),
+        (
+            {
+                "fixres__a": {"image_size": 40, "epochs": 1, "lr": 1},
+                "members__a__model__backbone": "vit_tiny_patch16_224",
+                "members__a__model__model_kwargs": {"dynamic_img_size": True},
+                "members__a__infer__image_sizes": [32],
+            },
+            ["fixres.a.image_size", "cannot take images of 40"],
+        ),
+        (
+            {
+                "members__a__finetune__frozen": "all_but_norms",
+                "members__a__model__backbone": "vgg11",
+                "members__a__model__model_kwargs": {},
+            },
+            ["members.a.finetune.frozen", "no norms"],
+        ),
+        ({"external__e": {"oof": "c/no.csv", "test": "c/template.csv"}}, ["external.e.oof", "no.csv is no file"]),
+        ({"external__e": {"oof": "c/train.csv", "test": "c/train/0.png"}}, ["external.e.test", "among the images"]),
+        ({"external__e": {"oof": "c/train.csv", "test": "c/template.csv"}}, ["c/train.csv", "missing ['x', 'y']"]),
         ({"contest__images__test": "c/train"}, ["contest.images"]),
         ({"contest__labels": "c/train/labels.csv"}, ["contest.labels"]),
         ({"contest__columns__label": "klass"}, ["klass", "label"]),
@@ -132,6 +172,20 @@ def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
     safetensors.torch.save_file(other.state_dict(), str(tmp_path / "w.safetensors"))
     with pytest.raises(InputError, match=r"weights_file w\.safetensors: these weights do not fit"):
         check.main(root=tmp_path)
+
+
+def test_what_dvc_would_read_otherwise_is_refused(tmp_path: Path) -> None:
+    project(tmp_path)
+    path = tmp_path / "params.yaml"
+    text = path.read_text()
+    text = text.replace("folds:\n- 0\n- 1\n", "folds: [010, 1]\n").replace("lr: 0.01", "lr: 1e-2")
+    assert "010" in text
+    assert "1e-2" in text  # text for PyYAML, and the same number for both in the end
+    path.write_text(text)
+    with pytest.raises(InputError) as raised:
+        check.main(root=tmp_path)
+    assert str(raised.value).startswith("params.yaml: folds.0: DVC reads 10 here and Python 8")
+    assert str(raised.value).count("params.yaml") == 1
 
 
 @pytest.mark.parametrize(("metric", "warned"), [("average_precision", True), ("kappa", False)])
@@ -158,6 +212,16 @@ def test_a_person_s_weights_among_the_outputs_are_refused_and_kept(tmp_path: Pat
         tmp_path, members__a=tiny.member(model={"weights": "file", "weights_file": "models/weights/mobile.safetensors"})
     )
     with pytest.raises(InputError, match=r"members\.a\.model\.weights_file.*data/contest/"):
+        check.main(root=tmp_path)
+    assert own.exists()
+
+
+def test_predictions_among_the_outputs_are_refused_and_kept(tmp_path: Path) -> None:
+    own = tmp_path / "data/external/oof.csv"
+    own.parent.mkdir(parents=True)
+    own.write_text("image_id,x,y\n")
+    project(tmp_path, external__e={"oof": "data/external/oof.csv", "test": "c/template.csv"})
+    with pytest.raises(InputError, match=r"external\.e\.oof: .*data/contest/"):
         check.main(root=tmp_path)
     assert own.exists()
 
@@ -189,6 +253,10 @@ def test_what_nothing_owns_goes_and_the_rest_stays(tmp_path: Path) -> None:
         "data/infer/a.parquet",
         "data/ensemble/oof.parquet",
         "data/pretrain/a/1.parquet",
+        "data/probe/c.parquet",
+        "models/fixres/a/0.safetensors",
+        "data/infer_fixres/a.parquet",
+        "data/external/e.parquet",
     ]
     orphans = [
         "models/weights/b.safetensors",
@@ -196,6 +264,11 @@ def test_what_nothing_owns_goes_and_the_rest_stays(tmp_path: Path) -> None:
         "data/finetune/a/2.live/metrics.json",
         "data/infer/b.parquet",
         "models/finetune/a/2.safetensors",
+        "data/probe/b.parquet",
+        "models/fixres/c/0.safetensors",
+        "data/fixres/a/2.parquet",
+        "data/infer_fixres/c.parquet",
+        "data/external/a.parquet",
     ]
     for name in owned + orphans:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +276,7 @@ def test_what_nothing_owns_goes_and_the_rest_stays(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/file").write_text("")
     (tmp_path / "models/finetune/link").symlink_to(tmp_path / "outside")
-    found = pruning.orphans(tmp_path, members=["a"], folds=["0", "1"])
+    found = pruning.orphans(tmp_path, members=["a", "c"], fixres=["a"], external=["e"], folds=["0", "1"])
     pruning.remove(found)
     assert all((tmp_path / name).exists() for name in owned)
     assert not any((tmp_path / name).exists() for name in orphans)

@@ -255,9 +255,11 @@ def test_overrides_name_images_as_labels_do(tmp_path):
     assert list(table["action"]) == ["1"]
 
 
-@pytest.mark.parametrize("text", ["", "image_id,action,reason\n"])
-def test_no_overrides(tmp_path, text):
-    assert len(read_overrides(tmp_path, text)) == 0
+def test_no_overrides(tmp_path):
+    assert len(read_overrides(tmp_path, "image_id,action,reason\n")) == 0
+    none = contest.read_overrides(tmp_path / NO_FILE, images=contest.ImageIndex([]), classes=())
+    assert list(none.columns) == ["image_id", "action", "reason"]
+    assert none.empty
 
 
 @pytest.mark.parametrize(
@@ -312,17 +314,31 @@ def test_overrides_relabel_drop_and_are_counted():
     assert row_of(joined, "a.jpg") == ["y", "train", "override: a slip"]
     assert row_of(joined, "b.jpg") == ["y", "skip", "override"]
     assert row_of(joined, "c.png") == ["x", "train", "override: new"]
-    assert joined.overrides == {"relabelled": 2, "dropped": 1, "without effect": 0}
+    assert joined.overrides == {"relabelled": 2, "dropped": 1, "confirmed": 0, "without effect": 0}
     assert joined.problems == []
     assert joined.skipped == {"override": 1}
+    assert joined.decisions.to_numpy().tolist() == [
+        ["a.jpg", "x", "y", "relabelled"],
+        ["b.jpg", "y", "drop", "dropped"],
+        ["c.png", "", "x", "relabelled"],
+    ]
 
 
-@pytest.mark.parametrize(("action", "problem"), [("x", ""), ("y", "truncated"), ("drop", "truncated")])
-def test_an_override_without_effect_is_reported(action, problem):
-    joined = contest.join(facts(a=problem), labelled(a="x", b="y", c="y"), overrides(("a.jpg", action, "why")))
-    assert row_of(joined, "a.jpg") == ["x", "skip" if problem else "train", problem]
+@pytest.mark.parametrize("action", ["x", "drop"])
+def test_an_override_of_an_unreadable_image_is_reported(action):
+    joined = contest.join(facts(a="truncated"), labelled(a="x", b="y", c="y"), overrides(("a.jpg", action, "why")))
+    assert row_of(joined, "a.jpg") == ["x", "skip", "truncated"]
     assert ("a.jpg", "its override has no effect") in joined.problems
-    assert joined.overrides == {"relabelled": 0, "dropped": 0, "without effect": 1}
+    assert joined.overrides == {"relabelled": 0, "dropped": 0, "confirmed": 0, "without effect": 1}
+
+
+def test_a_confirmed_label_is_counted_and_leaves_the_labels_as_they_are():
+    given = labelled(a="x", b="y", c="y")
+    joined = contest.join(facts(), given, overrides(("a.jpg", "x", "looked at it")))
+    pd.testing.assert_frame_equal(joined.labels, contest.join(facts(), given, overrides()).labels)
+    assert joined.overrides == {"relabelled": 0, "dropped": 0, "confirmed": 1, "without effect": 0}
+    assert joined.decisions.to_numpy().tolist() == [["a.jpg", "x", "x", "confirmed"]]
+    assert joined.problems == []
 
 
 labels_or_none = st.sampled_from(["x", "y", "", None])

@@ -42,6 +42,12 @@ def test_a_tile_keeps_the_aspect_ratio(size: tuple[int, int], drawn: tuple[int, 
     assert red_box(drawing.sheet("", [Section("", [Tile(plain(*size), ())])])) == drawn
 
 
+def test_tiles_of_another_size() -> None:
+    canvas = drawing.sheet("", [Section("", [Tile(plain(), ("a",))] * 5)], columns=4, tile_size=240)
+    assert canvas.width == 4 * (240 + GAP) + GAP
+    assert red_box(canvas) == (2 * 120 + 120 + GAP + drawing.CAPTION, 4 * 240 + 3 * GAP)
+
+
 def test_same_sheet_same_bytes_and_width() -> None:
     sections = [Section("one", [Tile(plain(), ("a", "b"))] * 11), Section("", [Tile(None, ("lost",), marked=True)])]
     first, second = (drawing.sheet("title", sections) for _ in range(2))
@@ -96,31 +102,21 @@ def test_flowing_sections_share_a_row_and_do_not_overlap() -> None:
             assert drawn == len(section.tiles) * TILE**2
 
 
-def labels_of(classes: dict[str, int], use: str = "train") -> pd.DataFrame:
-    rows = [(f"{label}/{k:03}.png", label, use) for label, n in classes.items() for k in range(n)]
-    return pd.DataFrame(rows, columns=["image_id", "label", "use"], dtype="str")
+@pytest.mark.parametrize("n", [0, 1, 2, 24, 25, 200, 500, 1000, 3000])
+def test_every_class_stands_on_one_page(n: int) -> None:
+    classes = [f"福 {k:04}" for k in range(n)]
+    pages = gallery.class_pages(reversed(classes))
+    assert [label for page in pages.values() for label in page] == classes
+    assert list(pages) == sorted(pages)
+    assert len(pages) == n if n <= gallery.MAX_OWN_SHEETS else len(pages) <= n // 20 + 1
+    assert all(drawing.slug(name) == name.replace(".png", "_png") for name in pages)
 
 
-@pytest.mark.parametrize("n", [1, 2, 200])
-def test_every_class_has_a_sheet_of_its_own(n: int) -> None:
-    counts = gallery.class_counts(labels_of({f"福 {k}": 1 + k % 3 for k in range(n)}))
-    assert len(set(counts["sheet"])) == len(counts) == n
-    assert counts["images"].sum() == sum(1 + k % 3 for k in range(n))
-    pack = dict.fromkeys((f"{k}" for k in range(100)), plain())
-    canvas = gallery.class_sheet("福", list(pack), pack, n_classes=n)
-    tiles = (np.asarray(canvas) == RED).all(axis=2).sum() // (TILE * TILE // 2)
-    assert tiles == (12 if n == 200 else 48)
-
-
-def test_class_counts_tell_used_from_skipped() -> None:
-    labels = pd.concat([labels_of({"b": 2}), labels_of({"a": 1, "b": 1, "": 3}, use="skip")])
-    counts = gallery.class_counts(labels)
-    assert counts.to_dict("list") == {
-        "label": ["a", "b"],
-        "images": [0, 2],
-        "skipped": [1, 1],
-        "sheet": ["", "1_b.png"],
-    }
+@pytest.mark.parametrize(("n_classes", "tiles"), [(2, 48), (24, 48), (25, 8), (200, 8), (1000, 4), (3000, 2)])
+def test_the_more_classes_the_fewer_images_of_each(n_classes: int, tiles: int) -> None:
+    pack = dict.fromkeys((f"{k}" for k in range(100)), plain(60, 60))
+    canvas = gallery.class_page({"福": list(pack), "b": list(pack)}, pack, n_classes)
+    assert (np.asarray(canvas) == RED).all(axis=2).sum() == 2 * tiles * TILE**2
 
 
 def clusters_of(*groups: str) -> pd.DataFrame:
@@ -140,12 +136,69 @@ def test_conflicting_clusters_come_first_and_are_marked() -> None:
     assert not (calm == MARK).all(axis=2).any()
 
 
+def test_a_large_cluster_shows_its_odd_label() -> None:
+    members = [f"{k:02}" for k in range(30)]
+    label_of = {**dict.fromkeys(members, "one"), "29": "two"}
+    pack = {**dict.fromkeys(members, plain()), "29": plain(60, 60, (0, 255, 0))}
+    clusters = pd.DataFrame({"image_id": members, "cluster": "00"})
+    assert (np.asarray(gallery.cluster_sheet(clusters, label_of, pack)) == (0, 255, 0)).all(axis=2).sum() > TILE**2 // 2
+
+
 def test_pictures_of_nothing_are_drawn() -> None:
-    empty = pd.DataFrame(
-        {c: pd.Series(dtype="str") for c in ("image_id", "cluster", "part", "check", "value", "threshold")}
+    columns = ("image_id", "cluster", "part", "check", "value", "threshold", "test_image_id", "train_image_id", "kind")
+    empty = pd.DataFrame({c: pd.Series(dtype="str") for c in columns}).assign(similarity=0.0)
+    sheets = (
+        gallery.cluster_sheet(empty, {}, {}),
+        gallery.leak_sheet(empty, {}, {}, {}),
+        gallery.finding_sheet(empty, {}),
     )
-    for canvas in (gallery.cluster_sheet(empty, {}, {}), gallery.finding_sheet(empty, {})):
-        assert canvas.height < TILE
+    assert all(canvas.height < TILE for canvas in sheets)
+
+
+def leaks_of(*pairs: tuple[str, str, float]) -> pd.DataFrame:
+    table = pd.DataFrame(pairs, columns=["test_image_id", "train_image_id", "similarity"])
+    return table.astype({"test_image_id": "str", "train_image_id": "str"}).assign(kind="near")
+
+
+def test_a_leak_stands_before_its_twins_the_most_similar_first() -> None:
+    test = {"t": plain(60, 60, (0, 255, 0)), "u": plain(60, 60, (0, 0, 255))}
+    train = {k: plain(60, 60) for k in "ab"}
+    leaks = leaks_of(("t", "a", 0.98), ("u", "a", 0.97), ("u", "b", 1.0))
+    pixels = np.asarray(gallery.leak_sheet(leaks, {"a": "one", "b": ""}, train, test))
+    drawn = [pixels[90, GAP + TILE // 2 + k * (TILE + GAP)].tolist() for k in range(5)]
+    assert drawn == [[0, 0, 255], [255, 0, 0], [255, 0, 0], [0, 255, 0], [255, 0, 0]]
+
+
+def findings_of(check: str, **values: str) -> pd.DataFrame:
+    rows = [(i, "train", check, *value.split("|")) for i, value in values.items()]
+    return pd.DataFrame(rows, columns=["image_id", "part", "check", "value", "threshold"], dtype="str")
+
+
+@pytest.mark.parametrize(
+    ("threshold", "values", "worst"),
+    [
+        ("0.3", {"a": "0.29", "b": "0.01", "c": "0.1"}, ["b", "c", "a"]),
+        ("0.97", {"a": "0.98", "b": "1", "c": "0.975"}, ["b", "a", "c"]),
+        ("100 to 200", {"a": "90", "b": "230", "c": "201"}, ["b", "a", "c"]),
+        ("9", {"b": "1", "a": "1", "c": "10"}, ["a", "b", "c"]),
+    ],
+)
+def test_the_worst_findings_come_first(threshold: str, values: dict[str, str], worst: list[str]) -> None:
+    rows = findings_of("odd", **{i: f"{v}|{threshold}" for i, v in values.items()})
+    assert list(gallery._worst(rows)["image_id"]) == worst
+
+
+def test_of_many_findings_the_worst_are_shown_and_the_count_told() -> None:
+    rows = findings_of("odd", **{f"i{k:03}": f"{k}|1000" for k in range(100)})
+    section = gallery._check("odd", pd.concat([rows, rows.head(3).assign(part="test")]), {})
+    assert [tile.lines[0] for tile in section.tiles] == [f"i{k:03}" for k in range(gallery.CHECK_TILES)]
+    assert section.heading == "odd: 16 of 100 train images, and 3 of test"
+
+
+def test_findings_in_words_are_spread_and_sorted() -> None:
+    rows = findings_of("note", **{f"i{k:03}": "turned|" for k in range(100)})
+    shown = list(gallery._worst(rows)["image_id"])
+    assert shown == drawing.spread(list(rows["image_id"]), gallery.CHECK_TILES)
 
 
 def test_a_finding_without_pixels_has_an_empty_tile() -> None:

@@ -31,6 +31,9 @@ def write_contest(root: Path) -> list[str]:
     ids = [f"test{i:02}.png" for i in (3, 0, 5, 1, 4, 2)]
     (root / "template.csv").write_text("".join(f"{i},0\n" for i in ids))
     (root / "overrides.csv").write_text("image_id,action,reason\ntrain02,1.0,looks red\n")
+    for part, count in (("train", 24), ("test", 6)):
+        rows = "".join(f"{part}{i:02},{0.9 - i % 2 * 0.8},{0.1 + i % 2 * 0.8}\n" for i in range(count))
+        (root / f"their_{part}.csv").write_text("name,0,1\n" + rows)
     return ids
 
 
@@ -54,6 +57,9 @@ def write_project(root: Path) -> None:
     member = tiny.member(pretrain=augmented, finetune={"epochs": 3, **augmented})
     values |= {"members": {"a": member}, "folds": [0, 1], "torch": {"threads": 1, "device": "cpu"}}
     values["prepare"]["short_side"] = 48
+    values["fixres"] = {"a": {"image_size": 40, "epochs": 1, "batch_size": 4, "lr": 0.01}}
+    theirs = {"oof": "data/contest/their_train.csv", "test": "data/contest/their_test.csv", "columns": {"id": "name"}}
+    values["external"] = {"theirs": theirs}
     tiny.write_params(root, values)
 
 
@@ -79,6 +85,12 @@ def test_a_contest_becomes_a_submission_and_a_forced_rerun_leaves_the_lock_as_it
     printed = run(tmp_path, "dvc", "repro", workers=0)
     assert "overrides: relabelled 1" in printed
     assert "1 test images have no prediction and get the training prior: test00.png" in printed
+    assert "theirs: passes over its rows of 1 train images that are not scored: train00.png" in printed
+    for name, n_test in {"probe/a": 0, "infer_fixres/a": 5 * 2 * 2, "external/theirs": 5}.items():
+        predicted = pd.read_parquet(tmp_path / f"data/{name}.parquet")
+        is_test = predicted["part"] == "test"
+        assert set(predicted.loc[~is_test, "image_id"]) == {f"train{i:02}.png" for i in range(1, 24)}
+        assert is_test.sum() == n_test
 
     rows = [line.split(",") for line in (tmp_path / "data/ensemble/submission.csv").read_text().splitlines()]
     assert [row[0] for row in rows] == ids

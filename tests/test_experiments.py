@@ -24,23 +24,25 @@ def repo(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Graph:
 
 def test_a_setting_is_tried_in_the_workspace(repo: Graph) -> None:
     ran = repo.dvc("exp", "run", "-S", "members.a.finetune.lr=0.9")
-    assert ran == dict.fromkeys(["check", *of_member("a", "finetune", "infer"), *BLENDING], 1)
+    assert ran == dict.fromkeys(["check", *of_member("a", "finetune", "infer"), *BLENDING, "review"], 1)
     repo.revert()
     assert repo.repro() == {}
 
 
 def test_a_member_is_added_and_one_taken_out(repo: Graph) -> None:
     ran = repo.dvc("exp", "run", "--temp", "-n", "added", "-S", ADD_C)
-    assert ran == dict.fromkeys(["check", *of_member("c", "weights", *PHASES, "infer"), *BLENDING], 1)
+    assert ran == dict.fromkeys(
+        ["check", *of_member("c", "weights", "probe", *PHASES, "infer"), *BLENDING, "review"], 1
+    )
     ran = repo.dvc("exp", "run", "--temp", "-n", "removed", "-S", "~members.b")
-    assert ran == dict.fromkeys(["check", *BLENDING], 1)
+    assert ran == dict.fromkeys(["check", *BLENDING, "review"], 1)
     assert repo.run("git", "status", "--short") == ""
 
 
 def test_a_grid_is_queued_run_and_shown_in_words(repo: Graph, capsys: pytest.CaptureFixture[str]) -> None:
     repo.dvc("exp", "run", "--queue", "-S", "members.a.finetune.lr=0.31,0.32")
     ran = repo.dvc("exp", "run", "--run-all", "-j", "1")
-    assert ran == dict.fromkeys(["check", *of_member("a", "finetune", "infer"), *BLENDING], 2)
+    assert ran == dict.fromkeys(["check", *of_member("a", "finetune", "infer"), *BLENDING, "review"], 2)
     experiments.main("--width", "80", root=repo.root)
     head, workspace, commit, *tried = capsys.readouterr().out.splitlines()
     assert head.split() == ["experiment", "changed"]  # the stand-ins have no scores

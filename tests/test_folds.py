@@ -28,6 +28,28 @@ def clusters_table(rows: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame({"image_id": list(rows), "cluster": list(rows.values())}, dtype="str")
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 30), st.booleans()), min_size=20, max_size=70),
+    st.integers(0, 5),
+)
+def test_no_cluster_and_no_group_crosses_folds(rows: list[tuple[int, int, bool]], seed: int) -> None:
+    """Neither a cluster, nor a person's group, nor what a chain of both ties together; skipped images too."""
+    alone = 2 * len(NAMES)
+    labels = labels_table(
+        ["a", "b"] * len(NAMES) + ["ab"[g % 2] for g, _, _ in rows],
+        group=[""] * alone + [f"g{g}" if g else "" for g, _, _ in rows],
+        use=["train"] * alone + ["train" if used else "skip" for _, _, used in rows],
+    )
+    ids = list(labels["image_id"])[alone:]
+    clusters = clusters_table({i: f"c{c}" for i, (_, c, _) in zip(ids, rows, strict=True) if c})
+    table = assign(labels, clusters, seed).table
+    fold = table.set_index("image_id")["fold"]
+    for sets in (clusters.groupby("cluster")["image_id"], labels[labels["group"] != ""].groupby("group")["image_id"]):
+        assert all(fold[list(members)].nunique() == 1 for _, members in sets)
+    assert set(fold) == set(NAMES)
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 20), max_size=90), st.integers(0, 5))
 def test_every_image_has_one_fold_and_no_group_crosses(groups: list[int], seed: int) -> None:
@@ -56,20 +78,6 @@ def test_the_order_of_rows_changes_nothing(own: bool) -> None:
 def test_other_seeds_draw_other_folds() -> None:
     labels = labels_table(["a", "b"] * 30)
     assert list(assign(labels, seed=0).table["fold"]) != list(assign(labels, seed=1).table["fold"])
-
-
-def test_classes_are_spread_evenly() -> None:
-    table = assign(labels_table(["rare"] * 9 + ["often"] * 90)).table
-    balance = folds.balance(table)
-    assert balance["images_per_class_per_fold"]["rare"] == {"0": 3, "2": 3, "b": 3}
-    assert balance["images_per_fold"] == {"0": 33, "2": 33, "b": 33}
-    assert balance["worst_share_deviation"] == 0
-    assert balance["groups_of_several"] == 0
-
-
-def test_worst_share_deviation_is_the_largest_difference() -> None:
-    table = pd.DataFrame({"label": ["a", "a", "b", "b"], "use": "train", "fold": ["0", "0", "0", "1"], "group": "g"})
-    assert folds.balance(table)["worst_share_deviation"] == 0.5
 
 
 def test_groups_and_clusters_join_into_components_named_after_the_smallest_image() -> None:

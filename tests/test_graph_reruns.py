@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 PHASES = ("pretrain", "finetune")
 BLENDING = ("ensemble", "report")  # the stages that read all members
 TRAINING = {name for member in "ab" for name in of_member(member, *PHASES)}
+AFTER = (*BLENDING, "review")  # what follows infer
 BLEND = ("data/ensemble/submission.csv", "data/ensemble/oof.parquet", "metrics/summary.json")
 
 
@@ -55,9 +56,9 @@ def _set(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "rerun"),
     [
-        (_set("ensemble", "method", to="greedy"), []),
-        (_set("members", "a", "finetune", "lr", to=0.5), of_member("a", "finetune", "infer")),
-        (_set("members", "a", "pretrain", "lr", to=0.5), of_member("a", "pretrain", "finetune", "infer")),
+        (_set("ensemble", "method", to="greedy"), [*BLENDING]),
+        (_set("members", "a", "finetune", "lr", to=0.5), [*of_member("a", "finetune", "infer"), *AFTER]),
+        (_set("members", "a", "pretrain", "lr", to=0.5), [*of_member("a", "pretrain", "finetune", "infer"), *AFTER]),
     ],
     ids=["ensemble", "finetune", "pretrain"],
 )
@@ -65,12 +66,12 @@ def test_a_setting_reruns_its_phase_and_what_follows(
     repo: Graph, change: Callable[[dict[str, Any]], None], rerun: list[str]
 ) -> None:
     repo.edit(change)
-    assert repo.repro() == once("check", *rerun, *BLENDING)
+    assert repo.repro() == once("check", *rerun)
 
 
 def test_a_setting_of_infer_reruns_it_and_taken_back_nothing(repo: Graph) -> None:
     repo.edit(_set("members", "a", "infer", "image_sizes", to=[80]))
-    assert repo.repro() == once("check", "infer@a", *BLENDING)
+    assert repo.repro() == once("check", "infer@a", *AFTER)
     repo.revert()
     assert repo.repro() == {}
     assert repo.run("git", "status", "--short") == ""
@@ -84,19 +85,19 @@ def test_a_mistyped_section_reruns_check_alone(repo: Graph) -> None:
 def test_adding_a_member_trains_only_it_and_taking_it_out_again_trains_nothing(repo: Graph) -> None:
     blend, lock = [repo.read(path) for path in BLEND], repo.lock()
     repo.edit(_set("members", "c", to=graph.member()))
-    assert repo.repro() == once("check", *of_member("c", "weights", *PHASES, "infer"), *BLENDING)
+    assert repo.repro() == once("check", *of_member("c", "weights", "probe", *PHASES, "infer"), *AFTER)
     assert [repo.read(path) for path in BLEND] != blend
     repo.edit(lambda values: values["members"].pop("c"))
-    assert set(repo.repro()) <= {"check", *BLENDING}
+    assert set(repo.repro()) <= {"check", *AFTER}
     assert [repo.read(path) for path in BLEND] == blend
     assert {stage: entry for stage, entry in repo.lock().items() if stage in lock} == lock
     repo.edit(_set("members", "c", to=graph.member()))
-    assert set(repo.repro()) <= {"check", *BLENDING}  # the cache brings it back
+    assert set(repo.repro()) <= {"check", *AFTER}  # the cache brings it back
 
 
 def test_taking_a_member_out_leaves_what_a_fresh_clone_would_get(repo: Graph, tmp_path: Path) -> None:
     repo.edit(lambda values: values["members"].pop("b"))
-    assert repo.repro() == once("check", *BLENDING)
+    assert repo.repro() == once("check", *AFTER)
     fresh = graph.build(tmp_path / "fresh")
     fresh.edit(lambda values: values["members"].pop("b"))
     fresh.repro()
@@ -108,20 +109,27 @@ def test_taking_a_member_out_leaves_what_a_fresh_clone_would_get(repo: Graph, tm
 def test_a_new_test_image_trains_nothing(repo: Graph) -> None:
     (repo.root / "data/contest/test/new.png").write_text("new")
     ran = repo.repro()
-    assert ran.keys() >= {"prepare@test", "analyze", "infer@a", "infer@b", "ensemble"}
-    assert not ran.keys() & {"check", "prepare@train", "label", "split", "weights@a", "weights@b", *TRAINING}
+    assert ran.keys() >= {"prepare@test", "analyze", "audit", "infer@a", "infer@b", *AFTER}
+    assert not ran.keys() & {"check", "prepare@train", "label", "split", "weights@a", "weights@b", "probe@a", *TRAINING}
 
 
 def test_an_override_decodes_nothing(repo: Graph) -> None:
     (repo.root / "data/contest/overrides.csv").write_text("0.png,drop,blurred")
     ran = repo.repro()
-    assert ran.keys() >= {"label", "split", *TRAINING, "infer@a", "infer@b", "ensemble"}
+    assert ran.keys() >= {"label", "split", *TRAINING, "infer@a", "infer@b", *AFTER}
     assert not ran.keys() & {"check", "prepare@train", "prepare@test", "analyze", "weights@a", "weights@b"}
+
+
+def test_confirming_a_label_reviews_again_and_trains_nothing(repo: Graph) -> None:
+    """The stand-in of `label` keeps confirmations out of labels.csv; test_stage_label.py holds the real one to it."""
+    with (repo.root / "data/contest/overrides.csv").open("a") as opened:
+        opened.write("\n0.png,cat,confirmed\n")
+    assert repo.repro() == once("label", "review")
 
 
 def test_other_bytes_in_a_weights_file_rerun_that_member_only(repo: Graph) -> None:
     (repo.root / "w.safetensors").write_text("two")
-    assert repo.repro() == once(*of_member("a", "weights", *PHASES, "infer"), *BLENDING)
+    assert repo.repro() == once(*of_member("a", "weights", "probe", *PHASES, "infer"), *AFTER)
 
 
 def test_work_on_what_follows_training_or_reads_the_contest_retrains_nothing(tmp_path: Path) -> None:

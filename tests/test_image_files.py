@@ -32,10 +32,10 @@ def test_every_file_stands_in_the_order_of_its_id(folder):
 
 
 def test_hidden_names_are_passed_over_and_counted(folder):
-    for name in (".gitkeep", "a/._b.png", ".cache/x.png", ".cache/y.png"):
+    for name in (".gitkeep", "a/._b.png", ".cache/x.png", ".cache/y.png", "Thumbs.db", "a/__MACOSX/b.png"):
         put(folder / name)
     files, hidden = image_files.walk(folder)
-    assert (len(files), hidden) == (4, 3)
+    assert (len(files), hidden) == (4, 5)
 
 
 def test_links_stay_inside(folder):

@@ -1,5 +1,6 @@
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -59,3 +60,11 @@ def test_normalising_gives_mean_zero_and_std_one() -> None:
 def test_it_survives_being_stored_as_json() -> None:
     p = Preprocessing((0.1, 0.2, 0.3), HALF, "crop", 0.875)
     assert Preprocessing.from_dict(json.loads(json.dumps(p.to_dict()))) == p
+
+
+def test_a_very_narrow_image_is_cut_before_it_is_scaled(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    resize = cv2.resize
+    monkeypatch.setattr(cv2, "resize", lambda image, size, **how: seen.append(size) or resize(image, size, **how))
+    Preprocessing(HALF, HALF, "crop").fit(np.zeros((20_000, 2, 3), np.uint8), 224)
+    assert seen == [(224, 224)]

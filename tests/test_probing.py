@@ -5,6 +5,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from stages.lib import probing
+from stages.lib.errors import InputError
 
 
 def data(n_classes: int, n: int = 90) -> tuple[np.ndarray, np.ndarray]:
@@ -18,7 +19,7 @@ def data(n_classes: int, n: int = 90) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_the_linear_layer_says_what_the_regression_says(n_classes: int) -> None:
     inputs, targets = data(n_classes)
-    weights, biases, strength = probing.fit(inputs, targets, seed=0)
+    weights, biases, strength = probing.fit(inputs, targets, n_classes=n_classes, seed=0)
     head = nn.Linear(6, n_classes)
     probing.set_classifier(head, weights, biases)
     probs = head(torch.from_numpy(inputs[:, 0])).softmax(1).detach().numpy()
@@ -32,7 +33,7 @@ def test_the_linear_layer_says_what_the_regression_says(n_classes: int) -> None:
 def test_a_feature_that_never_moves_does_no_harm() -> None:
     inputs, targets = data(2)
     inputs[:, :, 3] = 7
-    weights, biases, _ = probing.fit(inputs, targets, seed=0)
+    weights, biases, _ = probing.fit(inputs, targets, n_classes=2, seed=0)
     assert np.isfinite(weights).all()
     assert np.isfinite(biases).all()
 
@@ -40,4 +41,65 @@ def test_a_feature_that_never_moves_does_no_harm() -> None:
 def test_a_class_with_one_image_still_gets_a_classifier() -> None:
     inputs, targets = data(2, n=12)
     targets = np.array([1] + [0] * 11)
-    assert probing.fit(inputs, targets, seed=0)[2] == min(probing.STRENGTHS)
+    assert probing.fit(inputs, targets, n_classes=2, seed=0)[2] == min(probing.STRENGTHS)
+
+
+@pytest.mark.parametrize("present", [(0, 2), (0, 1, 3)])
+def test_a_class_without_an_image_here_is_never_predicted(present: tuple[int, ...]) -> None:
+    inputs, targets = data(4)
+    here = np.isin(targets, present)
+    weights, biases, _ = probing.fit(inputs[here], targets[here], n_classes=4, seed=0)
+    assert weights.shape == (4, 6)
+    predicted = (inputs[here, 0] @ weights.T + biases).argmax(1)
+    assert set(predicted) == set(present)
+    assert (predicted == targets[here]).mean() > 0.8
+
+
+def test_images_of_one_class_are_refused() -> None:
+    inputs, targets = data(2)
+    with pytest.raises(InputError, match="two classes"):
+        probing.fit(inputs, targets * 0, n_classes=2, seed=0)
+
+
+def test_every_image_is_predicted_out_of_fold_by_a_regression_on_the_others() -> None:
+    inputs, targets = data(3, n=60)
+    folds = np.array(["a", "b", "c"])[np.arange(60) // 20]
+    probs, strengths = probing.out_of_fold(inputs, targets, folds, n_classes=3, seeds={"a": 1, "b": 2, "c": 3})
+    np.testing.assert_allclose(probs.sum(1), 1, atol=1e-6)
+    assert (probs.argmax(1) == targets).mean() > 0.8
+    weights, biases, strength = probing.fit(inputs[20:], targets[20:], n_classes=3, seed=1)
+    logits = inputs[:20, 0] @ weights.T + biases
+    np.testing.assert_allclose(probs[:20], torch.from_numpy(logits).softmax(1), atol=1e-6)
+    assert strengths["a"] == strength
+
+
+def test_an_image_s_own_label_reaches_no_prediction_of_its_fold() -> None:
+    inputs, targets = data(3, n=60)
+    folds = np.array(["a", "b"])[np.arange(60) % 2]
+    seeds = {"a": 1, "b": 2}
+    before, _ = probing.out_of_fold(inputs, targets, folds, n_classes=3, seeds=seeds)
+    changed = np.where(folds == "a", (targets + 1) % 3, targets)
+    after, _ = probing.out_of_fold(inputs, changed, folds, n_classes=3, seeds=seeds)
+    assert (before[folds == "a"] == after[folds == "a"]).all()
+    assert (before[folds == "b"] != after[folds == "b"]).any()
+
+
+def test_nothing_is_learned_from_an_image_without_a_target_and_it_is_predicted() -> None:
+    inputs, targets = data(2, n=40)
+    folds = np.array(["a", "b"])[np.arange(40) % 20 // 10]
+    without = np.where(np.arange(40) < 5, -1, targets)
+    poisoned = inputs.copy()
+    poisoned[:5] = 1e4
+    seeds = {"a": 1, "b": 2}
+    clean, _ = probing.out_of_fold(inputs, without, folds, n_classes=2, seeds=seeds)
+    probs, _ = probing.out_of_fold(poisoned, without, folds, n_classes=2, seeds=seeds)
+    assert (probs[5:] == clean[5:]).all()
+    np.testing.assert_allclose(probs.sum(1), 1, atol=1e-6)
+
+
+def test_where_the_other_folds_hold_one_class_that_class_is_predicted() -> None:
+    inputs, targets = data(2, n=40)
+    folds = np.where(targets == 1, "a", "b")
+    probs, strengths = probing.out_of_fold(inputs, targets, folds, n_classes=2, seeds={"a": 1, "b": 2})
+    assert strengths == {"a": None, "b": None}
+    assert (probs == np.eye(2)[1 - targets]).all()

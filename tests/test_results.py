@@ -7,6 +7,14 @@ from stages.lib import tables
 from stages.lib.errors import InputError
 from tools import results
 
+SUMMARY = {
+    "metric": "accuracy",
+    "oof_score": 0.93,
+    "oof_score_low": 0.91,
+    "oof_score_high": 0.95,
+    "oof_score_naive": 0.94,
+    "oof_log_loss": 0.25,
+}
 PARAMS = "contest:\n  images: {{train: {0}/train, test: {0}/test}}\n"
 
 
@@ -15,14 +23,14 @@ def built(tmp_path):
     """Write what a finished run of two members leaves behind."""
     (tmp_path / "params.yaml").write_text(PARAMS.format("demo/images"))
     tables.write_text(
-        "member,weight,image_sizes,train_size_score,score,log_loss,pretrain_score,finetune_score\n"
-        "weak,0.25,64,0.7,0.7,0.6,,0.7\n"
-        "strong_one,0.75,64 80,0.9,0.91,0.3,0.8,0.9\n",
+        "member,weight,image_sizes,views,phase,train_size_score,score,log_loss,pretrain_score,finetune_score\n"
+        "weak,0.25,80,identity,fixres,0.7,0.7,0.6,,0.7\n"
+        "strong_one,0.75,64 80,identity,finetune,0.9,0.91,0.3,0.8,0.9\n",
         tmp_path / "data/ensemble/members.csv",
     )
     tables.write_text("image_id,label\na.jpg,1\nb.jpg,0\n", tmp_path / "data/ensemble/submission.csv")
     tables.write_text("image_id,label\nb.jpg,1\na.jpg,1\n", tmp_path / "demo/images/private_labels.csv")
-    summary = {"metric": "accuracy", "oof_score": 0.93, "oof_log_loss": 0.25}
+    summary = SUMMARY
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics/summary.json").write_text(json.dumps(summary))
     return tmp_path
@@ -32,14 +40,20 @@ def test_shows_members_best_first_then_the_blend_and_the_private_score(built, ca
     results.main(root=built)
     lines = capsys.readouterr().out.splitlines()
     starts = [line.split()[0] for line in lines if line.strip("- ")]
-    assert starts == ["out", "strong_one", "weak", "blend", "submission", "private"]
+    assert starts == ["out", "strong_one", "weak", "blend", "blend", "same", "submission", "private"]
+    text = " ".join(lines)
+    assert "95% interval 0.9100 to 0.9500" in text
+    assert "it would be 0.9400" in text
+    assert "80 (fixres)" in lines[3]
     assert lines[2].split() == ["strong_one", "64", "80", "0.75", "0.9100", "0.3000"]
     assert "private accuracy 0.5000" in lines[-1]
     assert max(map(len, lines)) <= 100
 
 
 def test_log_loss_stands_once_and_lowest_first(built, capsys):
-    tables.write_json({"metric": "log_loss", "oof_score": 0.4, "oof_log_loss": 0.4}, built / "metrics/summary.json")
+    tables.write_json(
+        {**SUMMARY, "metric": "log_loss", "oof_score": 0.4, "oof_log_loss": 0.4}, built / "metrics/summary.json"
+    )
     results.main(root=built)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].count("log loss") == 1

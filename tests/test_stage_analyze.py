@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from stages import analyze
-from stages.lib import pixels, tables
+from stages.lib import image_checks, pixels, tables
 from stages.lib.errors import InputError
 
 FILES = ["findings.csv", "clusters.csv", "leaks.csv", "summary.json"]
@@ -70,12 +70,16 @@ def test_what_is_odd_is_found(root: Path) -> None:
         ("d.png", "train", "same_pixels"): ("train/c.png", ""),
         ("e.png", "train", "note"): ("rotated by EXIF 6", ""),
         ("flat.png", "train", "near_uniform"): ("0", "4"),
+        ("flat.png", "train", "low_information"): ("0.0000", "0.3"),
+        ("flat.png", "train", "grayscale"): ("stored as RGB", ""),
         ("lost.png", "train", "same_file"): ("train/lost2.png", ""),
         ("lost.png", "train", "unusable"): ("empty file", ""),
         ("lost2.png", "train", "same_file"): ("train/lost.png", ""),
         ("lost2.png", "train", "unusable"): ("empty file", ""),
         ("small.png", "train", "small"): ("40", "64"),
-        ("sub/wide.png", "train", "odd_aspect_ratio"): ("5", "3"),
+        ("small.png", "train", "odd_size"): ("49.0", "89.4 to 90.0"),
+        ("sub/wide.png", "train", "odd_size"): ("44.7", "89.4 to 90.0"),
+        ("sub/wide.png", "train", "odd_aspect_ratio"): ("0.2000", "0.35"),
         ("sub/wide.png", "train", "small"): ("20", "64"),
     }
     near = {key[:2] for key in found if key[2] == "near_duplicate"}
@@ -95,7 +99,7 @@ def test_clusters_and_leaks(root: Path) -> None:
     leaks = tables.read(root / "data/analyze/leaks.csv", tables.LEAKS)
     assert [tuple(row[:3]) for row in leaks.itertuples(index=False)] == [
         ("a.png", "a.png", "exact"),
-        ("a.png", "b.png", "near"),
+        ("a.png", "b.png", "mirrored"),
     ]
     summary = tables.read_json(root / "data/analyze/summary.json")
     assert summary["usable_images"] == {"train": 8, "test": 2}
@@ -111,6 +115,31 @@ def test_same_inputs_same_bytes_and_a_test_image_changes_no_cluster(root: Path) 
     second = run(root)
     assert second["clusters.csv"] == first["clusters.csv"]
     assert second["leaks.csv"] != first["leaks.csv"]
+
+
+def test_a_test_image_changes_no_finding_on_a_train_image(root: Path) -> None:
+    def on_train() -> pd.DataFrame:
+        run(root)
+        table = tables.read(root / "data/analyze/findings.csv", tables.FINDINGS)
+        return table[(table["part"] == "train") & table["check"].isin(image_checks.CHECKS)].reset_index(drop=True)
+
+    before = on_train()
+    write_part(root, "test", {f"{k}.png": photo(k, 80 - k, 100) for k in range(20, 40)})
+    pd.testing.assert_frame_equal(on_train(), before)
+    assert set(before["check"]) >= {"odd_size", "low_information"}
+
+
+def test_thresholds_are_settings_and_a_mistyped_one_is_refused(root: Path) -> None:
+    def checks(**thresholds: object) -> set[str]:
+        (root / "params.yaml").write_text(yaml.safe_dump({"analyze": {"thresholds": thresholds}}))
+        run(root)
+        return set(tables.read(root / "data/analyze/findings.csv", tables.FINDINGS)["check"])
+
+    assert checks(low_information=0) == checks() - {"low_information"}
+    with pytest.raises(InputError, match=r"analyze\.thresholds\.grayscale: unknown key"):
+        checks(grayscale=1)
+    with pytest.raises(InputError, match=r"analyze\.thresholds\.dark: .*less than or equal to 1"):
+        checks(dark=32)
 
 
 def test_works_without_test_images_and_without_usable_ones(root: Path) -> None:

@@ -88,7 +88,8 @@ def write_inputs(root: Path, test_ids: list[str] = TEST, **changes: Any) -> None
     for seed, (name, settings) in enumerate(members.items()):
         write_member(root, name, settings, readable, seed)
     contest = {"images": {"train": "train", "test": "test"}, "metric": changes.pop("metric", "accuracy")}
-    values = {"folds": [0, 1, 2], "contest": contest, "members": members, "ensemble": {"method": "equal"}}
+    values = {"folds": [0, 1, 2], "contest": contest, "members": members, "fixres": {}, "external": {}}
+    values["ensemble"] = {"method": "equal"}
     (root / "params.yaml").write_text(yaml.safe_dump({**values, **changes}, sort_keys=False))
 
 

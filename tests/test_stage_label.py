@@ -64,7 +64,7 @@ def test_labels_overrides_and_facts_meet(root, capsys):
         "labelled": 4,
         "used": 2,
         "skipped": {"empty label": 1, "no label": 1, "override": 1, "unreadable": 1},
-        "overrides": {"relabelled": 1, "dropped": 1, "without effect": 0},
+        "overrides": {"relabelled": 1, "dropped": 1, "confirmed": 0, "without effect": 0},
         "classes": {"x": 1, "y": 1},
     }
     printed = capsys.readouterr().out
@@ -73,7 +73,7 @@ def test_labels_overrides_and_facts_meet(root, capsys):
 
 
 def test_the_same_inputs_give_the_same_bytes(root):
-    files = ["labels.csv", "problems.csv", "summary.json"]
+    files = ["labels.csv", "decisions.csv", "problems.csv", "summary.json"]
     label.main(root=root)
     first = [(root / "data/label" / name).read_bytes() for name in files]
     text = (root / "c/labels.csv").read_text().splitlines()
@@ -81,7 +81,21 @@ def test_the_same_inputs_give_the_same_bytes(root):
     assert [(root / "data/label" / name).read_bytes() for name in files] == first
     (root / "c/labels.csv").write_text("\n".join([text[0], *text[:0:-1]]) + "\n")
     label.main(root=root)
-    assert (root / "data/label/labels.csv").read_bytes() == first[0]
+    assert [(root / "data/label" / name).read_bytes() for name in files[:2]] == first[:2]
+
+
+def test_confirming_a_label_changes_the_decisions_and_no_label(root):
+    label.main(root=root)
+    labels = (root / "data/label/labels.csv").read_bytes()
+    with (root / "c/overrides.csv").open("a") as opened:
+        opened.write("a,x,looked at it\n")
+    label.main(root=root)
+    assert (root / "data/label/labels.csv").read_bytes() == labels
+    assert tables.read(root / "data/label/decisions.csv", tables.DECISIONS).to_numpy().tolist() == [
+        ["a.jpg", "x", "x", "confirmed"],
+        ["b.jpg", "y", "drop", "dropped"],
+        ["c.jpg", "x", "y", "relabelled"],
+    ]
 
 
 def test_a_folder_per_class(tmp_path):

@@ -9,8 +9,10 @@ from stages import split
 from stages.lib import tables
 from stages.lib.errors import InputError
 
+WRITTEN = ("folds.csv", "balance.csv", "balance.json", "conflicts.csv")
 
-def write_inputs(root: Path, n: int = 24, folds: object = (0, 1, 2)) -> None:
+
+def write_inputs(root: Path, n: int = 24, folds: object = (0, 1, 2), rule: str = "keep") -> None:
     """A contest of two classes with two near duplicates, an image without a label and an unreadable one."""
     ids = [f"{i:02}.png" for i in range(n)]
     labels = pd.DataFrame({"image_id": ids, "label": ["a", "b"] * (n // 2), "use": "train", "reason": ""})
@@ -23,7 +25,10 @@ def write_inputs(root: Path, n: int = 24, folds: object = (0, 1, 2)) -> None:
     tables.write(labels, root / "data/label/labels.csv", tables.LABELS)
     tables.write(facts, root / "data/prepare/train/facts.csv", tables.FACTS)
     tables.write(clusters, root / "data/analyze/clusters.csv", tables.CLUSTERS)
-    values = {"folds": list(folds) if isinstance(folds, tuple) else folds, "split": {"seed": 0}}
+    values = {
+        "folds": list(folds) if isinstance(folds, tuple) else folds,
+        "split": {"seed": 0, "conflicting_duplicates": rule},
+    }
     (root / "params.yaml").write_text(yaml.safe_dump(values))
 
 
@@ -47,8 +52,55 @@ def test_same_inputs_same_bytes(tmp_path: Path) -> None:
     for _ in range(2):
         write_inputs(tmp_path)
         split.main(root=tmp_path)
-        written.append([(tmp_path / "data/split" / name).read_bytes() for name in ("folds.csv", "balance.json")])
+        written.append([(tmp_path / "data/split" / name).read_bytes() for name in WRITTEN])
     assert written[0] == written[1]
+
+
+def test_balance_is_a_row_per_fold_and_class(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    split.main(root=tmp_path)
+    table = tables.read(tmp_path / "data/split/balance.csv", tables.BALANCE)
+    assert list(table[["fold", "label"]].itertuples(index=False, name=None)) == [(f, x) for f in "012" for x in "ab"]
+    assert table["images"].sum() == 22
+
+
+@pytest.mark.parametrize(("rule", "use"), [("keep", "train"), ("drop", "skip"), ("majority", "skip")])
+def test_conflicting_duplicates_are_never_silent(
+    tmp_path: Path, capsys: pytest.CaptureFixture, rule: str, use: str
+) -> None:
+    """04.png is an a, 09.png, its duplicate, a b. What is dropped still has the fold whose model predicts it."""
+    write_inputs(tmp_path, rule=rule)
+    split.main(root=tmp_path)
+    table = tables.read(tmp_path / "data/split/folds.csv", tables.FOLDS).set_index("image_id")
+    pair = table.loc[["04.png", "09.png"]]
+    assert list(pair["label"]) == ["a", "b"]
+    assert set(pair["use"]) == {use}
+    assert pair["reason"].str.startswith("labels of its duplicates differ: ").all()
+    assert pair["fold"].nunique() == 1
+    assert pair["fold"].iloc[0] in {"0", "1", "2"}
+    listed = tables.read(tmp_path / "data/split/conflicts.csv", tables.CONFLICTS)
+    assert list(listed["image_id"]) == ["04.png", "09.png"]
+    done = "kept" if rule == "keep" else "dropped"
+    assert f"WARNING: 1 clusters of duplicates have labels that differ; of their images: {done} 2" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_class_with_too_few_groups_after_the_drop_is_named(tmp_path: Path) -> None:
+    """Three images of class c suffice for three folds; one of them is a duplicate of an a."""
+    write_inputs(tmp_path, rule="drop")
+    path = tmp_path / "data/label/labels.csv"
+    labels = tables.read(path, tables.LABELS)
+    labels.loc[[9, 10, 11], "label"] = "c"
+    tables.write(labels, path, tables.LABELS)
+    with pytest.raises(InputError, match=r"class 'c' \(2 images in 2 groups\)"):
+        split.main(root=tmp_path)
+
+
+def test_an_unknown_rule_is_refused(tmp_path: Path) -> None:
+    write_inputs(tmp_path, rule="dropp")
+    with pytest.raises(InputError, match=r"split\.conflicting_duplicates"):
+        split.main(root=tmp_path)
 
 
 def test_a_persons_crossing_group_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stages.lib import submission
 from stages.lib.errors import InputError
+from stages.lib.settings.placeholders import NO_FILE
 
 # the same examples on every run, however slow the machine
 STEADY = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
@@ -24,6 +25,7 @@ DEFAULTS = {
     "values": "label",
     "header": "template",
     "labels": "template",
+    "positive": None,
 }
 
 
@@ -36,9 +38,15 @@ PROBS = {"a.jpg": [0.9, 0.1], "b.jpg": [0.2, 0.8], "x/c.png": [0.4, 0.6]}
 
 
 def read_template(tmp_path: Path, text: str, classes=None, test_ids=IDS) -> submission.Template | None:
-    path = tmp_path / "template.csv"
+    return submission.read_template(template_file(tmp_path, text), test_ids, classes)
+
+
+def template_file(tmp_path: Path, text: str) -> Path:
+    """The placeholder where there is no text."""
+    path = tmp_path / ("template.csv" if text else NO_FILE)
+    path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="")
-    return submission.read_template(path, test_ids, classes)
+    return path
 
 
 def write(tmp_path: Path, rows=PROBS, classes=("cat", "dog"), prior=(0.7, 0.3), **options) -> tuple[list, list[str]]:
@@ -258,10 +266,9 @@ def test_a_class_that_cannot_be_spelled_so_is_refused(tmp_path, classes, labels)
     ],
 )
 def test_a_setting_that_the_template_overrules_is_refused_before_training(tmp_path, text, values, labels, words):
-    path = tmp_path / "template.csv"
-    path.write_text(text)
+    path = template_file(tmp_path, text)
     with pytest.raises(InputError, match=words):
-        submission.check(path, IDS, classes=["cat", "dog"], values=values, labels=labels)
+        submission.check(path, IDS, classes=["cat", "dog"], values=values, labels=labels, positive=None)
 
 
 @pytest.mark.parametrize("classes", [None, ["cat", "dog"]])
@@ -270,10 +277,9 @@ def test_a_setting_that_the_template_overrules_is_refused_before_training(tmp_pa
     [("", "label"), ("id,cat,dog\na,0,0\n", None), ("id,label\na,0\n", "label"), ("id\na\n", "probabilities")],
 )
 def test_settings_that_agree_with_the_template_pass(tmp_path, text, values, classes):
-    path = tmp_path / "template.csv"
-    path.write_text(text)
-    messages = submission.check(path, IDS, classes=classes, values=values, labels="template")
-    assert bool(messages) == bool(text)
+    path = template_file(tmp_path, text)
+    template = submission.check(path, IDS, classes=classes, values=values, labels="template", positive=None)
+    assert (template is not None) == bool(text)
 
 
 def test_write_refuses_what_check_refuses(tmp_path):
@@ -281,6 +287,27 @@ def test_write_refuses_what_check_refuses(tmp_path):
         write(tmp_path, template=read_template(tmp_path, "a,0\n"), values="probabilities")
     with pytest.raises(InputError, match="int has no effect"):
         write(tmp_path, template=read_template(tmp_path, "id,cat,dog\na,0,0\n"), labels="int")
+
+
+@pytest.mark.parametrize("text", ["id,score\nb,0.5\na,0.5\nx/c,0.5\n", "b,0\na,0\nx/c,0\n", "b\na\nx/c\n", ""])
+def test_the_probability_of_one_class_goes_into_one_column(tmp_path, text):
+    template = read_template(tmp_path, text)
+    rows, _ = write(tmp_path, template=template, values="probabilities", positive="dog")
+    written = {i.split(".")[0]: float(p) for i, p in rows[-3:]}
+    assert written == pytest.approx({"a": 0.1, "b": 0.8, "x/c": 0.6})
+    assert rows[:-3] == ([["id", "score"]] if "score" in text else [["image_id", "label"]] if not text else [])
+
+
+def test_the_positive_class_may_be_spelled_as_another_number_and_must_be_a_class(tmp_path):
+    rows, _ = write(tmp_path, classes=("0.0", "1.0"), values="probabilities", positive="1")
+    assert [float(p) for _, p in rows[1:]] == pytest.approx([0.1, 0.8, 0.6])
+    path = tmp_path / "template.csv"
+    for text, words in [("id,p\na,0\n", "none of the classes"), ("id,cat,dog\na,0,0\n", "positive: cow has no effect")]:
+        path.write_text(text)
+        with pytest.raises(InputError, match=words):
+            submission.check(
+                path, IDS, classes=["cat", "dog"], values="probabilities", labels="template", positive="cow"
+            )
 
 
 # --- the check of what was written

@@ -100,6 +100,34 @@ def test_frozen_parts_do_not_move() -> None:
         assert not [k for k in moved if still(k)]
 
 
+def test_all_but_norms_moves_classifier_norms_and_statistics_alone() -> None:
+    before = {k: v.clone() for k, v in net().state_dict().items()}
+    after = fit(net(), batches(4), frozen="all_but_norms")[0].state_dict()
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    is_norm = {name: isinstance(module, nn.BatchNorm2d) for name, module in net().named_modules()}
+    assert moved == {k for k in before if is_norm[k.rpartition(".")[0]]} | {"fc.weight", "fc.bias"}
+    assert {"bn1.running_mean", "bn1.weight"} < moved
+
+
+@pytest.mark.parametrize(
+    ("backbone", "kwargs", "n_norms"),
+    [
+        ("vit_tiny_patch16_224", {"dynamic_img_size": True, "depth": 2}, 2 * 2 + 1),
+        ("convnext_atto", {"depths": (1, 1, 1, 1)}, 1 + 4 + 3 + 1),  # stem, blocks, downsamplings, head
+        ("nf_resnet26", {}, 0),
+    ],
+)
+def test_backbones_without_batch_norms_learn_the_weights_of_the_norms_they_have(
+    backbone: str, kwargs: dict[str, Any], n_norms: int
+) -> None:
+    model = timm.create_model(backbone, num_classes=2, **kwargs)
+    training.set_mode(model, "all_but_norms")
+    learned = {name.rpartition(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    assert len(learned) == n_norms + 1
+    assert model.get_classifier() in [model.get_submodule(name) for name in learned]
+    assert not any(module.training for module in model.modules() if isinstance(module, nn.Dropout | nn.Conv2d))
+
+
 def test_head_only_epochs_move_the_backbone_afterwards() -> None:
     before = net().state_dict()["conv1.0.weight"].clone()
     frozen, _ = fit(net(), batches(4), epochs=1, steps_per_epoch=2, head_only_epochs=1)

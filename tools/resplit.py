@@ -30,7 +30,7 @@ def main(*words: str) -> None:
     asked = parser.parse_args(words)
     job = ensemble.load(asked.root)
     scored = replace(job.scored, metric=scores.SCORES[asked.metric])
-    members = [replace(ensemble.member(job, name), scored=scored) for name in job.members]
+    members = [replace(ensemble.member(job, source), scored=scored) for source in job.sources.values()]
     rows = pd.DataFrame([one(members, scored, number) for number in range(asked.splits)])
     print(f"{asked.root.name}: {asked.metric}, {asked.splits} halvings of {len(scored.targets)} images")
     for name in ("nested", "naive"):

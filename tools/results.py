@@ -1,6 +1,8 @@
 """Print what came out of the last `dvc repro`: `python -m tools.results`. Reads files, runs nothing."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,18 +24,23 @@ def main(*, root: Path = Path()) -> None:
     missing = [str(path) for path in (MEMBERS, SUMMARY, SUBMISSION) if not (root / path).exists()]
     if missing:
         raise InputError(f"nothing to show yet: {', '.join(missing)} not found; run `make`")
-    print(table(tables.read(root / MEMBERS, tables.MEMBERS), tables.read_json(root / SUMMARY)))
+    summary = tables.read_json(root / SUMMARY)
+    print(table(tables.read(root / MEMBERS, tables.MEMBERS), summary))
+    print(f"\n{honesty(summary)}")
     print(f"\nsubmission       {SUBMISSION}")
     if is_demo(params.read(root)):
         print(f"private accuracy {_private_accuracy(root):.4f}  (the demo's test labels, which no stage reads)")
 
 
-def table(members: pd.DataFrame, summary: dict[str, object]) -> str:
+def table(members: pd.DataFrame, summary: dict[str, Any]) -> str:
     """Lay out out-of-fold scores as text: a row per member, the best first, and the blend below a line."""
     metric = str(summary["metric"]).replace("_", " ")
     head = ["out of fold", "image sizes", "weight", metric]
     rows = members.sort_values(["score", "member"], ascending=[metric == "log loss", True])
-    body = [[r.member, r.image_sizes, f"{r.weight:.2f}", f"{r.score:.4f}"] for r in rows.itertuples()]
+    body = [
+        [r.member, _looks(r.image_sizes, r.phase), "-" if math.isnan(r.weight) else f"{r.weight:.2f}", f"{r.score:.4f}"]
+        for r in rows.itertuples()
+    ]
     blend = ["blend", "", "1.00", f"{summary['oof_score']:.4f}"]
     if metric != "log loss":
         head.append("log loss")
@@ -42,12 +49,24 @@ def table(members: pd.DataFrame, summary: dict[str, object]) -> str:
     return _aligned(head, body, blend)
 
 
+def honesty(summary: dict[str, Any]) -> str:
+    """Say how sure the blend's score is, and how much its own choices would have flattered it."""
+    return (
+        f"blend            95% interval {summary['oof_score_low']:.4f} to {summary['oof_score_high']:.4f}; chosen and"
+        f" scored on the\n                 same images it would be {summary['oof_score_naive']:.4f}"
+    )
+
+
 def is_demo(values: dict[str, object]) -> bool:
     """Tell whether params.yaml's contest is the demo, in whose labels the submission can be scored."""
     contest = params.section(values, "contest")
     return str(params.section(contest, "images.train")).startswith("demo/") and (
         str(params.section(contest, "images.test")).startswith("demo/")
     )
+
+
+def _looks(image_sizes: str, phase: str) -> str:
+    return {"finetune": image_sizes, "elsewhere": "elsewhere"}.get(phase, f"{image_sizes} ({phase})")
 
 
 def _private_accuracy(root: Path) -> float:

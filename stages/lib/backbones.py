@@ -92,6 +92,14 @@ def is_head(parameter: str, model: nn.Module) -> bool:
     return any(parameter.startswith(f"{name}.") for name in head_names(model))
 
 
+def norms(model: nn.Module) -> list[nn.Module]:
+    """Return the modules that normalise and learn a weight for it: batch, layer, group, RMS norms, timm's own too.
+
+    By the name of their class, since timm's share no base class.
+    """
+    return [m for m in model.modules() if "norm" in type(m).__name__.lower() and [*m.parameters(recurse=False)]]
+
+
 def linear_head(model: nn.Module, key: str) -> nn.Linear:
     """Return the model's classifier.
 

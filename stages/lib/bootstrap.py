@@ -94,7 +94,8 @@ def paired(
     both, twice = np.concatenate([first, second]), np.concatenate([targets, targets])
     swapped = np.concatenate([_swapped(metric, twice, both, half) for half in _halves(cluster, replicates)])
     as_large = int((np.abs(swapped) >= abs(value) - 1e-9).sum())
-    low, high = _interval(value, drawn, 1 / (cluster.max() + 1) if metric.judges_labels else 0.0)
+    bounded = metric.greater_is_better  # a score, which may be at its end for all replicates
+    low, high = _interval(value, drawn, 1 / (cluster.max() + 1) if bounded else 0.0)
     return Difference(value, low, high, (as_large + 1) / (replicates + 1))
 
 
@@ -113,7 +114,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _interval(value: float, drawn: NDArray[np.float64], one_cluster: float) -> tuple[float, float]:
     """Take what the bootstrap drew (where a curve was defined); but at least one more discordant cluster's error.
 
-    Without that, two predictions with the same labels would have the interval 0 to 0.
+    Without that, two predictions with the same labels, or two that rank without an error, would have 0 to 0.
     """
     defined = drawn[np.isfinite(drawn)]
     low, high = np.quantile(defined, [0.025, 0.975])
@@ -130,8 +131,9 @@ def _swapped(metric: Metric, twice: Targets, both: Probs, half: NDArray[np.float
         both: (2 images, classes) the first prediction of all images, then the second.
         half: (images, weightings) of 0 and 1.
     """
-    one, other = np.concatenate([1 - half, half]), np.concatenate([half, 1 - half])
-    return metric.weighted(twice, both, other) - metric.weighted(twice, both, one)
+    rest = 1 - half
+    first, second = np.split(metric.weighted(twice, both, np.block([[rest, half], [half, rest]])), 2)
+    return second - first
 
 
 def _drawn(cluster: Clusters, replicates: int) -> Iterator[NDArray[np.float32]]:

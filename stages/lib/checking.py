@@ -17,13 +17,20 @@ from stages.lib import augment, backbones, schedules
 from stages.lib.compute import Numerics
 from stages.lib.errors import InputError
 from stages.lib.settings.members import MemberSettings
-from stages.lib.settings.training import ModelSettings
+from stages.lib.settings.training import FixresSettings, ModelSettings, PhaseSettings
 
 ANY_CLASSES = 3  # the contest's own number is not known yet, and no backbone's body depends on it
 
 
-def member(name: str, settings: MemberSettings, device: torch.device, root: Path) -> int:
+def member(name: str, settings: MemberSettings, fixres: FixresSettings | None, device: torch.device, root: Path) -> int:
     """Check one member; return the number of values in one of its models.
+
+    Args:
+        name: of the member, for the keys in errors.
+        settings: of the member.
+        fixres: its settings in the map `fixres`, None where it is not there.
+        device: that trains it.
+        root: of the project, under which weights files are found.
 
     Raises:
         InputError: names the key, and what to do.
@@ -32,19 +39,28 @@ def member(name: str, settings: MemberSettings, device: torch.device, root: Path
     with _named(f"{key}.model"):
         Numerics(device, settings.model.precision)
     model = _meta_model(settings, key)
-    _sizes(model, settings, key)
+    _size(model, settings.model, settings.model.image_size, f"{key}.model.image_size")
+    for size in settings.infer.image_sizes:
+        _size(model, settings.model, size, f"{key}.infer.image_sizes")
     _weights(model, settings.model, root, f"{key}.model")
     for phase_name, phase in (("pretrain", settings.pretrain), ("finetune", settings.finetune)):
-        augment.build(phase.augmentation, settings.model.image_size, f"{key}.{phase_name}.augmentation")
-        with _named(f"{key}.{phase_name}"):
-            schedules.check_optimizer(phase.optimizer, phase.momentum)
-        if phase.frozen == "batch_norms" and not any(isinstance(m, _BatchNorm) for m in model.modules()):
-            raise InputError(
-                f"params.yaml: {key}.{phase_name}.frozen: batch_norms has no effect: the backbone has none"
-            )
-        if phase.head_init == "probe" and phase.epochs > 0:
-            backbones.linear_head(model, f"params.yaml: {key}.{phase_name}.head_init")
+        _phase(model, phase, settings.model.image_size, f"{key}.{phase_name}")
+    if fixres is not None:
+        _size(model, settings.model, fixres.image_size, f"fixres.{name}.image_size")
+        _phase(model, fixres, fixres.image_size, f"fixres.{name}")
     return sum(tensor.numel() for tensor in model.state_dict().values())
+
+
+def _phase(model: nn.Module, phase: PhaseSettings, image_size: int, key: str) -> None:
+    augment.build(phase.augmentation, image_size, f"{key}.augmentation")
+    with _named(key):
+        schedules.check_optimizer(phase.optimizer, phase.momentum)
+    if phase.frozen == "batch_norms" and not any(isinstance(m, _BatchNorm) for m in model.modules()):
+        raise InputError(f"params.yaml: {key}.frozen: batch_norms has no effect: the backbone has none")
+    if phase.frozen == "all_but_norms" and "frozen" in phase.model_fields_set and not backbones.norms(model):
+        raise InputError(f"params.yaml: {key}.frozen: all_but_norms: the backbone has no norms; say backbone")
+    if phase.head_init == "probe" and phase.epochs > 0:
+        backbones.linear_head(model, f"params.yaml: {key}.head_init")
 
 
 def _meta_model(settings: MemberSettings, key: str) -> nn.Module:
@@ -58,19 +74,16 @@ def _meta_model(settings: MemberSettings, key: str) -> nn.Module:
         ).eval()
 
 
-def _sizes(model: nn.Module, settings: MemberSettings, key: str) -> None:
-    sizes = {"model.image_size": (settings.model.image_size,), "infer.image_sizes": settings.infer.image_sizes}
-    for where, values in sizes.items():
-        for size in values:
-            try:
-                shape = tuple(model(torch.zeros(2, 3, size, size, device="meta")).shape)
-            except Exception as error:  # each backbone fails in its own way at a size it cannot take
-                raise InputError(
-                    f"params.yaml: {key}.{where}: {settings.model.backbone} cannot take images of {size} pixels:"
-                    f" {error}" + _hint(settings.model)
-                ) from None
-            if shape != (2, ANY_CLASSES):
-                raise InputError(f"params.yaml: {key}.model: the model gives {shape}, not one value per class")
+def _size(model: nn.Module, settings: ModelSettings, size: int, key: str) -> None:
+    """Refuse a size at which the model fails, or gives no value per class."""
+    try:
+        shape = tuple(model(torch.zeros(2, 3, size, size, device="meta")).shape)
+    except Exception as error:  # each backbone fails in its own way at a size it cannot take
+        raise InputError(
+            f"params.yaml: {key}: {settings.backbone} cannot take images of {size} pixels: {error}" + _hint(settings)
+        ) from None
+    if shape != (2, ANY_CLASSES):
+        raise InputError(f"params.yaml: {key}: the model gives {shape}, not one value per class")
 
 
 def _hint(settings: ModelSettings) -> str:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from stages.lib import tables
 from stages.lib.errors import InputError, some
-from stages.lib.settings.placeholders import NO_FILE, NO_FOLDER
+from stages.lib.settings.placeholders import NO_FILE, NO_FOLDER, is_none
 
 DROP = "drop"  # the one action of an override that is not a label
 
@@ -37,13 +37,15 @@ class Joined(NamedTuple):
         labels: tables.LABELS, one row per image.
         problems: every image that is skipped without a person's override saying so, and every idle override.
         skipped: kind of reason -> images.
-        overrides: "relabelled", "dropped" and "without effect" -> images.
+        overrides: "relabelled", "dropped", "confirmed" and "without effect" -> images.
+        decisions: tables.DECISIONS, one row per override.
     """
 
     labels: pd.DataFrame
     problems: list[Problem]
     skipped: dict[str, int]
     overrides: dict[str, int]
+    decisions: pd.DataFrame
 
 
 class ImageIndex:
@@ -181,15 +183,16 @@ def folder_labels(image_ids: Iterable[str], *, label_type: str = "text") -> tupl
 def read_overrides(path: Path, *, images: ImageIndex, classes: Iterable[str], label_type: str = "text") -> pd.DataFrame:
     """Read a person's corrections: columns image_id, action (a class or `drop`), reason; others are for notes.
 
-    An action must be a class that the labels already have: a slip of the pen would make a new one.
+    An action must be a class that the labels already have: a slip of the pen would make a new one. The class that
+    the image has already confirms its label.
 
     Returns:
-        columns image_id, action (the class as the labels spell it), reason; no rows for the empty placeholder.
+        columns image_id, action (the class as the labels spell it), reason; no rows for the placeholder.
 
     Raises:
         InputError: a column is missing; an image is unknown, ambiguous or named twice; an action is no class.
     """
-    if path.is_file() and path.stat().st_size == 0:
+    if is_none(path):
         return pd.DataFrame({"image_id": [], "action": [], "reason": []}, dtype="str")
     table = _read_columns(path, {column: column for column in ("image_id", "action", "reason")})
     known = frozenset(classes)
@@ -213,7 +216,7 @@ def join(facts: pd.DataFrame, given: pd.DataFrame, overrides: pd.DataFrame) -> J
     """
     table = facts[["image_id", "problem"]].merge(given, how="left", on="image_id", validate="one_to_one")
     table = table.merge(overrides.fillna(""), how="left", on="image_id", validate="one_to_one")
-    table["effect"] = _effects(table)
+    table["effect"], table["given"] = _effects(table), table["label"].fillna("")
     table["label"] = table["label"].mask(table["effect"] == "relabelled", table["action"])
     table["kind"] = _kinds_of_skip(table)
     note = ("override: " + table["reason"].str.strip()).str.removesuffix(": ")
@@ -224,11 +227,13 @@ def join(facts: pd.DataFrame, given: pd.DataFrame, overrides: pd.DataFrame) -> J
     problems = [(i, f"skipped: {reason}") for i, reason in table.loc[faulty, ["image_id", "reason"]].to_numpy()]
     problems += [(i, "its override has no effect") for i in table.loc[table["effect"] == "without effect", "image_id"]]
     effects = Counter(table["effect"])
+    table = table.sort_values("image_id", ignore_index=True)
     return Joined(
-        labels=table[list(tables.LABELS.columns)].fillna("").sort_values("image_id", ignore_index=True),
+        labels=table[list(tables.LABELS.columns)].fillna(""),
         problems=problems,
         skipped={kind: n for kind, n in sorted(Counter(table["kind"]).items()) if kind},
-        overrides={effect: effects[effect] for effect in ("relabelled", "dropped", "without effect")},
+        overrides={effect: effects[effect] for effect in ("relabelled", "dropped", "confirmed", "without effect")},
+        decisions=table.loc[table["effect"] != "", list(tables.DECISIONS.columns)].reset_index(drop=True),
     )
 
 
@@ -286,9 +291,13 @@ def check_paths(
 
 def _effects(table: pd.DataFrame) -> pd.Series:
     """Return what each image's override does: "" where there is none."""
-    idle = (table["problem"] != "") | (table["action"] == table["label"])
-    conditions = [table["action"].isna(), idle, table["action"] == DROP]
-    return pd.Series(np.select(conditions, ["", "without effect", "dropped"], "relabelled"), dtype="str")
+    effects = {
+        "": table["action"].isna(),
+        "without effect": table["problem"] != "",
+        "dropped": table["action"] == DROP,
+        "confirmed": table["action"] == table["label"],
+    }
+    return pd.Series(np.select(list(effects.values()), list(effects), "relabelled"), dtype="str")
 
 
 def _kinds_of_skip(table: pd.DataFrame) -> pd.Series:

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from stages.lib import seeding, tables
 
 TILE = 120  # pixels of a tile's picture, both sides
+COLUMNS = 8  # tiles beside each other
 GAP = 8
 CAPTION = 14  # height of a line below a tile
 TITLE, HEADING, SMALL = 22, 15, 10  # sizes of letters
@@ -47,18 +48,21 @@ class Section:
     marked: bool = False
 
 
-def sheet(title: str, sections: Sequence[Section], columns: int = 8, flow: bool = False) -> Canvas:
+def sheet(
+    title: str, sections: Sequence[Section], columns: int = COLUMNS, flow: bool = False, tile_size: int = TILE
+) -> Canvas:
     """Lay sections out below each other, their tiles in rows of `columns`; with `flow` side by side where they fit."""
     shelves = _shelves(sections, columns) if flow else [[section] for section in sections]
-    heights = [max(_section_height(section, columns) for section in shelf) for shelf in shelves]
-    width = columns * (TILE + GAP) + GAP
+    heights = [max(_section_height(section, columns, tile_size) for section in shelf) for shelf in shelves]
+    width = columns * (tile_size + GAP) + GAP
     canvas = Image.new("RGB", (width, TITLE + 3 * GAP + sum(heights)), PAPER)
     _text(canvas, (GAP, GAP, width - 2 * GAP), title, TITLE, INK)
     top = TITLE + 3 * GAP
     for shelf, height in zip(shelves, heights, strict=True):
         first = 0
         for section in shelf:
-            _draw_section(canvas, section, (first, top), columns if len(shelf) == 1 else len(section.tiles))
+            taken = columns if len(shelf) == 1 else len(section.tiles)
+            _draw_section(canvas, section, (first, top), taken, tile_size)
             first += len(section.tiles)
         top += height
     return canvas
@@ -86,13 +90,13 @@ def legible(text: str) -> str:
     return ascii(text)[1:-1]
 
 
-def _section_height(section: Section, columns: int) -> int:
+def _section_height(section: Section, columns: int, tile_size: int) -> int:
     rows = -(-len(section.tiles) // columns)
-    return (HEADING + GAP if section.heading else 0) + rows * _row_height(section) + GAP
+    return (HEADING + GAP if section.heading else 0) + rows * _row_height(section, tile_size) + GAP
 
 
-def _row_height(section: Section) -> int:
-    return TILE + CAPTION * max((len(tile.lines) for tile in section.tiles), default=0) + GAP
+def _row_height(section: Section, tile_size: int) -> int:
+    return tile_size + CAPTION * max((len(tile.lines) for tile in section.tiles), default=0) + GAP
 
 
 def _shelves(sections: Sequence[Section], columns: int) -> list[list[Section]]:
@@ -108,38 +112,38 @@ def _shelves(sections: Sequence[Section], columns: int) -> list[list[Section]]:
     return shelves
 
 
-def _draw_section(canvas: Canvas, section: Section, at: tuple[int, int], columns: int) -> None:
+def _draw_section(canvas: Canvas, section: Section, at: tuple[int, int], columns: int, size: int) -> None:
     """Draw a section from (first column, top) on."""
     first, top = at
-    left = GAP + first * (TILE + GAP)
+    left = GAP + first * (size + GAP)
     if section.heading:
         colour = MARK if section.marked else INK
-        _text(canvas, (left, top, columns * (TILE + GAP) - GAP), section.heading, HEADING, colour)
+        _text(canvas, (left, top, columns * (size + GAP) - GAP), section.heading, HEADING, colour)
         top += HEADING + GAP
     for k, tile in enumerate(section.tiles):
         row, column = divmod(k, columns)
-        _draw_tile(canvas, tile, left + column * (TILE + GAP), top + row * _row_height(section))
+        _draw_tile(canvas, tile, left + column * (size + GAP), top + row * _row_height(section, size), size)
 
 
-def _draw_tile(canvas: Canvas, tile: Tile, left: int, top: int) -> None:
+def _draw_tile(canvas: Canvas, tile: Tile, left: int, top: int, size: int) -> None:
     draw = ImageDraw.Draw(canvas)
-    box = (left, top, left + TILE - 1, top + TILE - 1)
+    box = (left, top, left + size - 1, top + size - 1)
     draw.rectangle(box, fill=EMPTY)
     if tile.pixels is None:
         draw.line(box, fill=GREY)
     else:
-        picture = _fit(tile.pixels)
-        canvas.paste(picture, (left + (TILE - picture.width) // 2, top + (TILE - picture.height) // 2))
+        picture = _fit(tile.pixels, size)
+        canvas.paste(picture, (left + (size - picture.width) // 2, top + (size - picture.height) // 2))
     if tile.marked:
         draw.rectangle(box, outline=MARK, width=3)
     for k, line in enumerate(tile.lines):
-        _text(canvas, (left, top + TILE + 1 + k * CAPTION, TILE), line, SMALL, GREY if k == 0 else INK)
+        _text(canvas, (left, top + size + 1 + k * CAPTION, size), line, SMALL, GREY if k == 0 else INK)
 
 
-def _fit(pixels: Pixels) -> Image.Image:
+def _fit(pixels: Pixels, tile_size: int) -> Image.Image:
     """Scale an image into a tile, enlarging small ones, with its aspect ratio kept (at least a pixel a side)."""
     height, width = pixels.shape[:2]
-    scale = TILE / max(height, width)
+    scale = tile_size / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return Image.fromarray(pixels).resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST)
 

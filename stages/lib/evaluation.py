@@ -15,8 +15,6 @@ from stages.lib.pixels import Packed
 from stages.lib.preprocessing import Preprocessing
 from stages.lib.progress import shown
 
-VIEWS = ("identity", "hflip")
-
 
 @torch.inference_mode()
 def probabilities(
@@ -37,7 +35,7 @@ def probabilities(
         model: placed by `numerics`; put into evaluation mode here.
         image_ids: of `packed`; the rows of the result keep their order.
         image_size: pixels, both sides.
-        views: of VIEWS.
+        views: "identity" or "hflip".
         label: names the progress bar; "" shows none.
 
     Returns:

@@ -22,6 +22,7 @@ def sizes(members: Mapping[str, Chosen]) -> pd.DataFrame:
                 "member": name,
                 "image_sizes": " ".join(map(str, candidate.look.image_sizes)),
                 "views": " ".join(candidate.look.views),
+                "phase": candidate.look.phase,
                 "temperature": round(candidate.temperature, 6),
                 "log_loss": round(candidate.loss, 6),
                 **_evidence(candidate.evidence, candidate.p, candidate.verdict),

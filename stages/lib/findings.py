@@ -1,4 +1,7 @@
-"""What is odd about images: rows of tables.FINDINGS, each a fact or a value held against a threshold."""
+"""What is odd about images: rows of tables.FINDINGS, each a fact or a value held against a threshold.
+
+What the pixels look like is told by stages.lib.image_checks.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -7,14 +10,13 @@ import pandas as pd
 from stages.lib import tables
 
 MIN_SHORT_SIDE = 64  # pixels
-MAX_ASPECT_RATIO = 3.0  # long side over short side
 
 Name = tuple[str, str]  # (part, image_id)
 Row = tuple[str, str, str, str, str]  # in the order of tables.FINDINGS
 
 
 def of_facts(facts: pd.DataFrame, part: str) -> list[Row]:
-    """Report what prepare met (unusable images, notes), and odd sizes and aspect ratios."""
+    """Report what prepare met (unusable images, notes), and images that are small, whatever the others are."""
     rows: list[Row] = []
     for image_id, width, height, problem, note in zip(
         *(facts[column] for column in ("image_id", "width", "height", "problem", "note")), strict=True
@@ -24,11 +26,8 @@ def of_facts(facts: pd.DataFrame, part: str) -> list[Row]:
         if problem:
             rows.append((image_id, part, "unusable", problem, ""))
             continue
-        short, long = sorted((width, height))
-        if short < MIN_SHORT_SIDE:
-            rows.append((image_id, part, "small", str(short), str(MIN_SHORT_SIDE)))
-        if long > MAX_ASPECT_RATIO * short:
-            rows.append((image_id, part, "odd_aspect_ratio", f"{long / short:.3g}", f"{MAX_ASPECT_RATIO:g}"))
+        if min(width, height) < MIN_SHORT_SIDE:
+            rows.append((image_id, part, "small", str(min(width, height)), str(MIN_SHORT_SIDE)))
     return rows
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
-from stages.lib import seeding
+from stages.lib import balance, seeding
 from stages.lib.errors import InputError, some
 
 
@@ -53,7 +52,7 @@ def assign(
     else:
         table.loc[used, "fold"] = draw(table[used], names, seed)
     table["fold"] = _with_skipped(table, names, seed).mask(table["image_id"].isin(unreadable), "")
-    warnings = [*_crossing(table[used]), *_unseen(table[used])]
+    warnings = [*_crossing(table[used]), *_unseen(table[used]), *([] if own else balance.warnings(table))]
     return Assigned(table[["image_id", "label", "use", "reason", "group", "fold"]], tuple(warnings))
 
 
@@ -121,25 +120,6 @@ def check_own(table: pd.DataFrame, names: Sequence[str]) -> None:
         raise InputError(f"labels: folds that params.yaml's folds {list(names)} do not name: {some(rows)}; add them")
     if empty := [name for name in names if name not in set(table.loc[used, "fold"])]:
         raise InputError(f"params.yaml: folds: no image that is used is in fold {some(empty)}; remove it from the list")
-
-
-def balance(table: pd.DataFrame) -> dict[str, Any]:
-    """Count what each fold got, among the images that are used.
-
-    Returns:
-        images_per_fold, images_per_class_per_fold, groups_of_several (how many groups hold two images or more), and
-        worst_share_deviation: the largest difference between a class's share in a fold and over all.
-    """
-    used = table[table["use"] == "train"]
-    counts = pd.crosstab(used["label"], used["fold"])  # (classes, folds)
-    deviation = counts.div(counts.sum(axis=0), axis=1).sub(counts.sum(axis=1) / len(used), axis=0)
-    per_class = {str(label): {str(f): int(n) for f, n in row.items()} for label, row in counts.iterrows()}
-    return {
-        "images_per_fold": {str(fold): int(n) for fold, n in counts.sum(axis=0).items()},
-        "images_per_class_per_fold": per_class,
-        "groups_of_several": int((used["group"].value_counts() > 1).sum()),
-        "worst_share_deviation": round(float(deviation.abs().to_numpy().max()), 6),
-    }
 
 
 def _links(image_ids: pd.Index, rows: pd.DataFrame, column: str) -> np.ndarray:

@@ -11,6 +11,8 @@ from typing import Any
 from stages.lib import decode
 from stages.lib.errors import InputError
 
+SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # Windows' and macOS' own, left in folders and archives
+
 Row = tuple[dict[str, Any], decode.Pixels | None]  # of tables.FACTS; its pixels where there is no problem
 
 
@@ -30,17 +32,17 @@ class ImageFile:
 
 
 def walk(folder: Path) -> tuple[list[ImageFile], int]:
-    """Return every file under `folder` by image_id, and how many hidden names (".something") were passed over.
+    """Return every file under `folder` by image_id, and how many names were passed over: hidden or a system's own.
 
     Raises:
         InputError: a folder cannot be listed.
     """
     home, found, hidden = folder.resolve(), [], 0
     for place, folders, names in os.walk(folder, onerror=_refuse):
-        hidden += sum(name.startswith(".") for name in folders + names)
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        hidden += sum(_is_hidden(name) for name in folders + names)
+        folders[:] = [name for name in folders if not _is_hidden(name)]
         links = [name for name in folders if (Path(place) / name).is_symlink()]  # os.walk does not enter these
-        shown = [name for name in names + links if not name.startswith(".")]
+        shown = [name for name in names + links if not _is_hidden(name)]
         found += [_image_file(Path(place) / name, folder, home) for name in shown]
     return sorted(found, key=lambda file: file.image_id), hidden
 
@@ -71,6 +73,10 @@ def read(file: ImageFile, *, short_side: int, max_megapixels: float) -> Row:
         "note": decoded.note,
     }
     return facts, decoded.pixels
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in SYSTEM_FILES
 
 
 def _refuse(error: OSError) -> None:

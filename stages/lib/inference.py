@@ -1,4 +1,4 @@
-"""Resolutions and views: what one fold's model says of images at every size, as rows of tables.PREDICTIONS."""
+"""Resolutions and views: what the folds' models of a member say of images, as rows of tables.PREDICTIONS."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,11 +8,59 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from stages.lib import backbones, evaluation, tables
+from stages.lib import backbones, evaluation, pixels, tables
 from stages.lib.compute import Numerics
 from stages.lib.errors import InputError
 from stages.lib.pixels import Packed
 from stages.lib.preprocessing import Preprocessing
+
+
+def run(
+    path: Path,
+    models: Path,
+    *,
+    root: Path,
+    folds: Sequence[str],
+    image_sizes: Sequence[int],
+    views: Sequence[str],
+    batch_size: int,
+    numerics: Numerics,
+    name: str,
+) -> None:
+    """Predict with all folds' models of one member: train images out of fold (skipped ones too), and all test images.
+
+    Args:
+        path: of the parquet file that is written.
+        models: folder of the folds' weights.
+        root: of the project, whose folds.csv and packs are read.
+        folds: names, in the order of the rows.
+        name: of the stage, for progress bars.
+
+    Raises:
+        InputError: a model was trained on other classes.
+    """
+    table = tables.read(root / "data/split/folds.csv", tables.FOLDS)
+    classes = sorted(table.loc[table["use"] == "train", "label"].unique())
+    train, test = (pixels.open_pack(root / f"data/prepare/{part}/pixels.arrow") for part in ("train", "test"))
+
+    def rows() -> Iterator[pd.DataFrame]:
+        for fold in folds:
+            model, preprocessing = load_model(models / f"{fold}.safetensors", classes=classes)
+            held_out = sorted(table.loc[table["fold"] == fold, "image_id"])
+            yield from tables_of_fold(
+                numerics.place(model),
+                [("train", train, held_out), ("test", test, test.image_ids)],
+                fold=fold,
+                classes=classes,
+                preprocessing=preprocessing,
+                image_sizes=image_sizes,
+                views=views,
+                batch_size=batch_size,
+                numerics=numerics,
+                name=name,
+            )
+
+    write(path, rows())
 
 
 def load_model(path: Path, *, classes: Sequence[str]) -> tuple[torch.nn.Module, Preprocessing]:

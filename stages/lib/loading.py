@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from stages.lib import augment, seeding
+from stages.lib import augment, seeding, workers
 from stages.lib.errors import InputError
 from stages.lib.pixels import Packed
 from stages.lib.preprocessing import Preprocessing
@@ -110,12 +110,7 @@ def plain_batches(images: PlainImages, batch_size: int, device: torch.device) ->
 
 def worker_count(device: torch.device) -> int:
     """Return how many worker processes load images beside `device`."""
-    wanted = os.environ.get("PODIUM_WORKERS")
-    if wanted is not None:
-        if not wanted.isdecimal():
-            raise InputError(f"PODIUM_WORKERS must be a number of processes, 0 for none; it is {wanted!r}")
-        return int(wanted)
-    return 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
+    return workers.count(default=0 if device.type == "cpu" else min(8, os.cpu_count() or 1))
 
 
 def _loader(images: Dataset[Any], device: torch.device, **batching: Any) -> DataLoader[Any]:

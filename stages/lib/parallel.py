@@ -9,6 +9,7 @@ from itertools import islice
 from multiprocessing import get_context
 from typing import TypeVar
 
+from stages.lib import workers
 from stages.lib.errors import InputError, some
 
 Item = TypeVar("Item")
@@ -18,15 +19,8 @@ AHEAD = 4  # items a worker may have waiting, so that one slow item stops none o
 
 
 def worker_count() -> int:
-    """Return `PODIUM_WORKERS`, or the number of cores; 0 and 1 mean no processes of their own.
-
-    Raises:
-        InputError: it is no whole number.
-    """
-    wanted = os.environ.get("PODIUM_WORKERS", "")
-    if wanted and not wanted.isdecimal():
-        raise InputError(f"PODIUM_WORKERS is {wanted!r}: give a whole number, or unset it")
-    return int(wanted) if wanted else os.cpu_count() or 1
+    """Return `PODIUM_WORKERS`, or the number of cores; 0 and 1 mean no processes of their own."""
+    return workers.count(default=os.cpu_count() or 1)
 
 
 def in_order(

@@ -1,7 +1,7 @@
-"""What `pretrain` and `finetune` share: weights, folds and pixels in; weights, held-out predictions and curves out."""
+"""What `pretrain`, `finetune` and `fixres` share: weights, folds and pixels in; weights, predictions and curves out."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from stages.lib import params, tables
 from stages.lib.errors import InputError
 from stages.lib.settings.compute import TorchSettings
-from stages.lib.settings.training import FinetuneSettings, ModelSettings, PretrainSettings
+from stages.lib.settings.training import FinetuneSettings, FixresSettings, ModelSettings, PretrainSettings
+
+Settings = PretrainSettings | FinetuneSettings | FixresSettings
+_SETTINGS: dict[str, type[Settings]] = {
+    "pretrain": PretrainSettings,
+    "finetune": FinetuneSettings,
+    "fixres": FixresSettings,
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,7 @@ class Job:
     member: str
     fold: str
     model: ModelSettings
-    settings: PretrainSettings | FinetuneSettings
+    settings: Settings
     torch: TorchSettings
     root: Path
 
@@ -36,7 +43,12 @@ class Job:
     @property
     def key(self) -> str:
         """Return the dotted key of the phase's settings."""
-        return f"members.{self.member}.{self.phase}"
+        return _key(self.phase, self.member)
+
+    @property
+    def image_size(self) -> int:
+        """Return the side, in pixels, of the images it trains on and predicts."""
+        return self.settings.image_size if isinstance(self.settings, FixresSettings) else self.model.image_size
 
     def path(self, top: str, ending: str) -> Path:
         """Return the path of an output under models/ or data/."""
@@ -109,19 +121,19 @@ def load_job(phase: str, member: str, fold: str, root: Path) -> Job:
     Raises:
         InputError: a section is missing or wrong.
     """
-    settings: Mapping[str, type[PretrainSettings] | type[FinetuneSettings]] = {
-        "pretrain": PretrainSettings,
-        "finetune": FinetuneSettings,
-    }
     return Job(
         phase,
         member,
         fold,
         params.load(f"members.{member}.model", ModelSettings, root),
-        params.load(f"members.{member}.{phase}", settings[phase], root),
+        params.load(_key(phase, member), _SETTINGS[phase], root),
         params.load("torch", TorchSettings, root),
         root,
     )
+
+
+def _key(phase: str, member: str) -> str:
+    return f"fixres.{member}" if phase == "fixres" else f"members.{member}.{phase}"
 
 
 def _hand_on(job: Job, weights: Path, data: Data) -> None:

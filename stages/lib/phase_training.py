@@ -70,12 +70,12 @@ class Trainer:
             self.packed,
             part.image_ids,
             preprocessing=self.preprocessing,
-            image_size=job.model.image_size,
+            image_size=job.image_size,
             batch_size=EVALUATION_BATCH,
             numerics=self.numerics,
         )
         seed = seeding.derive(job.model.seed, job.member, job.fold, "probe")
-        coefficients, biases, strength = probing.fit(inputs, part.targets, seed=seed)
+        coefficients, biases, strength = probing.fit(inputs, part.targets, n_classes=len(self.data.classes), seed=seed)
         probing.set_classifier(head, coefficients, biases)
         print(f"{job.name}: classifier starts as a logistic regression with C = {strength}")
 
@@ -131,7 +131,7 @@ class Trainer:
             self.data.train.image_ids,
             self.data.train.targets.tolist(),
             preprocessing=self.preprocessing,
-            image_size=self.job.model.image_size,
+            image_size=self.job.image_size,
             augmentation=self.job.settings.augmentation,
             key=f"{self.job.key}.augmentation",
             seed=self.seed,
@@ -168,7 +168,7 @@ class Trainer:
             self.packed,
             self.data.held_out.image_ids,
             preprocessing=self.preprocessing,
-            image_size=self.job.model.image_size,
+            image_size=self.job.image_size,
             views=["identity"],
             batch_size=EVALUATION_BATCH,
             numerics=self.numerics,
@@ -182,7 +182,7 @@ class Trainer:
             data.classes,
             part="train",
             fold=job.fold,
-            image_size=job.model.image_size,
+            image_size=job.image_size,
             view="identity",
         )
         write_predictions(job, table)

@@ -65,12 +65,11 @@ def _scaled(image: Image, height: int, width: int) -> Image:
 
 
 def _cropped(image: Image, image_size: int, crop_fraction: float) -> Image:
+    """Cut before scaling: a narrow image would become a very long one."""
     height, width = image.shape[:2]
-    factor = round(image_size / crop_fraction) / min(height, width)
-    height, width = max(image_size, round(height * factor)), max(image_size, round(width * factor))
-    scaled = _scaled(image, height, width)
-    top, left = (height - image_size) // 2, (width - image_size) // 2
-    return scaled[top : top + image_size, left : left + image_size]
+    side = max(1, round(min(height, width) * crop_fraction))
+    top, left = (height - side) // 2, (width - side) // 2
+    return _scaled(image[top : top + side, left : left + side], image_size, image_size)
 
 
 def _padded(image: Image, image_size: int, mean: tuple[float, float, float]) -> Image:

@@ -1,21 +1,24 @@
-"""A classifier fitted as a logistic regression on a frozen backbone's features.
+"""A classifier fitted as a logistic regression on a frozen backbone's features: a start, or a baseline.
 
 Source: Kumar et al. 2022, arXiv 2202.10054: linear probing first, then fine-tuning, distorts features less.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from stages.lib import loading
 from stages.lib.compute import Numerics
+from stages.lib.errors import InputError
 from stages.lib.pixels import Packed
 from stages.lib.preprocessing import Preprocessing
 
@@ -47,7 +50,9 @@ def features(
     return np.concatenate(rows)
 
 
-def fit(inputs: NDArray[np.float32], targets: NDArray[np.int64], *, seed: int) -> tuple[NDArray, NDArray, float]:  # type: ignore[type-arg]
+def fit(
+    inputs: NDArray[np.float32], targets: NDArray[np.int64], *, n_classes: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Fit a multinomial logistic regression, its strength chosen by log loss on inner folds.
 
     Args:
@@ -55,17 +60,64 @@ def fit(inputs: NDArray[np.float32], targets: NDArray[np.int64], *, seed: int) -
         targets: class indices (n_images,).
         seed: of the inner folds.
 
+        n_classes: of the contest; one without an image here gets no weights and a bias below all others.
+
     Returns:
         Weights (n_classes, n_features) and biases (n_classes,) for features as they are, and the chosen C.
+
+    Raises:
+        InputError: all images are of one class.
     """
-    n_splits = min(3, int(np.bincount(targets).min()))
-    strength = _strength(inputs, targets, n_splits, seed) if n_splits > 1 else STRENGTHS[0]
-    scaler, model = _regression(inputs, targets, strength)
+    present, counts = np.unique(targets, return_counts=True)
+    if len(present) < 2:
+        raise InputError("head_init: probe needs training images of two classes at least; say keep")
+    n_splits = min(3, int(counts.min()))
+    with threadpool_limits(1, "blas"):  # its threads spin: beside other work two of them were thirty times slower
+        strength = _strength(inputs, targets, n_splits, seed) if n_splits > 1 else STRENGTHS[0]
+        scaler, model = _regression(inputs, targets, strength)
     weights, biases = model.coef_, model.intercept_
     if len(weights) == 1:  # two classes: sklearn keeps one row, for the second class
         weights, biases = np.concatenate([-weights / 2, weights / 2]), np.concatenate([-biases / 2, biases / 2])
     weights = weights / scaler.scale_
-    return weights, biases - weights @ scaler.mean_, strength
+    biases = biases - weights @ scaler.mean_
+    all_weights = np.zeros((n_classes, weights.shape[1]))
+    all_biases = np.full(n_classes, biases.min() - np.log(len(targets)))
+    all_weights[present], all_biases[present] = weights, biases
+    return all_weights, all_biases, strength
+
+
+def out_of_fold(
+    inputs: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    folds: NDArray[np.str_],
+    *,
+    n_classes: int,
+    seeds: Mapping[str, int],
+) -> tuple[NDArray[np.float32], dict[str, float | None]]:
+    """Predict every image, as it is, by the regression that was fitted on the other folds' images.
+
+    Args:
+        inputs: (n_images, n_views, n_features), the first view that of the image as it is.
+        targets: class indices (n_images,); -1 where an image is predicted but nothing is learned from it.
+        folds: (n_images,) each image's fold.
+        n_classes: of the contest.
+        seeds: of the inner folds, by fold.
+
+    Returns:
+        probabilities (n_images, n_classes), and the chosen C by fold: None where the other folds hold images of one
+        class alone, which is then what is predicted.
+    """
+    probs = np.zeros((len(targets), n_classes), np.float32)
+    strengths: dict[str, float | None] = {}
+    for fold, seed in seeds.items():
+        train, held_out = (folds != fold) & (targets >= 0), folds == fold
+        present = np.unique(targets[train])
+        if len(present) == 1:
+            probs[held_out, present[0]], strengths[fold] = 1, None
+            continue
+        weights, biases, strengths[fold] = fit(inputs[train], targets[train], n_classes=n_classes, seed=seed)
+        probs[held_out] = softmax(inputs[held_out, 0] @ weights.T + biases, axis=1)
+    return probs, strengths
 
 
 def set_classifier(head: nn.Linear, weights: NDArray, biases: NDArray) -> None:  # type: ignore[type-arg]

@@ -40,8 +40,9 @@ Curve = Callable[[Ranked], Values]
 
 def roc_auc(ranked: Ranked) -> Values:
     """Return the chance that a positive image ranks above a negative one, a tie counting half."""
-    below = np.cumsum(ranked.between[:-1], axis=0)
-    below[1:] += np.cumsum(ranked.tied[:-1], axis=0)
+    below = ranked.between[:-1].copy()
+    below[1:] += ranked.tied[:-1]
+    below = np.cumsum(below, axis=0)
     wins = (ranked.positives * (below + ranked.tied / 2)).sum(0)
     pairs = ranked.positives.sum(0) * (ranked.tied.sum(0) + ranked.between.sum(0))
     return _ratio(wins, pairs, pairs > 0)

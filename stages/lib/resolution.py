@@ -19,18 +19,21 @@ from stages.lib.calibration import Probs
 from stages.lib.scored import Scored
 
 IDENTITY = "identity"
+FINETUNE, FIXRES, ELSEWHERE = "finetune", "fixres", "elsewhere"  # whose weights look
 USUAL, TAKEN, SUPPORTED, OPEN, WORSE = "usual", "taken", "supported", "not supported", "worse"
 
 
 @dataclass(frozen=True, order=True)
 class Look:
-    """How a member looks at an image: the mean over these sizes (pixels) and views."""
+    """How a member looks at an image: the mean over these sizes (pixels) and views, with the weights of a phase."""
 
     image_sizes: tuple[int, ...]
     views: tuple[str, ...]
+    phase: str = FINETUNE
 
     def __str__(self) -> str:
-        return f"{' '.join(map(str, self.image_sizes))} {'+'.join(self.views)}"
+        phase = "" if self.phase == FINETUNE else f" {self.phase}"
+        return f"{' '.join(map(str, self.image_sizes))} {'+'.join(self.views)}{phase}"
 
 
 def usual_look(image_sizes: Sequence[int], views: Sequence[str], training_size: int) -> Look:
@@ -39,10 +42,15 @@ def usual_look(image_sizes: Sequence[int], views: Sequence[str], training_size: 
     return Look((size,), tuple(sorted(views)))
 
 
-def other_looks(usual: Look, image_sizes: Sequence[int]) -> tuple[Look, ...]:
-    """Return what to hold against the usual look: the other sizes, and the usual one in the identity view alone."""
+def other_looks(usual: Look, image_sizes: Sequence[int], fixres_size: int | None = None) -> tuple[Look, ...]:
+    """Return what to hold against the usual look.
+
+    The other sizes, the usual one in the identity view alone, and the size of a third phase with its weights.
+    """
+    sizes = [Look((size,), usual.views) for size in sorted(image_sizes) if size not in usual.image_sizes]
     alone = [Look(usual.image_sizes, (IDENTITY,))] if IDENTITY in usual.views and len(usual.views) > 1 else []
-    return (*(Look((size,), usual.views) for size in sorted(image_sizes) if size not in usual.image_sizes), *alone)
+    third = [] if fixres_size is None else [Look((fixres_size,), usual.views, FIXRES)]
+    return (*sizes, *alone, *third)
 
 
 def seen(probs: Probs, shifts: Probs | None) -> Probs:
@@ -119,7 +127,7 @@ class Member:
         if look not in self.logs:
             total = np.zeros_like(self.logs[self.usual])
             for size in look.image_sizes:
-                total += np.exp(self.logs[Look((size,), look.views)])
+                total += np.exp(self.logs[Look((size,), look.views, look.phase)])
             self.logs[look] = calibration.log_probs(total / np.float32(len(look.image_sizes)))
         return self.logs[look]
 
@@ -182,8 +190,10 @@ def _harmful(usual: _Tried, others: Sequence[_Tried], scored: Scored) -> set[Loo
 
 def _average(member: Member, harmful: set[Look]) -> Look | None:
     """Return the look at all sizes that do no harm, if there are several."""
-    sizes = [look.image_sizes[0] for look in member.others if look.views == member.usual.views and look not in harmful]
-    return Look(tuple(sorted([*member.usual.image_sizes, *sizes])), member.usual.views) if sizes else None
+    usual = member.usual
+    alike = [look for look in member.others if (look.views, look.phase) == (usual.views, usual.phase)]
+    sizes = [look.image_sizes[0] for look in alike if look not in harmful]
+    return Look(tuple(sorted([*usual.image_sizes, *sizes])), usual.views, usual.phase) if sizes else None
 
 
 def _evidence(usual: _Tried, other: _Tried, scored: Scored, screened: bool) -> intervals.Evidence:

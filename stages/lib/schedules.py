@@ -4,7 +4,7 @@ import inspect
 from typing import Any
 
 import torch
-from timm.optim import create_optimizer_v2, get_optimizer_class
+from timm.optim import create_optimizer_v2, get_optimizer_class, get_optimizer_info
 from timm.optim._param_groups import param_groups_layer_decay, param_groups_weight_decay
 from timm.scheduler import create_scheduler_v2
 from timm.scheduler.scheduler import Scheduler
@@ -45,7 +45,7 @@ def optimizer(
 
 
 def check_optimizer(name: str, momentum: float | None) -> None:
-    """Refuse an optimizer that timm does not know, and a momentum that it would not use.
+    """Refuse an optimizer that timm does not know or the loop cannot drive, and a momentum that it would not use.
 
     Raises:
         InputError: says which.
@@ -54,6 +54,8 @@ def check_optimizer(name: str, momentum: float | None) -> None:
         arguments = inspect.signature(get_optimizer_class(name, bind_defaults=False)).parameters
     except ValueError as error:
         raise InputError(f"optimizer: {error}") from None
+    if get_optimizer_info(name).second_order:
+        raise InputError(f"optimizer {name} needs second derivatives, which the training loop does not compute")
     if momentum is not None and "momentum" not in arguments:
         raise InputError(f"optimizer {name} has no momentum setting: remove momentum {momentum}")
 
@@ -73,10 +75,12 @@ def scheduler(
 
     The lr rises linearly from zero over `warmup_epochs`, which are part of `epochs`.
     """
+    # timm's multistep compares t + 1: it would fall one update early; half an update more, and no rounding matters
+    milestones = [epoch + 0.5 / steps_per_epoch for epoch in decay_epochs]
     kind: dict[str, Any] = {
         "constant": {"sched": "step", "decay_epochs": epochs + 1, "decay_rate": 1.0},
         "cosine": {"sched": "cosine", "min_lr": min_lr},
-        "step": {"sched": "multistep", "decay_milestones": list(decay_epochs), "decay_rate": decay_rate},
+        "step": {"sched": "multistep", "decay_milestones": milestones, "decay_rate": decay_rate},
     }[name]
     built, _ = create_scheduler_v2(
         optimizer,

@@ -1,7 +1,8 @@
 """Writing a submission in the words of a contest: its template's rows and columns, or the settings'.
 
-A template is one of: image ids alone, without or with a header; id and label; id and one probability column
-per class, named in the header. Its ids may lack the file's ending or folder, and come back as they stand there.
+A template is one of: image ids alone, without or with a header; id and label; id and the probability of one
+class; id and one probability column per class, named in the header. Its ids may lack the file's ending or folder,
+and come back as they stand there.
 """
 
 import csv
@@ -18,6 +19,7 @@ import pandas as pd
 from stages.lib import tables
 from stages.lib.contest import ImageIndex, as_number, number_text
 from stages.lib.errors import InputError, some
+from stages.lib.settings.placeholders import is_none
 
 Header = bool | Literal["template"]
 
@@ -46,7 +48,7 @@ class Template:
 
 
 def read_template(path: Path, test_ids: Sequence[str], classes: Sequence[str] | None = None) -> Template | None:
-    """Read a submission template; None for the placeholder, which is an empty file.
+    """Read a submission template; None for the placeholder.
 
     The first row is a header unless its first cell means a test image.
 
@@ -59,7 +61,7 @@ def read_template(path: Path, test_ids: Sequence[str], classes: Sequence[str] | 
         InputError: a row's id means no test image, or several, or leaves the folder; two rows mean the same one;
             there is no row; probability columns have no header or are not the classes.
     """
-    if path.is_file() and path.stat().st_size == 0:
+    if is_none(path):
         return None
     cells = tables.read_text_csv(path, header=False)
     images = ImageIndex(test_ids)
@@ -84,8 +86,14 @@ def read_template(path: Path, test_ids: Sequence[str], classes: Sequence[str] | 
 
 
 def check(
-    path: Path, test_ids: Sequence[str], *, classes: Sequence[str] | None, values: str | None, labels: str
-) -> list[str]:
+    path: Path,
+    test_ids: Sequence[str],
+    *,
+    classes: Sequence[str] | None,
+    values: str | None,
+    labels: str,
+    positive: str | None,
+) -> Template | None:
     """Check a template and the submission's settings against each other, before anything is trained.
 
     Args:
@@ -94,9 +102,10 @@ def check(
         classes: as `read_template`.
         values: contest.submission.values where the person set it, else None.
         labels: contest.submission.labels.
+        positive: contest.submission.positive.
 
     Returns:
-        what a person should know about the template.
+        the template.
 
     Raises:
         InputError: as `read_template` and, for its settings, as `write`.
@@ -108,9 +117,11 @@ def check(
             " say probabilities"
         )
     if template is not None:
-        _refuse_contradictions(template, values or "label", labels)
+        _refuse_contradictions(template, values or "label", labels, positive)
+    if positive is not None and classes is not None:
+        _positive_class(positive, classes)
     _spelled(classes or (), labels, template)
-    return list(template.messages) if template is not None else []
+    return template
 
 
 def write(
@@ -125,6 +136,7 @@ def write(
     values: str,
     header: Header,
     labels: str,
+    positive: str | None,
 ) -> list[str]:
     """Write a submission: the template's rows in its order, or every test image, sorted by id.
 
@@ -142,6 +154,7 @@ def write(
         values: "label" or "probabilities", where the template does not say.
         header: true, false, or "template".
         labels: how classes are spelled: "template", "given", "int" or "float".
+        positive: the class whose probability alone is written, in one column; None for a column per class.
 
     Returns:
         messages for the person.
@@ -151,13 +164,17 @@ def write(
         ValueError: predictions are of other images or classes, double, negative or not finite.
     """
     if template is not None:
-        _refuse_contradictions(template, values, labels)
+        _refuse_contradictions(template, values, labels, positive)
     probs, messages = _complete(test_probs, prior, test_ids)
     spelled = _spelled(list(probs.columns), labels, template)
-    columns = _value_columns(spelled, values, template)
+    if positive is None:
+        columns = _value_columns(spelled, values, template)
+        written = list(columns.values())
+    else:  # one column, named as a label column would be
+        columns, written = {}, [_positive_class(positive, list(spelled))]
     ids, image_ids = (template.ids, template.image_ids) if template else (sorted(test_ids), sorted(test_ids))
-    cells = _cells(probs.loc[list(image_ids)], spelled, list(columns.values()))
-    rows = [[written, *row] for written, row in zip(ids, cells, strict=True)]
+    cells = _cells(probs.loc[list(image_ids)], spelled, written)
+    rows = [[image_id, *row] for image_id, row in zip(ids, cells, strict=True)]
     if _has_header(header, template):
         rows.insert(0, _header_row(template, id_column, label_column, list(columns)))
     text = io.StringIO()
@@ -240,17 +257,33 @@ def _columns_by_class(template: Template, classes: Sequence[str]) -> dict[str, s
     return known
 
 
-def _refuse_contradictions(template: Template, values: str, labels: str) -> None:
+def _positive_class(positive: str, classes: Sequence[str]) -> str:
+    """Return the class that `positive` means, as text or as a number."""
+    number = as_number(positive)
+    found = [name for name in classes if name == positive or (number is not None and as_number(name) == number)]
+    if len(found) != 1:
+        raise InputError(
+            f"params.yaml: contest.submission.positive: {positive!r} is none of the classes {some(list(classes))}"
+        )
+    return found[0]
+
+
+def _refuse_contradictions(template: Template, values: str, labels: str, positive: str | None) -> None:
     """Refuse settings that the template overrules."""
+    if template.class_columns and positive is not None:
+        raise InputError(
+            f"params.yaml: contest.submission.positive: {positive} has no effect: {template.path} has a probability"
+            " column per class; say null"
+        )
     if template.class_columns and labels != "template":
         raise InputError(
             f"params.yaml: contest.submission.labels: {labels} has no effect: {template.path} names the class columns;"
             " say template"
         )
-    if template.label_cells and values == "probabilities":
+    if template.label_cells and values == "probabilities" and positive is None:
         raise InputError(
-            f"params.yaml: contest.submission.values: probabilities cannot be: {template.path} has one label column;"
-            " say label, or give it a column per class"
+            f"params.yaml: contest.submission.values: probabilities cannot be: {template.path} has one column beside"
+            " the ids; say label, or name the class whose probability it holds: contest.submission.positive"
         )
 
 

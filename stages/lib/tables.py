@@ -56,6 +56,14 @@ LABELS = Contract(
         "fold": "text",  # the person's own fold, "" where there is none
     }
 )
+DECISIONS = Contract(  # apart from the labels: confirming a label must leave those as they are, and retrain nothing
+    {
+        "image_id": "text",  # every image with an override
+        "given": "text",  # the contest's label; "" where it gives none
+        "action": "text",  # of the override: a class or "drop"
+        "effect": "text",  # "relabelled", "dropped", "confirmed" (the same label) or "without effect" (unreadable)
+    }
+)
 FOLDS = Contract(
     {
         "image_id": "text",  # every row of labels.csv
@@ -65,6 +73,18 @@ FOLDS = Contract(
         "group": "text",  # never crosses folds
         "fold": "text",  # whose model predicts it out of fold; "" where the image is unreadable
     }
+)
+CONFLICTS = Contract(
+    {
+        "image_id": "text",  # every used image of a cluster of duplicates whose labels differ
+        "cluster": "text",
+        "label": "text",  # as given; folds.csv has the one that counts
+        "done": "text",  # "kept", "kept by its override", "dropped" or "relabelled <class>"
+    }
+)
+BALANCE = Contract(
+    {"fold": "text", "label": "text", "images": "int"},  # every fold and class; images that are used
+    key=("fold", "label"),
 )
 PREDICTIONS = Contract(
     {
@@ -86,9 +106,9 @@ FINDINGS = Contract(
     {
         "image_id": "text",
         "part": "text",  # "train" or "test"
-        "check": "text",  # e.g. "unreadable", "odd_aspect_ratio", "same_file"
+        "check": "text",  # e.g. "unusable", "blurry", "same_file"
         "value": "text",  # a number where there is a threshold, else words, or the image it equals as part/image_id
-        "threshold": "text",  # what the value was held against; "" where the finding is a fact
+        "threshold": "text",  # what the value was held against, for odd_size a range; "" where the finding is a fact
     },
     key=("image_id", "part", "check"),
 )
@@ -96,10 +116,29 @@ LEAKS = Contract(
     {
         "test_image_id": "text",
         "train_image_id": "text",
-        "kind": "text",  # "exact": the same decoded pixels; "near"
-        "similarity": "float",  # correlation of thumbnails, 1 for exact
+        "kind": "text",  # "exact": the same decoded pixels; "near", "cropped", "mirrored", "rotated" (by quarters)
+        "similarity": "float",  # correlation of thumbnails, brought to one view; 1 for exact
     },
     key=("test_image_id", "train_image_id"),
+)
+LEAKED = Contract(
+    {
+        "test_image_id": "text",
+        "train_image_id": "text",
+        "kind": "text",  # as in LEAKS
+        "label": "text",  # of the train image in folds.csv; "" where it has none
+        "use": "text",  # of the train image in folds.csv
+    },
+    key=("test_image_id", "train_image_id"),
+)
+IMPORTANCES = Contract(
+    {
+        "question": "text",  # e.g. "label_from_metadata"
+        "feature": "text",
+        "auc_lost": "float",  # when the feature is permuted among held-out images
+        "standard_error": "float",
+    },
+    key=("question", "feature"),
 )
 OOF = Contract(
     {
@@ -114,6 +153,8 @@ MEMBERS = Contract(
         "member": "text",
         "weight": "float",  # in the blend; they sum to 1; missing where a member has none of its own (stacking)
         "image_sizes": "text",  # pixels, e.g. "64 80": the sizes that are averaged; sizes.csv says why
+        "views": "text",  # as in SIZES
+        "phase": "text",
         "train_size_score": "float",  # out of fold, at the training size (the first size where it is not inferred)
         "score": "float",  # out of fold, sizes chosen on the other folds
         "log_loss": "float",  # of the same predictions
@@ -127,6 +168,7 @@ SIZES = Contract(  # the ways each member might look at images, against the size
         "member": "text",
         "image_sizes": "text",  # pixels, e.g. "64 80": averaged
         "views": "text",  # e.g. "hflip identity": averaged
+        "phase": "text",  # whose weights: finetune or fixres; "elsewhere" for predictions from outside
         "temperature": "float",  # what its log probabilities are divided by
         "log_loss": "float",  # out of fold, at this temperature
         "gain": "float",  # over the usual size: in log loss, or in the metric where log loss does not stand for it
@@ -136,7 +178,7 @@ SIZES = Contract(  # the ways each member might look at images, against the size
         "verdict": "text",  # usual, taken, supported (another gains more), not supported, worse
         "taken_in_parts": "int",  # of the parts of the nested estimate, how many took it
     },
-    key=("member", "image_sizes", "views"),
+    key=("member", "image_sizes", "views", "phase"),
 )
 METHODS = Contract(  # ways to blend, against the equal mean, each fitted without the images it is judged on
     {
@@ -155,6 +197,32 @@ CURVES = Contract(  # and a column of floats per logged series, e.g. train_loss
     {"member": "text", "fold": "text", "phase": "text", "epoch": "int"},  # epoch from 0
     key=("member", "fold", "phase", "epoch"),
 )
+SUSPECTS = Contract(  # most suspect first
+    {
+        "image_id": "text",
+        "given": "text",  # its label
+        "suggested": "text",  # the likeliest class of all members' mean, out of fold
+        "flagged": "text",  # "yes" where confident learning counts it as an error, "no" where the members disagree only
+        "label_quality": "float",  # in [0, 1]: the lower, the more suspect
+        "p_given": "float",  # of the members' mean
+        "p_suggested": "float",
+        "members_agreeing": "int",  # whose likeliest class is the suggested one
+        "members": "text",  # each member's likeliest class and its probability
+        "use": "text",  # as in tables.FOLDS: "skip" is neither trained on nor scored
+        "other_duplicates": "text",  # near duplicates that bear another label, with it
+    }
+)
+LABEL_PAIRS = Contract(  # most flagged first
+    {
+        "given": "text",
+        "suggested": "text",
+        "suspects": "int",
+        "flagged": "int",  # of the suspects
+        "images": "int",  # reviewed ones that bear the given label
+    },
+    key=("given", "suggested"),
+)
+OVERRIDES = Contract({"image_id": "text", "action": "text", "reason": "text"})  # as a person writes them
 PROBLEMS = Contract({"image_id": "text", "problem": "text"}, key=("image_id", "problem"))
 
 _KINDS = {"text": "str", "int": "int64", "float": "float64"}

@@ -16,7 +16,7 @@ from torch import nn
 from tqdm import tqdm
 
 from stages.lib import seeding
-from stages.lib.backbones import head_names, is_head
+from stages.lib.backbones import head_names, is_head, norms
 from stages.lib.compute import Numerics
 from stages.lib.errors import InputError
 from stages.lib.mixup import Mix
@@ -72,7 +72,7 @@ def fit(
         accumulate: batches whose gradients are averaged for one optimizer step; an epoch's last step may have fewer.
         clip_grad: largest norm of the gradients of one optimizer step; None clips nothing.
         ema_decay: of a moving average of the weights with timm's warm-up; None keeps none.
-        frozen: "nothing", "batch_norms" or "backbone".
+        frozen: "nothing", "batch_norms", "backbone" or "all_but_norms".
         head_only_epochs: first epochs in which only the classifier learns.
         seed: of dropout and stochastic depth, drawn anew each epoch.
         name: of this training, for the progress bar and errors.
@@ -118,17 +118,24 @@ def fit(
 
 
 def set_mode(model: nn.Module, frozen: str) -> None:
-    """Put a model into training mode with "nothing", its "batch_norms" or its "backbone" frozen.
+    """Put a model into training mode with "nothing", its "batch_norms", "backbone" or "all_but_norms" frozen.
 
     Frozen batch norms keep their statistics and get no gradient; a frozen backbone runs as in evaluation.
+    With "all_but_norms" it does so too, but norms of every kind learn, and batch norms follow the images.
     """
     model.train()
+    whole = frozen in {"nothing", "batch_norms"}
     for parameter_name, parameter in model.named_parameters():
-        parameter.requires_grad_(frozen != "backbone" or is_head(parameter_name, model))
-    if frozen == "backbone":
+        parameter.requires_grad_(whole or is_head(parameter_name, model))
+    if not whole:
         model.eval()
         for head in head_names(model):
             model.get_submodule(head).train()
+    if frozen == "all_but_norms":
+        for norm in norms(model):
+            norm.train()
+            for parameter in norm.parameters(recurse=False):  # its own: timm puts an activation inside some norms
+                parameter.requires_grad_(True)
     elif frozen == "batch_norms":
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):

@@ -1,8 +1,8 @@
 """The `contest` section: what a person brings, and in which words."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.lib.params import Section
 from stages.lib.settings.placeholders import NO_FILE
@@ -42,6 +42,8 @@ class Submission(Section):
 
     Attributes:
         values: the predicted class, or one probability column per class.
+        positive: with `probabilities`, the one class whose probability is written, in a single column; null
+            writes a column per class.
         header: true, false, or "template" (as the template has it; true where there is none).
         labels: how class names are written: "template" (as the template's own cells, else as given),
             "given" (as in the label CSV), "int" (`1.0` as `1`) or "float" (`1` as `1.0`).
@@ -50,6 +52,13 @@ class Submission(Section):
     values: Literal["label", "probabilities"] = "label"
     header: bool | Literal["template"] = "template"
     labels: Literal["template", "given", "int", "float"] = "template"
+    positive: str | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _positive_acts(self) -> Self:
+        if self.positive is not None and (self.values, self.labels) != ("probabilities", "template"):
+            raise ValueError("positive writes one class's probability: say values: probabilities, and no labels")
+        return self
 
 
 class ContestSettings(Section):

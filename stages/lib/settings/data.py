@@ -24,22 +24,46 @@ class PrepareSettings(Section):
     max_megapixels: float = Field(120.0, gt=0, le=1000)
 
 
+class Thresholds(Section):
+    """Below which of cleanvision's scores, in [0, 1], an image is reported; the defaults are cleanvision's own.
+
+    0 reports none. What each score is stands in stages.lib.image_checks.
+    """
+
+    blurry: float = Field(0.29, ge=0, le=1)
+    dark: float = Field(0.32, ge=0, le=1)
+    light: float = Field(0.05, ge=0, le=1)
+    low_information: float = Field(0.3, ge=0, le=1)
+    odd_aspect_ratio: float = Field(0.35, ge=0, le=1)
+
+
 class AnalyzeSettings(Section):
-    """When two images count as near duplicates.
+    """When two images count as near duplicates, and when an image counts as odd.
 
     Attributes:
-        max_hash_distance: bits of 64 in which two perceptual hashes may differ to become candidates.
+        max_hash_distance: bits of 63 in which the perceptual hash of a view of one image (brightened, cut, turned,
+            mirrored) may differ from the other's to make them candidates.
         min_similarity: correlation of small grey thumbnails that confirms a candidate, in [0, 1].
+        thresholds: of the image checks, e.g. {dark: 0.1} where many images are dark by nature.
     """
 
     max_hash_distance: int = Field(10, ge=0, le=16)
     min_similarity: float = Field(0.97, ge=0, le=1)
+    thresholds: Thresholds = Field(default_factory=Thresholds)
 
 
 class SplitSettings(Section):
-    """How folds are drawn."""
+    """How folds are drawn.
+
+    Attributes:
+        conflicting_duplicates: what becomes of duplicates whose labels differ. "keep" changes nothing but says so: the
+            scored images stay the contest's own, and no label changes unless a person says so in contest.overrides.
+            "drop" neither trains on them nor scores them; "majority" gives them their cluster's most frequent label,
+            and drops them where there is none.
+    """
 
     seed: int = Field(0, ge=0, lt=2**32)
+    conflicting_duplicates: Literal["keep", "drop", "majority"] = "keep"
 
 
 class FoldList(Section):

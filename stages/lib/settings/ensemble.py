@@ -18,10 +18,14 @@ class EnsembleSettings(Section):
             metrics of ranks), "greedy" (forward selection with replacement, bagged: Caruana et al. 2004), "weighted"
             (weights of the smallest log loss, shrunk to equal), "stacking" (regularised logistic regression).
         greedy_rounds: how many picks a greedy selection makes.
+        leaked_labels: what to do with labels of train images that a test image equals ("exact") or resembles ("near",
+            which includes equal ones): "ignore" them, or put them into the submission. No score knows of it, and a
+            contest's rules may forbid it.
     """
 
     method: Literal["auto", "equal", "logits", "ranks", "greedy", "weighted", "stacking"] = "auto"
     greedy_rounds: int = Field(20, ge=1, le=1000)
+    leaked_labels: Literal["ignore", "exact", "near"] = "ignore"
 
     @model_validator(mode="after")
     def _refuse_settings_without_effect(self) -> Self:

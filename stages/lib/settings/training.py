@@ -1,4 +1,4 @@
-"""What a member's trainings read: its sections `model` (what its phases share), `pretrain` and `finetune`."""
+"""What a member's trainings read: its sections `model` (what its phases share), `pretrain` and `finetune`; `fixres`."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -74,7 +74,8 @@ class PhaseSettings(Section):
         head_init: "keep" the classifier, or fit it as a logistic regression on frozen features
             ("probe") before the first epoch (linear probing then fine-tuning: Kumar et al. 2022, arXiv 2202.10054).
         head_only_epochs: first epochs in which all but the classifier is frozen.
-        frozen: "batch_norms" keep their statistics and weights; "backbone" trains the classifier alone.
+        frozen: "batch_norms" keep their statistics and weights; "backbone" trains the classifier alone;
+            "all_but_norms" trains the classifier, the weights of norms of every kind, and batch norms' statistics.
         class_weights: "balanced" weighs a class by the inverse of its count in the training folds,
             scaled so that the mean weight over training images is 1 (for hard and soft targets alike).
         augmentation: [{Op: kwargs}, ...] of albumentations, OneOf, SomeOf and Sequential nested;
@@ -99,7 +100,7 @@ class PhaseSettings(Section):
     head_lr_factor: float = Field(1.0, gt=0)
     head_init: Literal["keep", "probe"] = "keep"
     head_only_epochs: int = Field(0, ge=0)
-    frozen: Literal["nothing", "batch_norms", "backbone"] = "nothing"
+    frozen: Literal["nothing", "batch_norms", "backbone", "all_but_norms"] = "nothing"
     drop_path: float = Field(0.0, ge=0, lt=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"
@@ -121,6 +122,8 @@ class PhaseSettings(Section):
             raise ValueError(
                 "layer_decay, head_only_epochs, drop_path, head_lr_factor have no effect on a frozen backbone"
             )
+        if self.frozen == "all_but_norms" and "drop_path" in given:
+            raise ValueError("drop_path has no effect with `frozen: all_but_norms`: blocks run as in evaluation")
         if self.epochs > 0:
             self._refuse_epochs_out_of_reach()
         return self
@@ -161,3 +164,30 @@ class PretrainSettings(PhaseSettings):
 
 class FinetuneSettings(PhaseSettings):
     """The second phase: normal images."""
+
+
+class FixresSettings(PhaseSettings):
+    """The optional third phase, at another image size: a section of the top-level map `fixres`, by member.
+
+    A network trained on crops that enlarge things sees them smaller in a whole image. A short training of the
+    classifier and the norms alone, on images as they are when they are predicted and at a higher size, mends that.
+
+    Source: Touvron et al. 2019, arXiv 1906.06423.
+
+    Attributes:
+        epochs: 1 at least; to do without the phase, take the member out of the map.
+        image_size: pixels, both sides, of this training and of the predictions of its model.
+        augmentation: best none or a flip: what crops or scales brings back what the phase mends.
+            The word image_size in an argument stands for this image_size.
+    """
+
+    epochs: int = Field(ge=1)
+    image_size: int = Field(ge=8, le=4096)
+    frozen: Literal["all_but_norms"] = "all_but_norms"
+
+    @model_validator(mode="after")
+    def _refuse_what_the_phase_fixes(self) -> Self:
+        fixed = {"frozen", "drop_path", "layer_decay", "head_init", "head_only_epochs"}
+        if given := sorted(fixed & self.model_fields_set):
+            raise ValueError(f"{', '.join(given)}: fixres trains classifier and norms of a finished model: remove it")
+        return self

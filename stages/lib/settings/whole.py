@@ -5,11 +5,14 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
+from stages.lib.params import Section
 from stages.lib.settings.compute import TorchSettings
 from stages.lib.settings.contest import ContestSettings
 from stages.lib.settings.data import AnalyzeSettings, FoldList, PrepareSettings, SplitSettings
 from stages.lib.settings.ensemble import RANK_METRICS, EnsembleSettings
+from stages.lib.settings.external import ExternalSettings
 from stages.lib.settings.members import MemberSettings
+from stages.lib.settings.training import FixresSettings
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_]*")
 
@@ -23,15 +26,25 @@ class Podium(FoldList):
     split: SplitSettings
     torch: TorchSettings
     members: dict[str, MemberSettings] = Field(min_length=1)
+    fixres: dict[str, FixresSettings]  # by member; {} for none: DVC makes stages of both maps, so they must stand there
+    external: dict[str, ExternalSettings]
     ensemble: EnsembleSettings
 
-    @field_validator("members")
+    @field_validator("members", "external")
     @classmethod
-    def _member_names(cls, value: dict[str, MemberSettings]) -> dict[str, MemberSettings]:
+    def _names_for_stages(cls, value: dict[str, Section]) -> dict[str, Section]:
         wrong = [name for name in value if not SLUG.fullmatch(name)]
         if wrong:
             raise ValueError(f"names are made of a-z, 0-9 and _ (DVC makes stage names of them), not {wrong}")
         return value
+
+    @model_validator(mode="after")
+    def _names_that_are_meant(self) -> Self:
+        if unknown := sorted(self.fixres.keys() - self.members.keys()):
+            raise ValueError(f"fixres.{unknown[0]}: there is no such member; members are {', '.join(self.members)}")
+        if double := sorted(self.external.keys() & self.members.keys()):
+            raise ValueError(f"external.{double[0]}: a member has this name already; give it another one")
+        return self
 
     @model_validator(mode="after")
     def _keys_that_dvc_tracks(self) -> Self:
@@ -60,16 +73,20 @@ class Podium(FoldList):
     @model_validator(mode="after")
     def _sizes_within_what_is_kept(self) -> Self:
         for name, member in self.members.items():
-            for key, size in _image_sizes(member):
+            for key, size in self._image_sizes(name):
                 needed = member.model.side_needed(size)
                 if needed > self.prepare.short_side:
                     raise ValueError(
-                        f"members.{name}.{key} {size} needs images with a short side of {needed} pixels, and"
+                        f"{key} {size} needs images with a short side of {needed} pixels, and"
                         f" prepare.short_side keeps {self.prepare.short_side}: raise it"
                     )
         return self
 
-
-def _image_sizes(member: MemberSettings) -> list[tuple[str, int]]:
-    inferred = [("infer.image_sizes", size) for size in member.infer.image_sizes]
-    return [("model.image_size", member.model.image_size), *inferred]
+    def _image_sizes(self, name: str) -> list[tuple[str, int]]:
+        """Return all sizes at which a member sees images, each with the key that says it."""
+        member = self.members[name]
+        sizes = [(f"members.{name}.model.image_size", member.model.image_size)]
+        sizes += [(f"members.{name}.infer.image_sizes", size) for size in member.infer.image_sizes]
+        if name in self.fixres:
+            sizes.append((f"fixres.{name}.image_size", self.fixres[name].image_size))
+        return sizes

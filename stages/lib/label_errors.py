@@ -1,0 +1,179 @@
+"""Suspected wrong labels: confident learning on out-of-fold probabilities, by cleanlab.
+
+Source: Northcutt, Jiang & Chuang 2021, Confident learning, JAIR 70, arXiv 1911.00068.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from cleanlab.filter import find_label_issues
+from cleanlab.rank import get_label_quality_scores
+from numpy.typing import NDArray
+
+from stages.lib import tables
+
+Probs = NDArray[np.float32]
+Targets = NDArray[np.int64]
+DIGITS = 4  # of probabilities in tables
+REVIEWED, NO_PREDICTION, NO_LABEL, UNKNOWN_CLASS, DROPPED = (
+    "reviewed",
+    "no prediction",  # unreadable
+    "no label",
+    "no image of its class is trained on",
+    "dropped by an override",
+)
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What one member says of each image: its likeliest class (images,), as an index, and that one's probability."""
+
+    likeliest: Targets
+    probability: Probs
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """What the probabilities say of each image's label; all (images,).
+
+    Attributes:
+        quality: in [0, 1], the lower, the more suspect (cleanlab's normalized margin).
+        flagged: confident learning counts it as an error.
+        suggested: class index of the likeliest class.
+    """
+
+    quality: NDArray[np.float64]
+    flagged: NDArray[np.bool_]
+    suggested: Targets
+
+    def suspects(self, targets: Targets) -> NDArray[np.int64]:
+        """Return the positions of images whose likeliest class is not their label, flagged ones first, worst first."""
+        order = np.lexsort((np.arange(len(targets)), self.quality, ~self.flagged))
+        return np.asarray(order[self.suggested[order] != targets[order]], np.int64)
+
+
+def vote(probs: Probs) -> Vote:
+    """Return a member's vote, of probs (images, classes); ties go to the first class."""
+    likeliest = probs.argmax(1)
+    return Vote(likeliest, probs[np.arange(len(probs)), likeliest])
+
+
+def doubts(targets: Targets, probs: NDArray[np.float64]) -> Doubts:
+    """Judge every label.
+
+    Args:
+        targets: class indices (images,); every class stands there.
+        probs: (images, classes), by models that did not train on the image.
+    """
+    exact = probs / probs.sum(1, keepdims=True)
+    return Doubts(
+        quality=get_label_quality_scores(targets, exact, method="normalized_margin"),
+        flagged=find_label_issues(targets, exact, filter_by="prune_by_class", min_examples_per_class=0, n_jobs=1),
+        suggested=exact.argmax(1),
+    )
+
+
+def reviewable(folds: pd.DataFrame, decisions: pd.DataFrame, classes: Sequence[str]) -> pd.Series:
+    """Say of each image of tables.FOLDS that it is REVIEWED, or why it cannot be.
+
+    Args:
+        folds: tables.FOLDS.
+        decisions: tables.DECISIONS.
+        classes: those the members know.
+    """
+    dropped = decisions.loc[decisions["effect"] == "dropped", "image_id"]
+    reasons = {
+        DROPPED: folds["image_id"].isin(dropped),
+        NO_PREDICTION: folds["fold"] == "",
+        NO_LABEL: folds["label"] == "",
+        UNKNOWN_CLASS: ~folds["label"].isin(classes),
+    }
+    return pd.Series(np.select(list(reasons.values()), list(reasons), REVIEWED), index=folds.index, dtype="str")
+
+
+def suspect_table(
+    reviewed: pd.DataFrame,
+    found: Doubts,
+    *,
+    probs: NDArray[np.float64],
+    votes: Mapping[str, Vote],
+    classes: Sequence[str],
+    others: Mapping[str, str],
+) -> pd.DataFrame:
+    """List the suspects as tables.SUSPECTS.
+
+    Args:
+        reviewed: rows of tables.FOLDS, in the order of the images of `found`, `probs` and `votes`.
+        found: of `doubts`.
+        probs: (images, classes), the members' mean.
+        votes: by member.
+        classes: names in the order of probs.
+        others: image_id -> its duplicates that bear another label, of `other_duplicates`.
+    """
+    names = np.asarray(classes, object)
+    targets = pd.Index(classes).get_indexer(reviewed["label"])
+    places = found.suspects(targets)
+    rows, suggested = reviewed.iloc[places], found.suggested[places]
+    agreeing = np.sum([v.likeliest[places] == suggested for v in votes.values()], axis=0)
+    return pd.DataFrame(
+        {
+            "image_id": list(rows["image_id"]),
+            "given": list(rows["label"]),
+            "suggested": names[suggested],
+            "flagged": np.where(found.flagged[places], "yes", "no"),
+            "label_quality": found.quality[places].round(DIGITS),
+            "p_given": probs[places, targets[places]].round(DIGITS),
+            "p_suggested": probs[places, suggested].round(DIGITS),
+            "members_agreeing": agreeing,
+            "members": [_votes(votes, names, i) for i in places],
+            "use": list(rows["use"]),
+            "other_duplicates": [others.get(i, "") for i in rows["image_id"]],
+        }
+    )
+
+
+def other_duplicates(folds: pd.DataFrame, clusters: pd.DataFrame) -> dict[str, str]:
+    """Name, for each image, the members of its cluster that bear another label.
+
+    Args:
+        folds: tables.FOLDS; images without a label bear none.
+        clusters: tables.CLUSTERS.
+    """
+    labelled = folds.loc[folds["label"] != "", ["image_id", "label"]]
+    members = labelled.merge(clusters, on="image_id", validate="one_to_one").sort_values("image_id")
+    pairs = members.merge(members, on="cluster", suffixes=("", "_other"))
+    pairs = pairs[pairs["label"] != pairs["label_other"]]
+    named = pairs["image_id_other"] + " " + pairs["label_other"]
+    return {str(image_id): "; ".join(rows) for image_id, rows in named.groupby(pairs["image_id"])}
+
+
+def label_pairs(suspects: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
+    """Count tables.SUSPECTS by the labels given and suggested, as tables.LABEL_PAIRS.
+
+    Args:
+        suspects: tables.SUSPECTS.
+        labels: of every image that was reviewed.
+    """
+    counted = suspects.assign(sure=suspects["flagged"] == "yes").groupby(["given", "suggested"], as_index=False)
+    pairs = counted.agg(suspects=("sure", "size"), flagged=("sure", "sum"))
+    pairs["images"] = pairs["given"].map(labels.value_counts()).astype("int64")
+    order = ["flagged", "suspects", "given", "suggested"]
+    return pairs.sort_values(order, ascending=[False, False, True, True], ignore_index=True)
+
+
+def overrides_to_consider(suspects: pd.DataFrame, n_members: int) -> pd.DataFrame:
+    """Write each of tables.SUSPECTS as the override that would follow the suggestion (tables.OVERRIDES)."""
+    reasons = [
+        f"review: given {s.given} (p {s.p_given:.2f}), rather {s.suggested} (p {s.p_suggested:.2f}), say"
+        f" {s.members_agreeing} of {n_members} members"
+        for s in suspects.itertuples()
+    ]
+    columns = {"image_id": suspects["image_id"], "action": suspects["suggested"], "reason": reasons}
+    return pd.DataFrame(columns)[list(tables.OVERRIDES.columns)]
+
+
+def _votes(votes: Mapping[str, Vote], names: NDArray[np.object_], image: int) -> str:
+    said = [f"{member}: {names[v.likeliest[image]]} (p {v.probability[image]:.2f})" for member, v in votes.items()]
+    return "; ".join(said)

@@ -1,0 +1,68 @@
+"""Stage `probe@<member>`: models/weights/<member>.safetensors -> data/probe/<member>.parquet, the floor to beat.
+
+What a logistic regression on the features of the untouched backbone says of every train image out of fold (skipped
+ones too), at the training size, unmirrored. With `weights: none` the features are random: an honest floor still.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stages.lib import cli, params, seeding, tables
+from stages.lib.settings.compute import TorchSettings
+from stages.lib.settings.training import ModelSettings
+
+BATCH = 64  # no gradients are kept: what trains fits
+
+
+def main(member: str, root: Path = Path()) -> None:
+    """Compute one member's features once; fit and predict every fold on them."""
+    from stages.lib import evaluation, probing  # torch: after cli.run has set its environment
+
+    p = params.load(f"members.{member}.model", ModelSettings, root)
+    rows = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
+    rows = rows[rows["fold"] != ""]
+    classes = sorted(rows.loc[rows["use"] == "train", "label"].unique())
+    targets = pd.Index(classes).get_indexer(rows["label"].where(rows["use"] == "train"))
+    fold_names = [str(fold) for fold in params.section(params.read(root), "folds")]
+    probs, strengths = probing.out_of_fold(
+        _features(member, p, list(rows["image_id"]), len(classes), root),
+        targets.astype(np.int64),
+        rows["fold"].to_numpy(str),
+        n_classes=len(classes),
+        seeds={fold: seeding.derive(p.seed, member, fold, "probe") for fold in fold_names},
+    )
+    table = evaluation.prediction_table(
+        list(rows["image_id"]), probs, classes, part="train", fold="", image_size=p.image_size, view="identity"
+    ).assign(fold=list(rows["fold"]))
+    tables.write(table, root / f"data/probe/{member}.parquet", tables.PREDICTIONS)
+    print(f"probe@{member}: logistic regressions with C by fold: {strengths}")
+
+
+def _features(member: str, p: ModelSettings, image_ids: list[str], n_classes: int, root: Path) -> NDArray[np.float32]:
+    """Return the untouched backbone's features of images (n_images, 2 views, n_features)."""
+    from stages.lib import backbones, compute, pixels, probing
+    from stages.lib.preprocessing import Preprocessing
+
+    t = params.load("torch", TorchSettings, root)
+    device = compute.start(device=t.device, threads=t.threads)
+    numerics = compute.Numerics(device, p.precision, p.channels_last)
+    checkpoint = backbones.read(root / f"models/weights/{member}.safetensors")
+    values = checkpoint.meta["preprocessing"]
+    model = backbones.create(p.backbone, n_classes=n_classes, model_kwargs=p.model_kwargs)
+    backbones.load(model, checkpoint.state, f"weights of {member}")
+    return probing.features(
+        numerics.place(model),
+        pixels.open_pack(root / "data/prepare/train/pixels.arrow"),
+        image_ids,
+        preprocessing=Preprocessing(tuple(values["mean"]), tuple(values["std"]), p.resize, p.crop_fraction),
+        image_size=p.image_size,
+        batch_size=BATCH,
+        numerics=numerics,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,37 @@
+"""Stages that need no torch start at once."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests import graph
+from tests.test_dvc_yaml import WITHOUT_TORCH
+
+SECONDS = 2.0
+
+PROGRAM = """
+import sys, time
+start = time.process_time()
+import stages.{stage}
+print(time.process_time() - start, "torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("stage", [*WITHOUT_TORCH, "prepare"])
+def test_a_stage_without_torch_is_imported_in_two_seconds(stage: str) -> None:
+    def measured() -> float:
+        command = [sys.executable, "-c", PROGRAM.format(stage=stage)]
+        seconds, torch = subprocess.run(
+            command, cwd=graph.PROJECT, capture_output=True, text=True, check=True
+        ).stdout.split()
+        assert torch == "False"
+        return float(seconds)
+
+    assert min(measured() for _ in range(3)) < SECONDS  # processor time, the least of three: the machine may be busy
+
+
+@pytest.mark.parametrize("stage", ["probe", "pretrain", "finetune", "fixres", "infer", "infer_fixres"])
+def test_torch_comes_in_after_the_environment_is_set(stage: str) -> None:
+    command = [sys.executable, "-c", PROGRAM.format(stage=stage)]
+    assert "False" in subprocess.run(command, cwd=graph.PROJECT, capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,127 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.lib import label_errors, tables
+
+
+def predicted(n_images: int, n_classes: int, rate: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities of a model that is right of 96% at least, labels of which a share is wrong, and which those are."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(n_images) % n_classes
+    logits = rng.normal(0, 1, (n_images, n_classes))
+    logits[np.arange(n_images), truth] += rng.normal(3 + np.log(n_classes), 1.5, n_images)
+    probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    planted = np.zeros(n_images, bool)
+    planted[rng.choice(n_images, round(rate * n_images), replace=False)] = True
+    return probs, np.where(planted, (truth + rng.integers(1, n_classes, n_images)) % n_classes, truth), planted
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.1])
+@pytest.mark.parametrize("n_classes", [2, 4, 200])
+def test_planted_wrong_labels_are_found(n_classes: int, rate: float) -> None:
+    probs, labels, planted = predicted(4000, n_classes, rate, seed=n_classes)
+    found = label_errors.doubts(labels, probs)
+    assert (found.flagged & planted).sum() / planted.sum() >= 0.7
+    assert (found.flagged & planted).sum() / found.flagged.sum() >= 0.8
+    suspects = found.suspects(labels)
+    assert planted[suspects].sum() / planted.sum() >= 0.95
+    assert planted[suspects[: planted.sum()]].mean() >= 0.85
+    assert planted[suspects[:50]].mean() >= 0.95
+
+
+def test_right_labels_of_a_good_model_are_not_doubted() -> None:
+    labels = np.arange(60) % 3
+    found = label_errors.doubts(labels, np.eye(3)[labels] * 0.7 + 0.1)
+    assert not found.flagged.any()
+    assert len(found.suspects(labels)) == 0
+
+
+def test_a_class_of_one_image_and_float32_sums_above_one_are_no_trouble() -> None:
+    labels = np.array([0] * 10 + [1] * 10 + [2])
+    probs = (np.eye(3)[labels] * 0.97 + 0.0100001).astype(np.float32).astype(np.float64)
+    assert not label_errors.doubts(labels, probs).flagged.any()
+
+
+def test_suspects_are_flagged_ones_first_then_by_quality_and_never_those_that_are_predicted() -> None:
+    found = label_errors.Doubts(
+        quality=np.array([0.1, 0.3, 0.2, 0.05, 0.2]),
+        flagged=np.array([False, True, True, True, False]),
+        suggested=np.array([1, 1, 1, 0, 1]),
+    )
+    assert found.suspects(np.zeros(5, int)).tolist() == [2, 1, 0, 4]
+
+
+def table(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
+    folds = pd.DataFrame(rows, columns=["image_id", "label", "use", "fold"], dtype="str")
+    return folds.assign(reason="", group="")
+
+
+def test_why_an_image_is_not_reviewed() -> None:
+    folds = table(
+        ("ok", "x", "train", "0"),
+        ("skipped", "x", "skip", "1"),
+        ("relabelled", "y", "train", "0"),
+        ("dropped", "x", "skip", "0"),
+        ("lost", "x", "skip", ""),
+        ("bare", "", "skip", "0"),
+        ("odd", "z", "skip", "0"),
+    )
+    decisions = pd.DataFrame(
+        [("dropped", "x", "drop", "dropped"), ("relabelled", "x", "y", "relabelled")],
+        columns=[*tables.DECISIONS.columns],
+    )
+    assert list(label_errors.reviewable(folds, decisions, ["x", "y"])) == [
+        *[label_errors.REVIEWED] * 3,
+        label_errors.DROPPED,
+        label_errors.NO_PREDICTION,
+        label_errors.NO_LABEL,
+        label_errors.UNKNOWN_CLASS,
+    ]
+
+
+def test_duplicates_of_another_label_are_named() -> None:
+    folds = table(*((i, label, "train", "0") for i, label in zip("abcdef", ["x", "y", "x", "", "x", "x"], strict=True)))
+    clusters = pd.DataFrame({"image_id": list("abcdef"), "cluster": ["a", "a", "a", "a", "e", "e"]})
+    assert label_errors.other_duplicates(folds, clusters) == {"a": "b y", "b": "a x; c x", "c": "b y"}
+
+
+def listed(probs: np.ndarray, labels: list[int], flagged: bool = False) -> pd.DataFrame:
+    """Two members' suspects among images a, b, ...; the second member says what the first says in reverse order."""
+    names = ["x", "y", "z"]
+    reviewed = table(*((chr(97 + i), names[k], "train", "0") for i, k in enumerate(labels)))
+    found = label_errors.Doubts(probs[range(len(labels)), labels], np.full(len(labels), flagged), probs.argmax(1))
+    votes = {"one": label_errors.vote(probs), "two": label_errors.vote(probs[:, ::-1])}
+    return label_errors.suspect_table(reviewed, found, probs=probs, votes=votes, classes=names, others={"b": "q z"})
+
+
+def test_the_table_says_what_each_member_says() -> None:
+    probs = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3]])
+    suspects = listed(probs, [1, 1, 0])
+    assert list(suspects.columns) == list(tables.SUSPECTS.columns)
+    assert list(suspects["image_id"]) == ["a", "c", "b"]
+    assert list(suspects["given"]) == ["y", "x", "y"]
+    assert list(suspects["suggested"]) == ["x", "y", "z"]
+    assert list(suspects["p_given"]) == [0.2, 0.2, 0.3]
+    assert list(suspects["p_suggested"]) == [0.7, 0.5, 0.6]
+    assert list(suspects["members_agreeing"]) == [1, 2, 1]
+    assert suspects["members"][0] == "one: x (p 0.70); two: z (p 0.70)"
+    assert list(suspects["other_duplicates"]) == ["", "", "q z"]
+    rows = label_errors.overrides_to_consider(suspects, n_members=2)
+    assert list(rows["action"]) == list(suspects["suggested"])
+    assert rows["reason"][0] == "review: given y (p 0.20), rather x (p 0.70), say 1 of 2 members"
+
+
+def test_pairs_count_every_suspect_once() -> None:
+    probs = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.6, 0.2, 0.2], [0.9, 0.1, 0.0]])
+    labels = pd.Series(["y", "y", "y", "x"])
+    pairs = label_errors.label_pairs(listed(probs, [1, 1, 1, 0], flagged=True), labels)
+    assert pairs.to_numpy().tolist() == [["y", "x", 2, 2, 3], ["y", "z", 1, 1, 3]]
+    assert list(pairs.columns) == list(tables.LABEL_PAIRS.columns)
+
+
+def test_no_suspects_make_empty_tables() -> None:
+    suspects = listed(np.array([[0.7, 0.2, 0.1]]), [0])
+    assert suspects.empty
+    assert list(label_errors.label_pairs(suspects, pd.Series(["x"])).columns) == list(tables.LABEL_PAIRS.columns)
+    assert label_errors.overrides_to_consider(suspects, 2).empty

@@ -1,0 +1,228 @@
+"""The stage `review` on predictions that doubt some labels, and the way of a suspect through the overrides."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from stages import label, review, split
+from stages.lib import drawing, label_errors, pixels, suspect_sheet, tables
+from stages.lib.errors import InputError
+
+CLASSES = ("blue", "red")
+IDS = [f"{i:02}.png" for i in range(24)]
+TRUTH = {image_id: CLASSES[i % 2] for i, image_id in enumerate(IDS)}
+WRONG = ["04.png", "09.png"]  # given the other class
+BLURRED, UNREADABLE = "06.png", "07.png"  # dropped by an override; no prediction
+FILES = ["overrides_to_consider.csv", "pairs.csv", "summary.json", "suspects.csv", "suspects.png"]
+
+
+def given(image_id: str) -> str:
+    right = TRUTH[image_id]
+    return CLASSES[1 - CLASSES.index(right)] if image_id in WRONG else right
+
+
+def member(sizes: list[int]) -> dict[str, Any]:
+    return {"infer": {"image_sizes": sizes, "views": ["identity", "hflip"]}}
+
+
+def write_predictions(root: Path, name: str, sizes: list[int], seed: int) -> None:
+    """Rows of every readable image, in random order, sure of the truth; of 00.png the members only just doubt it."""
+    rng = np.random.default_rng(seed)
+    readable = [i for i in IDS if i != UNREADABLE]
+    cells = itertools.product(readable, ["train"], sizes, ["identity", "hflip"])
+    table = pd.DataFrame(cells, columns=["image_id", "part", "image_size", "view"])
+    table["fold"] = [str(IDS.index(i) // 2 % 3) for i in table["image_id"]]
+    sure = rng.uniform(0.8, 0.99, len(table))
+    sure[table["image_id"] == "00.png"] = 0.45
+    is_red = table["image_id"].map(TRUTH) == "red"
+    red = np.where(is_red, sure, 1 - sure).astype(np.float32)
+    table = table.assign(**{"p:blue": 1 - red, "p:red": red}).sample(frac=1, random_state=seed)
+    tables.write(table, root / f"data/infer/{name}.parquet", tables.PREDICTIONS)
+
+
+def write_pack(root: Path) -> None:
+    with pixels.Writer(root / "data/prepare/train/pixels.arrow", encoding="raw") as writer:
+        for k, image_id in enumerate(IDS):
+            if image_id != UNREADABLE:
+                writer.add(image_id, np.full((40, 50, 3), 10 * k, np.uint8))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A contest with its own folds, so that a corrected label moves no image to another one."""
+    members = {"b": member([32]), "a": member([32, 40])}
+    contest = {
+        "images": {"train": "train", "test": "test"},
+        "labels": "labels.csv",
+        "columns": {"fold": "fold"},
+        "overrides": "overrides.csv",
+    }
+    values = {"folds": [0, 1, 2], "contest": contest, "split": {"seed": 0}, "members": members}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    rows = [f"{i},{given(i)},{k // 2 % 3}" for k, i in enumerate(IDS)]
+    tables.write_text("\n".join(["image_id,label,fold", *rows]) + "\n", tmp_path / "labels.csv")
+    tables.write_text(f"image_id,action,reason\n{BLURRED},drop,blurred\n", tmp_path / "overrides.csv")
+    facts = pd.DataFrame({"image_id": IDS, "width": 50, "height": 40, "mode": "RGB", "format": "PNG", "bytes": 9})
+    facts = facts.assign(sha256="", problem=["truncated" if i == UNREADABLE else "" for i in IDS], note="")
+    tables.write(facts, tmp_path / "data/prepare/train/facts.csv", tables.FACTS)
+    clusters = pd.DataFrame({"image_id": ["04.png", "05.png"], "cluster": "04.png"})
+    tables.write(clusters, tmp_path / "data/analyze/clusters.csv", tables.CLUSTERS)
+    write_pack(tmp_path)
+    for seed, name in enumerate(members):
+        write_predictions(tmp_path, name, members[name]["infer"]["image_sizes"], seed)
+    label_and_split(tmp_path)
+    return tmp_path
+
+
+def label_and_split(root: Path) -> None:
+    label.main(root=root)
+    split.main(root=root)
+
+
+def override(root: Path, *rows: str) -> None:
+    with (root / "overrides.csv").open("a") as opened:
+        opened.writelines(f"{row}\n" for row in rows)
+    label_and_split(root)
+
+
+def suspects(root: Path) -> pd.DataFrame:
+    review.main(root=root)
+    return tables.read(root / "data/review/suspects.csv", tables.SUSPECTS)
+
+
+def summary(root: Path) -> dict[str, Any]:
+    return tables.read_json(root / "data/review/summary.json")
+
+
+def test_wrong_labels_are_listed_flagged_ones_first(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = suspects(root)
+    assert sorted(path.name for path in (root / "data/review").iterdir()) == FILES
+    assert sorted(table["image_id"][:2]) == WRONG
+    assert table["image_id"][2:].tolist() == ["00.png"]
+    assert list(table["flagged"]) == ["yes", "yes", "no"]
+    assert list(table["suggested"][:2]) == [TRUTH[i] for i in table["image_id"][:2]]
+    assert set(table["members_agreeing"]) == {2}
+    assert dict(zip(table["image_id"], table["other_duplicates"], strict=True))["04.png"] == ""
+    assert summary(root) == {
+        "members": ["a", "b"],
+        "reviewed": 22,
+        "not_reviewed": {label_errors.DROPPED: 1, label_errors.NO_PREDICTION: 1},
+        "skipped_images_reviewed": 0,
+        "suspects": 3,
+        "flagged": 2,
+        "suspects_decided_by_overrides": 0,
+    }
+    with Image.open(root / "data/review/suspects.png") as image:
+        image.load()
+    printed = capsys.readouterr().out
+    assert all(f"review: {image_id}: given" in printed for image_id in [*WRONG, "00.png"])
+    assert BLURRED not in printed.split("review:", 1)[1]
+
+
+def test_the_probabilities_are_the_mean_of_all_members_at_all_sizes_and_views(root: Path) -> None:
+    table = suspects(root).set_index("image_id")
+    read = {name: pd.read_parquet(root / f"data/infer/{name}.parquet") for name in "ab"}
+    for image_id in WRONG:
+        each = [t[t["image_id"] == image_id][f"p:{TRUTH[image_id]}"].mean() for t in read.values()]
+        assert table.loc[image_id, "p_suggested"] == pytest.approx(np.mean(each), abs=1e-4)
+        assert table.loc[image_id, "p_given"] == pytest.approx(1 - np.mean(each), abs=1e-4)
+        said = [f"{name}: {TRUTH[image_id]} (p {p:.2f})" for name, p in zip("ab", each, strict=True)]
+        assert table.loc[image_id, "members"] == "; ".join(said)
+
+
+def test_same_inputs_same_bytes_whatever_the_order_of_members_and_rows(root: Path) -> None:
+    written = []
+    for turned in (False, True):
+        if turned:
+            turn(root)
+        review.main(root=root)
+        written.append([(root / "data/review" / name).read_bytes() for name in FILES])
+    assert written[0] == written[1]
+
+
+def turn(root: Path) -> None:
+    values = yaml.safe_load((root / "params.yaml").read_text())
+    values["members"] = dict(reversed(values["members"].items()))
+    (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    for file, contract in (
+        ("infer/a.parquet", tables.PREDICTIONS),
+        ("split/folds.csv", tables.FOLDS),
+        ("analyze/clusters.csv", tables.CLUSTERS),
+    ):
+        tables.write(tables.read(root / "data" / file, contract)[::-1], root / "data" / file, contract)
+
+
+def test_pasted_suggestions_relabel_and_are_not_asked_again(root: Path) -> None:
+    suspects(root)
+    rows = (root / "data/review/overrides_to_consider.csv").read_text().splitlines()
+    assert rows[0] == "image_id,action,reason"
+    override(root, *rows[1:])
+    folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).set_index("image_id")
+    assert [folds.loc[i, "label"] for i in WRONG] == [TRUTH[i] for i in WRONG]
+    assert tables.read_json(root / "data/label/summary.json")["overrides"]["relabelled"] == 3
+    assert suspects(root).empty
+    assert tables.read(root / "data/review/pairs.csv", tables.LABEL_PAIRS).empty
+
+
+def test_a_confirmed_label_is_not_asked_again_and_changes_no_fold(root: Path) -> None:
+    suspects(root)
+    before = [(root / "data" / name).read_bytes() for name in ("label/labels.csv", "split/folds.csv")]
+    override(root, f"04.png,{given('04.png')},looked at it")
+    assert [(root / "data" / name).read_bytes() for name in ("label/labels.csv", "split/folds.csv")] == before
+    assert suspects(root)["image_id"].tolist() == ["09.png", "00.png"]
+    assert summary(root)["suspects_decided_by_overrides"] == 1
+
+
+def test_a_skipped_image_with_a_label_is_reviewed(root: Path) -> None:
+    path = root / "data/split/folds.csv"
+    folds = tables.read(path, tables.FOLDS)
+    folds.loc[folds["image_id"] == "09.png", ["use", "reason"]] = ["skip", "conflicting duplicate"]
+    tables.write(folds, path, tables.FOLDS)
+    table = suspects(root).set_index("image_id")
+    assert table.loc["09.png", "use"] == "skip"
+    assert summary(root)["skipped_images_reviewed"] == 1
+
+
+def test_duplicates_with_another_label_are_named(root: Path) -> None:
+    clusters = pd.DataFrame({"image_id": ["04.png", "02.png"], "cluster": "02.png"})
+    tables.write(clusters, root / "data/analyze/clusters.csv", tables.CLUSTERS)
+    table = suspects(root).set_index("image_id")
+    assert table.loc["04.png", "other_duplicates"] == f"02.png {given('02.png')}"
+
+
+def test_pairs_count_the_suspects(root: Path) -> None:
+    table = suspects(root)
+    pairs = tables.read(root / "data/review/pairs.csv", tables.LABEL_PAIRS)
+    assert pairs["suspects"].sum() == len(table)
+    assert pairs["flagged"].sum() == (table["flagged"] == "yes").sum()
+
+
+def test_a_removed_members_file_is_not_read(root: Path) -> None:
+    (root / "data/infer/old.parquet").write_bytes(b"left behind")
+    suspects(root)
+    assert summary(root)["members"] == ["a", "b"]
+
+
+def test_a_missing_prediction_is_named(root: Path) -> None:
+    path = root / "data/infer/b.parquet"
+    table = tables.read(path, tables.PREDICTIONS)
+    tables.write(table[table["image_id"] != "11.png"], path, tables.PREDICTIONS)
+    with pytest.raises(InputError, match=r"no prediction for 11\.png"):
+        review.main(root=root)
+
+
+def test_many_classes_and_members_fit_the_picture(root: Path) -> None:
+    """Names of 60 letters, eight members, and more suspects than are shown."""
+    n = 40
+    votes = "; ".join(f"member{i}: {'long_' * 12}{i} (p 0.50)" for i in range(8))
+    table = pd.DataFrame({"image_id": ["00.png"] * n, "given": "x" * 60, "suggested": "y" * 60, "flagged": "yes"})
+    table = table.assign(p_given=0.1, p_suggested=0.9, members_agreeing=7, members=votes, other_duplicates="b.png z")
+    canvas = suspect_sheet.draw(table, pixels.open_pack(root / "data/prepare/train/pixels.arrow"))
+    assert canvas.width == suspect_sheet.COLUMNS * (suspect_sheet.TILE_SIZE + drawing.GAP) + drawing.GAP
+    assert canvas.height < 3000

@@ -1,0 +1,102 @@
+"""Many images out of few, none the same as another but for planted copies: how time and memory grow with them."""
+
+import math
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from stages.lib import fingerprints, parallel, pixels, seeding
+from stages.lib.duplicates import Found
+from stages.lib.fingerprints import Prints
+from stages.lib.pixels import Pixels
+from tools import planting
+
+EVERY = 50  # one image in so many is a copy of the one before it
+Search = Callable[[Mapping[str, Prints]], Found]
+
+
+def measure(files: Sequence[Path], counts: Sequence[int], short_side: int, search: Search) -> None:
+    """Print time and memory of fingerprints and search for each number of images, and how they grow."""
+    with tempfile.TemporaryDirectory() as folder:
+        photos, path = Path(folder) / "photos.arrow", Path(folder) / "pixels.arrow"
+        with pixels.Writer(photos, encoding="raw") as writer:
+            for number, file in enumerate(files):
+                photo = planting.read(file, short_side)
+                if photo is not None:
+                    writer.add(_name(number), photo)
+        write(path, pixels.open_pack(photos), max(counts))
+        rows = [_timed(pixels.open_pack(path), count, search) for count in sorted(counts)]
+    print("| images | fingerprints, s | search, s | both, s | largest process, MB | planted found |")
+    print("|---|---|---|---|---|---|")
+    for count, first, second, megabytes, found in rows:
+        print(f"| {count} | {first:.1f} | {second:.1f} | {first + second:.1f} | {megabytes:.0f} | {found} |")
+    least, most = rows[0], rows[-1]
+    exponent = math.log(sum(most[1:3]) / sum(least[1:3])) / math.log(most[0] / least[0]) if most[0] > least[0] else 1
+    print(f"\ntime grows with images to the power of {exponent:.2f}; {parallel.worker_count()} worker processes")
+
+
+def _timed(pack: pixels.Packed, count: int, search: Search) -> tuple[int, float, float, float, str]:
+    """Return the count, seconds of fingerprints and of the search, memory, and how many planted pairs were found."""
+    image_ids = [_name(index) for index in range(count)]
+    start = time.perf_counter()
+    workers = parallel.worker_count()
+    parts = {"train": image_ids[: count * 4 // 5], "test": image_ids[count * 4 // 5 :]}
+    prints = {part: fingerprints.prints(pack, names, workers=workers) for part, names in parts.items()}
+    middle = time.perf_counter()
+    found = search(prints)
+    end = time.perf_counter()
+    planted = {(_name(index - 1), _name(index)) for index in range(EVERY - 1, count, EVERY)}
+    pairs = {(min(a[1], b[1]), max(a[1], b[1])) for a, b, *_ in found.near}
+    megabytes = (
+        max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    )
+    told = f"{len(planted & pairs)} of {len(planted)}, and {len(pairs - planted)} other pairs"
+    return count, middle - start, end - middle, megabytes, told
+
+
+def _name(index: int) -> str:
+    return f"{index:08}"
+
+
+def write(path: Path, photos: pixels.Packed, count: int) -> None:
+    """Write a pack of varied photos, a multiple of EVERY of them; as JPEG, since raw pixels would fill the disk."""
+    starts = range(0, count, EVERY)
+    groups = parallel.in_order(
+        partial(vary, photos), starts, workers=parallel.worker_count(), name=str, preload=(__name__,)
+    )
+    with pixels.Writer(path, encoding="jpeg") as writer:
+        for start, group in zip(starts, groups, strict=True):
+            for k, image in enumerate(group):
+                writer.add(_name(start + k), image)
+
+
+def vary(photos: pixels.Packed, start: int) -> list[Pixels]:
+    """Return EVERY images: cut-outs of two photos, mirrored or not, mixed, in other colours.
+
+    The last is the one before it again, from a JPEG of quality 60.
+    """
+    varied = []
+    for index in range(start, start + EVERY - 1):
+        rng = np.random.default_rng(seeding.derive("vary", index))
+        chosen = rng.choice(len(photos), 2, replace=False).tolist()
+        first, second = (_cut_out(photos[photos.image_ids[k]], rng) for k in chosen)
+        second = np.asarray(cv2.resize(second, first.shape[1::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        share = rng.uniform(0.5, 0.8)
+        mixed = (share * first + (1 - share) * second) * rng.uniform(0.7, 1.3, 3)
+        varied.append(np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8))
+    return [*varied, planting.saved(varied[-1], "JPEG", 60)]
+
+
+def _cut_out(photo: Pixels, rng: np.random.Generator) -> Pixels:
+    """Return a window of half to nine tenths of each side, put back to the size of the photo."""
+    height, width = photo.shape[:2]
+    rows, columns = (round(size * rng.uniform(0.5, 0.9)) for size in (height, width))
+    top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
+    window = photo[top : top + rows, left : left + columns, :: rng.choice([-1, 1])]
+    return np.asarray(cv2.resize(np.ascontiguousarray(window), (width, height)), np.uint8)

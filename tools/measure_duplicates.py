@@ -1,0 +1,255 @@
+"""Measure the search for duplicates; docs/duplicates.md holds the results.
+
+    python -m tools.measure_duplicates planted antbee TRAIN TEST
+    python -m tools.measure_duplicates growth FOLDER ... --images 5000 10000 20000
+
+`planted` hides copies of a contest's images among them and counts how many are found; what is found among the
+untouched images it holds against the list of pairs judged by eye. `growth` varies images until there are enough.
+"""
+
+import argparse
+import itertools
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import coo_matrix, csgraph
+
+from stages.lib import cli, drawing, duplicates, fingerprints, image_files, parallel, tables
+from stages.lib.duplicates import Found, Name
+from stages.lib.errors import InputError
+from stages.lib.fingerprints import Prints
+from stages.lib.settings.data import AnalyzeSettings
+from tools import growing, planting
+
+PARTS = ("train", "test")
+COPY = "copy/"  # before the image_id of a copy
+SAME = ("same", "scene")  # verdicts of pairs that are rightly found
+LIST = Path("docs/results/natural_duplicates.csv")
+JUDGED = tables.Contract(
+    {
+        "contest": "text",
+        "a": "text",  # part/image_id
+        "b": "text",
+        "verdict": "text",  # same: one picture, altered; scene: two frames of one scene; different
+        "why": "text",
+    },
+    key=("contest", "a", "b"),
+)
+Link = tuple[Name, Name]  # in order
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A contest's readable images.
+
+    Attributes:
+        short_side: that `prepare` keeps, in pixels.
+        prints: part -> fingerprints.
+        paths: (part, image_id) -> file.
+    """
+
+    name: str
+    short_side: int
+    prints: dict[str, Prints]
+    paths: dict[Name, Path]
+
+
+def main(*words: str) -> None:
+    """Measure what the first word says."""
+    parser = argparse.ArgumentParser(prog="python -m tools.measure_duplicates")
+    commands = parser.add_subparsers(dest="what", required=True)
+    planted = commands.add_parser("planted", help="recall of planted copies, and what is found untouched")
+    planted.add_argument("name", help="of the contest in the list of judged pairs")
+    planted.add_argument("--every", type=int, default=1, help="copy every n-th image alone")
+    planted.add_argument("--sheets", type=Path, help="folder for pictures of the pairs found, to judge them by eye")
+    growth = commands.add_parser("growth", help="time and memory by the number of images")
+    growth.add_argument("--images", type=int, nargs="+", default=[5000, 10000, 20000])
+    planted.add_argument("folders", type=Path, nargs=2, metavar=("TRAIN", "TEST"))
+    growth.add_argument("folders", type=Path, nargs="+", help="whose images are varied")
+    for command in (planted, growth):
+        command.add_argument("--short-side", type=int, default=320, help="of prepare, in pixels")
+    options = parser.parse_args(words)
+    if options.what == "growth":
+        files = [file for folder in options.folders for file in image_files.walk(folder)[0] if not file.problem]
+        growing.measure([file.path for file in files], options.images, options.short_side, search)
+    else:
+        contest = read(options.name, options.folders, options.short_side)
+        measure_planted(contest, every=options.every, sheets=options.sheets)
+
+
+def read(name: str, folders: Sequence[Path], short_side: int) -> Contest:
+    """Fingerprint the readable images of a train and a test folder."""
+    prints: dict[str, Prints] = {}
+    paths: dict[Name, Path] = {}
+    for part, folder in zip(PARTS, folders, strict=True):
+        if not folder.is_dir():
+            raise InputError(f"{folder} is no folder")
+        files = [file for file in image_files.walk(folder)[0] if not file.problem]
+        print_file = partial(_print_file, short_side=short_side)
+        done = parallel.in_order(
+            print_file, [f.path for f in files], workers=parallel.worker_count(), name=str, preload=(__name__,)
+        )
+        kept = [(file, made) for file, made in zip(files, done, strict=True) if made is not None]
+        prints[part] = _prints({file.image_id: made for file, made in kept})
+        paths |= {(part, file.image_id): file.path for file, _ in kept}
+    return Contest(name, short_side, prints, paths)
+
+
+def _print_file(path: Path, short_side: int) -> fingerprints.Print | None:
+    image = planting.read(path, short_side)
+    return None if image is None else (fingerprints.digest(image), fingerprints.thumbnails(image))
+
+
+def _prints(made: Mapping[str, fingerprints.Print]) -> Prints:
+    side = fingerprints.SIDE
+    thumbs = np.array([thumb for _, thumb in made.values()], np.uint8).reshape(-1, 2, side, side)
+    return Prints(list(made), [digest for digest, _ in made.values()], thumbs)
+
+
+def search(prints: Mapping[str, Prints]) -> Found:
+    """Search both parts as `analyze` does by default."""
+    settings = AnalyzeSettings()
+    return duplicates.search(
+        prints["train"],
+        prints["test"],
+        max_hash_distance=settings.max_hash_distance,
+        min_similarity=settings.min_similarity,
+        workers=parallel.worker_count(),
+    )
+
+
+def measure_planted(contest: Contest, *, every: int, sheets: Path | None) -> None:
+    """Print what is found untouched, then a row per kind of copy: how many are found, how many strangers merged."""
+    natural = search(contest.prints)
+    groups = judge(contest, natural)
+    if sheets:
+        draw(contest, natural, sheets)
+    sources = list(contest.paths)[::every]
+    copy = partial(planting.copies, short_side=contest.short_side)
+    paths = [contest.paths[source] for source in sources]
+    made = list(parallel.in_order(copy, paths, workers=parallel.worker_count(), name=str, preload=(__name__,)))
+    print(f"\n{len(contest.paths)} images, {len(sources)} copies of each kind, within and across parts\n")
+    print("| target | copies | found | recall | strangers merged |\n|---|---|---|---|---|")
+    for k, kind in enumerate(planting.KINDS):
+        planted = {source: made[i][k] for i, source in enumerate(sources)}
+        found = search(_with_copies(contest.prints, planted))
+        links = _links(found)
+        counted = links if kind.group != "exact" else _links(replace(found, near=[]))
+        hits = sum(_is_found(found, counted, source, _copy(i, source)) for i, source in enumerate(sources))
+        strangers = _strangers(links, groups)
+        target = f"{kind.group} >= {planting.TARGETS[kind.group]:.0%}" if kind.group in planting.TARGETS else "none"
+        share = hits / len(sources)
+        print(f"| {target} | {kind.name} | {hits} of {len(sources)} | {share:.1%} | {len(strangers)} |", flush=True)
+        for a, b in sorted(strangers):
+            print(f"  merged: {'/'.join(a)} with {'/'.join(b)}", file=sys.stderr)
+
+
+def _copy(i: int, source: Name) -> Name:
+    """Return the part and image_id of the i-th source's copy: by turns in the source's part and in the other."""
+    return PARTS[(PARTS.index(source[0]) + i) % 2], COPY + "/".join(source)
+
+
+def _with_copies(prints: Mapping[str, Prints], planted: Mapping[Name, fingerprints.Print]) -> dict[str, Prints]:
+    copies: dict[str, dict[str, fingerprints.Print]] = {part: {} for part in PARTS}
+    for i, (source, made) in enumerate(planted.items()):
+        part, image_id = _copy(i, source)
+        copies[part][image_id] = made
+    return {part: _joined(prints[part], _prints(copies[part])) for part in PARTS}
+
+
+def _joined(first: Prints, second: Prints) -> Prints:
+    thumbs = np.concatenate([first.thumbs, second.thumbs])
+    return Prints(first.image_ids + second.image_ids, first.digests + second.digests, thumbs)
+
+
+def _links(found: Found) -> set[Link]:
+    """Return all pairs of images that are exact or near duplicates, each in order."""
+    group_of = {name: group for group in found.exact for name in group}
+    links = {link for group in found.exact for link in itertools.combinations(sorted(group), 2)}
+    for a, b, *_ in found.near:
+        links |= {_link(x, y) for x in group_of.get(a, [a]) for y in group_of.get(b, [b])}
+    return links
+
+
+def _link(a: Name, b: Name) -> Link:
+    return (a, b) if a < b else (b, a)
+
+
+def _is_found(found: Found, links: set[Link], source: Name, copy: Name) -> bool:
+    """Return whether an image and its copy are linked and, in train, are in one cluster."""
+    if source[0] == copy[0] == "train":
+        return source[1] in found.clusters and found.clusters[source[1]] == found.clusters.get(copy[1])
+    return _link(source, copy) in links
+
+
+def judge(contest: Contest, natural: Found) -> dict[Name, int]:
+    """Hold what is found among untouched images against the list of judged pairs, and print what differs.
+
+    Returns:
+        Image -> a number that images share which are truly the same: of equal pixels, or judged so by eye.
+    """
+    known = _verdicts(contest.name)
+    links = [_link(a, b) for a, b, *_ in natural.near]
+    verdicts = [known.get(link, "not judged") for link in links]
+    print(f"{contest.name}: {len(natural.exact)} groups of equal pixels, {len(links)} pairs:", dict(Counter(verdicts)))
+    for (a, b, kind, similarity), verdict in zip(natural.near, verdicts, strict=True):
+        if verdict not in SAME:
+            print(f"  {verdict}: {'/'.join(a)},{'/'.join(b)} ({kind}, {similarity:.4f})")
+    for (a, b), verdict in known.items():
+        if verdict in SAME and (a, b) not in links:
+            print(f"  {verdict}, and not found: {'/'.join(a)},{'/'.join(b)}")
+    same = [link for link, verdict in known.items() if verdict in SAME]
+    return _connected(list(contest.paths), same + [(g[0], name) for g in natural.exact for name in g[1:]])
+
+
+def _verdicts(contest: str) -> dict[Link, str]:
+    if not LIST.exists():
+        return {}
+    judged = tables.read(LIST, JUDGED)
+    rows = judged.loc[judged["contest"] == contest, ["a", "b", "verdict"]].itertuples(index=False)
+    return {_link(_name(a), _name(b)): verdict for a, b, verdict in rows}
+
+
+def _name(spelled: str) -> Name:
+    part, _, image_id = spelled.partition("/")
+    return part, image_id
+
+
+def _connected(names: list[Name], links: Sequence[Link]) -> dict[Name, int]:
+    position = {name: k for k, name in enumerate(names)}
+    ends = np.array([[position[a], position[b]] for a, b in links if a in position and b in position]).reshape(-1, 2)
+    graph = coo_matrix((np.ones(len(ends)), ends.T), shape=(len(names), len(names)))
+    return dict(zip(names, csgraph.connected_components(graph, directed=False)[1].tolist(), strict=True))
+
+
+def _strangers(links: Iterable[Link], groups: Mapping[Name, int]) -> list[Link]:
+    """Return the links between images, or copies of images, that are not truly the same."""
+    return sorted(link for link in links if len({groups[_original(name)] for name in link}) > 1)
+
+
+def _original(name: Name) -> Name:
+    return _name(name[1].removeprefix(COPY)) if name[1].startswith(COPY) else name
+
+
+def draw(contest: Contest, natural: Found, folder: Path) -> None:
+    """Draw the pairs found side by side, least similar first, 40 a sheet."""
+    pairs = sorted(natural.near, key=lambda pair: (pair[3], pair[:2]))
+    sections = [
+        drawing.Section(
+            f"{similarity:.4f} {kind}",
+            [drawing.Tile(planting.read(contest.paths[name], contest.short_side), name) for name in (a, b)],
+        )
+        for a, b, kind, similarity in pairs
+    ]
+    for k in range(0, len(sections), 40):
+        sheet = drawing.sheet(f"{contest.name}: pairs from {k}", sections[k : k + 40], columns=8, flow=True)
+        drawing.write(sheet, folder / f"{contest.name}_{k // 40}.png")
+
+
+if __name__ == "__main__":
+    cli.run(main)

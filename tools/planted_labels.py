@@ -1,0 +1,133 @@
+"""How many planted wrong labels does confident learning find? `python -m tools.planted_labels <folder of a run>`.
+
+Labels of the train images are flipped to another class at random. Every member's classifier is then a logistic
+regression on the features of the weights it starts from, fitted within the run's folds on the flipped labels; the mean
+of their out-of-fold probabilities is judged by each of cleanlab's filters and scores. Prints a Markdown table; writes
+nothing. Takes one to two minutes on 2 cores for 770 images and three members.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from cleanlab.filter import find_label_issues
+from cleanlab.rank import get_label_quality_scores
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from stages.lib import backbones, cli, compute, params, pixels, probing, seeding, tables
+from stages.lib.preprocessing import Preprocessing
+from stages.lib.settings.compute import TorchSettings
+from stages.lib.settings.training import ModelSettings
+
+RATES = (0.05, 0.10)
+REPEATS = 5  # seeds
+STRENGTH = 0.01  # sklearn's C, on standardised features
+FILTERS = ("prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given")
+RANKINGS = ("self_confidence", "normalized_margin")
+
+Features = NDArray[np.float32]
+Targets = NDArray[np.int64]
+Probs = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a run that are trained on: class indices (images,), folds (images,), and ids."""
+
+    image_ids: list[str]
+    targets: Targets
+    folds: NDArray[np.str_]
+
+
+def main(folder: str) -> None:
+    """Flip labels of a finished run's train images, and print what is found of them."""
+    root = Path(folder)
+    table = tables.read(root / "data/split/folds.csv", tables.FOLDS).query("use == 'train'").sort_values("image_id")
+    classes = sorted(table["label"].unique())
+    targets = np.asarray(pd.Index(classes).get_indexer(table["label"]), np.int64)
+    images = Images(list(table["image_id"]), targets, table["fold"].to_numpy(str))
+    features = [_features(root, name, images) for name in sorted(params.section(params.read(root), "members"))]
+    print(f"| planted of {len(targets)} | method | flagged | recall | precision |\n|---|---|---|---|---|")
+    for rate in RATES:
+        found = pd.concat([judged(features, images, rate, seed) for seed in range(REPEATS)])
+        for method, row in found.groupby("method", sort=False).mean().iterrows():
+            print(f"| {row.planted:.0f} | {method} | {row.flagged:.1f} | {row.recall:.2f} | {row.precision:.2f} |")
+
+
+def flipped(targets: Targets, rate: float, seed: int) -> Targets:
+    """Return class indices (images,) of which a share of `rate` is another class, drawn evenly from the others."""
+    rng = np.random.default_rng(seeding.derive("planted", seed))
+    chosen = rng.choice(len(targets), round(rate * len(targets)), replace=False)
+    n_classes = int(targets.max()) + 1
+    wrong = targets.copy()
+    wrong[chosen] = (targets[chosen] + rng.integers(1, n_classes, len(chosen))) % n_classes
+    return wrong
+
+
+def _features(root: Path, member: str, images: Images) -> Features:
+    """Return what the member's frozen backbone says of the images, (images, features)."""
+    p = params.load(f"members.{member}.model", ModelSettings, root)
+    settings = params.load("torch", TorchSettings, root)
+    device = compute.start(device=settings.device, threads=settings.threads)
+    numerics = compute.Numerics(device, p.precision, p.channels_last)
+    checkpoint = backbones.read(root / f"models/weights/{member}.safetensors")
+    model = backbones.create(p.backbone, n_classes=0, model_kwargs=p.model_kwargs)
+    backbones.load(model, checkpoint.state, member)
+    values = checkpoint.meta["preprocessing"]
+    preprocessing = Preprocessing(tuple(values["mean"]), tuple(values["std"]), p.resize, p.crop_fraction)
+    views = probing.features(
+        numerics.place(model),
+        pixels.open_pack(root / "data/prepare/train/pixels.arrow"),
+        images.image_ids,
+        preprocessing=preprocessing,
+        image_size=p.image_size,
+        batch_size=32,
+        numerics=numerics,
+    )
+    return np.asarray(views[:, 0], np.float32)
+
+
+def judged(features: list[Features], images: Images, rate: float, seed: int) -> pd.DataFrame:
+    """Plant wrong labels once; return columns method, planted, flagged, recall, precision."""
+    wrong = flipped(images.targets, rate, seed)
+    probs: Probs = np.mean([_out_of_fold(inputs, wrong, images.folds) for inputs in features], axis=0)
+    planted = wrong != images.targets
+    rows = []
+    for method in FILTERS:
+        chosen = find_label_issues(wrong, probs, filter_by=method, n_jobs=1)
+        rows.append(_row(method, chosen, planted))
+    for method in RANKINGS:
+        worst = np.argsort(get_label_quality_scores(wrong, probs, method=method), kind="stable")[: planted.sum()]
+        rows.append(_row(f"as many as planted, by {method}", np.isin(np.arange(len(wrong)), worst), planted))
+    return pd.DataFrame(rows)
+
+
+def _out_of_fold(inputs: Features, targets: Targets, folds: NDArray[np.str_]) -> Probs:
+    """Fit on all folds but one, predict that one: (images, classes)."""
+    probs = np.zeros((len(targets), targets.max() + 1))
+    for fold in np.unique(folds):
+        here = folds == fold
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=1000))
+        model.fit(inputs[~here], targets[~here])
+        probs[np.ix_(here, model.classes_)] = model.predict_proba(inputs[here])
+    return probs
+
+
+def _row(method: str, chosen: NDArray[np.bool_], planted: NDArray[np.bool_]) -> dict[str, object]:
+    hits = (chosen & planted).sum()
+    recall, precision = hits / planted.sum(), hits / max(chosen.sum(), 1)
+    return {
+        "method": method,
+        "planted": planted.sum(),
+        "flagged": chosen.sum(),
+        "recall": recall,
+        "precision": precision,
+    }
+
+
+if __name__ == "__main__":
+    cli.run(main)
