@@ -23,7 +23,7 @@ Utility = Callable[[Targets, Probs], float]
 BAGS = 10  # of greedy selection
 BAG_IMAGES = 2000  # at most, in a bag
 SHRINKAGE = 20.0  # images whose worth of evidence holds log-loss weights at equal ones
-INVERSE_PENALTY = 0.1  # scikit-learn's C of stacking: of 0.001 to 1 the best on three contests (docs/honest_scores.md)
+INVERSE_PENALTY = 0.1  # scikit-learn's C of stacking: tools/measure_choices.py compares others
 MAX_FEATURES = 500  # of stacking: members x classes
 _NO_FOLDS = np.zeros(0, np.int64)
 
