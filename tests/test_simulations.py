@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.lib import nesting, scratch
+from stages.lib import ensembling, nesting, scratch
 from tests import test_stage_ensemble
-from tools import resplit, simulate_looks, simulate_scores, simulated, time_ensemble
+from tools import measure_choices, resplit, simulate_looks, simulate_scores, simulated, time_ensemble
 from tools.simulated import Condition
 
 SMALL = Condition("small", "accuracy", 60, 2, 1.5, n_sizes=2, methods=("equal", "weighted"))
@@ -87,6 +87,15 @@ def test_a_contest_is_halved_by_group_and_both_estimates_are_held_against_the_ot
     lines = capsys.readouterr().out.splitlines()
     assert "2 halvings of 28 images" in lines[0]
     assert [line.split(" ")[0] for line in lines[1:3]] == ["nested", "naive"]
+
+
+def test_choices_fixed_in_code_are_measured_and_left_as_they_are(tmp_path: Path, capsys) -> None:
+    test_stage_ensemble.write_inputs(tmp_path)
+    before = ensembling.INVERSE_PENALTY
+    measure_choices.main(str(tmp_path))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1].rstrip(":") for line in lines] == ["a", "b", "stacking"]
+    assert before == ensembling.INVERSE_PENALTY
 
 
 def test_large_arrays_go_to_a_file_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ each, so that it is applied to any number of members in the memory of one.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ Utility = Callable[[Targets, Probs], float]
 BAGS = 10  # of greedy selection
 BAG_IMAGES = 2000  # at most, in a bag
 SHRINKAGE = 20.0  # images whose worth of evidence holds log-loss weights at equal ones
-INVERSE_PENALTY = 0.1  # scikit-learn's C of stacking: of 0.001 to 1 the best on three contests (docs/honest_scores.md)
+INVERSE_PENALTY = 0.1  # scikit-learn's C of stacking: tools/measure_choices.py compares others
 MAX_FEATURES = 500  # of stacking: members x classes
 _NO_FOLDS = np.zeros(0, np.int64)
 
@@ -160,42 +160,52 @@ def greedy(members: Sequence[Probs], fitting: Fitting) -> Linear:
 
     Source: Caruana et al. 2004, Ensemble selection from libraries of models, ICML.
     """
-    count, n_images = len(members), len(fitting.targets)
-    weights = np.zeros(count)
-    for bag in range(BAGS):
-        rng = np.random.default_rng(seeding.derive("greedy", bag))
-        offered = np.sort(rng.permutation(count)[: max(2, (count + 1) // 2)])
-        images = np.sort(rng.permutation(n_images)[:BAG_IMAGES])
-        probs = np.stack([members[member][images] for member in offered])
-        weights[offered] += climb(probs, fitting.targets[images], fitting.utility, fitting.greedy_rounds)
+    bags = [_Bag(bag, len(members), len(fitting.targets)) for bag in range(BAGS)]
+    for member in range(len(members)):
+        probs = members[member]  # made once for all bags
+        for bag in bags:
+            if member in bag.offered:
+                here = probs[bag.images]
+                bag.seen.append(_own(here, fitting.targets[bag.images]) if fitting.utility is None else here)
+    weights = np.zeros(len(members))
+    for bag in bags:
+        weights[bag.offered] += climb(np.stack(bag.seen), fitting.targets[bag.images], fitting)
     return Linear(weights / BAGS)
 
 
-def climb(probs: Probs, targets: Targets, utility: Utility | None, rounds: int) -> Values:
+class _Bag:
+    """Members and images that one greedy selection is offered."""
+
+    def __init__(self, number: int, n_members: int, n_images: int) -> None:
+        rng = np.random.default_rng(seeding.derive("greedy", number))
+        self.offered = np.sort(rng.permutation(n_members)[: max(2, (n_members + 1) // 2)])
+        self.images = np.sort(rng.permutation(n_images)[:BAG_IMAGES])
+        self.seen: list[NDArray[Any]] = []  # by offered member: probabilities, or of the right class where that is all
+
+
+def climb(seen: NDArray[Any], targets: Targets, fitting: Fitting) -> Values:
     """Add one member a round, with replacement, and keep the round that scored best.
 
     The first pick is the best single member, so that the blend is never below it on these images. Ties go to the
     first member and the earlier round.
 
     Args:
-        probs: (members, images, classes).
+        seen: probabilities (members, images, classes); for log loss of the right class alone (members, images).
         targets: (images,) class indices.
-        utility: what is maximised; None for minus log loss.
-        rounds: picks that are made.
+        fitting: what is raised, and in how many rounds.
 
     Returns:
         weights (members,), multiples of 1 / picks that sum to 1.
     """
-    seen = _own(probs, targets) if utility is None else probs
     total = np.zeros(seen.shape[1:], np.float64)
-    counts = np.zeros(len(probs), np.int64)
+    counts = np.zeros(len(seen), np.int64)
     best, best_counts = -np.inf, counts
-    for picks in range(1, rounds + 1):
-        if utility is None:
+    for picks in range(1, fitting.greedy_rounds + 1):
+        if fitting.utility is None:
             reached = np.log((total + seen) / picks).mean(axis=1)
         else:
-            blends = ((total + one) / picks for one in probs)
-            reached = np.array([utility(targets, blend.astype(np.float32)) for blend in blends])
+            blends = [((total + one) / picks).astype(np.float32) for one in seen]
+            reached = np.array([fitting.utility(targets, blend) for blend in blends])
         pick = int(np.argmax(reached))
         total += seen[pick]
         counts[pick] += 1

@@ -26,6 +26,7 @@ from stages.lib.scored import Indices, Scored
 
 Without = frozenset[int]
 EVERYTHING: Without = frozenset()
+MAX_CELLS = 2**26  # members x images x classes of float32, 256 MB, that are held at once
 UNTEMPERED = {"ranks", "stacking"}  # the first is no probability, the second its own calibration
 
 
@@ -158,13 +159,13 @@ class Nest:
     def _choose(self, without: Without) -> None:
         """Fit every method on the images left, and predict those left out."""
         rows = self.scored.rows(self.scored.left(without))
-        fitted = self._recipes[without] = self._fitted(rows, self.calibrated(without, rows))
+        fitted = self._recipes[without] = self._fitted(rows, _at_hand(self.calibrated(without, rows)))
         for part in without:
             here = self.scored.rows({part})
-            members, folds = self.calibrated(without, here), self.scored.folds[here]
+            members, folds = _at_hand(self.calibrated(without, here)), self.scored.folds[here]
             self._left_out[without, part] = {name: recipe.blended(members, folds) for name, recipe in fitted.items()}
 
-    def _fitted(self, rows: Indices, members: "Calibrated") -> dict[str, Recipe]:
+    def _fitted(self, rows: Indices, members: Sequence[Probs]) -> dict[str, Recipe]:
         targets, folds, metric = self.scored.targets[rows], self.scored.folds[rows], self.scored.metric
         utility = None if self.scored.by_log_loss else metric.utility
         fitting = ensembling.Fitting(targets, utility, self.greedy_rounds)
@@ -196,6 +197,12 @@ class Calibrated(Sequence[Probs]):
         member = self.members[index]
         decision = member.decisions[self.without]
         return calibration.scaled(member.logs[decision.look][self.rows], decision.temperature)
+
+
+def _at_hand(members: Calibrated) -> Sequence[Probs]:
+    """Make all members' probabilities at once where they are small, since every method asks for them."""
+    cells = len(members) * len(members.rows) * len(next(iter(members.members[0].logs.values()))[0])
+    return list(members) if cells <= MAX_CELLS else members
 
 
 def chosen(member: Member, without: Sequence[Without]) -> Chosen:

@@ -1,0 +1,66 @@
+"""Two choices fixed in the code of `ensemble`, on contests that were run: `python -m tools.measure_choices ROOT...`.
+
+ROOT is a project's folder, as of tools.resplit. Prints, as out-of-fold log losses in nats:
+
+- a member's temperature: none, one for all its fold models (fitted on the other folds), one per fold model (fitted on
+  nine tenths of the fold's own images, the tenth scored)
+- stacking at several penalties (scikit-learn's C), everything else as in the nested estimate
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from stages import ensemble
+from stages.lib import calibration, cli, ensembling, nesting, scores
+from stages.lib.resolution import Member
+
+TENTHS = 10
+PENALTIES = (0.001, 0.01, 0.1, 1.0)
+
+
+def main(*words: str) -> None:
+    """Print both tables for every contest."""
+    parser = argparse.ArgumentParser(prog="python -m tools.measure_choices", description="Temperatures and penalties.")
+    parser.add_argument("roots", type=Path, nargs="+")
+    for root in parser.parse_args(words).roots:
+        job = ensemble.load(root)
+        members = {name: ensemble.member(job, source) for name, source in job.sources.items()}
+        for name, member in members.items():
+            none, shared, own = temperatures(member)
+            print(f"{root.name} {name}: no temperature {none:.4f}, one {shared:.4f}, one per fold {own:.4f}")
+        found = [f"C={c:g} {stacked(list(members.values()), c):.4f}" for c in PENALTIES]
+        print(f"{root.name} stacking: {', '.join(found)}")
+
+
+def temperatures(member: Member) -> tuple[float, float, float]:
+    """Return the mean loss without a temperature, with one from the other folds, and with one from the fold's own."""
+    scored, logs = member.scored, member.logs[member.usual]
+    losses = np.empty((3, len(scored.targets)))
+    for fold in np.unique(scored.folds):
+        here, others = np.flatnonzero(scored.folds == fold), np.flatnonzero(scored.folds != fold)
+        shared = calibration.temperature(logs[others], scored.targets[others])
+        for row, temperature in enumerate((1.0, shared)):
+            losses[row, here] = calibration.losses(logs[here], scored.targets[here], temperature)
+        for tenth in range(TENTHS):
+            out, rest = here[tenth::TENTHS], np.delete(here, np.s_[tenth::TENTHS])
+            own = calibration.temperature(logs[rest], scored.targets[rest])
+            losses[2, out] = calibration.losses(logs[out], scored.targets[out], own)
+    none, one, per_fold = losses.mean(axis=1)
+    return float(none), float(one), float(per_fold)
+
+
+def stacked(members: list[Member], inverse_penalty: float) -> float:
+    """Return the nested log loss of stacking at a penalty."""
+    scored = members[0].scored
+    usual, ensembling.INVERSE_PENALTY = ensembling.INVERSE_PENALTY, inverse_penalty
+    try:
+        chosen = [nesting.chosen(member, nesting.choices(scored, 1)) for member in members]
+        return scores.log_loss(scored.targets, nesting.Nest(scored, chosen, ["stacking"]).outcome().oof)
+    finally:
+        ensembling.INVERSE_PENALTY = usual
+
+
+if __name__ == "__main__":
+    cli.run(main)
