@@ -65,7 +65,7 @@ def _said(root: Path, folds: pd.DataFrame, reviewed: pd.DataFrame, classes: list
     for name in sorted(params.section(values, "members")):
         key = f"members.{name}.infer"
         infer = params.parse(params.section(values, key), key, InferSettings)
-        sized = predictions.read_train(
+        looks = predictions.read_train(
             [root / f"data/infer/{name}.parquet"],
             image_ids=list(predicted["image_id"]),
             folds=list(predicted["fold"]),
@@ -73,7 +73,7 @@ def _said(root: Path, folds: pd.DataFrame, reviewed: pd.DataFrame, classes: list
             image_sizes=infer.image_sizes,
             views=infer.views,
         )
-        probs = sized[:, kept].mean(axis=0, dtype=np.float64)
+        probs = looks[:, :, kept].mean(axis=(0, 1), dtype=np.float64)
         votes[name] = label_errors.vote(probs)
         total += probs
     return Said(total / len(votes), votes)

@@ -18,6 +18,7 @@ from stages.lib.pixels import Pixels
 from tools import planting
 
 EVERY = 50  # one image in so many is a copy of the one before it
+Row = tuple[int, float, float, float, float, str]
 Search = Callable[[Mapping[str, Prints]], Found]
 
 
@@ -32,32 +33,40 @@ def measure(files: Sequence[Path], counts: Sequence[int], short_side: int, searc
                     writer.add(_name(number), photo)
         write(path, pixels.open_pack(photos), max(counts))
         rows = [_timed(pixels.open_pack(path), count, search) for count in sorted(counts)]
-    print("| images | fingerprints, s | search, s | both, s | largest process, MB | planted found |")
-    print("|---|---|---|---|---|---|")
-    for count, first, second, megabytes, found in rows:
-        print(f"| {count} | {first:.1f} | {second:.1f} | {first + second:.1f} | {megabytes:.0f} | {found} |")
-    least, most = rows[0], rows[-1]
-    exponent = math.log(sum(most[1:3]) / sum(least[1:3])) / math.log(most[0] / least[0]) if most[0] > least[0] else 1
-    print(f"\ntime grows with images to the power of {exponent:.2f}; {parallel.worker_count()} worker processes")
+    print(
+        "| images | fingerprints, s | search, s | both, s | of both, CPU s here | largest process, MB | planted found |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for count, first, second, busy, megabytes, found in rows:
+        print(
+            f"| {count} | {first:.1f} | {second:.1f} | {first + second:.1f} | {busy:.1f} | {megabytes:.0f} | {found} |"
+        )
+    told = [f"{name} {_exponent(rows, at):.2f}" for name, at in (("fingerprints", 1), ("search", 2), ("CPU", 3))]
+    print(f"\ngrows with images to the power of: {', '.join(told)}; {parallel.worker_count()} worker processes")
 
 
-def _timed(pack: pixels.Packed, count: int, search: Search) -> tuple[int, float, float, float, str]:
-    """Return the count, seconds of fingerprints and of the search, memory, and how many planted pairs were found."""
+def _exponent(rows: Sequence[Row], at: int) -> float:
+    (least, *_), (most, *_) = (rows[k] for k in (0, -1))
+    return math.log(float(rows[-1][at]) / float(rows[0][at])) / math.log(most / least) if most > least else math.nan
+
+
+def _timed(pack: pixels.Packed, count: int, search: Search) -> Row:
+    """Return the count, seconds of fingerprints and of the search, CPU seconds, memory, and what was found."""
     image_ids = [_name(index) for index in range(count)]
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     workers = parallel.worker_count()
     parts = {"train": image_ids[: count * 4 // 5], "test": image_ids[count * 4 // 5 :]}
     prints = {part: fingerprints.prints(pack, names, workers=workers) for part, names in parts.items()}
     middle = time.perf_counter()
     found = search(prints)
-    end = time.perf_counter()
+    end, busy = time.perf_counter(), time.process_time() - busy
     planted = {(_name(index - 1), _name(index)) for index in range(EVERY - 1, count, EVERY)}
     pairs = {(min(a[1], b[1]), max(a[1], b[1])) for a, b, *_ in found.near}
     megabytes = (
         max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
     )
     told = f"{len(planted & pairs)} of {len(planted)}, and {len(pairs - planted)} other pairs"
-    return count, middle - start, end - middle, megabytes, told
+    return count, middle - start, end - middle, busy, megabytes, told
 
 
 def _name(index: int) -> str:
