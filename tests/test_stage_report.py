@@ -62,7 +62,7 @@ def write_inputs(root: Path, names: tuple[str, ...] = ("b", "a"), shuffled: bool
     oof = with_probs(used[["image_id", "label", "fold"]], probabilities(used["label"], 7))
     chosen = pd.DataFrame({"member": names, "image_sizes": ["40" if name == "a" else "32 40" for name in names]})
     numbers = [column for column, kind in tables.MEMBERS.columns.items() if kind == "float"]
-    chosen = chosen.assign(**dict.fromkeys(numbers, 0.5))
+    chosen = chosen.assign(views=" ".join(VIEWS), phase="finetune", **dict.fromkeys(numbers, 0.5))
     if shuffled:
         folds, oof, chosen = folds[::-1], oof[::-1], chosen[::-1]
     tables.write(folds, root / "data/split/folds.csv", tables.FOLDS)
@@ -76,6 +76,7 @@ def write_inputs(root: Path, names: tuple[str, ...] = ("b", "a"), shuffled: bool
     }
     contest = {"images": {"train": "a", "test": "b"}, "metric": "macro_f1"}
     values: dict[str, Any] = {"contest": contest, "members": dict.fromkeys(names, member)}
+    values |= {"fixres": {}, "external": {}}
     (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
 
