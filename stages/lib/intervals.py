@@ -28,7 +28,7 @@ DRAWS = 200  # of a bootstrap whose spread alone is used: its standard error is 
 BY_LOG_LOSS = {"accuracy", "micro_f1", "balanced_accuracy", "log_loss"}  # metrics whose comparisons are by log loss
 HITS = {"accuracy", "micro_f1"}  # shares of images
 SIGNED = {"kappa", "quadratic_kappa", "mcc"}  # scores in [-1, 1]
-DOUBT = 1.0  # groups, wrong or right as one, that are added: few errors cannot tell how they cluster
+DOUBT = 0.25  # groups, wrong or right as one, that are added: few errors cannot tell how they cluster
 
 
 @dataclass(frozen=True)
