@@ -15,7 +15,7 @@ from tests.graph import Graph, of_member
 pytestmark = pytest.mark.slow
 
 PHASES = ("pretrain", "finetune")
-BLENDING = ("ensemble", "report")  # the stages that read all members
+BLENDING = ("ensemble", "report", "ladder")  # the stages that read all members
 TRAINING = {name for member in "ab" for name in of_member(member, *PHASES)}
 AFTER = (*BLENDING, "review")  # what follows infer
 BLEND = ("data/ensemble/submission.csv", "data/ensemble/oof.parquet", "metrics/summary.json")
