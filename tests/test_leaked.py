@@ -18,7 +18,7 @@ def folds() -> pd.DataFrame:
 
 
 def known(*rows: tuple[str, str, str], exact_only: bool = False) -> dict[str, str]:
-    return leaked.known(leaks(*rows), folds(), exact_only=exact_only).to_dict()
+    return leaked.known(leaks(*rows), folds(), exact_only=exact_only)[0].to_dict()
 
 
 def test_near_duplicates_have_a_say_only_where_they_are_wanted() -> None:
@@ -37,9 +37,15 @@ def test_images_that_are_not_used_have_no_say() -> None:
     assert known(("t", "a", "exact"), ("t", "c", "exact")) == {"t": "blue"}
 
 
+def test_what_tells_nothing_is_named() -> None:
+    rows = [("t2", "c", "exact"), ("t1", "a", "exact"), ("t1", "b", "exact"), ("t3", "a", "exact"), ("t4", "a", "near")]
+    assert leaked.known(leaks(*rows), folds(), exact_only=True)[1] == ["t1", "t2"]
+
+
 @pytest.mark.parametrize("exact_only", [False, True])
 def test_without_leaks_nothing_is_known_or_replaced(exact_only: bool) -> None:
-    labels = leaked.known(leaks(), folds(), exact_only=exact_only)
+    labels, untold = leaked.known(leaks(), folds(), exact_only=exact_only)
+    assert untold == []
     probs = np.float32([[0.5, 0.5]])
     replaced, count = leaked.apply(probs, ["t"], CLASSES, labels)
     assert count == 0
