@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from stages.lib import (
     blended,
-    calibration,
     cli,
     curves,
     ensembling,
@@ -153,11 +152,8 @@ def member(job: Job, source: sources.Source) -> resolution.Member:
 
 
 def _shifts(job: Job, source: sources.Source) -> dict[str, predictions.Probs]:
-    """Return what puts back the classes' priors (folds, classes), for phases whose training weighed classes."""
-    if not source.weighted:
-        return {}
-    shifts = calibration.prior_shifts(job.targets, job.scored.folds, len(job.classes))
-    return dict.fromkeys(source.weighted, shifts)
+    """Return what puts back the classes' priors: phase -> (folds, classes)."""
+    return sources.shifts(source, job.targets, job.scored.folds, len(job.classes))
 
 
 def _held_out_score(job: Job, name: str, phase: str) -> float:

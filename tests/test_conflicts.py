@@ -74,7 +74,8 @@ def test_skipped_images_have_no_vote_and_stay_skipped() -> None:
 def test_an_overridden_image_stays_as_it_is(rule: str) -> None:
     labels = labels_table("baaab", reason=["override: seen", *[""] * 4])
     found = conflicts.settle(labels, clusters_table("012"), rule)
-    assert found.labels.iloc[0].tolist() == labels.iloc[0].tolist()
+    assert found.labels.loc[0, ["image_id", "label", "use"]].tolist() == ["0", "b", "train"]
+    assert found.labels.loc[0, "reason"] == "labels of its duplicates differ: kept by its override"
     assert found.conflicts["done"][0] == "kept by its override"
 
 

@@ -64,6 +64,20 @@ def test_balance_is_a_row_per_fold_and_class(tmp_path: Path) -> None:
     assert table["images"].sum() == 22
 
 
+@pytest.mark.parametrize("image", [9, 12], ids=["in conflict", "alone"])
+def test_other_words_for_a_relabelling_leave_the_folds_as_they_are(tmp_path: Path, image: int) -> None:
+    """All training depends on folds.csv."""
+    write_inputs(tmp_path)
+    path = tmp_path / "data/label/labels.csv"
+    labels, written = tables.read(path, tables.LABELS), []
+    for words in ("override: blurred", "override: I looked again"):
+        labels.loc[image, "reason"] = words
+        tables.write(labels, path, tables.LABELS)
+        split.main(root=tmp_path)
+        written.append([(tmp_path / "data/split" / name).read_bytes() for name in WRITTEN])
+    assert written[0] == written[1]
+
+
 @pytest.mark.parametrize(("rule", "use"), [("keep", "train"), ("drop", "skip"), ("majority", "skip")])
 def test_conflicting_duplicates_are_never_silent(
     tmp_path: Path, capsys: pytest.CaptureFixture, rule: str, use: str

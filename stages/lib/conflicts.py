@@ -14,7 +14,7 @@ class Settled:
     """Labels after a rule was applied.
 
     Attributes:
-        labels: as given, with `label`, `use` and `reason` changed by the rule.
+        labels: as given, with `label`, `use` and `reason` changed by the rule; no other used image has a reason.
         conflicts: columns image_id, cluster, label (as given) and done, a row per image of a cluster in conflict.
     """
 
@@ -74,18 +74,22 @@ def _right_label(cluster: pd.DataFrame, overridden: pd.Series, rule: str) -> str
 
 
 def _applied(labels: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
-    """Write what was done into the rows of `labels`; an override's own reason stays."""
+    """Write what was done into the rows of `labels`.
+
+    What an override's author says of a used image is left out: other words must not train every model again.
+    """
     index = pd.Index(judged["image_id"])
     row = index.get_indexer(labels["image_id"])
     found = row >= 0
     done, into = (judged[column].to_numpy()[row[found]] for column in ("done", "into"))
-    old = labels.loc[found, ["label", "reason"]]
+    old = labels.loc[found, ["label"]]
     relabelled = (into != "") & (into != old["label"])
     reason = WHY + ": " + pd.Series(done, index=old.index) + (" instead of " + old["label"]).where(relabelled, "")
     table = labels.copy()
     table.loc[found, "use"] = pd.Series("train", index=old.index).where(into != "", "skip")
     table.loc[found, "label"] = old["label"].where(~relabelled, into)
-    table.loc[found, "reason"] = old["reason"].where(old["reason"] != "", reason)
+    table["reason"] = table["reason"].where(labels["use"] != "train", "")
+    table.loc[found, "reason"] = reason
     return table
 
 
