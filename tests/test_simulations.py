@@ -5,9 +5,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.lib import ensembling, nesting, scratch
+from stages.lib import ensembling, intervals, nesting, scratch
 from tests import test_stage_ensemble
-from tools import measure_choices, resplit, simulate_looks, simulate_scores, simulated, time_ensemble
+from tools import (
+    measure_choices,
+    resplit,
+    simulate_intervals,
+    simulate_looks,
+    simulate_scores,
+    simulated,
+    time_ensemble,
+)
 from tools.simulated import Condition
 
 SMALL = Condition("small", "accuracy", 60, 2, 1.5, n_sizes=2, methods=("equal", "weighted"))
@@ -96,6 +104,17 @@ def test_choices_fixed_in_code_are_measured_and_left_as_they_are(tmp_path: Path,
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1].rstrip(":") for line in lines] == ["a", "b", "stacking"]
     assert before == ensembling.INVERSE_PENALTY
+
+
+def test_intervals_are_compared_on_the_same_draws(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(simulate_intervals, "CASES", simulate_intervals.CASES[:2])
+    monkeypatch.setattr(simulate_intervals, "POPULATION", 5000)
+    before = intervals.DOUBT
+    simulate_intervals.main("--draws", "5")
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[2] for row in rows] == ["1", "4"]
+    assert len(set(rows[0][4:8])) == 1  # without groups doubt changes nothing
+    assert before == intervals.DOUBT
 
 
 def test_large_arrays_go_to_a_file_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
