@@ -56,8 +56,8 @@ def test_the_same_predictions_twice_are_not_known_to_be_equal() -> None:
     table = rungs.judge([[rung(scored, "0", 1.0), rung(scored, "1", 1.0)]], scored)
     row = table.iloc[1]
     assert (row["gain"], row["verdict"]) == (0, OPEN)
-    assert row["low"] == pytest.approx(-1.96 / N, abs=1e-5)
-    assert row["high"] == pytest.approx(1.96 / N, abs=1e-5)
+    assert row["low"] == pytest.approx(-3 / N, abs=1e-5)
+    assert row["high"] == pytest.approx(3 / N, abs=1e-5)
 
 
 def test_holm_counts_the_steps_of_all_ladders() -> None:

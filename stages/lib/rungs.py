@@ -128,27 +128,16 @@ def _standing(rung: Rung, scored: Scored) -> dict[str, object]:
 
 def _climb(step: _Step, p_better: float, p_worse: float, scored: Scored) -> dict[str, object]:
     below, here = (scores.log_loss(scored.targets, rung.probs) for rung in (step.below, step.rung))
-    low, high = _interval(step.in_metric, scored)
     numbers = {
         "gain": step.in_metric.difference,
-        "low": low,
-        "high": high,
+        "low": step.in_metric.low,
+        "high": step.in_metric.high,
         "log_loss_gain": below - here,
         "p_better": p_better,
         "p_worse": p_worse,
     }
     verdict = _verdict(step, p_better, p_worse)
     return {**{key: round(value, 6) for key, value in numbers.items()}, "verdict": verdict}
-
-
-def _interval(evidence: intervals.Evidence, scored: Scored) -> tuple[float, float]:
-    """Return the interval of a gain; of labels, it is no narrower than one more group that differs would make it.
-
-    Two predictions with the same labels are not known to be equally good, as an interval from 0 to 0 would say.
-    """
-    margin = bootstrap.Z / intervals.n_groups(scored.groups) if scored.metric.judges_labels else 0.0
-    gain = evidence.difference
-    return min(evidence.low, gain - margin), max(evidence.high, gain + margin)
 
 
 def _verdict(step: _Step, p_better: float, p_worse: float) -> str:
