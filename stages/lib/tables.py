@@ -210,7 +210,7 @@ SUSPECTS = Contract(  # most suspect first
         "members_agreeing": "int",  # whose likeliest class is the suggested one
         "members": "text",  # each member's likeliest class and its probability
         "use": "text",  # as in tables.FOLDS: "skip" is neither trained on nor scored
-        "other_duplicates": "text",  # near duplicates that bear another label, with it
+        "other_duplicates": "text",  # near duplicates that bear another label, with it: the first ones
     }
 )
 LABEL_PAIRS = Contract(  # most flagged first
