@@ -189,6 +189,11 @@ def test_a_label_that_would_command_a_page_or_a_terminal_is_refused(tmp_path, la
             contest.folder_labels(["x/a.jpg", f"{label}/b.jpg"])
 
 
+def test_labels_that_look_the_same_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"look the same.*row 2 .*row 3"):
+        read(tmp_path, "id,label\na,caf\u00e9\nb,cafe\u0301\n")
+
+
 def test_an_id_without_an_image_commands_no_terminal(tmp_path):
     assert read(tmp_path, "id,label\na,x\n\x1b[2Jlost,y\n")[1][0][0] == "\\x1b[2Jlost"
 
