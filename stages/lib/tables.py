@@ -71,7 +71,7 @@ FOLDS = Contract(
         "label": "text",
         "use": "text",  # "train": trained on and scored; "skip": neither
         "reason": "text",
-        "group": "text",  # never crosses folds
+        "group": "text",  # never crosses drawn folds; a person's own may part it, which `split` warns of
         "fold": "text",  # whose model predicts it out of fold; "" where the image is unreadable
     }
 )
