@@ -98,6 +98,11 @@ def _tell(summary: dict[str, Any]) -> None:
             **summary
         )
     )
+    if apart := summary["near_train_pairs_in_different_clusters"]:
+        print(
+            f"analyze: WARNING: {apart} pairs of near duplicates lie in different clusters (a series that changes"
+            " slowly?), so that folds may part them and scores flatter: name the series in contest.columns.group"
+        )
 
 
 if __name__ == "__main__":

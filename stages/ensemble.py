@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from stages.lib import (
     blended,
-    calibration,
     cli,
     curves,
     ensembling,
@@ -34,7 +33,7 @@ from stages.lib import (
     submission,
     tables,
 )
-from stages.lib.errors import InputError
+from stages.lib.errors import InputError, some
 from stages.lib.scored import Scored, in_parts
 from stages.lib.settings.contest import ContestSettings
 from stages.lib.settings.data import FoldList
@@ -153,11 +152,8 @@ def member(job: Job, source: sources.Source) -> resolution.Member:
 
 
 def _shifts(job: Job, source: sources.Source) -> dict[str, predictions.Probs]:
-    """Return what puts back the classes' priors (folds, classes), for phases whose training weighed classes."""
-    if not source.weighted:
-        return {}
-    shifts = calibration.prior_shifts(job.targets, job.scored.folds, len(job.classes))
-    return dict.fromkeys(source.weighted, shifts)
+    """Return what puts back the classes' priors: phase -> (folds, classes)."""
+    return sources.shifts(source, job.targets, job.scored.folds, len(job.classes))
 
 
 def _held_out_score(job: Job, name: str, phase: str) -> float:
@@ -192,9 +188,11 @@ def _with_leaked(job: Job, test: predictions.Probs) -> predictions.Probs:
     if job.settings.leaked_labels == "ignore":
         return test
     leaks = tables.read(job.root / "data/analyze/leaks.csv", tables.LEAKS)
-    labels = leaked.known(leaks, job.folds, exact_only=job.settings.leaked_labels == "exact")
+    labels, untold = leaked.known(leaks, job.folds, exact_only=job.settings.leaked_labels == "exact")
     test, count = leaked.apply(test, job.readable, job.classes, labels)
     print(f"ensemble: WARNING: {count} test images get the label of a duplicate in train (ensemble.leaked_labels)")
+    if untold:
+        print(f"ensemble: no label for test images whose duplicates disagree or are not used: {some(untold)}")
     return test
 
 

@@ -2,27 +2,44 @@
 
 Per member: frozen features with a logistic regression, then the mixup phase, the clean phase, the views, the looks that
 were chosen; last, the blend over picking the best member. Every step is held against the one below it, on images that
-chose nothing about it. Nothing depends on it.
+chose nothing about it. steps.csv is the plot's. Nothing depends on it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from stages.lib import blended, cli, intervals, params, predictions, rungs, scored, scores, sources, tables
+from stages.lib import (
+    blended,
+    calibration,
+    cli,
+    intervals,
+    params,
+    predictions,
+    resolution,
+    rungs,
+    scored,
+    scores,
+    sources,
+    tables,
+)
 from stages.lib.rungs import Rung
 from stages.lib.settings.contest import ContestSettings
 from stages.lib.settings.members import MemberSettings
+from stages.lib.settings.training import PhaseSettings
 
-FOLDER = "data/ensemble"
-IDENTITY = "identity"
+ENSEMBLE = "data/ensemble"
+STEPS = tables.Contract(  # of the plot
+    {"rung": "text", "gain": "float", "low": "float", "high": "float", "verdict": "text"}, key=("rung",)
+)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Settings and tables; `folds` and `oof` are sorted by image_id."""
+    """Settings and tables; `folds` is sorted by image_id."""
 
     root: Path
     members: dict[str, MemberSettings]
@@ -37,27 +54,24 @@ class Inputs:
         """Return the train images that are scored."""
         return self.folds[self.folds["use"] == "train"]
 
+    @property
+    def shifts(self) -> predictions.Probs:
+        """Return what puts back the priors after a training that weighed classes (scored images, classes)."""
+        shifts = calibration.prior_shifts(self.scored.targets, self.scored.folds, len(self.classes))
+        return np.asarray(shifts[self.scored.folds])
+
 
 def main(*, root: Path = Path()) -> None:
     """Climb every member's ladder, and the blend's step; say what held."""
     inputs = _load(root)
-    ladders, short = [], []
-    for name in sorted(inputs.members):
-        ladder = _ladder(inputs, name)
-        ladders.append(ladder)
-        if not rungs.beats(ladder[-1].probs, ladder[0].probs, inputs.scored):
-            short.append(name)
-    best, blend = (_read_whole(inputs, f"{FOLDER}/{name}.parquet") for name in ("best_single", "oof"))
-    ladders.append([Rung("blend", "best member", "picked on other images", best), _blend_rung(inputs, blend)])
+    ladders = [_ladder(inputs, name) for name in inputs.members]
+    short = [ladder[0].member for ladder in ladders if not rungs.beats(ladder[-1], ladder[0], inputs.scored)]
+    if len(inputs.sources) > 1:
+        ladders.append(_blend(inputs))
     table = rungs.judge(ladders, inputs.scored)
     tables.write(table, root / "data/ladder/ladder.csv", rungs.LADDER)
     tables.write(_picture(table), root / "data/ladder/steps.csv", STEPS)
-    _tell(table, short)
-
-
-STEPS = tables.Contract(  # of the plot
-    {"rung": "text", "difference": "float", "low": "float", "high": "float", "verdict": "text"}, key=("rung",)
-)
+    _tell(table, short, inputs.scored)
 
 
 def _load(root: Path) -> Inputs:
@@ -76,43 +90,75 @@ def _load(root: Path) -> Inputs:
         scored.in_parts(fold, groups),
         scores.named(contest.metric, classes),
     )
-    members = blended.members_of(values)
-    return Inputs(root, members, blended.sources_of(values, root), fold_names, folds, classes, images)
+    return Inputs(
+        root, blended.members_of(values), blended.sources_of(values, root), fold_names, folds, classes, images
+    )
 
 
 def _ladder(inputs: Inputs, name: str) -> list[Rung]:
     """Return a member's rungs, from the lowest up; phases without epochs and single views have none."""
     member, source = inputs.members[name], inputs.sources[name]
-    size, path = member.model.image_size, inputs.root / "data/probe" / f"{name}.parquet"
-    predicted = inputs.folds[inputs.folds["fold"] != ""]
-    probe = _read(inputs, [path], predicted, size)[(predicted["use"] == "train").to_numpy()]
-    ladder = [Rung(name, "probe", f"logistic regression on frozen features at {size} pixels", probe)]
+    size = member.model.image_size
+    ladder = [_probe(inputs, name, size)]
     for phase, settings in (("pretrain", member.pretrain), ("finetune", member.finetune)):
         if settings.epochs > 0:
-            paths = [inputs.root / f"data/{phase}/{name}/{fold}.parquet" for fold in inputs.fold_names]
-            ladder.append(Rung(name, phase, _words(phase, member), _read(inputs, paths, inputs.used, size)))
+            probs = _phase(inputs, f"{phase}/{name}", size, settings)
+            ladder.append(_rung(inputs, name, phase, _words(phase, member), probs))
     if len(source.views) > 1 and source.usual.image_sizes == (size,):
-        flipped = sources.plain(source, source.usual, inputs.folds, inputs.classes)
-        ladder.append(Rung(name, "flip", f"mean over {' and '.join(source.usual.views)}", flipped))
-    looks = _read_whole(inputs, f"{FOLDER}/singles/{name}.parquet")
-    ladder.append(Rung(name, "resolution", "sizes and views by evidence of other images", looks))
-    return ladder
+        probs = _usual(inputs, source)
+        ladder.append(_rung(inputs, name, "flip", f"mean over {' and '.join(source.usual.views)}", probs))
+    chosen = _read_chosen(inputs, f"singles/{name}")
+    return [*ladder, Rung(name, "resolution", "sizes and views where other images support them", chosen)]
+
+
+def _probe(inputs: Inputs, name: str, size: int) -> Rung:
+    """Return the lowest rung; its file has skipped images too."""
+    predicted = inputs.folds[inputs.folds["fold"] != ""]
+    probs = _read(inputs, [inputs.root / f"data/probe/{name}.parquet"], predicted, size)
+    what = f"logistic regression on frozen features at {size} pixels"
+    return _rung(inputs, name, "probe", what, probs[(predicted["use"] == "train").to_numpy()])
+
+
+def _phase(inputs: Inputs, folder: str, size: int, settings: PhaseSettings) -> predictions.Probs:
+    """Return what a phase's models say of their held-out images, with the classes' priors put back."""
+    paths = [inputs.root / f"data/{folder}/{fold}.parquet" for fold in inputs.fold_names]
+    probs = _read(inputs, paths, inputs.used, size)
+    shifts = inputs.shifts if settings.class_weights != "none" else None
+    return _seen(probs[None, None], shifts)
+
+
+def _usual(inputs: Inputs, source: sources.Source) -> predictions.Probs:
+    """Return what a member says in the look it is trained for."""
+    probs = sources.read_train(source, source.usual, inputs.folds, inputs.classes)
+    return _seen(probs, inputs.shifts if source.usual.phase in source.weighted else None)
+
+
+def _blend(inputs: Inputs) -> list[Rung]:
+    best, blend = (_read_chosen(inputs, name) for name in ("best_single", "oof"))
+    what = f"of {len(inputs.sources)} members, all about it chosen on other images"
+    return [
+        Rung("blend", "best member", "the one that is best on other images", best),
+        Rung("blend", "ensemble", what, blend),
+    ]
+
+
+def _rung(inputs: Inputs, member: str, step: str, what: str, probs: predictions.Probs) -> Rung:
+    return Rung(member, step, what, rungs.tempered(probs, inputs.scored))
+
+
+def _seen(probs: predictions.Probs, shifts: predictions.Probs | None) -> predictions.Probs:
+    """Average (sizes, views, images, classes) as `ensemble` does: (images, classes)."""
+    return np.exp(resolution.seen(probs, shifts))
 
 
 def _words(phase: str, member: MemberSettings) -> str:
+    before, after = member.pretrain, member.finetune
     if phase == "pretrain":
-        return (
-            f"{member.pretrain.epochs} epochs with mixup {member.pretrain.mixup:g}, cutmix {member.pretrain.cutmix:g}"
-        )
-    more = "" if member.pretrain.epochs == 0 else " more"
-    return f"{member.finetune.epochs}{more} epochs on clean images"
+        return f"{before.epochs} epochs with mixup {before.mixup:g}, cutmix {before.cutmix:g}"
+    return f"{after.epochs}{' more' if before.epochs else ''} epochs on clean images"
 
 
-def _blend_rung(inputs: Inputs, probs: predictions.Probs) -> Rung:
-    return Rung("blend", "ensemble", f"of {len(inputs.sources)} members, chosen on other images", probs)
-
-
-def _read(inputs: Inputs, paths: list[Path], rows: pd.DataFrame, size: int) -> predictions.Probs:
+def _read(inputs: Inputs, paths: Sequence[Path], rows: pd.DataFrame, size: int) -> predictions.Probs:
     """Read out-of-fold predictions at one size in the identity view: (rows, classes)."""
     probs = predictions.read_train(
         paths,
@@ -120,15 +166,14 @@ def _read(inputs: Inputs, paths: list[Path], rows: pd.DataFrame, size: int) -> p
         folds=list(rows["fold"]),
         classes=inputs.classes,
         image_sizes=[size],
-        views=[IDENTITY],
+        views=[resolution.IDENTITY],
     )
     return np.asarray(probs[0, 0], np.float32)
 
 
-def _read_whole(inputs: Inputs, path: str) -> predictions.Probs:
-    """Read a table of tables.OOF: (scored images, classes)."""
-    table = tables.read(inputs.root / path, tables.OOF).set_index("image_id").loc[list(inputs.used["image_id"])]
-    return np.asarray(table[[tables.PROBABILITY + name for name in inputs.classes]], np.float32)
+def _read_chosen(inputs: Inputs, name: str) -> predictions.Probs:
+    """Read what `ensemble` chose on other images and calibrated: (scored images, classes)."""
+    return predictions.read_oof(inputs.root / f"{ENSEMBLE}/{name}.parquet", inputs.used, inputs.classes)
 
 
 def _picture(table: pd.DataFrame) -> pd.DataFrame:
@@ -136,9 +181,13 @@ def _picture(table: pd.DataFrame) -> pd.DataFrame:
     return steps.assign(rung=steps["member"] + ": " + steps["step"])[list(STEPS.columns)]
 
 
-def _tell(table: pd.DataFrame, short: list[str]) -> None:
-    shown = table[["member", "step", "score", "difference", "low", "high", "log_loss", "verdict"]]
+def _tell(table: pd.DataFrame, short: list[str], images: scored.Scored) -> None:
+    shown = table[["member", "step", "score", "gain", "low", "high", "log_loss", "verdict"]]
     print(shown.to_string(index=False, na_rep="", float_format="{:.4f}".format))
+    decides = "log loss" if images.by_log_loss else images.metric.name
+    print(
+        f"ladder: gains are in {images.metric.name}, above 0 is better; verdicts are by {decides}, at 5% over all steps"
+    )
     for name in short:
         print(f"ladder: WARNING: {name} does not surely beat a logistic regression on its own frozen features")
 

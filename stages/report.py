@@ -6,30 +6,14 @@ displays them. Nothing depends on them.
 """
 
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from stages.lib import (
-    blended,
-    bootstrap,
-    cli,
-    confusion,
-    differences,
-    params,
-    predictions,
-    reliability,
-    scores,
-    sources,
-    tables,
-)
-from stages.lib.errors import InputError
-from stages.lib.resolution import Look
+from stages.lib import bootstrap, cli, confusion, differences, params, predictions, reliability, scores, tables
 from stages.lib.settings.contest import ContestSettings
 
-OOF = "data/ensemble/oof.parquet"
 MISTAKES = 3  # that the terminal names
 
 
@@ -38,40 +22,31 @@ class Inputs:
     """Settings and tables.
 
     Attributes:
-        folds: folds.csv, sorted by image_id.
-        oof: the blend's out-of-fold predictions, sorted by image_id.
-        sources: of the members and of predictions made elsewhere.
-        looks: those that `ensemble` takes, by member.
+        names: of the members and of predictions made elsewhere, sorted.
+        used: the rows of folds.csv that are scored, sorted by image_id.
     """
 
     root: Path
     contest: ContestSettings
-    sources: dict[str, sources.Source]
-    folds: pd.DataFrame
-    oof: pd.DataFrame
-    looks: dict[str, Look]
-
-    @property
-    def used(self) -> pd.DataFrame:
-        """Return the train images that are scored."""
-        return self.folds[self.folds["use"] == "train"]
+    names: list[str]
+    used: pd.DataFrame
 
     @property
     def classes(self) -> list[str]:
         """Return the classes in the order of the models' outputs."""
-        return tables.class_names(self.oof)
+        return sorted(self.used["label"].unique())
 
 
 def main(*, root: Path = Path()) -> None:
     """Write the tables, and say the gist."""
     inputs = _load(root)
-    targets = np.asarray(pd.Index(inputs.classes).get_indexer(inputs.oof["label"]), np.int64)
+    targets = np.asarray(pd.Index(inputs.classes).get_indexer(inputs.used["label"]), np.int64)
     cluster = bootstrap.clusters(list(inputs.used["group"]))
-    probs = inputs.oof[[tables.PROBABILITY + name for name in inputs.classes]].to_numpy(np.float32)
+    probs = _read(inputs, "oof")
     _report_blend(root / "data/report", targets, probs, cluster, inputs.classes)
     pairs, members = differences.judge(
-        partial(_read_member, inputs),
-        sorted(inputs.sources),
+        lambda name: _read(inputs, f"singles/{name}"),
+        inputs.names,
         metric=scores.named(inputs.contest.metric, inputs.classes),
         targets=targets,
         cluster=cluster,
@@ -84,18 +59,13 @@ def main(*, root: Path = Path()) -> None:
 
 def _load(root: Path) -> Inputs:
     values = params.read(root)
-    inputs = Inputs(
+    folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
+    return Inputs(
         root=root,
         contest=params.parse(params.section(values, "contest"), "contest", ContestSettings),
-        sources=blended.sources_of(values, root),
-        folds=tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True),
-        oof=tables.read(root / OOF, tables.OOF).sort_values("image_id", ignore_index=True),
-        looks=_looks(root),
+        names=sorted([*params.section(values, "members"), *params.section(values, "external")]),
+        used=folds[folds["use"] == "train"],
     )
-    for column in ("image_id", "label"):
-        if list(inputs.oof[column]) != list(inputs.used[column]):
-            raise InputError(f"{OOF}: its images or labels are not those of folds.csv; run `dvc repro` to rebuild it")
-    return inputs
 
 
 def _report_blend(
@@ -119,18 +89,9 @@ def _report_blend(
     )
 
 
-def _looks(root: Path) -> dict[str, Look]:
-    """Return how `ensemble` has each member look at images."""
-    chosen = tables.read(root / "data/ensemble/members.csv", tables.MEMBERS)
-    return {
-        row.member: Look(tuple(map(int, row.image_sizes.split())), tuple(row.views.split()), row.phase)
-        for row in chosen.itertuples()
-    }
-
-
-def _read_member(inputs: Inputs, name: str) -> predictions.Probs:
-    """Return what a member says of the scored images in its look: (images, classes)."""
-    return sources.plain(inputs.sources[name], inputs.looks[name], inputs.folds, inputs.classes)
+def _read(inputs: Inputs, name: str) -> predictions.Probs:
+    """Read what `ensemble` wrote of the scored images: (images, classes), all about it chosen on other images."""
+    return predictions.read_oof(inputs.root / f"data/ensemble/{name}.parquet", inputs.used, inputs.classes)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stage `split`: labels, clusters, facts -> data/split/: folds.csv, conflicts.csv, balance.csv, balance.json.
+"""Stage `split`: labels, decisions, clusters, facts -> data/split/: folds, conflicts and balance (CSV), balance.json.
 
 folds.csv (tables.FOLDS) is the only source of labels and folds for everything after it.
 """
@@ -19,9 +19,10 @@ def main(*, root: Path = Path()) -> None:
     p = params.parse(params.section(values, "split"), "split", SplitSettings)
     facts = tables.read(root / "data/prepare/train/facts.csv", tables.FACTS)
     clusters = tables.read(root / "data/analyze/clusters.csv", tables.CLUSTERS)
-    settled = conflicts.settle(
-        tables.read(root / "data/label/labels.csv", tables.LABELS), clusters, p.conflicting_duplicates
-    )
+    labels = tables.read(root / "data/label/labels.csv", tables.LABELS)
+    decisions = tables.read(root / "data/label/decisions.csv", tables.DECISIONS)
+    confirmed = decisions.loc[decisions["effect"] == "confirmed", "image_id"]
+    settled = conflicts.settle(labels, clusters, p.conflicting_duplicates, list(confirmed))
     _tell_conflicts(settled.conflicts, p.conflicting_duplicates)
     assigned = folds.assign(
         settled.labels,

@@ -19,6 +19,11 @@ import yaml
 
 READ_BY = {  # output -> the only inputs that reach it (test_stage_analyze.py holds the real stage to it)
     "data/analyze/clusters.csv": ("data/prepare/train/",),
+    "data/split/folds.csv": (  # and decisions, where duplicates' labels differ alone (test_stage_split.py)
+        "data/label/labels.csv",
+        "data/analyze/",
+        "data/prepare/train/",
+    ),
 }
 PASSED_OVER = {  # output -> ending of the lines, in what its stage reads, that do not reach it (test_stage_label.py)
     "data/label/labels.csv": b",confirmed",

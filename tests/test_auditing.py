@@ -103,6 +103,17 @@ def test_groups_that_were_torn_apart_would_raise_a_false_alarm() -> None:
     assert asked(known, torn).well_above_chance
 
 
+def test_folds_of_one_group_each_say_nothing_of_their_spread() -> None:
+    """One site a fold: nothing shows how far another site's score would be, and no interval of no width warns."""
+    known, assigned = contest(120, 2, seed=0)
+    known = by_width(known, number(assigned, known))
+    assert asked(known, assigned).well_above_chance
+    site = assigned.set_index("image_id")["fold"].loc[known.index]
+    verdict = asked(known.assign(group=site), assigned)
+    assert (verdict.low, verdict.high, verdict.well_above_chance) == (0, 1, False)
+    assert auditing.importances({"q": verdict})["standard_error"].isna().all()
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4)), min_size=6, max_size=40))
 def test_macro_auc_is_that_of_scikit_learn(rows: list[tuple[int, int]]) -> None:

@@ -124,6 +124,8 @@ def test_folds_that_are_only_named_otherwise_are_the_same() -> None:
     text = said(a, Run("b", "accuracy", b.folds, moved))
     assert "folds    differ for 5 of 120 images" in text
     assert "Careful: the folds differ" in text
+    moved["fold"] = moved["fold"].map({"0": "1", "1": "0"})
+    assert "folds    differ for 5 of 120 images" in said(a, Run("b", "accuracy", b.folds, moved))
 
 
 def test_images_of_a_group_in_either_run_count_as_one() -> None:

@@ -74,8 +74,26 @@ def test_skipped_images_have_no_vote_and_stay_skipped() -> None:
 def test_an_overridden_image_stays_as_it_is(rule: str) -> None:
     labels = labels_table("baaab", reason=["override: seen", *[""] * 4])
     found = conflicts.settle(labels, clusters_table("012"), rule)
-    assert found.labels.iloc[0].tolist() == labels.iloc[0].tolist()
+    assert found.labels.loc[0, ["image_id", "label", "use"]].tolist() == ["0", "b", "train"]
+    assert found.labels.loc[0, "reason"] == "labels of its duplicates differ: kept"
     assert found.conflicts["done"][0] == "kept by its override"
+
+
+@pytest.mark.parametrize(("rule", "use", "label"), [("keep", KEEP, "a"), ("drop", SKIP, "a"), ("majority", KEEP, "b")])
+def test_a_confirmed_label_is_the_right_one(rule: str, use: str, label: str) -> None:
+    labels = labels_table("baaab")
+    found = conflicts.settle(labels, clusters_table("012"), rule, confirmed=["0"])
+    assert found.conflicts["done"][0] == "kept by its override"
+    assert found.labels.loc[0, ["label", "use", "reason"]].tolist() == ["b", KEEP, f"{conflicts.WHY}: kept"]
+    assert set(found.labels["label"][1:3]) == {label}
+    assert set(found.labels["use"][1:3]) == {use}
+
+
+@pytest.mark.parametrize("rule", ["keep", "majority"])
+def test_a_confirmation_of_what_the_rule_leaves_anyway_changes_no_label_row(rule: str) -> None:
+    labels, clusters = labels_table("baaab"), clusters_table("012")
+    plain, confirmed = (conflicts.settle(labels, clusters, rule, ids).labels for ids in ([], ["1"]))
+    pd.testing.assert_frame_equal(confirmed, plain)
 
 
 def test_the_label_of_a_clusters_overrides_is_the_right_one() -> None:

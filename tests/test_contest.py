@@ -180,6 +180,24 @@ def test_a_label_without_an_image_is_reported(tmp_path):
     assert problems == [("lost", "labels.csv: row 3: there is no such image")]
 
 
+@pytest.mark.parametrize("label", ["x</ScRiPt><script>alert(1)", "<!--", "\x1b[2Jx", "\x9b2Jx"])
+def test_a_label_that_would_command_a_page_or_a_terminal_is_refused(tmp_path, label):
+    with pytest.raises(InputError, match=r"labels hold .* correct them: row 3"):
+        read(tmp_path, f"id,label\na,<1 mm\nb,{label}\n")
+    if "/" not in label:
+        with pytest.raises(InputError, match=r"class folders: labels hold .* correct them"):
+            contest.folder_labels(["x/a.jpg", f"{label}/b.jpg"])
+
+
+def test_labels_that_look_the_same_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"look the same.*row 2 .*row 3"):
+        read(tmp_path, "id,label\na,caf\u00e9\nb,cafe\u0301\n")
+
+
+def test_an_id_without_an_image_commands_no_terminal(tmp_path):
+    assert read(tmp_path, "id,label\na,x\n\x1b[2Jlost,y\n")[1][0][0] == "\\x1b[2Jlost"
+
+
 @pytest.mark.parametrize("cell", ["", " ", "\t"])
 def test_a_label_of_whitespace_is_empty(tmp_path, cell):
     assert labels_of(read(tmp_path, f"id,label\na,x\nb,{cell}\n")[0])["b.jpg"] == ""

@@ -127,6 +127,13 @@ def test_too_many_pairs_are_an_error_that_names_the_setting(monkeypatch: pytest.
         search({str(k): jpeg(photo(1), 50 + k) for k in range(12)})
 
 
+def test_without_candidates_exact_duplicates_are_found_alone() -> None:
+    same = {"a": photo(1), "b": photo(1), "c": jpeg(photo(1), 90)}
+    found = duplicates.search(prints(same), prints({"t": photo(1)}), max_hash_distance=None, min_similarity=0.97)
+    assert found.clusters == {"a": "a", "b": "a"}
+    assert [leak[:3] for leak in found.leaks] == [("t", "a", "exact"), ("t", "b", "exact")]
+
+
 def test_a_slowly_changing_series_is_not_one_cluster() -> None:
     first, last = photo(1).astype(float), photo(2).astype(float)
     steps = {f"{k:02}": np.round(first + (last - first) * k / 30).astype(np.uint8) for k in range(31)}

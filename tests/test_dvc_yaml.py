@@ -8,7 +8,7 @@ import yaml
 from tests import graph
 
 STAGES: dict[str, Any] = yaml.safe_load((graph.PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-WITHOUT_TORCH = ("label", "analyze", "picture", "split", "audit", "external", "ensemble", "report", "review")
+WITHOUT_TORCH = ("label", "analyze", "picture", "split", "audit", "external", "ensemble", "report", "review", "ladder")
 AFTER_TRAINING = (
     "inference",
     "ensembling",

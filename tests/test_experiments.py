@@ -12,7 +12,7 @@ from tools import experiments
 pytestmark = pytest.mark.slow
 
 PHASES = ("pretrain", "finetune")
-BLENDING = ("ensemble", "report")  # the stages that read all members
+BLENDING = ("ensemble", "report", "ladder")  # the stages that read all members
 ADD_C = "+members.c=" + json.dumps(graph.member()).replace('"', "")  # Hydra's grammar wants keys without quotes
 
 

@@ -15,7 +15,7 @@ from tests.graph import Graph, of_member
 pytestmark = pytest.mark.slow
 
 PHASES = ("pretrain", "finetune")
-BLENDING = ("ensemble", "report")  # the stages that read all members
+BLENDING = ("ensemble", "report", "ladder")  # the stages that read all members
 TRAINING = {name for member in "ab" for name in of_member(member, *PHASES)}
 AFTER = (*BLENDING, "review")  # what follows infer
 BLEND = ("data/ensemble/submission.csv", "data/ensemble/oof.parquet", "metrics/summary.json")
@@ -121,10 +121,10 @@ def test_an_override_decodes_nothing(repo: Graph) -> None:
 
 
 def test_confirming_a_label_reviews_again_and_trains_nothing(repo: Graph) -> None:
-    """The stand-in of `label` keeps confirmations out of labels.csv; test_stage_label.py holds the real one to it."""
+    """The stand-ins keep confirmations out of labels.csv and folds.csv; the tests of both stages hold these to it."""
     with (repo.root / "data/contest/overrides.csv").open("a") as opened:
         opened.write("\n0.png,cat,confirmed\n")
-    assert repo.repro() == once("label", "review")
+    assert repo.repro() == once("label", "split", "review")
 
 
 def test_other_bytes_in_a_weights_file_rerun_that_member_only(repo: Graph) -> None:

@@ -77,6 +77,12 @@ def test_odd_names(folder):
     assert [i for i in found if "rename it" in found[i]] == bad
 
 
+@pytest.mark.parametrize("name", ["a</ScRiPt><img src=x onerror=alert(1)>.png", "<!--<script>.png"])
+def test_a_name_that_would_run_in_the_page_of_plots_is_refused(folder, name):
+    put(folder / name)
+    assert "would run" in problems(folder)[name]
+
+
 def test_an_unreadable_file_is_a_row(folder):
     file = image_files.ImageFile("gone.png", folder / "gone.png", "")
     facts, pixels = image_files.read(file, short_side=9, max_megapixels=1)

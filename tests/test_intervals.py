@@ -146,3 +146,13 @@ def test_intervals_of_an_accuracy_cover(n_groups: int, size: int, accuracy: floa
         low, high = intervals.score_interval(ACCURACY, targets, probs, np.repeat(alone(n_groups), size))
         covered += low <= truth <= high
     assert 0.92 <= covered / 500 <= 0.99
+
+
+def test_two_predictions_with_the_same_labels_may_still_differ() -> None:
+    targets = np.arange(60) % 2
+    sure = np.where(targets[:, None] == np.arange(2), 0.9, 0.1).astype(np.float32)
+    less = np.where(targets[:, None] == np.arange(2), 0.8, 0.2).astype(np.float32)
+    for groups, n in ((np.arange(60), 60), (np.arange(60) // 3, 20)):
+        found = intervals.score_evidence(scores.SCORES["accuracy"], targets, base=less, candidate=sure, groups=groups)
+        assert (found.low, found.difference, found.high) == pytest.approx((-3 / n, 0, 3 / n))
+        assert found.p_better == found.p_worse == 1

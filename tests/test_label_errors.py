@@ -86,6 +86,15 @@ def test_duplicates_of_another_label_are_named() -> None:
     assert label_errors.other_duplicates(folds, clusters) == {"a": "b y", "b": "a x; c x", "c": "b y"}
 
 
+def test_of_thousands_of_duplicates_the_first_are_named() -> None:
+    """Every pair of a cluster would fill the memory: one placeholder picture may stand for thousands of images."""
+    ids = [f"{i:05}" for i in range(20_000)]
+    folds = table(*((i, "xy"[k % 2], "train", "0") for k, i in enumerate(ids)))
+    found = label_errors.other_duplicates(folds, pd.DataFrame({"image_id": ids, "cluster": "00000"}))
+    assert found[ids[0]] == "00001 y; 00003 y; 00005 y; 00007 y; 00009 y; 9995 more"
+    assert found.keys() == set(ids)
+
+
 def listed(probs: np.ndarray, labels: list[int], flagged: bool = False) -> pd.DataFrame:
     """Two members' suspects among images a, b, ...; the second member says what the first says in reverse order."""
     names = ["x", "y", "z"]

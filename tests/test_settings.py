@@ -82,6 +82,7 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
         ({"members__a__pretrain": {"epochs": 9, "lr": 1, "schedule": "step", "decay_epochs": [5, 3]}}, "must rise"),
         ({"split": {"seed": 2**33}}, "split.seed"),
         ({"contest": {"images": {"train": "a", "test": "b"}}}, "contest.metric"),
+        ({"analyze__max_hash_distance": None}, "min_similarity has no effect"),
         ({"ensemble": {"method": "equal", "greedy_rounds": 5}}, "greedy_rounds has no effect"),
         ({"ensemble": {"method": "ranks"}}, "ensemble.method ranks goes with contest.metric roc_auc"),
         ({"fixres": None}, "fixres: Input should be a valid dict"),

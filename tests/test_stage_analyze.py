@@ -157,3 +157,13 @@ def test_facts_that_do_not_fit_the_pixels_are_refused(root: Path) -> None:
     tables.write(facts[facts["image_id"] != "e.png"], root / "data/prepare/train/facts.csv", tables.FACTS)
     with pytest.raises(InputError, match=r"train/pixels\.arrow.*e\.png.*dvc repro"):
         analyze.main(root=root)
+
+
+def test_near_duplicates_that_folds_may_part_are_told(root: Path, capsys: pytest.CaptureFixture) -> None:
+    run(root)
+    assert "WARNING" not in capsys.readouterr().out
+    first, last = photo(1).astype(float), photo(2).astype(float)
+    steps = {f"{k:02}.png": np.round(first + (last - first) * k / 30).astype(np.uint8) for k in range(31)}
+    write_part(root, "train", steps)
+    run(root)
+    assert "pairs of near duplicates lie in different clusters" in capsys.readouterr().out

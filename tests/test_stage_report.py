@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parents[1]
 CLASSES = ["blue", "red", "福"]
 IMAGES = [f"{i:03}.png" for i in range(90)]
 SKIPPED, UNREADABLE = "003.png", "005.png"
-SIZES, VIEWS = (32, 40), ("identity", "hflip")
+ELSEWHERE = "theirs"
 OUTPUTS = [
     "calibration.json",
     "classes.csv",
@@ -46,36 +46,19 @@ def with_probs(rows: pd.DataFrame, probs: np.ndarray) -> pd.DataFrame:
 
 
 def write_inputs(root: Path, names: tuple[str, ...] = ("b", "a"), shuffled: bool = False) -> None:
-    """What split, infer and ensemble leave; 40 pixels are averaged for `a`, both sizes for `b`."""
+    """What split and ensemble leave."""
     folds = folds_table()
-    seen = folds[folds["fold"] != ""]
     used = folds[folds["use"] == "train"]
-    for seed, name in enumerate(sorted(names)):
-        parts = [
-            with_probs(seen[["image_id", "fold"]].assign(part="train", image_size=size, view=view),
-                       probabilities(seen["label"], 100 * seed + 10 * k + j))
-            for k, size in enumerate(SIZES) for j, view in enumerate(VIEWS)
-        ]  # fmt: skip
-        table = pd.concat(parts)
-        table = table.sample(frac=1, random_state=1) if shuffled else table
-        tables.write(table, root / f"data/infer/{name}.parquet", tables.PREDICTIONS)
-    oof = with_probs(used[["image_id", "label", "fold"]], probabilities(used["label"], 7))
-    chosen = pd.DataFrame({"member": names, "image_sizes": ["40" if name == "a" else "32 40" for name in names]})
-    numbers = [column for column, kind in tables.MEMBERS.columns.items() if kind == "float"]
-    chosen = chosen.assign(views=" ".join(VIEWS), phase="finetune", **dict.fromkeys(numbers, 0.5))
-    if shuffled:
-        folds, oof, chosen = folds[::-1], oof[::-1], chosen[::-1]
-    tables.write(folds, root / "data/split/folds.csv", tables.FOLDS)
-    tables.write(oof, root / "data/ensemble/oof.parquet", tables.OOF)
-    tables.write(chosen, root / "data/ensemble/members.csv", tables.MEMBERS)
-    member = {
-        "model": {"backbone": "resnet10t", "weights": "none", "image_size": 32},
-        "pretrain": {"epochs": 1, "lr": 0.1},
-        "finetune": {"epochs": 1, "lr": 0.1},
-        "infer": {"image_sizes": list(SIZES), "views": list(VIEWS)},
-    }
+    seeds = {"oof": 7} | {f"singles/{name}": seed for seed, name in enumerate(sorted(names))}
+    for name, seed in seeds.items():
+        oof = with_probs(used[["image_id", "label", "fold"]], probabilities(used["label"], seed))
+        oof = oof.sample(frac=1, random_state=1) if shuffled else oof
+        tables.write(oof, root / f"data/ensemble/{name}.parquet", tables.OOF)
+    tables.write(folds[::-1] if shuffled else folds, root / "data/split/folds.csv", tables.FOLDS)
     contest = {"images": {"train": "a", "test": "b"}, "metric": "macro_f1"}
-    values: dict[str, Any] = {"contest": contest, "members": dict.fromkeys(names, member), "fixres": {}, "external": {}}
+    inside = [name for name in names if name != ELSEWHERE]
+    values: dict[str, Any] = {"contest": contest, "members": {key: {} for key in inside}, "external": {}}
+    values["external"] = {key: {} for key in set(names) - set(inside)}
     (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
 
@@ -105,17 +88,15 @@ def test_tables_agree_with_the_predictions(tmp_path: Path, capsys: pytest.Captur
     assert "report: b " in said
 
 
-def test_members_are_read_at_the_sizes_that_are_averaged(tmp_path: Path) -> None:
-    write_inputs(tmp_path)
+def test_members_are_read_as_other_images_chose_them(tmp_path: Path) -> None:
+    write_inputs(tmp_path, ("b", "a", ELSEWHERE))
     report.main(root=tmp_path)
     found = tables.read(tmp_path / "data/report/members.csv", differences.MEMBERS).set_index("member")["score"]
+    assert list(found.index) == ["a", "b", ELSEWHERE]
     used = folds_table().query("use == 'train'")
     targets = pd.Index(CLASSES).get_indexer(used["label"])
-    columns = [tables.PROBABILITY + c for c in CLASSES]
-    for name, sizes in {"a": [40], "b": [32, 40]}.items():
-        rows = pd.read_parquet(tmp_path / f"data/infer/{name}.parquet")
-        mean = rows[rows["image_size"].isin(sizes)].groupby("image_id")[columns].mean().loc[used["image_id"]]
-        expected = scores.SCORES["macro_f1"].function(targets, mean.to_numpy())
+    for seed, name in enumerate(found.index):
+        expected = scores.SCORES["macro_f1"].function(targets, probabilities(used["label"], seed))
         assert found[name] == pytest.approx(expected, abs=1e-6)
 
 
@@ -140,7 +121,7 @@ def test_predictions_of_other_folds_are_refused(tmp_path: Path) -> None:
     folds = folds_table()
     folds.loc[7, "label"] = "blue"
     tables.write(folds, tmp_path / "data/split/folds.csv", tables.FOLDS)
-    with pytest.raises(InputError, match=r"oof\.parquet: its images or labels are not those of folds\.csv"):
+    with pytest.raises(InputError, match=r"oof\.parquet: its images, labels or classes are not those of folds\.csv"):
         report.main(root=tmp_path)
 
 

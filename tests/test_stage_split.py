@@ -12,7 +12,9 @@ from stages.lib.errors import InputError
 WRITTEN = ("folds.csv", "balance.csv", "balance.json", "conflicts.csv")
 
 
-def write_inputs(root: Path, n: int = 24, folds: object = (0, 1, 2), rule: str = "keep") -> None:
+def write_inputs(
+    root: Path, n: int = 24, folds: object = (0, 1, 2), rule: str = "keep", confirmed: tuple[str, ...] = ()
+) -> None:
     """A contest of two classes with two near duplicates, an image without a label and an unreadable one."""
     ids = [f"{i:02}.png" for i in range(n)]
     labels = pd.DataFrame({"image_id": ids, "label": ["a", "b"] * (n // 2), "use": "train", "reason": ""})
@@ -23,6 +25,9 @@ def write_inputs(root: Path, n: int = 24, folds: object = (0, 1, 2), rule: str =
     facts = facts.assign(sha256="", problem=["truncated", *[""] * (n - 1)], note="")
     clusters = pd.DataFrame({"image_id": ["04.png", "09.png"], "cluster": "04.png"})
     tables.write(labels, root / "data/label/labels.csv", tables.LABELS)
+    decisions = labels[labels["image_id"].isin(confirmed)].assign(effect="confirmed")
+    decisions = decisions.assign(given=decisions["label"], action=decisions["label"])[list(tables.DECISIONS.columns)]
+    tables.write(decisions, root / "data/label/decisions.csv", tables.DECISIONS)
     tables.write(facts, root / "data/prepare/train/facts.csv", tables.FACTS)
     tables.write(clusters, root / "data/analyze/clusters.csv", tables.CLUSTERS)
     values = {
@@ -62,6 +67,20 @@ def test_balance_is_a_row_per_fold_and_class(tmp_path: Path) -> None:
     table = tables.read(tmp_path / "data/split/balance.csv", tables.BALANCE)
     assert list(table[["fold", "label"]].itertuples(index=False, name=None)) == [(f, x) for f in "012" for x in "ab"]
     assert table["images"].sum() == 22
+
+
+@pytest.mark.parametrize("image", [9, 12], ids=["in conflict", "alone"])
+def test_other_words_for_a_relabelling_leave_the_folds_as_they_are(tmp_path: Path, image: int) -> None:
+    """All training depends on folds.csv."""
+    write_inputs(tmp_path)
+    path = tmp_path / "data/label/labels.csv"
+    labels, written = tables.read(path, tables.LABELS), []
+    for words in ("override: blurred", "override: I looked again"):
+        labels.loc[image, "reason"] = words
+        tables.write(labels, path, tables.LABELS)
+        split.main(root=tmp_path)
+        written.append([(tmp_path / "data/split" / name).read_bytes() for name in WRITTEN])
+    assert written[0] == written[1]
 
 
 @pytest.mark.parametrize(("rule", "use"), [("keep", "train"), ("drop", "skip"), ("majority", "skip")])
@@ -119,3 +138,24 @@ def test_a_list_of_folds_that_cannot_be_is_refused(tmp_path: Path, folds: object
     write_inputs(tmp_path, folds=folds)
     with pytest.raises(InputError, match=r"params\.yaml: folds"):
         split.main(root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rule", "labels", "uses"),
+    [("drop", ["a", "b"], ["train", "skip"]), ("majority", ["a", "a"], ["train", "train"])],
+)
+def test_a_confirmed_label_settles_a_conflict(tmp_path: Path, rule: str, labels: list[str], uses: list[str]) -> None:
+    write_inputs(tmp_path, rule=rule, confirmed=("04.png",))
+    split.main(root=tmp_path)
+    pair = tables.read(tmp_path / "data/split/folds.csv", tables.FOLDS).set_index("image_id").loc[["04.png", "09.png"]]
+    assert (list(pair["label"]), list(pair["use"])) == (labels, uses)
+
+
+def test_a_confirmed_label_changes_no_fold_where_it_settles_nothing(tmp_path: Path) -> None:
+    """Nor a reason: every training depends on folds.csv."""
+    written = []
+    for confirmed in ((), ("04.png", "10.png")):
+        write_inputs(tmp_path, confirmed=confirmed)
+        split.main(root=tmp_path)
+        written.append((tmp_path / "data/split/folds.csv").read_bytes())
+    assert written[0] == written[1]

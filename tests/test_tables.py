@@ -22,6 +22,14 @@ def test_a_table_comes_back_as_it_was_written(tmp_path: Path, ending: str) -> No
     pd.testing.assert_frame_equal(tables.read(path, EXAMPLE), example())
 
 
+@pytest.mark.parametrize("text", ["x\ry", "x\r\ny", "\r", "\r,train,,"])
+def test_a_carriage_return_makes_no_row(tmp_path: Path, text: str) -> None:
+    """A cell of a spreadsheet may hold one, e.g. in the reason of an override."""
+    table = example().assign(label=[text, "b"])
+    tables.write(table, tmp_path / "t.csv", EXAMPLE)
+    pd.testing.assert_frame_equal(tables.read(tmp_path / "t.csv", EXAMPLE), table)
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_same_table_same_bytes(tmp_path: Path, ending: str) -> None:
     for name in ("a", "b"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from stages.lib import bootstrap, tables
 from stages.lib.errors import InputError, some
@@ -112,10 +113,9 @@ def _probs(run: Run, image_ids: Sequence[str], classes: Sequence[str]) -> Probs:
 
 
 def _moved(same: pd.DataFrame) -> int:
-    """Count images whose fold differs; folds that are only named otherwise do not."""
-    if _partition(list(same["fold_x"])) == _partition(list(same["fold_y"])):
-        return 0
-    return int((same["fold_x"] != same["fold_y"]).sum())
+    """Count images whose fold differs, folds that are only named otherwise matched by the images they share."""
+    shared = pd.crosstab(same["fold_x"], same["fold_y"]).to_numpy()
+    return len(same) - int(shared[linear_sum_assignment(shared, maximize=True)].sum())
 
 
 def _partition(groups: Sequence[str]) -> list[int]:

@@ -116,7 +116,7 @@ def importances(verdicts: Mapping[str, Verdict | str]) -> pd.DataFrame:
     """Return tables.IMPORTANCES: the features of each question, the most important first."""
     found = {name: verdict.importances for name, verdict in verdicts.items() if isinstance(verdict, Verdict)}
     rows = pd.concat([_NONE, *found.values()], keys=["", *found], names=["question"])
-    return rows.reset_index("question").round({"standard_error": 6})
+    return rows.reset_index("question").replace({"standard_error": {np.inf: np.nan}}).round({"standard_error": 6})
 
 
 def report(verdict: Verdict | str) -> dict[str, Any]:
@@ -303,10 +303,17 @@ def _without(
 
 
 def _error(influences: Sequence[Floats], groups: Sequence[NDArray[np.str_]]) -> float:
-    """Return the standard error of a mean over folds, from each fold's images' influence and groups; see `judge`."""
-    influence = pd.Series(np.concatenate(influences) / len(influences))
-    by_group = influence.groupby(np.concatenate(groups)).sum().to_numpy()
-    return float(np.sqrt(2 * (by_group**2).sum() * len(by_group) / max(len(by_group) - 1, 1)))
+    """Return the standard error of a mean over folds, from each fold's images' influence and groups; see `judge`.
+
+    Influences are deviations from their fold's own mean, so that a fold of one group says nothing of its spread: then
+    the error is infinite.
+    """
+    counts = [len(np.unique(group)) for group in groups]
+    if min(counts) < 2:
+        return float("inf")
+    deviations = [one * np.sqrt(n / (n - 1)) for one, n in zip(influences, counts, strict=True)]
+    by_group = pd.Series(np.concatenate(deviations) / len(deviations)).groupby(np.concatenate(groups)).sum()
+    return float(np.sqrt(2 * (by_group**2).sum()))
 
 
 def _joined(values: Floats, labels: NDArray[np.str_], random: np.random.Generator) -> dict[str, int]:

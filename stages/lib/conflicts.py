@@ -1,5 +1,6 @@
 """Duplicates whose labels differ: which are kept, dropped or relabelled, and a row for each of them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pandas as pd
 from stages.lib.errors import InputError, some
 
 WHY = "labels of its duplicates differ"
+BY_OVERRIDE = "kept by its override"
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,7 @@ class Settled:
     """Labels after a rule was applied.
 
     Attributes:
-        labels: as given, with `label`, `use` and `reason` changed by the rule.
+        labels: as given, with `label`, `use` and `reason` changed by the rule; no other used image has a reason.
         conflicts: columns image_id, cluster, label (as given) and done, a row per image of a cluster in conflict.
     """
 
@@ -22,7 +24,9 @@ class Settled:
     conflicts: pd.DataFrame
 
 
-def settle(labels: pd.DataFrame, clusters: pd.DataFrame, rule: str) -> Settled:
+def settle(
+    labels: pd.DataFrame, clusters: pd.DataFrame, rule: str, confirmed: Collection[str] = frozenset()
+) -> Settled:
     """Apply a rule to the clusters of duplicates whose labels differ, among the images that are used.
 
     A person's override wins: the image it names stays as it is, and where the overrides of a cluster agree, their
@@ -30,16 +34,19 @@ def settle(labels: pd.DataFrame, clusters: pd.DataFrame, rule: str) -> Settled:
     groups are no duplicates, and are not judged.
 
     Args:
-        labels: tables.LABELS; a used image with a reason is one that an override names.
+        labels: tables.LABELS; a used image with a reason is one that an override relabelled.
         clusters: tables.CLUSTERS.
         rule: "keep" them all, "drop" all that contradict each other, or give them the label of the "majority" of
             their cluster; where there is none (a tie), they are dropped.
+        confirmed: images whose label an override confirms. What the rule leaves as it is has the same row in `labels`
+            with them and without, so that a confirmation alone retrains nothing.
 
     Raises:
         InputError: a class has no image left.
     """
     used = labels[labels["use"] == "train"].merge(clusters, on="image_id", validate="one_to_one")
     used = used[used.groupby("cluster")["label"].transform("nunique") > 1].sort_values(["cluster", "image_id"])
+    used["overridden"] = (used["reason"] != "") | used["image_id"].isin(list(confirmed))
     rows = [used.iloc[:0].assign(done="", into="")]
     rows += [_judge(cluster, rule) for _, cluster in used.groupby("cluster")]
     judged = pd.concat(rows, ignore_index=True).astype("str")
@@ -56,11 +63,11 @@ def counts(conflicts: pd.DataFrame) -> dict[str, int]:
 
 def _judge(cluster: pd.DataFrame, rule: str) -> pd.DataFrame:
     """Add to a cluster's rows what is done, and the label that each has afterwards ("" where it is dropped)."""
-    overridden = cluster["reason"] != ""
+    overridden = cluster["overridden"]
     right = _right_label(cluster, overridden, rule)
     stays = overridden | (cluster["label"] == right) | (rule == "keep")
     changed = f"relabelled {right}" if rule == "majority" and right else "dropped"
-    done = pd.Series("kept", index=cluster.index).where(stays, changed).mask(overridden, "kept by its override")
+    done = pd.Series("kept", index=cluster.index).where(stays, changed).mask(overridden, BY_OVERRIDE)
     into = cluster["label"].where(stays, right if rule == "majority" else "")
     return cluster.assign(done=done, into=into)
 
@@ -74,18 +81,22 @@ def _right_label(cluster: pd.DataFrame, overridden: pd.Series, rule: str) -> str
 
 
 def _applied(labels: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
-    """Write what was done into the rows of `labels`; an override's own reason stays."""
+    """Write what was done into the rows of `labels`.
+
+    What an override's author says of a used image is left out: other words must not train every model again.
+    """
     index = pd.Index(judged["image_id"])
     row = index.get_indexer(labels["image_id"])
     found = row >= 0
-    done, into = (judged[column].to_numpy()[row[found]] for column in ("done", "into"))
-    old = labels.loc[found, ["label", "reason"]]
+    done, into = (judged[column].replace(BY_OVERRIDE, "kept").to_numpy()[row[found]] for column in ("done", "into"))
+    old = labels.loc[found, ["label"]]
     relabelled = (into != "") & (into != old["label"])
     reason = WHY + ": " + pd.Series(done, index=old.index) + (" instead of " + old["label"]).where(relabelled, "")
     table = labels.copy()
     table.loc[found, "use"] = pd.Series("train", index=old.index).where(into != "", "skip")
     table.loc[found, "label"] = old["label"].where(~relabelled, into)
-    table.loc[found, "reason"] = old["reason"].where(old["reason"] != "", reason)
+    table["reason"] = table["reason"].where(labels["use"] != "train", "")
+    table.loc[found, "reason"] = reason
     return table
 
 

@@ -7,6 +7,7 @@ row 1 (blank lines are not counted).
 """
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -28,6 +29,10 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,2})?", re.ASCII | re.IGNORECASE)
 _LIST = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
 _SEPARATORS = (",", ";", r"\|", r"\s+")
+_UNSAFE = {  # in a label: it would command a terminal, or the page of `dvc plots`, where labels stand in a script
+    r"[\x00-\x1f\x7f-\x9f]": "control characters, e.g. a line break",
+    r"(?i)</script|<!--": "HTML that ends or hides a script",
+}
 
 
 class Joined(NamedTuple):
@@ -153,7 +158,9 @@ def read_labels(
     table = _read_columns(path, columns)
     table["image_id"] = [images.find(written, f"{path}: row {row}") for row, written in table["id"].items()]
     lost = table[table["image_id"].isna()]
-    problems = [(written, f"{path.name}: row {row}: there is no such image") for row, written in lost["id"].items()]
+    problems = [
+        (_legible(written), f"{path.name}: row {row}: there is no such image") for row, written in lost["id"].items()
+    ]
     table = table[table["image_id"].notna()].copy()
     if table.empty:
         raise InputError(f"{path}: no id of column {id_column!r} names a train image: {some(list(lost['id']), 3)}")
@@ -323,6 +330,11 @@ def _inside(written: str, place: str) -> str:
     return str(path)
 
 
+def _legible(written: str) -> str:
+    r"""Spell out control characters, as \x1b, which would command the terminal that shows them."""
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) == "Cc" else c for c in written)
+
+
 def _only(found: list[str], written: str, place: str) -> str:
     if len(found) > 1:
         raise InputError(
@@ -351,8 +363,6 @@ def _labels(labels: pd.Series, label_type: str, path: Path) -> pd.Series:
     """Check the labels (indexed by row) and spell each class in one way; whitespace alone becomes ""."""
     labels = labels.where(labels.str.strip() != "", "")
     filled = labels[labels != ""]
-    if (control := filled[filled.str.contains(r"[\x00-\x1f]", regex=True)]).size:
-        raise InputError(f"{path}: labels hold control characters, e.g. a line break; correct them: {_rows(control)}")
     _refuse_several(filled, path)
     return _one_spelling(filled, label_type, str(path)).reindex(labels.index, fill_value="")
 
@@ -374,7 +384,10 @@ def _is_several(label: str, known: frozenset[str]) -> bool:
 
 
 def _one_spelling(labels: pd.Series, label_type: str, where: str) -> pd.Series:
-    """Spell numbers in one way, or refuse texts that differ in nothing but their spelling."""
+    """Spell numbers in one way, or refuse texts that differ in nothing but their spelling, or are unsafe to show."""
+    for pattern, fault in _UNSAFE.items():
+        if (unsafe := labels[labels.str.contains(pattern, regex=True)]).size:
+            raise InputError(f"{where}: labels hold {fault}; correct them: {_rows(unsafe)}")
     numbers = {label: as_number(label) for label in labels.unique()}
     if label_type == "number":
         if wrong := [label for label, number in numbers.items() if number is None]:
@@ -388,6 +401,8 @@ def _one_spelling(labels: pd.Series, label_type: str, where: str) -> pd.Series:
     )
     stripped = {label: label.strip() for label in numbers}
     _refuse_twins(labels, stripped, where, "differ in the whitespace around them only; spell them alike")
+    composed = {label: unicodedata.normalize("NFC", label) for label in numbers}
+    _refuse_twins(labels, composed, where, "look the same, and are other Unicode characters; spell them alike")
     return labels
 
 

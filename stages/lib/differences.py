@@ -1,8 +1,7 @@
 """How members differ, and what each adds to the blend.
 
 Measured on out-of-fold predictions. The blend here is the equal mean of all members' probabilities, whatever the
-submission's weights are: equal weights were chosen on no image, so a member's value is not flattered by them (the
-image sizes were chosen on all images, which flatters every member alike).
+submission's weights are: equal weights were chosen on no image, so a member's value is not flattered by them.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +31,7 @@ DIFFERENCES = tables.Contract(  # both orders of a pair, and each member with it
 MEMBERS = tables.Contract(
     {
         "member": "text",
-        "score": "float",  # alone, in the contest's metric, at the image sizes that all images chose
+        "score": "float",  # alone, in the contest's metric, its sizes and views chosen on other images
         "difference": "float",  # of the equal blend's score: with it, from without it; missing for an only member
         "low": "float",  # of the 95% interval
         "high": "float",

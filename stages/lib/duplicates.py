@@ -41,7 +41,9 @@ class Found:
     nearest: dict[Name, float]
 
 
-def search(train: Prints, test: Prints, *, max_hash_distance: int, min_similarity: float, workers: int = 0) -> Found:
+def search(
+    train: Prints, test: Prints, *, max_hash_distance: int | None, min_similarity: float, workers: int = 0
+) -> Found:
     """Find the images that are the same, within and across parts; test images change no cluster.
 
     Images of equal pixels are one node; nodes of too little contrast have no near duplicates.

@@ -88,7 +88,7 @@ def thumbnails(image: Image) -> Image:
     return shrunk(np.stack(both), rows, columns)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=128)  # of 0.5 MB at 1,000 pixels, and in every worker; 0.7 ms to make again
 def area_weights(size: int, side: int, cut: tuple[int, int] = (0, 0), unit: int = 1) -> Floats:
     """Return how much of each of `size` pixels lies in each of `side` equal cells, (side, size), in whole numbers.
 

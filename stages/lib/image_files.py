@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import stat
 import unicodedata
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from stages.lib import decode
 from stages.lib.errors import InputError
 
 SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # Windows' and macOS' own, left in folders and archives
+
+_SCRIPT = re.compile(r"</script|<!--", re.IGNORECASE)  # ends or hides the script that holds a plot's data
 
 Row = tuple[dict[str, Any], decode.Pixels | None]  # of tables.FACTS; its pixels where there is no problem
 
@@ -93,6 +96,8 @@ def _image_file(path: Path, folder: Path, home: Path) -> ImageFile:
         target, problem = path, "a link that leads nowhere: put the file itself here"
     if image_id != written:
         problem = "its name is not UTF-8 or holds control characters: rename it"
+    if _SCRIPT.search(image_id):
+        problem = "its name holds HTML that would run in the page of `dvc plots`: rename it"
     return ImageFile(image_id, target, problem)
 
 

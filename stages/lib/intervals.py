@@ -8,7 +8,7 @@ one side: Hall's transformation corrects for it. Metrics that are no mean are bo
 What these intervals cover is told in docs/honest_scores.md, with the simulation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, cast
 
 import numpy as np
@@ -94,7 +94,11 @@ def score_evidence(
     drawn = sign * (metric.weighted(targets, candidate, draws) - metric.weighted(targets, base, draws))
     error = _spread(drawn)
     if error == 0:
-        return _without_spread(difference)
+        found = _without_spread(difference)
+        if difference != 0 or not metric.judges_labels:
+            return found
+        unseen = 3 / n_groups(groups)  # a share that no group shows may be as large (Hanley & Lippman-Hand 1983)
+        return replace(found, low=-unseen, high=unseen)
     freedom = min(n_groups(groups), DRAWS) - 1
     half, t = _quantile(freedom) * error, difference / error
     return Evidence(difference, difference - half, difference + half, _tail(t, freedom), _tail(-t, freedom))

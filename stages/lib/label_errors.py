@@ -17,6 +17,7 @@ from stages.lib import tables
 Probs = NDArray[np.float32]
 Targets = NDArray[np.int64]
 DIGITS = 4  # of probabilities in tables
+NAMED = 5  # duplicates of another label that a row names
 REVIEWED, NO_PREDICTION, NO_LABEL, UNKNOWN_CLASS, DROPPED = (
     "reviewed",
     "no prediction",  # unreadable
@@ -143,10 +144,19 @@ def other_duplicates(folds: pd.DataFrame, clusters: pd.DataFrame) -> dict[str, s
     """
     labelled = folds.loc[folds["label"] != "", ["image_id", "label"]]
     members = labelled.merge(clusters, on="image_id", validate="one_to_one").sort_values("image_id")
-    pairs = members.merge(members, on="cluster", suffixes=("", "_other"))
-    pairs = pairs[pairs["label"] != pairs["label_other"]]
-    named = pairs["image_id_other"] + " " + pairs["label_other"]
-    return {str(image_id): "; ".join(rows) for image_id, rows in named.groupby(pairs["image_id"])}
+    members = members[members.groupby("cluster")["label"].transform("nunique") > 1]
+    found: dict[str, str] = {}
+    for _, rows in members.groupby("cluster"):
+        for label, same in rows.groupby("label"):
+            found |= dict.fromkeys(same["image_id"], _named(rows[rows["label"] != label]))
+    return found
+
+
+def _named(rows: pd.DataFrame) -> str:
+    """Name the first images of a cluster with their labels, and count the others: a cluster may hold thousands."""
+    first = rows.head(NAMED)
+    more = f"; {len(rows) - len(first)} more" if len(rows) > len(first) else ""
+    return "; ".join(first["image_id"] + " " + first["label"]) + more
 
 
 def label_pairs(suspects: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:

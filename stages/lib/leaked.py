@@ -11,18 +11,22 @@ Probs = NDArray[np.float32]
 SURE = 0.99  # of a leaked label: duplicates are found by resemblance, and labels can be wrong
 
 
-def known(leaks: pd.DataFrame, folds: pd.DataFrame, *, exact_only: bool) -> pd.Series:
+def known(leaks: pd.DataFrame, folds: pd.DataFrame, *, exact_only: bool) -> tuple[pd.Series, list[str]]:
     """Return the label of each test image whose duplicates in train agree, indexed by its image_id.
 
     Args:
         leaks: tables.LEAKS.
         folds: tables.FOLDS; only images that are used have a say.
         exact_only: whether near duplicates have none.
+
+    Returns:
+        the labels, and the ids of test images whose duplicates disagree or are not used.
     """
     pairs = leaks[leaks["kind"] == "exact"] if exact_only else leaks
     used = folds.loc[folds["use"] == "train", ["image_id", "label"]]
     labels = pairs.merge(used, left_on="train_image_id", right_on="image_id").groupby("test_image_id")["label"]
-    return labels.first()[labels.nunique() == 1]
+    agreed = labels.first()[labels.nunique() == 1]
+    return agreed, sorted(set(pairs["test_image_id"]).difference(agreed.index))
 
 
 def apply(probs: Probs, image_ids: Sequence[str], classes: Sequence[str], labels: pd.Series) -> tuple[Probs, int]:

@@ -47,17 +47,19 @@ class Alike:
     doubtful: Positions
 
 
-def near_pairs(thumbs: Image, *, max_hash_distance: int, min_similarity: float, workers: int = 0) -> Alike:
+def near_pairs(thumbs: Image, *, max_hash_distance: int | None, min_similarity: float, workers: int = 0) -> Alike:
     """Find the pairs of images that are near duplicates; the same whatever the number of worker processes.
 
     Args:
         thumbs: (images, 2, side, side) of fingerprints.Prints, all with some contrast.
-        max_hash_distance: bits of 63 in which the hashes of candidates differ at most.
+        max_hash_distance: bits of 63 in which the hashes of candidates differ at most; None: there are no candidates.
         min_similarity: correlation that confirms a candidate.
 
     Raises:
         InputError: so many images look alike that their pairs would not fit the memory.
     """
+    if max_hash_distance is None:
+        return Alike(np.empty((0, 2), np.int64), np.empty(0), [], np.empty((0, 2), np.int64))
     plain = views.shot(thumbs, 0)
     hashes = views.hashes(plain, turns=[0])[0]
     matches = _best(_NOTHING)
@@ -95,7 +97,8 @@ def _candidates(pictures: Image, hashes: npt.NDArray[np.uint64], shot: int, max_
         if count > MAX_MATCHES:
             raise InputError(
                 f"more than {MAX_MATCHES:,} pairs of images look alike (one camera that does not move?): lower"
-                f" analyze.max_hash_distance ({max_distance}) in params.yaml"
+                f" analyze.max_hash_distance ({max_distance}) in params.yaml, or say null (exact duplicates alone) and"
+                " name what belongs together in contest.columns.group"
             )
     query, other = np.concatenate(found).T
     one = ones[query]

@@ -97,6 +97,26 @@ def read_test(
     return _arrange(rows, {key: axes[key] for key in ("image_size", "view", "image_id")})
 
 
+def read_oof(path: Path, used: pd.DataFrame, classes: Sequence[str]) -> Probs:
+    """Read a table of OOF as probabilities (images, classes).
+
+    Args:
+        path: of the table.
+        used: image_id and label of the images that are scored, in the order wanted.
+        classes: in the order wanted.
+
+    Raises:
+        InputError: its images, labels or classes are others.
+    """
+    table = tables.read(path, tables.OOF).set_index("image_id")
+    same = len(table) == len(used) and set(tables.class_names(table)) == set(classes)
+    labels = table["label"].reindex(list(used["image_id"]))
+    if not same or list(labels) != list(used["label"]):
+        raise InputError(f"{path}: its images, labels or classes are not those of folds.csv; run `dvc repro`")
+    columns = [tables.PROBABILITY + name for name in classes]
+    return np.asarray(table.loc[list(used["image_id"]), columns], np.float32)
+
+
 def _read(
     paths: Sequence[Path],
     part: str,

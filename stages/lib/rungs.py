@@ -1,18 +1,17 @@
 """What each step of the recipe bought: rungs of predictions, each held against the one below it.
 
-A step is judged where a look of a member is (stages.lib.resolution): by log loss at each rung's own temperature, fitted
-on the other parts, or by the metric itself where log loss does not stand for it; Holm over all steps. A step that the
-test supports while the metric falls, or the other way round, is not supported.
+A step is judged as a look of a member is (stages.lib.resolution): by log loss, or by the metric itself where log loss
+does not stand for it, one-sided at 5%, Holm over all steps. All that is judged is calibrated on images of other parts.
+A step that the test supports while the metric falls, or the other way round, is not supported.
 """
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from stages.lib import bootstrap, calibration, intervals, tables
+from stages.lib import bootstrap, calibration, intervals, scores, tables
 from stages.lib.calibration import Probs
 from stages.lib.nesting import gathered
 from stages.lib.scored import Scored
@@ -23,11 +22,11 @@ LADDER = tables.Contract(
         "step": "text",
         "what": "text",  # what was done, in words
         "score": "float",  # in the contest's metric, out of fold
-        "difference": "float",  # to the rung below, in the metric
+        "gain": "float",  # over the rung below in the metric, above 0 is better for losses too
         "low": "float",  # its 95% interval, by group
         "high": "float",
-        "log_loss": "float",  # at the temperature that the other parts fit
-        "log_loss_gain": "float",  # over the rung below; higher is better
+        "log_loss": "float",
+        "log_loss_gain": "float",  # over the rung below, above 0 is better
         "p_better": "float",  # one-sided, adjusted for the number of steps (Holm)
         "p_worse": "float",
         "verdict": "text",  # "" on a lowest rung; supported, not supported, harmful
@@ -45,7 +44,7 @@ class Rung:
         member: whose.
         step: its name.
         what: what was done, in words.
-        probs: (images, classes).
+        probs: (images, classes), calibrated on other parts' images.
     """
 
     member: str
@@ -63,7 +62,11 @@ class _Step:
 
 
 def tempered(probs: Probs, scored: Scored) -> Probs:
-    """Scale each part's predictions (images, classes) by the temperature that the other parts fit."""
+    """Scale each part's predictions (images, classes) by the temperature that the other parts fit.
+
+    Not for predictions about which something was chosen on the other parts already: those of part 2 were chosen with
+    part 1, and a temperature for part 1 fitted on them would know its labels.
+    """
     logs, found = calibration.log_probs(probs), {}
     for part in scored.all_parts:
         others, here = scored.rows(scored.left({part})), scored.rows({part})
@@ -81,9 +84,6 @@ def judge(ladders: Sequence[Sequence[Rung]], scored: Scored) -> pd.DataFrame:
     Returns:
         tables.LADDER, in order.
     """
-    ladders = [
-        [Rung(rung.member, rung.step, rung.what, tempered(rung.probs, scored)) for rung in rungs] for rungs in ladders
-    ]
     steps = [_step(below, rung, scored) for rungs in ladders for below, rung in itertools.pairwise(rungs)]
     better = iter(bootstrap.holm([step.evidence.p_better for step in steps]))
     worse = iter(bootstrap.holm([step.evidence.p_worse for step in steps]))
@@ -98,46 +98,41 @@ def judge(ladders: Sequence[Sequence[Rung]], scored: Scored) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(LADDER.columns))
 
 
-def beats(candidate: Probs, base: Probs, scored: Scored) -> bool:
-    """Say whether a candidate's predictions are surely better than the base's, by the test of one step."""
-    step = _step(Rung("", "", "", tempered(base, scored)), Rung("", "", "", tempered(candidate, scored)), scored)
+def beats(candidate: Rung, base: Rung, scored: Scored) -> bool:
+    """Say whether a rung is surely better than another one, by the test of one step."""
+    step = _step(base, candidate, scored)
     return _verdict(step, step.evidence.p_better, step.evidence.p_worse) == SUPPORTED
 
 
 def _step(below: Rung, rung: Rung, scored: Scored) -> _Step:
-    in_metric = intervals.score_evidence(
-        scored.metric, scored.targets, base=below.probs, candidate=rung.probs, groups=scored.groups
-    )
+    probs = {"base": below.probs, "candidate": rung.probs}
+    in_metric = intervals.score_evidence(scored.metric, scored.targets, groups=scored.groups, **probs)
     decides = in_metric
     if scored.by_log_loss:
-        decides = intervals.compare(
-            scored.metric, scored.targets, base=below.probs, candidate=rung.probs, groups=scored.groups
-        )
+        decides = intervals.compare(scored.metric, scored.targets, groups=scored.groups, **probs)
     return _Step(below, rung, decides, in_metric)
 
 
 def _standing(rung: Rung, scored: Scored) -> dict[str, object]:
-    nothing = dict.fromkeys(("difference", "low", "high", "log_loss_gain", "p_better", "p_worse"), float("nan"))
+    nothing = dict.fromkeys(("gain", "low", "high", "log_loss_gain", "p_better", "p_worse"), float("nan"))
     return {
         "member": rung.member,
         "step": rung.step,
         "what": rung.what,
         "score": round(scored.metric.function(scored.targets, rung.probs), 6),
-        "log_loss": round(_log_loss(rung.probs, scored), 6),
+        "log_loss": round(scores.log_loss(scored.targets, rung.probs), 6),
         **nothing,
         "verdict": "",
     }
 
 
 def _climb(step: _Step, p_better: float, p_worse: float, scored: Scored) -> dict[str, object]:
-    sign = 1 if scored.metric.greater_is_better else -1  # evidence is higher where better
-    ends = sorted((sign * step.in_metric.low, sign * step.in_metric.high))
-    gain = _log_loss(step.below.probs, scored) - _log_loss(step.rung.probs, scored)
+    below, here = (scores.log_loss(scored.targets, rung.probs) for rung in (step.below, step.rung))
     numbers = {
-        "difference": sign * step.in_metric.difference,
-        "low": ends[0],
-        "high": ends[1],
-        "log_loss_gain": gain,
+        "gain": step.in_metric.difference,
+        "low": step.in_metric.low,
+        "high": step.in_metric.high,
+        "log_loss_gain": below - here,
         "p_better": p_better,
         "p_worse": p_worse,
     }
@@ -150,7 +145,3 @@ def _verdict(step: _Step, p_better: float, p_worse: float) -> str:
     if p_better < intervals.ALPHA and rise >= 0:
         return SUPPORTED
     return HARMFUL if p_worse < intervals.ALPHA and rise <= 0 else OPEN
-
-
-def _log_loss(probs: Probs, scored: Scored) -> float:
-    return float(-np.log(np.maximum(probs[np.arange(len(probs)), scored.targets], 1e-15)).mean())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from stages.lib import calibration, external, predictions, resolution
 from stages.lib.calibration import Probs
@@ -145,9 +146,18 @@ def test_probs(
     return calibration.scaled(resolution.seen(probs, shifts.get(decision.look.phase)), decision.temperature)
 
 
-def plain(source: Source, look: Look, folds: pd.DataFrame, classes: Sequence[str]) -> Probs:
-    """Return the mean of a source's probabilities over a look's sizes and views, (scored images, classes)."""
-    return np.asarray(read_train(source, look, folds, classes).mean(axis=(0, 1), dtype=np.float64), np.float32)
+def shifts(source: Source, targets: calibration.Targets, folds: NDArray[np.int64], n_classes: int) -> dict[str, Probs]:
+    """Return what puts back the classes' priors, phase -> (folds, classes), for phases whose training weighed classes.
+
+    Args:
+        source: whose.
+        targets: (images,) class indices.
+        folds: (images,) 0, 1, ...
+        n_classes: of the contest.
+    """
+    if not source.weighted:
+        return {}
+    return dict.fromkeys(sorted(source.weighted), calibration.prior_shifts(targets, folds, n_classes))
 
 
 def _places(source: Source, look: Look) -> list[int]:

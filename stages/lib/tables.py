@@ -4,6 +4,7 @@ CSV cells are text until a contract says otherwise, so that ids such as `0012` a
 survive. Every writer creates the parent folders (DVC does not) and replaces the file in one step.
 """
 
+import csv
 import json
 import math
 import os
@@ -70,7 +71,7 @@ FOLDS = Contract(
         "label": "text",
         "use": "text",  # "train": trained on and scored; "skip": neither
         "reason": "text",
-        "group": "text",  # never crosses folds
+        "group": "text",  # never crosses drawn folds; a person's own may part it, which `split` warns of
         "fold": "text",  # whose model predicts it out of fold; "" where the image is unreadable
     }
 )
@@ -209,7 +210,7 @@ SUSPECTS = Contract(  # most suspect first
         "members_agreeing": "int",  # whose likeliest class is the suggested one
         "members": "text",  # each member's likeliest class and its probability
         "use": "text",  # as in tables.FOLDS: "skip" is neither trained on nor scored
-        "other_duplicates": "text",  # near duplicates that bear another label, with it
+        "other_duplicates": "text",  # near duplicates that bear another label, with it: the first ones
     }
 )
 LABEL_PAIRS = Contract(  # most flagged first
@@ -267,7 +268,8 @@ def write(table: pd.DataFrame, path: Path, contract: Contract) -> None:
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False, compression="zstd")
         else:
-            table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+            quoting = csv.QUOTE_ALL if _holds_returns(table) else csv.QUOTE_MINIMAL
+            table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8", quoting=quoting)
 
 
 def write_json(value: Any, path: Path) -> None:
@@ -307,6 +309,12 @@ def class_names(predictions: pd.DataFrame) -> list[str]:
 def rounded(value: float, digits: int = 6) -> float | None:
     """Round for a report; None (JSON's null) where there is no finite number."""
     return round(float(value), digits) if math.isfinite(value) else None
+
+
+def _holds_returns(table: pd.DataFrame) -> bool:
+    """Say whether a text holds a carriage return: to readers it ends a row, and csv quotes it from Python 3.13 on."""
+    texts = table.select_dtypes("str")
+    return any(texts[column].str.contains("\r", regex=False).any() for column in texts)
 
 
 def _check_columns(table: pd.DataFrame, contract: Contract, path: Path) -> None:

@@ -1,9 +1,9 @@
 """The sections of the data stages: `prepare`, `analyze` and `split`, and the top-level list `folds`."""
 
 import re
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from stages.lib.params import Section
 
@@ -43,13 +43,20 @@ class AnalyzeSettings(Section):
     Attributes:
         max_hash_distance: bits of 63 in which the perceptual hash of a view of one image (brightened, cut, turned,
             mirrored) may differ from the other's to make them candidates.
+            null: none, exact duplicates alone count (where a camera that does not move makes all images alike).
         min_similarity: correlation of small grey thumbnails that confirms a candidate, in [0, 1].
         thresholds: of the image checks, e.g. {dark: 0.1} where many images are dark by nature.
     """
 
-    max_hash_distance: int = Field(10, ge=0, le=16)
+    max_hash_distance: int | None = Field(10, ge=0, le=16)
     min_similarity: float = Field(0.97, ge=0, le=1)
     thresholds: Thresholds = Field(default_factory=Thresholds)
+
+    @model_validator(mode="after")
+    def _refuse_a_setting_without_effect(self) -> Self:
+        if self.max_hash_distance is None and "min_similarity" in self.model_fields_set:
+            raise ValueError("min_similarity has no effect with max_hash_distance null: remove it")
+        return self
 
 
 class SplitSettings(Section):
