@@ -13,7 +13,7 @@ from stages.lib.settings.training import FixresSettings, ModelSettings
 
 def main(member: str, root: Path = Path()) -> None:
     """Predict with all folds' models of one member's phase at another size."""
-    from stages.lib import compute, inference  # torch: after cli.run has set its environment
+    from stages.lib import compute, inference  # torch: seconds, not spent on a mistake in the words or settings
 
     model = params.load(f"members.{member}.model", ModelSettings, root)
     p = params.load(f"members.{member}.infer", InferSettings, root)

@@ -1,7 +1,6 @@
 """Run a stage's `main` from the command line; show a person's mistake without a traceback."""
 
 import inspect
-import os
 import sys
 from collections.abc import Callable
 
@@ -9,12 +8,7 @@ from stages.lib.errors import InputError
 
 
 def run(main: Callable[..., None]) -> None:
-    """Call `main` with the command line's words; exit with 1 and the message on an InputError.
-
-    Threads that wait for each other sleep rather than spin, unless the environment says otherwise: beside other
-    work a spinning training was four times slower. It acts on what `main` imports, so torch comes in no earlier.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """Call `main` with the command line's words; exit with 1 and the message on an InputError."""
     try:
         inspect.signature(main).bind(*sys.argv[1:])
     except TypeError as error:
