@@ -19,7 +19,7 @@ BATCH = 64  # no gradients are kept: what trains fits
 
 def main(member: str, root: Path = Path()) -> None:
     """Compute one member's features once; fit and predict every fold on them."""
-    from stages.lib import evaluation, probing  # torch: after cli.run has set its environment
+    from stages.lib import evaluation, probing  # torch: seconds, not spent on a mistake in the settings
 
     p = params.load(f"members.{member}.model", ModelSettings, root)
     rows = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
