@@ -1,6 +1,7 @@
 """Variants compared with `dvc exp run`: the real dvc.yaml with quick stand-ins for the stages (tests/graph.py)."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,21 @@ ADD_C = "+members.c=" + json.dumps(graph.member()).replace('"', "")  # Hydra's g
 def repo(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Graph:
     """A copy of the whole graph, run and committed."""
     return graph.built(tmp_path_factory.getbasetemp() / "graph").copy(tmp_path)
+
+
+def test_a_contest_that_dvc_keeps_stays_where_it_is(tmp_path: Path) -> None:
+    """With `/data/*` in .gitignore DVC took data/ for ignored, and `dvc checkout` deleted the images."""
+    repo = graph.build(tmp_path)
+    repo.run("dvc", "add", "data/contest/train", "data/contest/test")
+    repo.run("git", "add", "-A")
+    repo.run("git", "commit", "-qm", "contest")
+    images = sorted((repo.root / "data/contest/train").iterdir())
+    assert len(images) > 1
+    repo.run("dvc", "checkout", "--allow-missing")
+    assert sorted((repo.root / "data/contest/train").iterdir()) == images
+    shutil.rmtree(repo.root / "data/contest/train")
+    repo.run("dvc", "checkout", "--allow-missing")
+    assert sorted((repo.root / "data/contest/train").iterdir()) == images
 
 
 def test_a_setting_is_tried_in_the_workspace(repo: Graph) -> None:
