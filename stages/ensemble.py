@@ -28,13 +28,13 @@ from stages.lib import (
     params,
     predictions,
     resolution,
+    scored,
     scores,
     sources,
     submission,
     tables,
 )
 from stages.lib.errors import InputError, some
-from stages.lib.scored import Scored, in_parts
 from stages.lib.settings.contest import ContestSettings
 from stages.lib.settings.data import FoldList
 from stages.lib.settings.ensemble import RANK_METRICS, EnsembleSettings
@@ -75,14 +75,12 @@ class Job:
     @property
     def targets(self) -> NDArray[np.int64]:
         """Return the class index of each scored image (n_images,)."""
-        return np.asarray(pd.Index(self.classes).get_indexer(self.used["label"]), np.int64)
+        return self.scored.targets
 
     @cached_property
-    def scored(self) -> Scored:
+    def scored(self) -> scored.Scored:
         """Return the scored images with their folds, groups and parts."""
-        folds = np.asarray(pd.Index(self.fold_names).get_indexer(self.used["fold"]), np.int64)
-        groups = intervals.dense(self.used["group"].to_numpy(str))
-        return Scored(self.targets, folds, groups, in_parts(folds, groups), self.metric)
+        return scored.of_folds(self.used, self.fold_names, self.classes, self.metric)
 
     @property
     def readable(self) -> list[str]:

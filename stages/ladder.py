@@ -16,7 +16,6 @@ from stages.lib import (
     blended,
     calibration,
     cli,
-    intervals,
     params,
     predictions,
     resolution,
@@ -81,15 +80,7 @@ def _load(root: Path) -> Inputs:
     used = folds[folds["use"] == "train"]
     classes = sorted(used["label"].unique())
     fold_names = [str(fold) for fold in params.section(values, "folds")]
-    fold = np.asarray(pd.Index(fold_names).get_indexer(used["fold"]), np.int64)
-    groups = intervals.dense(used["group"].to_numpy(str))
-    images = scored.Scored(
-        np.asarray(pd.Index(classes).get_indexer(used["label"]), np.int64),
-        fold,
-        groups,
-        scored.in_parts(fold, groups),
-        scores.named(contest.metric, classes),
-    )
+    images = scored.of_folds(used, fold_names, classes, scores.named(contest.metric, classes))
     return Inputs(
         root, blended.members_of(values), blended.sources_of(values, root), fold_names, folds, classes, images
     )

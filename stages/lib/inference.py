@@ -8,11 +8,45 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from stages.lib import backbones, evaluation, pixels, tables
+from stages.lib import backbones, compute, evaluation, params, pixels, tables
 from stages.lib.compute import Numerics
 from stages.lib.errors import InputError
 from stages.lib.pixels import Packed
 from stages.lib.preprocessing import Preprocessing
+from stages.lib.settings.compute import TorchSettings
+from stages.lib.settings.members import InferSettings
+from stages.lib.settings.training import ModelSettings
+
+
+def of_member(member: str, phase: str, path: Path, *, root: Path, image_sizes: Sequence[int] | None, name: str) -> None:
+    """Predict with a member's models of one phase, as its settings in params.yaml say.
+
+    Args:
+        member: its name there.
+        phase: whose weights, models/<phase>/<member>/<fold>.safetensors.
+        path: of the parquet file that is written.
+        root: of the project.
+        image_sizes: pixels; None for those of `infer`.
+        name: of the stage, for progress bars.
+
+    Raises:
+        InputError: as `run`, or a setting is wrong.
+    """
+    model = params.load(f"members.{member}.model", ModelSettings, root)
+    p = params.load(f"members.{member}.infer", InferSettings, root)
+    t = params.load("torch", TorchSettings, root)
+    device = compute.start(device=t.device, threads=t.threads)
+    run(
+        path,
+        root / f"models/{phase}/{member}",
+        root=root,
+        folds=[str(fold) for fold in params.section(params.read(root), "folds")],
+        image_sizes=p.image_sizes if image_sizes is None else image_sizes,
+        views=p.views,
+        batch_size=p.batch_size,
+        numerics=compute.Numerics(device, model.precision, model.channels_last),
+        name=name,
+    )
 
 
 def run(

@@ -1,9 +1,10 @@
 """The images that decide and are scored, and the metric that scores them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from stages.lib import intervals, scores
@@ -48,6 +49,21 @@ class Scored:
     def left(self, without: Collection[int]) -> list[int]:
         """Return the parts that remain."""
         return [part for part in self.all_parts if part not in without]
+
+
+def of_folds(used: pd.DataFrame, fold_names: Sequence[str], classes: Sequence[str], metric: scores.Metric) -> Scored:
+    """Describe images by their rows of tables.FOLDS.
+
+    Args:
+        used: rows with use "train", in the order of their predictions.
+        fold_names: in params.yaml's order.
+        classes: in the order of the models' outputs.
+        metric: the contest's.
+    """
+    targets = np.asarray(pd.Index(classes).get_indexer(used["label"]), np.int64)
+    folds = np.asarray(pd.Index(fold_names).get_indexer(used["fold"]), np.int64)
+    groups = intervals.dense(used["group"].to_numpy(str))
+    return Scored(targets, folds, groups, in_parts(folds, groups), metric)
 
 
 def in_parts(folds: Indices, groups: Indices) -> Indices:
