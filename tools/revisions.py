@@ -1,7 +1,7 @@
 """What a run left behind, of an experiment, a git revision or the workspace: read from DVC's cache or remote."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ def read(name: str, root: Path) -> Run:
     Raises:
         InputError: there is no such revision, it has no finished run, or DVC's cache lacks what it made.
     """
-    with _files(name, root) as folder:
+    with files(name, root, (PARAMS, FOLDS, OOF)) as folder:
         values = params.read(folder)
         return Run(
             name=name,
@@ -52,22 +52,31 @@ def read(name: str, root: Path) -> Run:
 
 
 @contextmanager
-def _files(name: str, root: Path) -> Iterator[Path]:
-    """Give a folder that holds PARAMS, FOLDS and OOF."""
+def files(name: str, root: Path, paths: Sequence[str]) -> Iterator[Path]:
+    """Give a folder that holds files of a run, for as long as the context is open.
+
+    Args:
+        name: of an experiment, a git revision, or WORKSPACE.
+        root: of the project.
+        paths: of the files, from the root.
+
+    Raises:
+        InputError: there is no such revision, it has no such file, or DVC's cache lacks it.
+    """
     if name == WORKSPACE:
-        missing = [path for path in (FOLDS, OOF) if not (root / path).exists()]
+        missing = [path for path in paths if not (root / path).exists()]
         if missing:
             raise InputError(f"workspace: {', '.join(missing)} not found; run `make`, or `dvc checkout`")
         yield root
         return
     with tempfile.TemporaryDirectory() as folder:
-        _fetch(name, root, Path(folder))
+        _fetch(name, root, paths, Path(folder))
         yield Path(folder)
 
 
-def _fetch(name: str, root: Path, folder: Path) -> None:
+def _fetch(name: str, root: Path, paths: Sequence[str], folder: Path) -> None:
     with Repo.open(str(root.absolute()), rev=_resolved(name, root)) as repo:  # with this machine's cache and remotes
-        for path in (PARAMS, FOLDS, OOF):
+        for path in paths:
             _fetch_file(repo, name, path, folder / path)
 
 

@@ -99,6 +99,26 @@ def paired(
     return Difference(value, low, high, (as_large + 1) / (replicates + 1))
 
 
+def paired_mean(
+    differences: NDArray[np.float64], cluster: Clusters, *, of_hits: bool, replicates: int = REPLICATES
+) -> Difference:
+    """Compare two predictions by what each image brings to a mean; the same numbers as `paired` gives for it.
+
+    Args:
+        differences: (images,) second minus first; may be averages over several trainings.
+        cluster: (images,) numbers from 0.
+        of_hits: images are right or wrong, and may all agree.
+        replicates: of the bootstrap and of the test.
+    """
+    value = float(differences.mean())
+    weightings = _drawn(cluster, replicates)
+    drawn = np.concatenate([differences @ weights / weights.sum(0, dtype=np.float64) for weights in weightings])
+    swapped = np.concatenate([differences @ (1 - 2 * half) for half in _halves(cluster, replicates)]) / len(differences)
+    as_large = int((np.abs(swapped) >= abs(value) - 1e-9).sum())
+    low, high = _interval(value, drawn, 1 / (cluster.max() + 1) if of_hits else 0.0)
+    return Difference(value, low, high, (as_large + 1) / (replicates + 1))
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values of tests made side by side, so that 5% is the chance of a single false one among them.
 

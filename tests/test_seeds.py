@@ -1,0 +1,207 @@
+"""Ways of predicting held against each other over seeds: what is read, what is refused, and what is said."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from stages.lib import bootstrap, calibration, rungs, scored, scores, tables
+from stages.lib.errors import InputError
+from tests import test_stage_ensemble as contest
+from tools import revisions, seeds
+from tools.seeds import Run, Term
+
+A, B, C = (Term(name, None) for name in "abc")
+CLASSES = 3
+
+
+def images(n: int, metric: str = "accuracy", group: int = 1) -> scored.Scored:
+    groups = np.arange(n) // group
+    targets = np.arange(n) // group % CLASSES
+    folds = groups % 3
+    return scored.Scored(targets, folds, groups, scored.in_parts(folds, groups), scores.SCORES[metric])
+
+
+def said(of: scored.Scored, skill: float, seed: int) -> np.ndarray:
+    """Probabilities that know the class the better, the higher the skill."""
+    logits = np.random.default_rng(seed).normal(size=(len(of.targets), CLASSES))
+    logits[np.arange(len(of.targets)), of.targets] += skill
+    return calibration.scaled(logits.astype(np.float32), 1.0)
+
+
+def runs(n: int, *, skills: dict[Term, float], group: int = 1, metric: str = "accuracy") -> list[Run]:
+    of = images(n, metric, group)
+    named = list(enumerate(skills.items()))
+    return [
+        Run(f"s{k}", of, {term: said(of, skill, 10 * k + place) for place, (term, skill) in named}) for k in range(3)
+    ]
+
+
+def cells(text: str, of: list[Run]) -> dict[str, dict[str, str]]:
+    found = [dict(zip(seeds.HEAD, row, strict=True)) for row in seeds.rows(*seeds.comparison(text), of)]
+    return {row["metric"]: row for row in found}
+
+
+def test_the_better_way_is_named_and_none_where_nothing_differs() -> None:
+    of = runs(300, skills={A: 0.5, B: 1.5, C: 0.5})
+    assert {row["verdict"] for row in cells("a : b", of).values()} == {"second is better"}
+    assert {row["verdict"] for row in cells("b : a", of).values()} == {"first is better"}
+    assert {row["verdict"] for row in cells("a : c", of).values()} == {"no evidence"}
+
+
+def test_an_image_counts_once_however_many_runs_there_are() -> None:
+    one = runs(200, skills={A: 0.6, B: 0.9})[:1]
+    again = [Run(f"copy {k}", one[0].scored, one[0].probs) for k in range(3)]
+    for metric, row in cells("a : b", one).items():
+        assert cells("a : b", again)[metric] == row
+
+
+def test_one_run_is_judged_as_any_two_predictions_are() -> None:
+    run = runs(240, skills={A: 0.6, B: 0.9}, group=4)[0]
+    for name, row in cells("a : b", [run]).items():
+        metric = scores.SCORES[name.replace(" ", "_")]
+        expected = bootstrap.paired(metric, run.scored.targets, run.probs[A], run.probs[B], run.scored.groups)
+        assert row["95% interval"] == f"{expected.low:+.4f} to {expected.high:+.4f}"
+        assert row["p"] == f"{expected.p_value:.3f}"
+
+
+def test_images_of_a_group_are_drawn_together() -> None:
+    def width(group: int) -> float:
+        of = images(300, group=group)
+        alone = runs(300 // group, skills={A: 0.6, B: 0.9})  # the same for all images of a group
+        same = [Run(r.name, of, {t: np.repeat(p, group, axis=0) for t, p in r.probs.items()}) for r in alone]
+        low, high = cells("a : b", same)["log loss"]["95% interval"].split(" to ")
+        return float(high) - float(low)
+
+    assert width(10) > 2 * width(1)
+
+
+def test_a_blend_is_the_mean_of_its_members() -> None:
+    of = runs(90, skills={A: 1.0, B: 1.0})[0]
+    way, _ = seeds.comparison("a + b : a")
+    mean = (of.probs[A] + of.probs[B]) / 2
+    assert np.allclose(seeds.predict(way, of), rungs.tempered(mean, of.scored), atol=1e-6)
+    assert np.array_equal(seeds.predict(seeds.comparison("a : b")[0], of), of.probs[A])
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_the_best_of_several_is_picked_on_other_folds(metric: str) -> None:
+    of = runs(90, skills={A: 1.0, B: 1.0}, metric=metric)[0]
+    way, _ = seeds.comparison("a | b : a")
+    before = seeds.predict(way, of)
+    here = of.scored.rows({1})
+    for part, other in itertools.permutations(of.scored.all_parts, 2):
+        mine = of.scored.rows({part})
+        same = [term for term in (A, B) if np.array_equal(before[mine], of.probs[term][mine])]
+        assert len(same) == 1, "each part is one member's"
+        del other
+    swapped = {A: of.probs[A].copy(), B: of.probs[B].copy()}
+    swapped[A][here], swapped[B][here] = of.probs[B][here], of.probs[A][here]
+    after = seeds.predict(way, Run(of.name, of.scored, swapped))
+    picked = A if np.array_equal(before[here], of.probs[A][here]) else B
+    assert np.array_equal(after[here], swapped[picked][here]), "what a part says of itself does not pick"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a", "a colon between"),
+        ("a : b : c", "a colon between"),
+        ("a : a", "both are the same"),
+        ("a + : b", "no way of predicting"),
+        ("a + a : b", "no way of predicting"),
+        ("a | b + c : b", "no way of predicting"),
+        ("../a : b", "no way of predicting"),
+        ("a@big : b", "no way of predicting"),
+    ],
+)
+def test_what_is_no_comparison_is_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        seeds.comparison(text)
+
+
+def write_run(root: Path, seed: int, **changes: Any) -> None:
+    contest.write_inputs(root, **changes)
+    values = yaml.safe_load((root / "params.yaml").read_text())
+    for place, (name, settings) in enumerate(values["members"].items()):
+        settings["model"]["seed"] = seed
+        contest.write_member(root, name, settings, [], 10 * seed + place)
+    (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+@pytest.fixture
+def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three runs, each a folder in place of a revision."""
+
+    @contextmanager
+    def files(name: str, root: Path, paths: Sequence[str]) -> Iterator[Path]:
+        assert all((root / name / path).exists() for path in paths)
+        yield root / name
+
+    monkeypatch.setattr(revisions, "files", files)
+    for seed in range(3):
+        write_run(tmp_path / f"s{seed}", seed)
+    return tmp_path
+
+
+def test_runs_are_read_and_a_line_is_printed_per_comparison_and_metric(
+    three: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seeds.main("s0", "s1", "s2", "--hold", "a : b", "a : a@40", "a | b : a + b@40", root=three)
+    out = capsys.readouterr().out
+    assert out.startswith("3 runs, 28 images out of fold")
+    lines = out.splitlines()[4:]
+    assert [line.split(" | ")[:2] for line in lines] == [
+        [f"| {held}", metric]
+        for held in ("a : b", "a : a@40", "a or b : a + b@40")
+        for metric in ("accuracy", "log loss")
+    ]
+    seeds.main("s0", "s1", "s2", "--hold", "a : b", root=three)
+    assert capsys.readouterr().out.splitlines()[4:] == lines[:2], "what else is asked changes nothing"
+
+
+def test_the_score_is_the_mean_over_runs_of_what_is_scored_out_of_fold(
+    three: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seeds.main("s0", "s1", "s2", "--hold", "a : b", root=three)
+    row = capsys.readouterr().out.splitlines()[4].split(" | ")
+    expected = []
+    for k in range(3):
+        table = tables.read(three / f"s{k}/data/infer/a.parquet", tables.PREDICTIONS)
+        table = table[(table["image_size"] == 32) & ~table["image_id"].isin([contest.SKIPPED, contest.UNREADABLE])]
+        red = table.groupby("image_id")["p:red"].mean()
+        truth = red.index.str.extract(r"(\d+)")[0].astype(int) % 2
+        expected.append(((red.to_numpy() > 0.5) == truth.to_numpy()).mean())
+    assert row[2] == f"{np.mean(expected):.4f}"
+
+
+def test_runs_that_differ_in_more_than_seeds_or_not_at_all_are_refused(three: Path) -> None:
+    values = yaml.safe_load((three / "s1/params.yaml").read_text())
+    values["members"]["a"]["finetune"]["lr"] = 0.5
+    (three / "s1/params.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(
+        InputError, match=r"s1 differs from s0 in more than its seeds: finetune\.lr of a: 0\.01 -> 0\.5"
+    ):
+        seeds.main("s0", "s1", "--hold", "a : b", root=three)
+    write_run(three / "s1", 0)
+    with pytest.raises(InputError, match="s1: a predicts exactly what it does in s0"):
+        seeds.main("s0", "s1", "--hold", "a : b", root=three)
+    with pytest.raises(InputError, match="s0: named twice"):
+        seeds.main("s0", "s0", "--hold", "a : b", root=three)
+    folds = contest.folds_table()
+    folds.loc[0, "group"] = "other"
+    tables.write(folds, three / "s2/data/split/folds.csv", tables.FOLDS)
+    with pytest.raises(InputError, match=r"s2: its data/split/folds\.csv is not that of s0"):
+        seeds.main("s0", "s2", "--hold", "a : b", root=three)
+
+
+def test_a_member_or_size_that_is_not_there_is_named(three: Path) -> None:
+    with pytest.raises(InputError, match="s0: no member is named c; its members: a, b"):
+        seeds.main("s0", "s1", "--hold", "a : c", root=three)
+    with pytest.raises(InputError, match="a infers at 32, 40 pixels, not at 48"):
+        seeds.main("s0", "s1", "--hold", "a@48 : b", root=three)
