@@ -17,13 +17,14 @@ from stages.lib import (
     external,
     image_files,
     params,
+    processor,
     pruning,
     scores,
     submission,
     tables,
     yaml_readings,
 )
-from stages.lib.errors import InputError
+from stages.lib.errors import InputError, some
 from stages.lib.settings.contest import ContestSettings
 from stages.lib.settings.external import ExternalSettings
 from stages.lib.settings.whole import Podium
@@ -43,6 +44,7 @@ def main(root: Path = Path()) -> None:
     values = {}
     for name, member in p.members.items():
         values[name] = checking.member(name, member, p.fixres.get(name), device, root)
+    _warn_of_emulation(p, device.type)
     _prune(p, root)
     print(_cost(p, values))
     tables.write_text("ok\n", root / "data/check/ok.txt")
@@ -135,6 +137,15 @@ def _check_template(c: ContestSettings, test: list[str], classes: list[str], roo
         print(
             f"check: WARNING: contest.metric {c.metric} judges probabilities, but the submission will hold labels; see"
             " contest.submission.values and positive"
+        )
+
+
+def _warn_of_emulation(p: Podium, device: str) -> None:
+    slow = [name for name, member in p.members.items() if member.model.precision == "bf16"]
+    if slow and device == "cpu" and processor.emulates_bf16():
+        print(
+            f"check: WARNING: this CPU has no bf16 instructions: precision bf16 ({some(slow)}) takes 10 to 25 times as"
+            " long as fp32 here; say precision: fp32"
         )
 
 

@@ -1,5 +1,6 @@
 """Stage check: every mistake is named before anything is removed or trained."""
 
+import itertools
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import timm
 import yaml
 
 from stages import check
-from stages.lib import backbones, pruning
+from stages.lib import backbones, processor, pruning
 from stages.lib.errors import InputError
 from tests import tiny
 
@@ -195,6 +196,18 @@ def test_labels_for_a_metric_of_probabilities_are_warned_of(
     project(tmp_path, contest__metric=metric)
     check.main(root=tmp_path)
     assert ("will hold labels" in capsys.readouterr().out) == warned
+
+
+def test_a_precision_that_this_cpu_computes_without_instructions_for_it_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for precision, emulated in itertools.product(["bf16", "fp32"], [True, False]):
+        root = tmp_path / f"{precision} {emulated}"
+        project(root, members__a__model__precision=precision)
+        monkeypatch.setattr(processor, "emulates_bf16", lambda emulated=emulated: emulated)
+        check.main(root=root)
+        warned = "precision bf16 (a) takes" in capsys.readouterr().out
+        assert warned == (precision == "bf16" and emulated)
 
 
 def test_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:
