@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from stages.lib import tables
-from stages.lib.errors import InputError, some
+from stages.lib.errors import InputError, legible, some
 from stages.lib.settings.placeholders import NO_FILE, NO_FOLDER, is_none
 
 DROP = "drop"  # the one action of an override that is not a label
@@ -159,7 +159,7 @@ def read_labels(
     table["image_id"] = [images.find(written, f"{path}: row {row}") for row, written in table["id"].items()]
     lost = table[table["image_id"].isna()]
     problems = [
-        (_legible(written), f"{path.name}: row {row}: there is no such image") for row, written in lost["id"].items()
+        (legible(written), f"{path.name}: row {row}: there is no such image") for row, written in lost["id"].items()
     ]
     table = table[table["image_id"].notna()].copy()
     if table.empty:
@@ -328,11 +328,6 @@ def _inside(written: str, place: str) -> str:
             f"{place}: id {written!r} may leave the image folder; write its path inside the folder, with /"
         )
     return str(path)
-
-
-def _legible(written: str) -> str:
-    r"""Spell out control characters, as \x1b, which would command the terminal that shows them."""
-    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) == "Cc" else c for c in written)
 
 
 def _only(found: list[str], written: str, place: str) -> str:
