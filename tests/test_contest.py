@@ -79,6 +79,24 @@ def test_every_image_is_found_by_its_own_id(image_ids):
     assert [images.find(image_id, "row 2") for image_id in image_ids] == image_ids
 
 
+APART, TOGETHER = "e\u0301", "\u00e9"  # two ways to write one letter: macOS's, and that of most others
+
+
+@pytest.mark.parametrize(("file", "written"), [(APART, TOGETHER), (TOGETHER, APART)])
+@pytest.mark.parametrize("form", ["x/{}.jpg", "x/{}", "{}.jpg", "{}", " {} "])
+def test_an_id_may_be_written_in_other_characters_that_look_the_same(file, written, form):
+    images = contest.ImageIndex([f"x/{file}.jpg", "x/e.jpg"])
+    assert images.find(form.format(written), "row 2") == f"x/{file}.jpg"
+
+
+def test_the_very_characters_come_first_and_files_that_look_the_same_are_no_match_for_others():
+    images = contest.ImageIndex([f"{APART}{APART}.jpg", f"{TOGETHER}{TOGETHER}.jpg"])
+    assert images.find(APART * 2, "row 2") == f"{APART}{APART}.jpg"
+    assert images.find(TOGETHER * 2, "row 2") == f"{TOGETHER}{TOGETHER}.jpg"
+    with pytest.raises(InputError, match=r"row 2: id .* look the same .*'e\\u0301e\\u0301\.jpg'.*; rename all but one"):
+        images.find(APART + TOGETHER, "row 2")
+
+
 @pytest.mark.parametrize("written", ["a", "x/a"])
 def test_an_ambiguous_id_names_all_its_images(written):
     images = contest.ImageIndex(["x/a.jpg", "x/a.png"])
@@ -105,6 +123,11 @@ def test_an_id_that_may_leave_the_folder_is_refused(tmp_path, written):
 def test_an_empty_id_is_refused(tmp_path, written):
     with pytest.raises(InputError, match="row 2: the id is empty"):
         read(tmp_path, f"id,label\n{written},x\n")
+
+
+def test_an_image_in_two_spellings_is_one_image(tmp_path):
+    with pytest.raises(InputError, match=r"rows 2, 3: .* stands there with different labels"):
+        read(tmp_path, f"id,label\n{APART},x\n{TOGETHER},y\n", [f"{APART}.jpg"])
 
 
 # --- labels

@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -57,7 +58,8 @@ class ImageIndex:
     """Finds the image that a person's id means, by names alone: no id is ever looked up on the disk.
 
     An id is, in this order, an image's path inside its folder, that path without its ending, the bare file
-    name, or the bare name without its ending.
+    name, or the bare name without its ending; or one of these in other Unicode characters that look the same
+    (macOS takes letters and accents apart).
     """
 
     def __init__(self, image_ids: Iterable[str]):
@@ -77,12 +79,25 @@ class ImageIndex:
         Raises:
             InputError: the id is empty, leaves the image folder, or could mean several images.
         """
-        for text in dict.fromkeys((written, written.strip())):
-            key = _inside(text, place)
+        keys = [_inside(text, place) for text in dict.fromkeys((written, written.strip()))]
+        for key in keys:
             for form in self._forms:
                 if found := form.get(key):
                     return _only(found, written, place)
+        for key in keys:
+            for form in self._composed:
+                if found := form.get(_composed(key)):
+                    return _only(found, written, place)
         return None
+
+    @cached_property
+    def _composed(self) -> tuple[dict[str, list[str]], ...]:
+        """Return the forms with letters and their accents put together: only ids that are not found need them."""
+        forms: tuple[dict[str, list[str]], ...] = tuple(defaultdict(list) for _ in self._forms)
+        for form, composed in zip(self._forms, forms, strict=True):
+            for key, image_ids in form.items():
+                composed[_composed(key)] += image_ids
+        return forms
 
 
 def as_number(text: str) -> Decimal | None:
@@ -330,7 +345,16 @@ def _inside(written: str, place: str) -> str:
     return str(path)
 
 
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
 def _only(found: list[str], written: str, place: str) -> str:
+    if len({_composed(image_id) for image_id in found}) < len(found):
+        names = some([ascii(image_id) for image_id in found])
+        raise InputError(
+            f"{place}: id {written!r}: files look the same and are other Unicode characters: {names}; rename all but one"
+        )
     if len(found) > 1:
         raise InputError(
             f"{place}: id {written!r} could be any of {some(found)}; write its path inside the folder, with its ending"
@@ -396,7 +420,7 @@ def _one_spelling(labels: pd.Series, label_type: str, where: str) -> pd.Series:
     )
     stripped = {label: label.strip() for label in numbers}
     _refuse_twins(labels, stripped, where, "differ in the whitespace around them only; spell them alike")
-    composed = {label: unicodedata.normalize("NFC", label) for label in numbers}
+    composed = {label: _composed(label) for label in numbers}
     _refuse_twins(labels, composed, where, "look the same, and are other Unicode characters; spell them alike")
     return labels
 
