@@ -284,6 +284,25 @@ def test_what_nothing_owns_goes_and_the_rest_stays(tmp_path: Path) -> None:
     assert (tmp_path / "outside/file").exists()  # a link is removed, not what it points to
 
 
+def test_what_was_removed_is_summed_up_by_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project(tmp_path)
+    names = [f"models/pretrain/a/{fold}.safetensors" for fold in range(2, 7)]
+    names += ["models/pretrain/gone/0.safetensors", "models/pretrain/gone/1.safetensors", "data/infer/gone.parquet"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(200_000))
+    (tmp_path / "models/pretrain/gone/broken").symlink_to(tmp_path / "nowhere")
+    check.main(root=tmp_path)
+    told = [line for line in capsys.readouterr().out.splitlines() if "removed" in line]
+    why = "check: removed what no member, fold or external name owns any more,"
+    kept = "a/2.safetensors, a/3.safetensors, a/4.safetensors"
+    assert told == [
+        f"{why} 1 file of data/infer (0.2 MB): gone.parquet",
+        f"{why} 8 files of models/pretrain (1.4 MB): {kept} and 3 more",
+    ]
+    assert not any((tmp_path / name).exists() for name in names)
+
+
 def test_the_projects_own_params_pass(tmp_path: Path) -> None:
     """Before the demo is drawn, on a fresh clone."""
     for name in ("params.yaml", "placeholders", "data"):

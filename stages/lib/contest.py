@@ -353,7 +353,7 @@ def _only(found: list[str], written: str, place: str) -> str:
     if len({_composed(image_id) for image_id in found}) < len(found):
         names = some([ascii(image_id) for image_id in found])
         raise InputError(
-            f"{place}: id {written!r}: files look the same and are other Unicode characters: {names}; rename all but one"
+            f"{place}: id {written!r}: files look the same in other Unicode characters: {names}; rename all but one"
         )
     if len(found) > 1:
         raise InputError(
