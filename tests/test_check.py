@@ -151,6 +151,13 @@ def test_a_third_phase_and_predictions_made_elsewhere_are_part_of_the_cost(
         ({"external__e": {"oof": "c/train.csv", "test": "c/train/0.png"}}, ["external.e.test", "among the images"]),
         ({"external__e": {"oof": "c/train.csv", "test": "c/template.csv"}}, ["c/train.csv", "missing ['x', 'y']"]),
         ({"contest__images__test": "c/train"}, ["contest.images"]),
+        ({"contest__images__test": None}, ["contest.images.test: is null", "say placeholders/empty"]),
+        ({"contest__labels": None}, ["contest.labels: is null", "say placeholders/none.csv"]),
+        ({"contest__template": None}, ["contest.template: is null", "say placeholders/none.csv"]),
+        ({"contest__overrides": None}, ["contest.overrides: is null", "say placeholders/none.csv"]),
+        ({"members__a__model__weights_file": None}, ["weights_file: is null", "say placeholders/none.csv"]),
+        ({"external__e": {"oof": "c/oof.csv", "test": None}}, ["external.e.test: is null", "placeholders/none.csv"]),
+        ({"members__a__infer__image_sizes": 32}, ["members.a.infer.image_sizes: must be a list: [32]"]),
         ({"contest__labels": "c/train/labels.csv"}, ["contest.labels"]),
         ({"contest__columns__label": "klass"}, ["klass", "label"]),
         ({"contest__submission": {"values": "probabilities"}}, ["submission", "template.csv"]),
@@ -186,6 +193,17 @@ def test_what_dvc_would_read_otherwise_is_refused(tmp_path: Path) -> None:
         check.main(root=tmp_path)
     assert str(raised.value).startswith("params.yaml: folds.0: DVC reads 10 here and Python 8")
     assert str(raised.value).count("params.yaml") == 1
+
+
+def test_a_key_that_stands_twice_is_refused_by_its_line(tmp_path: Path) -> None:
+    project(tmp_path)
+    path = tmp_path / "params.yaml"
+    path.write_text("external: {}\n" + path.read_text())
+    line = 1 + path.read_text().splitlines().index("external: {}", 1)
+    with pytest.raises(
+        InputError, match=f'params.yaml: line {line}: DVC cannot read it: found duplicate key "external"'
+    ):
+        check.main(root=tmp_path)
 
 
 @pytest.mark.parametrize(("metric", "warned"), [("average_precision", True), ("kappa", False)])

@@ -159,7 +159,7 @@ def test_floats_as_text_are_classes_of_that_name(tmp_path):
         ("image,label\na,x\n", r"no column 'id'; there are \['image', 'label'\]"),
         ("id;label\na;x\n", r"no column 'id', 'label'; there are \['id;label'\]; cells are separated by commas"),
         ("id,label,label\na,x,y\n", "several columns are called 'label'"),
-        ("id,label\na,x,y\nb,x,y\n", "labels.csv: cannot be read"),
+        ("id,label\na,x,y\nb,x,y\n", "labels.csv: line 2 has 3 cells, the lines before it 2; put quotes"),
         ("", "labels.csv: cannot be read"),
         ("id,label\n", "no id of column 'id' names a train image"),
         ("id,label\nq,x\n", "no id of column 'id' names a train image: q"),
@@ -311,6 +311,15 @@ def test_no_overrides(tmp_path):
         ("image_id,action,reason\n../a,x,\n", "row 2: id '../a' may leave"),
         ("image_id,action,reason\na,X,\n", "row 2: action 'X' is neither `drop` nor a class: x, y"),
         ("image_id,action,reason\na,,\n", "row 2: action '' is neither"),
+        (
+            "image_id,action,reason\na drop,\n",
+            r"overrides.csv: row 2: .* 'a drop'; .* \(a row .*,action,reason,",
+        ),
+        (
+            "image_id,action,reason\na,drop blurred\n",
+            r"row 2: action 'drop blurred' .* \(a row .*,action,reason,",
+        ),
+        ("image_id,action,reason\na,x,b,c\n", "overrides.csv: line 2 has 4 cells, the lines before it 3; put quotes"),
         ("image_id,action,reason\na,x,\na.jpg,drop,\n", "several overrides; keep one: row 2 'a.jpg', row 3 'a.jpg'"),
     ],
 )

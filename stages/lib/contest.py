@@ -29,6 +29,7 @@ Problem = tuple[str, str]  # image_id (or the id as a person wrote it), what is 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,2})?", re.ASCII | re.IGNORECASE)
 _LIST = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
+_FORM = "a row of overrides is image_id,action,reason, with commas between"
 _SEPARATORS = (",", ";", r"\|", r"\s+")
 _UNSAFE = {  # in a label: it would command a terminal, or the page of `dvc plots`, where labels stand in a script
     r"[\x00-\x1f\x7f-\x9f]": "control characters, e.g. a line break",
@@ -460,7 +461,7 @@ def _without_repeats(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, lis
 def _require_image(images: ImageIndex, written: str, place: str) -> str:
     image_id = images.find(written, place)
     if image_id is None:
-        raise InputError(f"{place}: there is no train image {written!r}; correct or remove the row")
+        raise InputError(f"{place}: there is no train image {written!r}; correct or remove the row ({_FORM})")
     return image_id
 
 
@@ -471,7 +472,9 @@ def _action(written: str, known: frozenset[str], label_type: str, place: str) ->
     if action == DROP and DROP in known:
         raise InputError(f"{place}: a class is called `{DROP}`, so this action means two things; rename the class")
     if action != DROP and action not in known:
-        raise InputError(f"{place}: action {written!r} is neither `{DROP}` nor a class: {some(sorted(known), 20)}")
+        raise InputError(
+            f"{place}: action {written!r} is neither `{DROP}` nor a class: {some(sorted(known), 20)} ({_FORM})"
+        )
     return action
 
 
