@@ -1,7 +1,7 @@
 """Stage `analyze`: facts and pixels of both parts -> data/analyze/: what is odd, and which images are the same.
 
 Writes findings.csv, clusters.csv (train images alone, so that a new test image changes no fold), leaks.csv
-(test images that equal or resemble a train image) and summary.json. Knows no labels.
+(test images that equal or resemble a train image, each with its likest ones) and summary.json. Knows no labels.
 """
 
 from collections.abc import Iterable
@@ -80,6 +80,7 @@ def _write(table: pd.DataFrame, found: duplicates.Found, prints: dict[str, finge
         "largest_train_cluster": int(sizes.max()) if len(sizes) else 0,
         "near_train_pairs_in_different_clusters": found.apart,
         "test_images_with_a_train_duplicate": int(leaks["test_image_id"].nunique()),
+        "leaks_left_out": found.leaks_left_out,
     }
     tables.write(table, folder / "findings.csv", tables.FINDINGS)
     tables.write(clusters, folder / "clusters.csv", tables.CLUSTERS)
@@ -98,6 +99,11 @@ def _tell(summary: dict[str, Any]) -> None:
             **summary
         )
     )
+    if left_out := summary["leaks_left_out"]:
+        print(
+            f"analyze: leaks.csv names the {duplicates.MAX_TWINS} likest train images of each test image; {left_out:,}"
+            " more pairs are left out"
+        )
     if apart := summary["near_train_pairs_in_different_clusters"]:
         print(
             f"analyze: WARNING: {apart} pairs of near duplicates lie in different clusters (a series that changes"

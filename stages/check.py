@@ -5,6 +5,7 @@ the meta device. Then outputs that no member or fold owns any more go, and what 
 """
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -30,6 +31,7 @@ from stages.lib.settings.external import ExternalSettings
 from stages.lib.settings.whole import Podium
 
 BYTES_PER_VALUE = 4
+NAMED = 3  # of what is removed from a stage's folder
 MADE_LATER = ("demo/images",)  # drawn by a stage of the same graph
 
 
@@ -151,10 +153,32 @@ def _warn_of_emulation(p: Podium, device: str) -> None:
 
 def _prune(p: Podium, root: Path) -> None:
     orphans = pruning.orphans(root, members=p.members, fixres=p.fixres, external=p.external, folds=p.folds)
-    for path in orphans:
-        print(f"check: removed {path}, which no member, fold or external name owns any more")
+    lines = _told(root, orphans)
     pruning.remove(orphans)
+    for line in lines:
+        print(f"check: removed what no member, fold or external name owns any more, {line}")
     pruning.make_folders(root)
+
+
+def _told(root: Path, orphans: Sequence[Path]) -> list[str]:
+    """Sum up what is to be removed: a line per stage's folder."""
+    folders: dict[str, list[Path]] = {}
+    for path in orphans:
+        folders.setdefault("/".join(path.relative_to(root).parts[:2]), []).append(path)
+    lines = []
+    for folder, paths in folders.items():
+        files = [file for path in paths for file in _files(path)]
+        size = sum(file.lstat().st_size for file in files)
+        names = some([path.relative_to(root / folder).as_posix() for path in paths], NAMED)
+        lines.append(f"{len(files)} file{'' if len(files) == 1 else 's'} of {folder} ({size / 1e6:,.1f} MB): {names}")
+    return lines
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the files and links at a path, and in it where it is a folder; links are not followed."""
+    if path.is_symlink() or not path.is_dir():
+        return [path]
+    return [file for entry in path.iterdir() for file in _files(entry)]
 
 
 def _cost(p: Podium, values: dict[str, int]) -> str:

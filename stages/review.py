@@ -37,7 +37,8 @@ def main(*, root: Path = Path()) -> None:
     state = label_errors.reviewable(folds, decisions, classes)
     reviewed = folds[state == label_errors.REVIEWED]
     said = _said(root, folds, reviewed, classes)
-    found = label_errors.doubts(pd.Index(classes).get_indexer(reviewed["label"]), said.probs)
+    targets = pd.Index(classes).get_indexer(reviewed["label"])
+    found = label_errors.doubts(targets, said.probs)
     doubted = label_errors.suspect_table(
         reviewed,
         found,
@@ -49,7 +50,8 @@ def main(*, root: Path = Path()) -> None:
     decided = doubted["image_id"].isin(decisions["image_id"])
     suspects = doubted[~decided].reset_index(drop=True)
     summary = _summary(state, reviewed, suspects, list(said.votes)) | {
-        "suspects_decided_by_overrides": int(decided.sum())
+        "suspects_decided_by_overrides": int(decided.sum()),
+        "members_at_chance": [n for n, v in said.votes.items() if label_errors.at_chance(targets, v.likeliest)],
     }
     _write(root, suspects, reviewed["label"], summary)
     _show(suspects, summary)
@@ -110,7 +112,13 @@ def _show(suspects: pd.DataFrame, summary: dict[str, Any]) -> None:
     )
     for kind, n in summary["not_reviewed"].items():
         print(f"review: not reviewed, {kind}: {n}")
-    n_members = len(summary["members"])
+    n_members, at_chance = len(summary["members"]), summary["members_at_chance"]
+    if at_chance:
+        of_all = len(at_chance) == n_members
+        print(
+            f"review: WARNING: {'no member is' if of_all else ', '.join(at_chance) + ': not'} shown to be better than"
+            f" chance at these labels, so {'these suspects mean' if of_all else 'their votes mean'} nothing"
+        )
     for s in suspects.head(SHOWN).itertuples():
         rather = f"given {s.given} (p {s.p_given:.2f}), rather {s.suggested} (p {s.p_suggested:.2f})"
         print(f"review: {s.image_id}: {rather}; {s.members_agreeing} of {n_members} members say so")

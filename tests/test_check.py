@@ -152,6 +152,13 @@ def test_a_third_phase_and_predictions_made_elsewhere_are_part_of_the_cost(
         ({"external__e": {"oof": "c/train.csv", "test": "c/train/0.png"}}, ["external.e.test", "among the images"]),
         ({"external__e": {"oof": "c/train.csv", "test": "c/template.csv"}}, ["c/train.csv", "missing ['x', 'y']"]),
         ({"contest__images__test": "c/train"}, ["contest.images"]),
+        ({"contest__images__test": None}, ["contest.images.test: is null", "say placeholders/empty"]),
+        ({"contest__labels": None}, ["contest.labels: is null", "say placeholders/none.csv"]),
+        ({"contest__template": None}, ["contest.template: is null", "say placeholders/none.csv"]),
+        ({"contest__overrides": None}, ["contest.overrides: is null", "say placeholders/none.csv"]),
+        ({"members__a__model__weights_file": None}, ["weights_file: is null", "say placeholders/none.csv"]),
+        ({"external__e": {"oof": "c/oof.csv", "test": None}}, ["external.e.test: is null", "placeholders/none.csv"]),
+        ({"members__a__infer__image_sizes": 32}, ["members.a.infer.image_sizes: must be a list: [32]"]),
         ({"contest__labels": "c/train/labels.csv"}, ["contest.labels"]),
         ({"contest__columns__label": "klass"}, ["klass", "label"]),
         ({"contest__submission": {"values": "probabilities"}}, ["submission", "template.csv"]),
@@ -187,6 +194,17 @@ def test_what_dvc_would_read_otherwise_is_refused(tmp_path: Path) -> None:
         check.main(root=tmp_path)
     assert str(raised.value).startswith("params.yaml: folds.0: DVC reads 10 here and Python 8")
     assert str(raised.value).count("params.yaml") == 1
+
+
+def test_a_key_that_stands_twice_is_refused_by_its_line(tmp_path: Path) -> None:
+    project(tmp_path)
+    path = tmp_path / "params.yaml"
+    path.write_text("external: {}\n" + path.read_text())
+    line = 1 + path.read_text().splitlines().index("external: {}", 1)
+    with pytest.raises(
+        InputError, match=f'params.yaml: line {line}: DVC cannot read it: found duplicate key "external"'
+    ):
+        check.main(root=tmp_path)
 
 
 @pytest.mark.parametrize(("metric", "warned"), [("average_precision", True), ("kappa", False)])
@@ -295,6 +313,25 @@ def test_what_nothing_owns_goes_and_the_rest_stays(tmp_path: Path) -> None:
     assert not any((tmp_path / name).exists() for name in orphans)
     assert not (tmp_path / "models/finetune/link").exists()
     assert (tmp_path / "outside/file").exists()  # a link is removed, not what it points to
+
+
+def test_what_was_removed_is_summed_up_by_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project(tmp_path)
+    names = [f"models/pretrain/a/{fold}.safetensors" for fold in range(2, 7)]
+    names += ["models/pretrain/gone/0.safetensors", "models/pretrain/gone/1.safetensors", "data/infer/gone.parquet"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(200_000))
+    (tmp_path / "models/pretrain/gone/broken").symlink_to(tmp_path / "nowhere")
+    check.main(root=tmp_path)
+    told = [line for line in capsys.readouterr().out.splitlines() if "removed" in line]
+    why = "check: removed what no member, fold or external name owns any more,"
+    kept = "a/2.safetensors, a/3.safetensors, a/4.safetensors"
+    assert told == [
+        f"{why} 1 file of data/infer (0.2 MB): gone.parquet",
+        f"{why} 8 files of models/pretrain (1.4 MB): {kept} and 3 more",
+    ]
+    assert not any((tmp_path / name).exists() for name in names)
 
 
 def test_the_projects_own_params_pass(tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ def test_a_run_equals_itself() -> None:
     text = said(run("one", 0.8), run("one", 0.8))
     assert "A and B predict exactly the same." in text
     assert text.count("no evidence") == 2
+    rows = [line.split() for line in text.splitlines() if line.startswith(("accuracy ", "log loss "))]
+    assert [row[-2:] for row in rows] == [["+0.0000", "1.000"]] * 2  # no interval: there is nothing to be unsure of
     for what in ("labels", "classes", "folds", "groups"):
         assert f"{what:8} the same" in text
     assert "images   120 in both\n" in text

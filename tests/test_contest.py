@@ -79,6 +79,24 @@ def test_every_image_is_found_by_its_own_id(image_ids):
     assert [images.find(image_id, "row 2") for image_id in image_ids] == image_ids
 
 
+APART, TOGETHER = "e\u0301", "\u00e9"  # two ways to write one letter: macOS's, and that of most others
+
+
+@pytest.mark.parametrize(("file", "written"), [(APART, TOGETHER), (TOGETHER, APART)])
+@pytest.mark.parametrize("form", ["x/{}.jpg", "x/{}", "{}.jpg", "{}", " {} "])
+def test_an_id_may_be_written_in_other_characters_that_look_the_same(file, written, form):
+    images = contest.ImageIndex([f"x/{file}.jpg", "x/e.jpg"])
+    assert images.find(form.format(written), "row 2") == f"x/{file}.jpg"
+
+
+def test_the_very_characters_come_first_and_files_that_look_the_same_are_no_match_for_others():
+    images = contest.ImageIndex([f"{APART}{APART}.jpg", f"{TOGETHER}{TOGETHER}.jpg"])
+    assert images.find(APART * 2, "row 2") == f"{APART}{APART}.jpg"
+    assert images.find(TOGETHER * 2, "row 2") == f"{TOGETHER}{TOGETHER}.jpg"
+    with pytest.raises(InputError, match=r"row 2: id .* look the same .*'e\\u0301e\\u0301\.jpg'.*; rename all but one"):
+        images.find(APART + TOGETHER, "row 2")
+
+
 @pytest.mark.parametrize("written", ["a", "x/a"])
 def test_an_ambiguous_id_names_all_its_images(written):
     images = contest.ImageIndex(["x/a.jpg", "x/a.png"])
@@ -105,6 +123,11 @@ def test_an_id_that_may_leave_the_folder_is_refused(tmp_path, written):
 def test_an_empty_id_is_refused(tmp_path, written):
     with pytest.raises(InputError, match="row 2: the id is empty"):
         read(tmp_path, f"id,label\n{written},x\n")
+
+
+def test_an_image_in_two_spellings_is_one_image(tmp_path):
+    with pytest.raises(InputError, match=r"rows 2, 3: .* stands there with different labels"):
+        read(tmp_path, f"id,label\n{APART},x\n{TOGETHER},y\n", [f"{APART}.jpg"])
 
 
 # --- labels
@@ -136,7 +159,7 @@ def test_floats_as_text_are_classes_of_that_name(tmp_path):
         ("image,label\na,x\n", r"no column 'id'; there are \['image', 'label'\]"),
         ("id;label\na;x\n", r"no column 'id', 'label'; there are \['id;label'\]; cells are separated by commas"),
         ("id,label,label\na,x,y\n", "several columns are called 'label'"),
-        ("id,label\na,x,y\nb,x,y\n", "labels.csv: cannot be read"),
+        ("id,label\na,x,y\nb,x,y\n", "labels.csv: line 2 has 3 cells, the lines before it 2; put quotes"),
         ("", "labels.csv: cannot be read"),
         ("id,label\n", "no id of column 'id' names a train image"),
         ("id,label\nq,x\n", "no id of column 'id' names a train image: q"),
@@ -288,6 +311,15 @@ def test_no_overrides(tmp_path):
         ("image_id,action,reason\n../a,x,\n", "row 2: id '../a' may leave"),
         ("image_id,action,reason\na,X,\n", "row 2: action 'X' is neither `drop` nor a class: x, y"),
         ("image_id,action,reason\na,,\n", "row 2: action '' is neither"),
+        (
+            "image_id,action,reason\na drop,\n",
+            r"overrides.csv: row 2: .* 'a drop'; .* \(a row .*,action,reason,",
+        ),
+        (
+            "image_id,action,reason\na,drop blurred\n",
+            r"row 2: action 'drop blurred' .* \(a row .*,action,reason,",
+        ),
+        ("image_id,action,reason\na,x,b,c\n", "overrides.csv: line 2 has 4 cells, the lines before it 3; put quotes"),
         ("image_id,action,reason\na,x,\na.jpg,drop,\n", "several overrides; keep one: row 2 'a.jpg', row 3 'a.jpg'"),
     ],
 )

@@ -69,6 +69,17 @@ def test_equal_pixels_are_exact_whatever_the_settings() -> None:
     ]
 
 
+def test_thousands_of_equal_images_in_both_parts_make_no_millions_of_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "MAX_TWINS", 3)
+    train = {f"b{k}": photo(1) for k in range(5)} | {"a": jpeg(photo(1), 60), "other": photo(2)}
+    test = {f"t{k}": photo(1) for k in range(4)} | {"u": jpeg(photo(2), 60)}
+    found = search(train, test)
+    likest = [(f"t{k}", f"b{b}", "exact") for k in range(4) for b in range(3)]
+    assert [leak[:3] for leak in found.leaks] == [*likest, ("u", "other", "near")]
+    assert found.leaks_left_out == 4 * 3  # two equal ones and a near one, each of four times
+    assert search(train, {"u": test["u"]}).leaks_left_out == 0
+
+
 def test_a_near_duplicate_of_equal_images_is_one_of_both() -> None:
     found = search({"a": photo(1), "b": photo(1), "c": jpeg(photo(1), 60)}, {"t": jpeg(photo(1), 60)})
     assert found.clusters == dict.fromkeys("abc", "a")

@@ -7,7 +7,8 @@ from stages.lib.errors import InputError
 from tools import experiments
 
 MEMBER = {"model": {"backbone": "resnet10t"}, "finetune": {"epochs": 1, "lr": 0.001}, "infer": {"image_sizes": [64]}}
-PARAMS = {"folds": [0, 1], "members": {"a": MEMBER, "b": MEMBER}, "ensemble": {"method": "equal"}}
+CONTEST = {"images": {"train": "a/train", "test": "a/test"}, "labels": "a/train.csv", "metric": "accuracy"}
+PARAMS = {"contest": CONTEST, "folds": [0, 1], "members": {"a": MEMBER, "b": MEMBER}, "ensemble": {"method": "equal"}}
 
 
 def summary(score, within=0.02, log_loss=0.2, metric="accuracy"):
@@ -93,6 +94,28 @@ def test_log_loss_lowest_first_and_in_one_column():
 def test_scores_of_another_metric_come_after_those_of_the_tables():
     other = tried("other", PARAMS, summary(0.01, metric="log_loss"))
     assert names(shown(other, tried("same", PARAMS, summary(0.5))))[2:] == ["same", "other"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "marked"),
+    [
+        ("images__train", "b/train", True),
+        ("labels", "b/train.csv", True),
+        ("columns", {"label": "kind"}, True),
+        ("images__test", "b/test", False),
+        ("metric", "macro_f1", False),
+        ("overrides", "b/overrides.csv", False),
+    ],
+)
+def test_scores_on_other_images_or_labels_are_marked_and_come_last(key, value, marked):
+    other = changed(**{f"contest__{key}": value})
+    found = shown(
+        tried("there", other, summary(0.99)), tried("here", PARAMS, summary(0.5)), tried("w", other, status="queued")
+    )
+    assert [row.split()[0] for row in lines(found) if "other contest" in row] == (["there"] if marked else [])
+    assert names(found)[2:] == (["here", "there", "w"] if marked else ["there", "here", "w"])
+    found[0]["data"]["params"]["params.yaml"]["data"] = other  # the workspace says which contest is meant
+    assert [row.split()[0] for row in lines(found) if "other contest" in row] == (["master", "here"] if marked else [])
 
 
 def test_a_row_holds_its_scores_and_what_changed():

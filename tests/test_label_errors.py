@@ -52,6 +52,24 @@ def test_suspects_are_flagged_ones_first_then_by_quality_and_never_those_that_ar
     assert found.suspects(np.zeros(5, int)).tolist() == [2, 1, 0, 4]
 
 
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.1), (0.6, 0.3, 0.1)])
+def test_a_guess_is_at_chance_in_19_of_20_cases(shares: tuple[float, ...]) -> None:
+    """Whatever the classes' shares, and whatever the guess's own."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice(len(shares), 200, p=shares)
+    for said in (shares, shares[::-1]):
+        judged = [label_errors.at_chance(labels, rng.choice(len(shares), 200, p=said)) for _ in range(1000)]
+        assert 0.92 <= np.mean(judged) <= 0.98
+
+
+def test_the_largest_class_alone_is_at_chance_and_a_little_knowledge_is_not() -> None:
+    labels = np.array([0] * 95 + [1] * 5)
+    assert label_errors.at_chance(labels, np.zeros(100, int))
+    assert label_errors.at_chance(labels, 1 - labels)
+    assert not label_errors.at_chance(labels, np.where(np.arange(100) >= 98, 1, 0))  # knows two of the five
+    assert not label_errors.at_chance(labels, labels)
+
+
 def table(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
     folds = pd.DataFrame(rows, columns=["image_id", "label", "use", "fold"], dtype="str")
     return folds.assign(reason="", group="")

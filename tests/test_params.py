@@ -12,6 +12,8 @@ class Example(params.Section):
     name: str = "a"
     flag: bool = False
     count: int | None = None
+    sizes: tuple[int, ...] = ()
+    inner: dict[str, int] = Field(default_factory=dict)
 
 
 def test_scientific_notation_that_yaml_reads_as_text_is_a_number() -> None:
@@ -28,12 +30,17 @@ def test_scientific_notation_that_yaml_reads_as_text_is_a_number() -> None:
         ({"lr": 1, "name": True}, ["x.name", "boolean"]),
         ({"lr": 1, "count": False}, ["x.count", "boolean"]),
         ({"lr": "yes"}, ["x.lr", "number"]),
+        ({"lr": 1, "sizes": 64}, ["x.sizes: must be a list: [64]"]),
+        ({"lr": 1, "sizes": {"a": 1}}, ["x.sizes: must be a list: [{'a': 1}]"]),
+        ({"lr": 1, "sizes": None}, ["x.sizes: must be a list (got null)"]),
+        ({"lr": 1, "inner": 3}, ["x.inner: must be a map, {} where it holds nothing (got 3)"]),
+        ({"lr": 1, "name": None}, ["x.name: must be text (got null)"]),
     ],
 )
 def test_wrong_values_are_named_with_their_key(values: dict[str, object], words: list[str]) -> None:
     with pytest.raises(InputError) as raised:
         params.parse(values, "x", Example)
-    assert all(word in str(raised.value) for word in ["params.yaml", *words])
+    assert all(word in str(raised.value) for word in ["params.yaml", *words]), str(raised.value)
 
 
 def test_every_fault_is_reported_at_once() -> None:
@@ -45,7 +52,20 @@ def test_a_boolean_is_taken_where_one_is_meant() -> None:
     assert params.parse({"lr": 1, "flag": True}, "x", Example).flag
 
 
-@pytest.mark.parametrize("text", ["a: [1\n", "- 1\n", ""])
+def test_a_section_that_is_no_map_is_named() -> None:
+    with pytest.raises(InputError, match=r"x: must be a map of settings \(got null\)"):
+        params.parse(None, "x", Example)
+
+
+@pytest.mark.parametrize("text", ["a: [1\n", "a: \x07\n", "a: *b\n"])
+def test_a_fault_of_yaml_is_placed_in_the_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"not valid YAML: (?s:.*)in params\.yaml, (line 1|position)") as raised:
+        params.read(tmp_path)
+    assert "<" not in str(raised.value).replace("<stream end>", "")
+
+
+@pytest.mark.parametrize("text", ["a: [1\n", "- 1\n", "", "a: 2026-13-45\n"])
 def test_a_file_that_is_no_map_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(InputError, match=r"params\.yaml"):

@@ -14,14 +14,21 @@ SUMMARY = {
     "oof_score_high": 0.95,
     "oof_score_naive": 0.94,
     "oof_log_loss": 0.25,
+    "n_test_images": 20,
 }
-PARAMS = "contest:\n  images: {{train: {0}/train, test: {0}/test}}\n"
+PARAMS = "contest:\n  images: {{train: {0}/train, test: {0}/test}}\nensemble: {{leaked_labels: {1}}}\n"
+FOLDS = """image_id,label,use,reason,group,fold
+1.jpg,0,train,,1.jpg,0
+2.jpg,1,train,,1.jpg,0
+3.jpg,1,train,,3.jpg,1
+"""
+LEAKS = "test_image_id,train_image_id,kind,similarity\n"
 
 
 @pytest.fixture
 def built(tmp_path):
     """Write what a finished run of two members leaves behind."""
-    (tmp_path / "params.yaml").write_text(PARAMS.format("demo/images"))
+    (tmp_path / "params.yaml").write_text(PARAMS.format("demo/images", "ignore"))
     tables.write_text(
         "member,weight,image_sizes,views,phase,train_size_score,score,log_loss,pretrain_score,finetune_score\n"
         "weak,0.25,80,identity,fixres,0.7,0.7,0.6,,0.7\n"
@@ -30,9 +37,9 @@ def built(tmp_path):
     )
     tables.write_text("image_id,label\na.jpg,1\nb.jpg,0\n", tmp_path / "data/ensemble/submission.csv")
     tables.write_text("image_id,label\nb.jpg,1\na.jpg,1\n", tmp_path / "demo/images/private_labels.csv")
-    summary = SUMMARY
-    (tmp_path / "metrics").mkdir()
-    (tmp_path / "metrics/summary.json").write_text(json.dumps(summary))
+    tables.write_text(FOLDS, tmp_path / "data/split/folds.csv")
+    tables.write_text(LEAKS, tmp_path / "data/analyze/leaks.csv")
+    tables.write_text(json.dumps(SUMMARY), tmp_path / "metrics/summary.json")
     return tmp_path
 
 
@@ -61,12 +68,51 @@ def test_log_loss_stands_once_and_lowest_first(built, capsys):
 
 
 def test_a_persons_contest_has_no_private_score(built, capsys):
-    (built / "params.yaml").write_text(PARAMS.format("data/contest"))
+    (built / "params.yaml").write_text(PARAMS.format("data/contest", "ignore"))
     results.main(root=built)
     assert "private" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("path", ["data/ensemble/members.csv", "metrics/summary.json", "data/ensemble/submission.csv"])
+def test_own_folds_that_part_duplicates_are_told_at_the_end(built, capsys):
+    results.main(root=built)
+    assert "your own folds" not in capsys.readouterr().out
+    tables.write_text(FOLDS.replace("1.jpg,0\n3", "1.jpg,1\n3"), built / "data/split/folds.csv")
+    results.main(root=built)
+    out = capsys.readouterr().out
+    assert "careful          scores flatter: your own folds part 1 groups or sets of duplicates\n" in out
+    assert "(2 of 3 images)" in out
+    tables.write_text(FOLDS.replace("1,train,,1.jpg,0", "1,skip,,1.jpg,1"), built / "data/split/folds.csv")
+    results.main(root=built)
+    assert "your own folds" not in capsys.readouterr().out  # what is neither trained on nor scored flatters nothing
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("ignore", "uses no label of theirs"), ("exact", "takes labels of exact ones"), ("near", "takes their labels")],
+)
+def test_test_images_that_are_train_images_are_told_at_the_end(built, capsys, setting, words):
+    results.main(root=built)
+    assert "duplicate" not in capsys.readouterr().out
+    (built / "params.yaml").write_text(PARAMS.format("data/contest", setting))
+    rows = "t1.jpg,1.jpg,exact,1\nt1.jpg,2.jpg,near,0.98\nt2.jpg,1.jpg,mirrored,0.99\n"
+    tables.write_text(LEAKS + rows, built / "data/analyze/leaks.csv")
+    results.main(root=built)
+    out = capsys.readouterr().out
+    assert "test images      2 of 20 have a duplicate in train, 1 an exact one;\n" in out
+    assert f"the submission {words} (ensemble.leaked_labels: {setting})\n" in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data/ensemble/members.csv",
+        "metrics/summary.json",
+        "data/ensemble/submission.csv",
+        "data/split/folds.csv",
+        "data/analyze/leaks.csv",
+    ],
+)
 def test_nothing_built_says_what_to_run(built, path):
     (built / path).unlink()
     with pytest.raises(InputError, match=f"{path}.*run `make`"):

@@ -85,7 +85,7 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
         ({"analyze__max_hash_distance": None}, "min_similarity has no effect"),
         ({"ensemble": {"method": "equal", "greedy_rounds": 5}}, "greedy_rounds has no effect"),
         ({"ensemble": {"method": "ranks"}}, "ensemble.method ranks goes with contest.metric roc_auc"),
-        ({"fixres": None}, "fixres: Input should be a valid dict"),
+        ({"fixres": None}, "fixres: must be a map, {} where it holds nothing"),
         ({"fixres__b": {"image_size": 80, "epochs": 1, "lr": 1}}, "fixres.b: there is no such member"),
         ({"fixres__a": {"epochs": 1, "lr": 1}}, "fixres.a.image_size: Field required"),
         ({"fixres__a": {"image_size": 80, "epochs": 0, "lr": 1}}, "fixres.a.epochs"),

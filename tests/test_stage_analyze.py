@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from stages import analyze
-from stages.lib import image_checks, pixels, tables
+from stages.lib import duplicates, image_checks, pixels, tables
 from stages.lib.errors import InputError
 
 FILES = ["findings.csv", "clusters.csv", "leaks.csv", "summary.json"]
@@ -167,3 +167,16 @@ def test_near_duplicates_that_folds_may_part_are_told(root: Path, capsys: pytest
     write_part(root, "train", steps)
     run(root)
     assert "pairs of near duplicates lie in different clusters" in capsys.readouterr().out
+
+
+def test_pairs_that_leaks_csv_does_not_name_are_counted(
+    root: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(root)
+    assert "left out" not in capsys.readouterr().out
+    monkeypatch.setattr(duplicates, "MAX_TWINS", 1)
+    run(root)
+    leaks = tables.read(root / "data/analyze/leaks.csv", tables.LEAKS)
+    assert list(leaks["train_image_id"]) == ["a.png"]
+    assert tables.read_json(root / "data/analyze/summary.json")["leaks_left_out"] == 1
+    assert "names the 1 likest train images of each test image; 1 more pairs are left out" in capsys.readouterr().out

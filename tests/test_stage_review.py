@@ -117,12 +117,26 @@ def test_wrong_labels_are_listed_flagged_ones_first(root: Path, capsys: pytest.C
         "suspects": 3,
         "flagged": 2,
         "suspects_decided_by_overrides": 0,
+        "members_at_chance": [],
     }
     with Image.open(root / "data/review/suspects.png") as image:
         image.load()
     printed = capsys.readouterr().out
     assert all(f"review: {image_id}: given" in printed for image_id in [*WRONG, "00.png"])
     assert BLURRED not in printed.split("review:", 1)[1]
+    assert "WARNING" not in printed
+
+
+def test_members_that_know_nothing_are_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"a": "WARNING: a: not shown to be better than chance", "b": "WARNING: no member is shown to be better than"}
+    for name, words in told.items():
+        path = root / f"data/infer/{name}.parquet"
+        table = tables.read(path, tables.PREDICTIONS)
+        table["p:blue"] = np.float32(0.6)
+        tables.write(table.assign(**{"p:red": np.float32(0.4)}), path, tables.PREDICTIONS)
+        suspects(root)
+        assert words in capsys.readouterr().out
+        assert name in summary(root)["members_at_chance"]
 
 
 def test_the_probabilities_are_the_mean_of_all_members_at_all_sizes_and_views(root: Path) -> None:

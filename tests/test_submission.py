@@ -154,6 +154,13 @@ def test_ids_come_back_as_the_template_writes_them(tmp_path):
     assert write(tmp_path, template=template, header=False)[0] == rows[1:]
 
 
+def test_an_id_keeps_the_templates_characters_where_the_files_name_only_looks_the_same(tmp_path):
+    file, written = "e\u0301.jpg", "\u00e9"
+    template = read_template(tmp_path, f"id,label\n{written},cat\n", test_ids=[file])
+    rows, _ = write(tmp_path, {file: [0.9, 0.1]}, template=template, test_ids=[file])
+    assert rows == [["id", "label"], [written, "cat"]]
+
+
 def test_a_label_template_without_a_header(tmp_path):
     template = read_template(tmp_path, "a.jpg,\nb.jpg,\nc,\n")
     assert write(tmp_path, template=template)[0] == [["a.jpg", "cat"], ["b.jpg", "dog"], ["c", "dog"]]

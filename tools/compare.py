@@ -52,12 +52,13 @@ def text(
     lines = [f"A  {first}", f"B  {second}", ""]
     lines += [f"{what:8} {words}" for what, words in pair.notes]
     lines += ["", f"{'out of fold':17} {'A':>8} {'B':>8} {'B - A':>9}   {'95% interval':18} {'p':>6}"]
+    same = bool((pair.first == pair.second).all())
     for name, (one, other, found) in judged.items():
-        interval = f"{found.low:+.4f} to {found.high:+.4f}"
+        interval = "" if same else f"{found.low:+.4f} to {found.high:+.4f}"
         numbers = f"{one:8.4f} {other:8.4f} {found.value:+9.4f}   {interval:18} {found.p_value:6.3f}"
         lines.append(f"{name.replace('_', ' '):17} {numbers}")
     lines += ["", *(verdict(name, found) for name, (_, _, found) in judged.items())]
-    if (pair.first == pair.second).all():
+    if same:
         lines.append("A and B predict exactly the same.")
     lines += [f"Careful: {words}." for words in pair.cautions]
     lines += ["", *_told(changes)]

@@ -20,6 +20,8 @@ from stages.lib.errors import InputError
 
 LONGEST_NAME = 24  # characters
 LONGEST_VALUE = 24
+OTHER_CONTEST = "other contest"
+SCORED = ("images.train", "layout", "labels", "label_type", "columns.id", "columns.label")  # keys of a contest's labels
 NO_EXPERIMENTS = (
     "no experiments on this commit yet: try `dvc exp run -S members.<member>.finetune.lr=0.0003`"
     " (`dvc exp list -A` names those on other commits)"
@@ -31,7 +33,8 @@ class Row:
     """The workspace, a commit or an experiment on it.
 
     Attributes:
-        state: "" where it has finished, or queued, running, failed, unreadable.
+        state: "" where it has finished, OTHER_CONTEST where its score is of other images or labels than the
+            workspace's, or queued, running, failed, unreadable.
         summary: its metrics/summary.json; empty until it has finished.
         changes: what differs from its baseline, in words, e.g. `+c`.
     """
@@ -70,9 +73,12 @@ def rows(shown: list[dict[str, Any]]) -> tuple[list[Row], list[Row]]:
     commits = [state for state in shown if state["rev"] != "workspace"]
     if not commits:
         raise InputError("experiments are compared with the commit they start from, and there is none: `git commit`")
-    bases = [_row(state, None, commits[0]) for state in shown]
+    contest = next((scored for state in shown if (scored := _scored(state)) is not None), None)
+    bases = [_row(state, None, commits[0], contest) for state in shown]
     experiments = [
-        _row(found["revs"][0], found["executor"], commit) for commit in commits for found in commit["experiments"] or []
+        _row(found["revs"][0], found["executor"], commit, contest)
+        for commit in commits
+        for found in commit["experiments"] or []
     ]
     metric = next((row.summary["metric"] for row in bases + experiments if "metric" in row.summary), None)
     return bases, sorted(experiments, key=lambda row: _rank(row, metric))
@@ -124,7 +130,9 @@ def _shown(root: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _row(state: dict[str, Any], executor: dict[str, Any] | None, base: dict[str, Any]) -> Row:
+def _row(
+    state: dict[str, Any], executor: dict[str, Any] | None, base: dict[str, Any], contest: tuple[Any, ...] | None
+) -> Row:
     name = state["name"] or (state["rev"] if state["rev"] == "workspace" else state["rev"][:7])
     if state["data"] is None:
         return Row(name, "unreadable", {}, (state["error"]["msg"],))
@@ -133,7 +141,22 @@ def _row(state: dict[str, Any], executor: dict[str, Any] | None, base: dict[str,
     told = tuple(changes(before, after)) if before and after else ()
     status = executor["state"] if executor and executor["state"] != "success" else ""
     # until an experiment has finished, DVC shows its baseline's metrics for it
-    return Row(name, status, {} if status else _file(state, "metrics", "metrics/summary.json"), told)
+    summary = {} if status else _file(state, "metrics", "metrics/summary.json")
+    if summary and _scored(state) not in (contest, None):
+        status = OTHER_CONTEST
+    return Row(name, status, summary, told)
+
+
+def _scored(state: dict[str, Any]) -> tuple[Any, ...] | None:
+    """Return what of params.yaml says which images are scored, and with which labels; None where it cannot be read."""
+    contest = _file(state, "params", "params.yaml").get("contest")
+    return None if contest is None else tuple(_inside(contest, key.split(".")) for key in SCORED)
+
+
+def _inside(value: Any, steps: Sequence[str]) -> Any:
+    for step in steps:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
 
 
 def _file(state: dict[str, Any], kind: str, path: str) -> dict[str, Any]:
@@ -142,11 +165,12 @@ def _file(state: dict[str, Any], kind: str, path: str) -> dict[str, Any]:
     return content
 
 
-def _rank(row: Row, metric: str | None) -> tuple[bool, bool, float, str, str]:
-    """Sort key: finished ones first, those of another metric after the table's, the best score first."""
+def _rank(row: Row, metric: str | None) -> tuple[bool, bool, bool, float, str, str]:
+    """Sort key: finished ones first, those of another contest or metric after the table's, the best score first."""
     score = row.summary.get("oof_score")
     signed = 0.0 if score is None else score if row.summary.get("metric") == "log_loss" else -score
-    return score is None, row.summary.get("metric") != metric, signed, row.state, row.name
+    other = row.state == OTHER_CONTEST
+    return score is None, other, row.summary.get("metric") != metric, signed, row.state, row.name
 
 
 def _differing(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, str]]:

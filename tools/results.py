@@ -7,28 +7,38 @@ from typing import Any
 import pandas as pd
 
 from demo import score
-from stages.lib import cli, params, tables
+from stages.lib import balance, cli, params, tables
 from stages.lib.errors import InputError
+from stages.lib.settings.ensemble import EnsembleSettings
 
 SUBMISSION = Path("data/ensemble/submission.csv")
 MEMBERS = Path("data/ensemble/members.csv")
 SUMMARY = Path("metrics/summary.json")
+FOLDS = Path("data/split/folds.csv")
+LEAKS = Path("data/analyze/leaks.csv")
+ASIDE = 17  # characters before what a line says
 
 
 def main(*, root: Path = Path()) -> None:
-    """Print every member's and the blend's out-of-fold score, where the submission lies, and its private score.
+    """Print all out-of-fold scores, what makes them or the board's flatter, where the submission lies, how good it is.
 
     Raises:
         InputError: nothing is built yet, or the submission does not fit the demo's private labels.
     """
-    missing = [str(path) for path in (MEMBERS, SUMMARY, SUBMISSION) if not (root / path).exists()]
+    missing = [str(path) for path in (MEMBERS, SUMMARY, SUBMISSION, FOLDS, LEAKS) if not (root / path).exists()]
     if missing:
         raise InputError(f"nothing to show yet: {', '.join(missing)} not found; run `make`")
     summary = tables.read_json(root / SUMMARY)
     print(table(tables.read(root / MEMBERS, tables.MEMBERS), summary))
     print(f"\n{honesty(summary)}")
+    values = params.read(root)
+    for line in (
+        *parted(tables.read(root / FOLDS, tables.FOLDS)),
+        *leaked(tables.read(root / LEAKS, tables.LEAKS), summary, _leaked_labels(values)),
+    ):
+        print(line)
     print(f"\nsubmission       {SUBMISSION}")
-    if is_demo(params.read(root)):
+    if is_demo(values):
         print(f"private accuracy {_private_accuracy(root):.4f}  (the demo's test labels, which no stage reads)")
 
 
@@ -55,6 +65,45 @@ def honesty(summary: dict[str, Any]) -> str:
         f"blend            95% interval {summary['oof_score_low']:.4f} to {summary['oof_score_high']:.4f}; chosen and"
         f" scored on the\n                 same images it would be {summary['oof_score_naive']:.4f}"
     )
+
+
+def parted(folds: pd.DataFrame) -> list[str]:
+    """Say that a person's own folds part groups or duplicates, in lines; none where they part nothing."""
+    rows = balance.parted(folds)
+    if rows.empty:
+        return []
+    n_groups = rows["group"].nunique()
+    return [
+        f"{'careful':{ASIDE}}scores flatter: your own folds part {n_groups} groups or sets of duplicates",
+        f"{'':{ASIDE}}({len(rows)} of {(folds['use'] == 'train').sum()} images), see group and fold in {FOLDS}",
+    ]
+
+
+def leaked(leaks: pd.DataFrame, summary: dict[str, Any], setting: str) -> list[str]:
+    """Say what became of labels that test images' duplicates in train leak, in lines; none where there are none.
+
+    Args:
+        leaks: tables.LEAKS.
+        summary: of metrics/summary.json.
+        setting: ensemble.leaked_labels.
+    """
+    if leaks.empty:
+        return []
+    exact = leaks.loc[leaks["kind"] == "exact", "test_image_id"].nunique()
+    done = {
+        "ignore": "the submission uses no label of theirs",
+        "exact": "the submission takes labels of exact ones",
+        "near": "the submission takes their labels",
+    }
+    return [
+        f"{'test images':{ASIDE}}{leaks['test_image_id'].nunique()} of {summary['n_test_images']} have a duplicate in"
+        f" train, {exact} an exact one;",
+        f"{'':{ASIDE}}{done[setting]} (ensemble.leaked_labels: {setting})",
+    ]
+
+
+def _leaked_labels(values: dict[str, object]) -> str:
+    return params.parse(params.section(values, "ensemble"), "ensemble", EnsembleSettings).leaked_labels
 
 
 def is_demo(values: dict[str, object]) -> bool:

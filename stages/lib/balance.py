@@ -104,6 +104,12 @@ def warnings(table: pd.DataFrame) -> list[str]:
     return found
 
 
+def parted(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the used rows of tables.FOLDS whose group lies in several folds; only a person's own folds part one."""
+    used = table[table["use"] == "train"]
+    return used[used.groupby("group")["fold"].transform("nunique") > 1]
+
+
 def _wide(table: pd.DataFrame) -> pd.DataFrame:
     """Count used images: (classes, folds), both sorted by name."""
     used = table[table["use"] == "train"]

@@ -4,7 +4,7 @@ import inspect
 import sys
 from collections.abc import Callable
 
-from stages.lib.errors import InputError
+from stages.lib.errors import InputError, legible
 
 
 def run(main: Callable[..., None]) -> None:
@@ -17,5 +17,6 @@ def run(main: Callable[..., None]) -> None:
     try:
         main(*sys.argv[1:])
     except InputError as error:
-        print(f"ERROR: {error}", file=sys.stderr, flush=True)
+        lines = [legible(line) for line in str(error).split("\n")]  # it may name files as they are
+        print("ERROR:", "\n".join(lines), file=sys.stderr, flush=True)
         raise SystemExit(1) from None

@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from stages.lib import tables
-from stages.lib.errors import InputError, some
+from stages.lib.errors import InputError, legible, some
 from stages.lib.settings.placeholders import NO_FILE, NO_FOLDER, is_none
 
 DROP = "drop"  # the one action of an override that is not a label
@@ -28,6 +29,7 @@ Problem = tuple[str, str]  # image_id (or the id as a person wrote it), what is 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,2})?", re.ASCII | re.IGNORECASE)
 _LIST = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
+_FORM = "a row of overrides is image_id,action,reason, with commas between"
 _SEPARATORS = (",", ";", r"\|", r"\s+")
 _UNSAFE = {  # in a label: it would command a terminal, or the page of `dvc plots`, where labels stand in a script
     r"[\x00-\x1f\x7f-\x9f]": "control characters, e.g. a line break",
@@ -57,7 +59,8 @@ class ImageIndex:
     """Finds the image that a person's id means, by names alone: no id is ever looked up on the disk.
 
     An id is, in this order, an image's path inside its folder, that path without its ending, the bare file
-    name, or the bare name without its ending.
+    name, or the bare name without its ending; or one of these in other Unicode characters that look the same
+    (macOS takes letters and accents apart).
     """
 
     def __init__(self, image_ids: Iterable[str]):
@@ -77,12 +80,25 @@ class ImageIndex:
         Raises:
             InputError: the id is empty, leaves the image folder, or could mean several images.
         """
-        for text in dict.fromkeys((written, written.strip())):
-            key = _inside(text, place)
+        keys = [_inside(text, place) for text in dict.fromkeys((written, written.strip()))]
+        for key in keys:
             for form in self._forms:
                 if found := form.get(key):
                     return _only(found, written, place)
+        for key in keys:
+            for form in self._composed:
+                if found := form.get(_composed(key)):
+                    return _only(found, written, place)
         return None
+
+    @cached_property
+    def _composed(self) -> tuple[dict[str, list[str]], ...]:
+        """Return the forms with letters and their accents put together: only ids that are not found need them."""
+        forms: tuple[dict[str, list[str]], ...] = tuple(defaultdict(list) for _ in self._forms)
+        for form, composed in zip(self._forms, forms, strict=True):
+            for key, image_ids in form.items():
+                composed[_composed(key)] += image_ids
+        return forms
 
 
 def as_number(text: str) -> Decimal | None:
@@ -159,7 +175,7 @@ def read_labels(
     table["image_id"] = [images.find(written, f"{path}: row {row}") for row, written in table["id"].items()]
     lost = table[table["image_id"].isna()]
     problems = [
-        (_legible(written), f"{path.name}: row {row}: there is no such image") for row, written in lost["id"].items()
+        (legible(written), f"{path.name}: row {row}: there is no such image") for row, written in lost["id"].items()
     ]
     table = table[table["image_id"].notna()].copy()
     if table.empty:
@@ -330,12 +346,16 @@ def _inside(written: str, place: str) -> str:
     return str(path)
 
 
-def _legible(written: str) -> str:
-    r"""Spell out control characters, as \x1b, which would command the terminal that shows them."""
-    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) == "Cc" else c for c in written)
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _only(found: list[str], written: str, place: str) -> str:
+    if len({_composed(image_id) for image_id in found}) < len(found):
+        names = some([ascii(image_id) for image_id in found])
+        raise InputError(
+            f"{place}: id {written!r}: files look the same in other Unicode characters: {names}; rename all but one"
+        )
     if len(found) > 1:
         raise InputError(
             f"{place}: id {written!r} could be any of {some(found)}; write its path inside the folder, with its ending"
@@ -401,7 +421,7 @@ def _one_spelling(labels: pd.Series, label_type: str, where: str) -> pd.Series:
     )
     stripped = {label: label.strip() for label in numbers}
     _refuse_twins(labels, stripped, where, "differ in the whitespace around them only; spell them alike")
-    composed = {label: unicodedata.normalize("NFC", label) for label in numbers}
+    composed = {label: _composed(label) for label in numbers}
     _refuse_twins(labels, composed, where, "look the same, and are other Unicode characters; spell them alike")
     return labels
 
@@ -441,7 +461,7 @@ def _without_repeats(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, lis
 def _require_image(images: ImageIndex, written: str, place: str) -> str:
     image_id = images.find(written, place)
     if image_id is None:
-        raise InputError(f"{place}: there is no train image {written!r}; correct or remove the row")
+        raise InputError(f"{place}: there is no train image {written!r}; correct or remove the row ({_FORM})")
     return image_id
 
 
@@ -452,7 +472,9 @@ def _action(written: str, known: frozenset[str], label_type: str, place: str) ->
     if action == DROP and DROP in known:
         raise InputError(f"{place}: a class is called `{DROP}`, so this action means two things; rename the class")
     if action != DROP and action not in known:
-        raise InputError(f"{place}: action {written!r} is neither `{DROP}` nor a class: {some(sorted(known), 20)}")
+        raise InputError(
+            f"{place}: action {written!r} is neither `{DROP}` nor a class: {some(sorted(known), 20)} ({_FORM})"
+        )
     return action
 
 

@@ -19,6 +19,8 @@ Name = tuple[str, str]  # (part, image_id)
 Pairs = npt.NDArray[np.int64]  # (pairs, 2), positions
 Leak = tuple[str, str, str, float]
 
+MAX_TWINS = 100  # train images named of each test image: thousands of equal ones in both parts make millions of pairs
+
 
 @dataclass(frozen=True)
 class Found:
@@ -27,7 +29,9 @@ class Found:
     Attributes:
         clusters: train image -> its cluster, for clusters of at least 2.
         apart: pairs of near train images that ended in different clusters, since clusters do not chain.
-        leaks: (test image, train image, kind, similarity), sorted; kind as in tables.LEAKS.
+        leaks: (test image, train image, kind, similarity), sorted; kind as in tables.LEAKS; of each test image the
+            MAX_TWINS likest.
+        leaks_left_out: how many more there are.
         exact: groups of at least 2 images of equal pixels, each image as (part, image_id).
         near: pairs of near duplicates, with kind and similarity; of images of equal pixels one stands for all.
         nearest: (part, image_id) -> similarity of its nearest near duplicate.
@@ -36,6 +40,7 @@ class Found:
     clusters: dict[str, str]
     apart: int
     leaks: list[Leak]
+    leaks_left_out: int
     exact: list[list[Name]]
     near: list[tuple[Name, Name, str, float]]
     nearest: dict[Name, float]
@@ -60,10 +65,12 @@ def search(
     )
     alike = Alike(searched[alike.pairs], alike.similarity, alike.kinds, searched[alike.doubtful])
     clusters, apart = _clusters(nodes, alike)
+    leaks, left_out = _leaks(nodes, alike)
     return Found(
         clusters=clusters,
         apart=apart,
-        leaks=_leaks(nodes, alike),
+        leaks=leaks,
+        leaks_left_out=left_out,
         exact=[node for node in nodes if len(node) > 1],
         near=_near(nodes, alike),
         nearest=_nearest(nodes, alike),
@@ -91,13 +98,21 @@ def _clusters(nodes: list[list[Name]], alike: Alike) -> tuple[dict[str, str], in
     return clusters, int(np.count_nonzero(centres[kept[:, 0]] != centres[kept[:, 1]]))
 
 
-def _leaks(nodes: list[list[Name]], alike: Alike) -> list[Leak]:
-    found = [(test, train, "exact", 1.0) for n in nodes for test in _of("test", n) for train in _of("train", n)]
+def _leaks(nodes: list[list[Name]], alike: Alike) -> tuple[list[Leak], int]:
+    """Return the leaks, and how many pairs are not among them: test images of one node have the same twins."""
+    near: dict[int, list[tuple[float, str, int]]] = {}
     for pair, similarity, kind in zip(alike.pairs.tolist(), alike.similarity.tolist(), alike.kinds, strict=True):
         for one, other in (pair, pair[::-1]):
-            tests, trains = _of("test", nodes[one]), _of("train", nodes[other])
-            found += [(test, train, kind, similarity) for test in tests for train in trains]
-    return sorted(found)
+            near.setdefault(one, []).append((similarity, kind, other))
+    found, left_out = [], 0
+    for position, node in enumerate(nodes):
+        if tests := _of("test", node):
+            alike_nodes = [(1.0, "exact", position), *near.get(position, [])]
+            twins = [(train, kind, s) for s, kind, other in alike_nodes for train in _of("train", nodes[other])]
+            twins.sort(key=lambda twin: (twin[1] != "exact", -twin[2], twin[0]))
+            found += [(test, *twin) for test in tests for twin in twins[:MAX_TWINS]]
+            left_out += len(tests) * len(twins[MAX_TWINS:])
+    return sorted(found), left_out
 
 
 def _near(nodes: list[list[Name]], alike: Alike) -> list[tuple[Name, Name, str, float]]:

@@ -57,10 +57,11 @@ def of_pixels(exact: Iterable[Sequence[Name]], sha256: Mapping[Name, str]) -> li
     """Report images of equal pixels from files of other bytes; the value is the first such one."""
     rows: list[Row] = []
     for group in exact:
-        for name in group:
-            twin = next((other for other in group if sha256[other] != sha256[name]), None)
-            if twin:
-                rows.append((name[1], name[0], "same_pixels", "/".join(twin), ""))
+        first = group[0]
+        second = next((name for name in group if sha256[name] != sha256[first]), None)
+        if second is not None:
+            twins = ((name, second if sha256[name] == sha256[first] else first) for name in group)
+            rows += [(image_id, part, "same_pixels", "/".join(twin), "") for (part, image_id), twin in twins]
     return rows
 
 

@@ -52,7 +52,7 @@ def assign(
     else:
         table.loc[used, "fold"] = draw(table[used], names, seed)
     table["fold"] = _with_skipped(table, names, seed).mask(table["image_id"].isin(unreadable), "")
-    warnings = [*_crossing(table[used]), *_unseen(table[used]), *([] if own else balance.warnings(table))]
+    warnings = [*_crossing(table), *_unseen(table[used]), *([] if own else balance.warnings(table))]
     return Assigned(table[["image_id", "label", "use", "reason", "group", "fold"]], tuple(warnings))
 
 
@@ -148,11 +148,8 @@ def _with_skipped(table: pd.DataFrame, names: Sequence[str], seed: int) -> pd.Se
     return table["fold"].mask(table["fold"] == "", table["group"].map({**hashed, **known.to_dict()}))
 
 
-def _crossing(used: pd.DataFrame) -> list[str]:
-    """Say which groups lie in several folds; only a person's own folds can make them."""
-    n_folds = used.groupby("group")["fold"].nunique()
-    crossing = used[used["group"].map(n_folds) > 1]
-    images = [", ".join(rows["image_id"]) for _, rows in crossing.groupby("group")]
+def _crossing(table: pd.DataFrame) -> list[str]:
+    images = [", ".join(rows["image_id"]) for _, rows in balance.parted(table).groupby("group")]
     if not images:
         return []
     return [f"{len(images)} groups or duplicates lie in several of your folds, so scores flatter: {some(images)}"]

@@ -17,6 +17,7 @@ from stages.lib import tables
 Probs = NDArray[np.float32]
 Targets = NDArray[np.int64]
 DIGITS = 4  # of probabilities in tables
+CHANCE_Z = 1.645  # standard errors above chance that happen by chance in 1 of 20
 NAMED = 5  # duplicates of another label that a row names
 REVIEWED, NO_PREDICTION, NO_LABEL, UNKNOWN_CLASS, DROPPED = (
     "reviewed",
@@ -59,6 +60,28 @@ def vote(probs: Probs) -> Vote:
     """Return a member's vote, of probs (images, classes); ties go to the first class."""
     likeliest = probs.argmax(1)
     return Vote(likeliest, probs[np.arange(len(probs)), likeliest])
+
+
+def at_chance(targets: Targets, likeliest: Targets) -> bool:
+    """Say whether predictions agree with the labels no more often than the same predictions shuffled among the images.
+
+    One that always says the same class is at chance, however large that class. Images count alike, so that
+    many duplicates may make a member look better than it is.
+
+    Args:
+        targets: class indices (images,).
+        likeliest: the predicted ones (images,).
+
+    Source: Hoeffding 1951, A combinatorial central limit theorem, Annals of Mathematical Statistics 22.
+    """
+    n = len(targets)
+    n_classes = int(max(targets.max(), likeliest.max())) + 1
+    given, said = (np.bincount(classes, minlength=n_classes) / n for classes in (targets, likeliest))
+    expected = given @ said
+    centred = np.eye(n_classes) - said[:, None] - given + expected
+    variance = n**2 / max(n - 1, 1) * np.sum(np.outer(given, said) * centred**2)
+    agreeing = int(np.sum(targets == likeliest))
+    return bool(agreeing - n * expected <= CHANCE_Z * np.sqrt(variance) + 1e-9)
 
 
 def doubts(targets: Targets, probs: NDArray[np.float64]) -> Doubts:

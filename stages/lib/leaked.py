@@ -15,7 +15,7 @@ def known(leaks: pd.DataFrame, folds: pd.DataFrame, *, exact_only: bool) -> tupl
     """Return the label of each test image whose duplicates in train agree, indexed by its image_id.
 
     Args:
-        leaks: tables.LEAKS.
+        leaks: tables.LEAKS, which names the likest duplicates alone where a test image has very many.
         folds: tables.FOLDS; only images that are used have a say.
         exact_only: whether near duplicates have none.
 

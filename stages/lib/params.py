@@ -25,7 +25,15 @@ class Section(BaseModel):
         return value
 
 
+_UNNAMED = '"<unicode string>"'  # what PyYAML calls a text whose file it does not know
 SectionT = TypeVar("SectionT", bound=Section)
+
+_KINDS = {
+    "tuple_type": "a list",
+    "dict_type": "a map, {} where it holds nothing",
+    "model_type": "a map of settings",
+    "string_type": "text",
+}
 
 
 def read(root: Path = Path()) -> dict[str, Any]:
@@ -39,8 +47,8 @@ def read(root: Path = Path()) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run from the project's folder") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from None
+    except (yaml.YAMLError, ValueError) as error:  # not UTF-8, or a date that is none
+        raise InputError(f"{path}: not valid YAML: {str(error).replace(_UNNAMED, path.name)}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: must hold a map of sections, holds {type(values).__name__}")
     return values
@@ -82,5 +90,13 @@ def _explain(key: str, error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return f"params.yaml: {where}: unknown key; remove it or correct its spelling"
     message = error["msg"].removeprefix("Value error, ")
-    got = "" if error["type"] in {"missing", "value_error"} else f" (got {error['input']!r})"
+    got = "" if error["type"] in {"missing", "value_error"} else f" (got {_written(error['input'])})"
+    if error["type"] in _KINDS:
+        message = f"must be {_KINDS[error['type']]}"
+    if error["type"] == "tuple_type" and error["input"] is not None:
+        return f"params.yaml: {where}: {message}: [{_written(error['input'])}]"
     return f"params.yaml: {where}: {message}{got}"
+
+
+def _written(value: Any) -> str:
+    return "null" if value is None else repr(value)  # as it could stand in YAML

@@ -8,6 +8,7 @@ import csv
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -226,6 +227,7 @@ LABEL_PAIRS = Contract(  # most flagged first
 OVERRIDES = Contract({"image_id": "text", "action": "text", "reason": "text"})  # as a person writes them
 PROBLEMS = Contract({"image_id": "text", "problem": "text"}, key=("image_id", "problem"))
 
+_RAGGED = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # as pandas says it
 _KINDS = {"text": "str", "int": "int64", "float": "float64"}
 
 
@@ -240,6 +242,12 @@ def read_text_csv(path: Path, header: bool = True) -> pd.DataFrame:
     except FileNotFoundError:
         raise InputError(f"{path}: not found") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        if ragged := _RAGGED.search(str(error)):
+            wanted, line, found = ragged.groups()
+            raise InputError(
+                f"{path}: line {line} has {found} cells, the lines before it {wanted}; put quotes around a cell that"
+                " holds a comma"
+            ) from None
         raise InputError(f"{path}: cannot be read as a UTF-8 CSV: {error}") from None
 
 

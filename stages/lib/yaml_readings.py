@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
 
 from stages.lib import params
 from stages.lib.errors import InputError
@@ -14,9 +15,13 @@ def require_agreement(root: Path) -> None:
     """Refuse values that the two read differently, e.g. `010`: 8 in YAML 1.1 and 10 in YAML 1.2.
 
     Raises:
-        InputError: names the keys.
+        InputError: names the keys, or the line that DVC refuses, e.g. of a key that stands twice.
     """
-    theirs = YAML(typ="safe").load((root / "params.yaml").read_text(encoding="utf-8"))
+    try:
+        theirs = YAML(typ="safe").load((root / "params.yaml").read_text(encoding="utf-8"))
+    except MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f" line {error.problem_mark.line + 1}:"
+        raise InputError(f"params.yaml:{line} DVC cannot read it: {error.problem}") from None
     rows = [
         f"params.yaml: {key}: DVC reads {dvc!r} here and Python {python!r}: write it plainly, or put quotes around it"
         for key, python, dvc in _differing(params.read(root), theirs, "")

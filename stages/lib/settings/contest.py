@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from stages.lib.params import Section
-from stages.lib.settings.placeholders import NO_FILE
+from stages.lib.settings.placeholders import NO_FILE, FileOrNone, FolderOrNone
 
 MetricName = Literal[
     "accuracy",
@@ -25,7 +25,7 @@ class Images(Section):
     """Two folders: with train and test in one, every new test image would retrain everything."""
 
     train: str = Field(min_length=1)
-    test: str = Field(min_length=1)
+    test: FolderOrNone
 
 
 class Columns(Section):
@@ -73,10 +73,10 @@ class ContestSettings(Section):
 
     images: Images
     layout: Literal["csv", "folders"] = "csv"
-    labels: str = Field(NO_FILE, min_length=1)
+    labels: FileOrNone = NO_FILE
     columns: Columns = Columns()
     label_type: Literal["text", "number"] = "text"
-    overrides: str = Field("data/contest/overrides.csv", min_length=1)
-    template: str = Field(NO_FILE, min_length=1)
+    overrides: FileOrNone = "data/contest/overrides.csv"
+    template: FileOrNone = NO_FILE
     submission: Submission = Submission()
     metric: MetricName = "accuracy"

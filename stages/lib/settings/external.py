@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from stages.lib.params import Section
-from stages.lib.settings.placeholders import NO_FILE
+from stages.lib.settings.placeholders import NO_FILE, FileOrNone
 
 
 class ExternalColumns(Section):
@@ -31,7 +31,7 @@ class ExternalSettings(Section):
     """
 
     oof: str = Field(min_length=1)
-    test: str = Field(min_length=1)
+    test: FileOrNone
     columns: ExternalColumns = ExternalColumns()
 
     @model_validator(mode="after")

@@ -1,9 +1,25 @@
 """Where an input points that a contest or member lacks: DVC crashes on a null path."""
 
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 NO_FILE = "placeholders/none.csv"
 NO_FOLDER = "placeholders/empty"
+
+
+def _refuse_null(placeholder: str) -> BeforeValidator:
+    def refuse(value: Any) -> Any:
+        if value is None:
+            raise ValueError(f"is null; DVC needs a path, so where there is none say {placeholder}")
+        return value
+
+    return BeforeValidator(refuse)
+
+
+FileOrNone = Annotated[str, Field(min_length=1), _refuse_null(NO_FILE)]
+FolderOrNone = Annotated[str, Field(min_length=1), _refuse_null(NO_FOLDER)]
 
 
 def is_none(path: Path) -> bool:

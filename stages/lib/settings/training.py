@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from stages.lib.params import Section
-from stages.lib.settings.placeholders import NO_FILE
+from stages.lib.settings.placeholders import NO_FILE, FileOrNone
 
 Unit = Annotated[float, Field(ge=0, le=1)]  # pixels are in [0, 1]: not 0 to 255
 Rgb = tuple[Unit, Unit, Unit]
@@ -27,7 +27,7 @@ class ModelSettings(Section):
     backbone: str = Field(min_length=1)
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     weights: Literal["hub", "none", "file"]
-    weights_file: str = Field(NO_FILE, min_length=1)
+    weights_file: FileOrNone = NO_FILE
     mean: Rgb | None = None
     std: Rgb | None = None
     image_size: int = Field(ge=8, le=4096)

@@ -1,0 +1,31 @@
+"""What a person reads of a mistake: names from files may hold what would command a terminal."""
+
+import sys
+
+import pytest
+
+from stages.lib import cli
+from stages.lib.errors import InputError, legible, some
+
+
+def test_control_characters_are_spelled_out_and_nothing_else() -> None:
+    assert legible("a\x1b[2Jb\n\r\t\x7f\x9b") == r"a\x1b[2Jb\n\r\t\x7f\x9b"
+    for text in ("plain.jpg", "é\u0301 福 👩\u200d🔬", r"back\slash"):
+        assert legible(text) == text
+
+
+def test_names_in_a_list_keep_to_their_line() -> None:
+    assert some(["a\nERROR: b", "c"]) == r"a\nERROR: b, c"
+    assert some(["a", "b\x1b", "c"], 1) == "a and 2 more"
+
+
+def test_an_error_is_printed_in_its_own_lines_without_commanding_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def main() -> None:
+        raise InputError("first \x1b]0;title\x07: wrong\nsecond\r: wrong")
+
+    monkeypatch.setattr(sys, "argv", ["main"])
+    with pytest.raises(SystemExit, match="1"):
+        cli.run(main)
+    assert capsys.readouterr().err == "ERROR: first \\x1b]0;title\\x07: wrong\nsecond\\r: wrong\n"
