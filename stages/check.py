@@ -47,6 +47,7 @@ def main(root: Path = Path()) -> None:
     for name, member in p.members.items():
         values[name] = checking.member(name, member, p.fixres.get(name), device, root)
     _warn_of_emulation(p, device.type)
+    _warn_of_untracked(p, root)
     _prune(p, root)
     print(_cost(p, values))
     tables.write_text("ok\n", root / "data/check/ok.txt")
@@ -59,8 +60,8 @@ def _check_git(root: Path) -> None:
         raise InputError("this git repository has no commit yet, and DVC's logging needs one: git commit")
 
 
-def _refuse_inputs_among_outputs(p: Podium, root: Path) -> None:
-    """A person's file where stages write would be removed as nobody's."""
+def _inputs(p: Podium) -> dict[str, str]:
+    """Return the paths of all that a person brings, by their keys in params.yaml."""
     c = p.contest
     paths = {"images.train": c.images.train, "images.test": c.images.test, "labels": c.labels}
     paths = {
@@ -69,7 +70,24 @@ def _refuse_inputs_among_outputs(p: Podium, root: Path) -> None:
     paths |= {f"members.{name}.model.weights_file": member.model.weights_file for name, member in p.members.items()}
     for name, given in p.external.items():
         paths |= {f"external.{name}.oof": given.oof, f"external.{name}.test": given.test}
-    for key, path in paths.items():
+    return paths
+
+
+def _warn_of_untracked(p: Podium, root: Path) -> None:
+    """`dvc exp run` puts into git, images and all, what neither git nor DVC knows of a stage's inputs."""
+    inside = sorted({path for path in _inputs(p).values() if (root / path).resolve().is_relative_to(root.resolve())})
+    listed = ["git", "-C", str(root), "ls-files", "-z", "--others", "--exclude-standard", "--directory", "--", *inside]
+    done = subprocess.run(listed, capture_output=True, text=True, check=False)
+    if done.returncode == 0 and (unknown := done.stdout.rstrip("\0").split("\0")) != [""]:
+        print(
+            f"check: neither git nor DVC has {some(unknown)}: `dvc exp run` would put such files into git; first"
+            f" `dvc add` the images and weights, and `git add` what is small"
+        )
+
+
+def _refuse_inputs_among_outputs(p: Podium, root: Path) -> None:
+    """A person's file where stages write would be removed as nobody's."""
+    for key, path in _inputs(p).items():
         if pruning.is_among_outputs(root, path):
             raise InputError(
                 f"params.yaml: {key}: {path} lies where stages write and clean up; move it to data/contest/"

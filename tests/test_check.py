@@ -228,6 +228,28 @@ def test_a_precision_that_this_cpu_computes_without_instructions_for_it_is_warne
         assert warned == (precision == "bf16" and emulated)
 
 
+def test_images_that_an_experiment_would_put_into_git_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told() -> str:
+        check.main(root=tmp_path)
+        return next((line for line in capsys.readouterr().out.splitlines() if "neither git" in line), "")
+
+    project(tmp_path)
+    assert told() == "", "no repository"
+    git = ("git", "-C", str(tmp_path), "-c", "user.name=tester", "-c", "user.email=tester@example.invalid")
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "start"], check=True)
+    assert "has c/" in told()
+    for path in ("c/train.csv", "c/overrides.csv", "c/template.csv"):
+        subprocess.run([*git, "add", path], check=True)
+    assert "has c/test/, c/train/: " in told()
+    (tmp_path / ".gitignore").write_text("/c/train\n")  # as `dvc add` does
+    assert "has c/test/: " in told()
+    subprocess.run([*git, "add", "c/test"], check=True)
+    assert told() == ""
+
+
 def test_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:
     project(tmp_path)
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
