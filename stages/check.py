@@ -164,8 +164,8 @@ def _warn_of_emulation(p: Podium, device: str) -> None:
     slow = [name for name, member in p.members.items() if member.model.precision == "bf16"]
     if slow and device == "cpu" and processor.emulates_bf16():
         print(
-            f"check: WARNING: this CPU has no bf16 instructions: precision bf16 ({some(slow)}) takes 10 to 25 times as"
-            " long as fp32 here; say precision: fp32"
+            f"check: WARNING: this CPU has no bf16 instructions: precision bf16 ({some(slow)}) takes ten"
+            " times as long as fp32 here; say precision: fp32"
         )
 
 

@@ -4,7 +4,7 @@ import torch
 
 
 def emulates_bf16() -> bool:
-    """Say whether bf16 is computed without instructions for it, ten times slower than fp32 and more (docs/log.md).
+    """Say whether bf16 is computed without instructions for it, ten times slower than fp32 (docs/log.md).
 
     False where torch was built without oneDNN, which is what knows.
     """
