@@ -32,8 +32,8 @@ experiments: setup
 compare: setup  # make compare A=<experiment> B=<experiment>; git revisions and `workspace` too
 	@python -m tools.compare "$(A)" "$(or $(B),workspace)"
 
-# Two files of tests at a time. OpenMP threads that wait by spinning would starve the other process's (8 times slower).
-PYTEST := OMP_WAIT_POLICY=PASSIVE python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Two files of tests at a time, one thread each: threads that wait by spinning would starve the other process.
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: setup lint
 	$(PYTEST)
