@@ -1,4 +1,4 @@
-"""Print what came out of the last `dvc repro`: `python -m tools.results`. Reads files, runs nothing."""
+"""Print what came out of the last `dvc repro`: `python -m tools.results`; note it in logs/variants.csv."""
 
 import math
 from pathlib import Path
@@ -9,6 +9,7 @@ import pandas as pd
 from demo import score
 from stages.lib import cli, params, tables
 from stages.lib.errors import InputError
+from tools import variants
 
 SUBMISSION = Path("data/ensemble/submission.csv")
 MEMBERS = Path("data/ensemble/members.csv")
@@ -16,7 +17,7 @@ SUMMARY = Path("metrics/summary.json")
 
 
 def main(*, root: Path = Path()) -> None:
-    """Print every member's and the blend's out-of-fold score, where the submission lies, and its private score.
+    """Print all out-of-fold scores, how many variants were tried, where the submission lies, and its private score.
 
     Raises:
         InputError: nothing is built yet, or the submission does not fit the demo's private labels.
@@ -27,6 +28,7 @@ def main(*, root: Path = Path()) -> None:
     summary = tables.read_json(root / SUMMARY)
     print(table(tables.read(root / MEMBERS, tables.MEMBERS), summary))
     print(f"\n{honesty(summary)}")
+    print(f"\n{tried(root, summary)}")
     print(f"\nsubmission       {SUBMISSION}")
     if is_demo(params.read(root)):
         print(f"private accuracy {_private_accuracy(root):.4f}  (the demo's test labels, which no stage reads)")
@@ -55,6 +57,13 @@ def honesty(summary: dict[str, Any]) -> str:
         f"blend            95% interval {summary['oof_score_low']:.4f} to {summary['oof_score_high']:.4f}; chosen and"
         f" scored on the\n                 same images it would be {summary['oof_score_naive']:.4f}"
     )
+
+
+def tried(root: Path, summary: dict[str, Any]) -> str:
+    """Say how many variants of this contest were run: what was chosen among them flatters even an honest score."""
+    scores = list(variants.of_this_contest(root, summary).values())
+    said = variants.words(scores, greater_is_better=summary["metric"] != "log_loss")
+    return "tried            " + said.replace("\n", "\n" + " " * 17)
 
 
 def is_demo(values: dict[str, object]) -> bool:
