@@ -21,6 +21,7 @@ from stages.lib import cli, seeding, tables
 
 FOLDS = ("0", "1", "2", "3", "4")
 VIEWS = ("hflip", "identity")
+CLASS = "{:04}"  # a number, for quadratic kappa
 
 
 # the peak by Linux's own count of the new process: a child's maxrss starts with what its parent held
@@ -89,7 +90,7 @@ def _write_tables(folder: Path, n_images: int, n_tests: int, n_classes: int) -> 
     train, test = made
     train["target"] = np.arange(n_images) % n_classes
     train["fold"] = [FOLDS[index] for index in rng.permutation(n_images) % len(FOLDS)]
-    names = train["target"].map("class{:04}".format)
+    names = train["target"].map(CLASS.format)
     table = train[["image_id", "fold"]].assign(label=names, use="train", reason="", group=train["image_id"])
     tables.write(table, folder / "data/split/folds.csv", tables.FOLDS)
     facts = test[["image_id"]].assign(
@@ -132,7 +133,7 @@ def _with_probs(
     logits[np.arange(len(targets)), targets] += 1.5 + np.log(n_classes) / 2
     exps = np.exp(logits - logits.max(axis=1, keepdims=True))
     probs = (exps / exps.sum(axis=1, keepdims=True)).astype(np.float32)
-    columns = {f"{tables.PROBABILITY}class{index:04}": probs[:, index] for index in range(n_classes)}
+    columns = {tables.PROBABILITY + CLASS.format(index): probs[:, index] for index in range(n_classes)}
     return pd.concat([cells.reset_index(drop=True), pd.DataFrame(columns)], axis=1)
 
 

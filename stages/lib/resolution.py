@@ -139,14 +139,14 @@ def decide(member: Member, without: Collection[int] = ()) -> Decision:
     harmful = _harmful(usual, others, member.scored)
     if average := _average(member, harmful):
         others.append(_try(member, average, without))
-    evidence = [_evidence(usual, other, member.scored, bool(without)) for other in others]
+    evidence = _evidence(usual, others, member.scored, bool(without))
     p_values = bootstrap.holm([found.p_better for found in evidence])
     better = [
         other
         for other, p in zip(others, p_values, strict=True)
         if p < intervals.ALPHA and _not_lower(usual, other, member)
     ]
-    taken = min(better or [usual], key=lambda tried: (tried.loss, tried.look))
+    taken = min(better or [usual], key=lambda tried: tried.order)
     candidates = [Candidate(usual.look, usual.temperature, usual.loss, intervals.NOTHING, 1.0, USUAL)]
     for other, found, p in zip(others, evidence, p_values, strict=True):
         verdict = (
@@ -169,6 +169,11 @@ class _Tried:
     @property
     def loss(self) -> float:
         return float(self.losses.mean())
+
+    @property
+    def order(self) -> tuple[float, Look]:
+        """Return what the best of several is the first by."""
+        return self.loss, self.look
 
     def probs(self) -> Probs:
         return calibration.scaled(self.logs[self.rows], self.temperature)
@@ -196,15 +201,24 @@ def _average(member: Member, harmful: set[Look]) -> Look | None:
     return Look(tuple(sorted([*usual.image_sizes, *sizes])), usual.views, usual.phase) if sizes else None
 
 
-def _evidence(usual: _Tried, other: _Tried, scored: Scored, screened: bool) -> intervals.Evidence:
-    """Compare; where `screened`, a bootstrap is spared where the score is no higher, since nothing could come of it."""
+def _evidence(usual: _Tried, others: Sequence[_Tried], scored: Scored, nested: bool) -> list[intervals.Evidence]:
+    """Compare; where `nested`, only the look that is taken counts, and bootstraps that cannot change it are spared.
+
+    Those are of looks whose score is no higher, and all others once the one of the smallest loss is supported whatever
+    the others' p-values are (Bonferroni), since it is taken.
+    """
     targets, groups = scored.targets[usual.rows], scored.groups[usual.rows]
     if scored.by_log_loss:
-        return intervals.mean_evidence(usual.losses - other.losses, groups)
-    base, candidate = usual.probs(), other.probs()
-    if screened and scored.metric.utility(targets, candidate) <= scored.metric.utility(targets, base):
-        return intervals.NOTHING
-    return intervals.score_evidence(scored.metric, targets, base=base, candidate=candidate, groups=groups)
+        return [intervals.mean_evidence(usual.losses - other.losses, groups) for other in others]
+    base = intervals.Baseline(scored.metric, targets, usual.probs(), groups)
+    found, settled = dict.fromkeys(range(len(others)), intervals.NOTHING), False
+    for index in sorted(found, key=lambda index: others[index].order):
+        candidate = others[index].probs()
+        if nested and (settled or scored.metric.utility(targets, candidate) <= base.utility):
+            continue
+        found[index] = base.evidence(candidate)
+        settled = found[index].p_better * len(others) < intervals.ALPHA
+    return list(found.values())
 
 
 def _not_lower(usual: _Tried, other: _Tried, member: Member) -> bool:
