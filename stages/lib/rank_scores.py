@@ -45,13 +45,16 @@ class Ranked:
     def plain(cls, positive: NDArray[np.bool_], score: NDArray[Any]) -> Self:
         """Do the same for the one weighting of 1 an image: greedy selection asks for tens of thousands of these."""
         everything, own = np.sort(score), np.sort(score[positive])
-        first = np.append(True, own[1:] != own[:-1])[: len(own)]
-        ends = np.append(np.flatnonzero(first), len(own))
-        steps, positives = own[first], np.diff(ends)
+        first = np.ones(len(own), np.bool_)
+        np.not_equal(own[1:], own[:-1], out=first[1:])
+        steps = own[first]
         low, high = (np.searchsorted(everything, steps, side) for side in ("left", "right"))
-        between = np.append(low, len(score)) - np.append(0, high)
-        counts = (positives, high - low - positives, between)
-        return cls(*(count.astype(np.float64)[:, None] for count in counts))
+        ends = np.append(np.flatnonzero(first), len(own))
+        positives = ends[1:] - ends[:-1]
+        between = np.empty((len(steps) + 1, 1))
+        between[:-1, 0], between[-1] = low, len(score)
+        between[1:, 0] -= high
+        return cls(positives.astype(np.float64)[:, None], (high - low - positives).astype(np.float64)[:, None], between)
 
 
 Curve = Callable[[Ranked], Values]

@@ -10,6 +10,7 @@ be so, and is left out of the average of sizes.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,7 +145,7 @@ def decide(member: Member, without: Collection[int] = ()) -> Decision:
     better = [
         other
         for other, p in zip(others, p_values, strict=True)
-        if p < intervals.ALPHA and _not_lower(usual, other, member)
+        if p < intervals.ALPHA and other.utility >= usual.utility
     ]
     taken = min(better or [usual], key=lambda tried: tried.order)
     candidates = [Candidate(usual.look, usual.temperature, usual.loss, intervals.NOTHING, 1.0, USUAL)]
@@ -165,6 +166,7 @@ class _Tried:
     rows: NDArray[np.int64]
     losses: calibration.Values
     logs: Probs
+    scored: Scored
 
     @property
     def loss(self) -> float:
@@ -175,6 +177,11 @@ class _Tried:
         """Return what the best of several is the first by."""
         return self.loss, self.look
 
+    @cached_property
+    def utility(self) -> float:
+        """Return the contest's metric, higher is better."""
+        return self.scored.metric.utility(self.scored.targets[self.rows], self.probs())
+
     def probs(self) -> Probs:
         return calibration.scaled(self.logs[self.rows], self.temperature)
 
@@ -182,7 +189,7 @@ class _Tried:
 def _try(member: Member, look: Look, without: Collection[int]) -> _Tried:
     s = member.scored
     rows, temperature, logs = s.rows(s.left(without)), member.temperature(look, without), member.at(look)
-    return _Tried(look, temperature, rows, calibration.losses(logs[rows], s.targets[rows], temperature), logs)
+    return _Tried(look, temperature, rows, calibration.losses(logs[rows], s.targets[rows], temperature), logs, s)
 
 
 def _harmful(usual: _Tried, others: Sequence[_Tried], scored: Scored) -> set[Look]:
@@ -213,15 +220,8 @@ def _evidence(usual: _Tried, others: Sequence[_Tried], scored: Scored, nested: b
     base = intervals.Baseline(scored.metric, targets, usual.probs(), groups)
     found, settled = dict.fromkeys(range(len(others)), intervals.NOTHING), False
     for index in sorted(found, key=lambda index: others[index].order):
-        candidate = others[index].probs()
-        if nested and (settled or scored.metric.utility(targets, candidate) <= base.utility):
+        if nested and (settled or others[index].utility <= usual.utility):
             continue
-        found[index] = base.evidence(candidate)
+        found[index] = base.evidence(others[index].probs())
         settled = found[index].p_better * len(others) < intervals.ALPHA
     return list(found.values())
-
-
-def _not_lower(usual: _Tried, other: _Tried, member: Member) -> bool:
-    """Say whether the contest's metric, too, is at least as good."""
-    metric, targets = member.scored.metric, member.scored.targets[usual.rows]
-    return metric.utility(targets, other.probs()) >= metric.utility(targets, usual.probs())
