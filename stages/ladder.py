@@ -1,6 +1,6 @@
 """Stage `ladder`: cached predictions -> data/ladder/ladder.csv: what each step of the recipe bought on this contest.
 
-Per member: frozen features with a logistic regression, then the mixup phase, the clean phase, the views, the looks that
+Per member: frozen features with a linear classifier, then the mixup phase, the clean phase, the views, the looks that
 were chosen; beside these the phase `fixres` over the clean phase as seen in the same way; last, the blend over picking
 the best member. Every step is held against the one below it, on images that
 chose nothing about it. steps.csv is the plot's. Nothing depends on it.
@@ -108,7 +108,7 @@ def _probe(inputs: Inputs, name: str, size: int) -> Rung:
     """Return the lowest rung; its file has skipped images too."""
     predicted = inputs.folds[inputs.folds["fold"] != ""]
     probs = _read(inputs, [inputs.root / f"data/probe/{name}.parquet"], predicted, size)
-    what = f"logistic regression on frozen features at {size} pixels"
+    what = f"linear classifier on frozen features at {size} pixels"
     return _rung(inputs, name, "probe", what, probs[(predicted["use"] == "train").to_numpy()])
 
 
@@ -199,7 +199,7 @@ def _tell(table: pd.DataFrame, short: list[str], images: scored.Scored) -> None:
         f"ladder: gains are in {images.metric.name}, above 0 is better; verdicts are by {decides}, at 5% over all steps"
     )
     for name in short:
-        print(f"ladder: WARNING: {name} does not surely beat a logistic regression on its own frozen features")
+        print(f"ladder: WARNING: {name} does not surely beat a linear classifier on its own frozen features")
 
 
 if __name__ == "__main__":

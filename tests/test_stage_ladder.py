@@ -160,7 +160,7 @@ def test_a_member_that_is_no_better_than_its_probe_is_named(tmp_path: Path, caps
         tables.write(table.assign(**{"p:red": red, "p:blue": 1 - red}), path, tables.PREDICTIONS)
     climb(tmp_path)
     said = capsys.readouterr().out
-    assert "WARNING: a does not surely beat a logistic regression" in said
+    assert "WARNING: a does not surely beat a linear classifier" in said
     assert "WARNING: b does not" not in said
     assert "gains are in accuracy, above 0 is better; verdicts are by log loss" in said
 
