@@ -1,12 +1,13 @@
 """Stage `ladder`: cached predictions -> data/ladder/ladder.csv: what each step of the recipe bought on this contest.
 
-Per member: frozen features with a logistic regression, then the mixup phase, the clean phase, the views, the looks that
-were chosen; last, the blend over picking the best member. Every step is held against the one below it, on images that
+Per member: frozen features with a linear classifier, then the mixup phase, the clean phase, the views, the looks that
+were chosen; beside these the phase `fixres` over the clean phase as seen in the same way; last, the blend over picking
+the best member. Every step is held against the one below it, on images that
 chose nothing about it. steps.csv is the plot's. Nothing depends on it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,7 @@ def main(*, root: Path = Path()) -> None:
     inputs = _load(root)
     ladders = [_ladder(inputs, name) for name in inputs.members]
     short = [ladder[0].member for ladder in ladders if not rungs.beats(ladder[-1], ladder[0], inputs.scored)]
+    ladders += filter(None, (_third(inputs, source) for source in inputs.sources.values()))
     if len(inputs.sources) > 1:
         ladders.append(_blend(inputs))
     table = rungs.judge(ladders, inputs.scored)
@@ -96,8 +98,8 @@ def _ladder(inputs: Inputs, name: str) -> list[Rung]:
             probs = _phase(inputs, f"{phase}/{name}", size, settings)
             ladder.append(_rung(inputs, name, phase, _words(phase, member), probs))
     if len(source.views) > 1 and source.usual.image_sizes == (size,):
-        probs = _usual(inputs, source)
-        ladder.append(_rung(inputs, name, "flip", f"mean over {' and '.join(source.usual.views)}", probs))
+        what = f"mean over {' and '.join(source.usual.views)}"
+        ladder.append(_rung(inputs, name, "flip", what, _at(inputs, source, source.usual)))
     chosen = _read_chosen(inputs, f"singles/{name}")
     return [*ladder, Rung(name, "resolution", "sizes and views where other images support them", chosen)]
 
@@ -106,7 +108,7 @@ def _probe(inputs: Inputs, name: str, size: int) -> Rung:
     """Return the lowest rung; its file has skipped images too."""
     predicted = inputs.folds[inputs.folds["fold"] != ""]
     probs = _read(inputs, [inputs.root / f"data/probe/{name}.parquet"], predicted, size)
-    what = f"logistic regression on frozen features at {size} pixels"
+    what = f"linear classifier on frozen features at {size} pixels"
     return _rung(inputs, name, "probe", what, probs[(predicted["use"] == "train").to_numpy()])
 
 
@@ -118,10 +120,27 @@ def _phase(inputs: Inputs, folder: str, size: int, settings: PhaseSettings) -> p
     return _seen(probs[None, None], shifts)
 
 
-def _usual(inputs: Inputs, source: sources.Source) -> predictions.Probs:
-    """Return what a member says in the look it is trained for."""
-    probs = sources.read_train(source, source.usual, inputs.folds, inputs.classes)
-    return _seen(probs, inputs.shifts if source.usual.phase in source.weighted else None)
+def _third(inputs: Inputs, source: sources.Source) -> list[Rung]:
+    """Return a member's third phase, over what its weights of before say in the same look; [] where it has none.
+
+    Where those are not inferred at that size, over their usual look: then the step holds the change of size too.
+    """
+    look = next((look for look in source.others if look.phase == resolution.FIXRES), None)
+    if look is None:
+        return []
+    same = replace(look, phase=source.usual.phase)
+    before = same if same in source.others else source.usual
+    at = "at {0.image_sizes[0]} pixels".format
+    return [
+        _rung(inputs, source.name, "before fixres", f"the clean phase {at(before)}", _at(inputs, source, before)),
+        _rung(inputs, source.name, "fixres", f"a third phase {at(look)}", _at(inputs, source, look)),
+    ]
+
+
+def _at(inputs: Inputs, source: sources.Source, look: resolution.Look) -> predictions.Probs:
+    """Return what a member says in a look."""
+    probs = sources.read_train(source, look, inputs.folds, inputs.classes)
+    return _seen(probs, inputs.shifts if look.phase in source.weighted else None)
 
 
 def _blend(inputs: Inputs) -> list[Rung]:
@@ -180,7 +199,7 @@ def _tell(table: pd.DataFrame, short: list[str], images: scored.Scored) -> None:
         f"ladder: gains are in {images.metric.name}, above 0 is better; verdicts are by {decides}, at 5% over all steps"
     )
     for name in short:
-        print(f"ladder: WARNING: {name} does not surely beat a logistic regression on its own frozen features")
+        print(f"ladder: WARNING: {name} does not surely beat a linear classifier on its own frozen features")
 
 
 if __name__ == "__main__":

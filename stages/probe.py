@@ -1,7 +1,8 @@
 """Stage `probe@<member>`: models/weights/<member>.safetensors -> data/probe/<member>.parquet, the floor to beat.
 
 What a logistic regression on the features of the untouched backbone says of every train image out of fold (skipped
-ones too), at the training size, unmirrored. With `weights: none` the features are random: an honest floor still.
+ones too), at the training size, unmirrored; in a large contest a linear discriminant (probing.MAX_WORK). With `weights:
+none` the features are random: an honest floor still.
 """
 
 from pathlib import Path
@@ -38,7 +39,7 @@ def main(member: str, root: Path = Path()) -> None:
         list(rows["image_id"]), probs, classes, part="train", fold="", image_size=p.image_size, view="identity"
     ).assign(fold=list(rows["fold"]))
     tables.write(table, root / f"data/probe/{member}.parquet", tables.PREDICTIONS)
-    print(f"probe@{member}: logistic regressions with C by fold: {strengths}")
+    print(f"probe@{member}: linear classifiers with C (in a large contest shrinkage) by fold: {strengths}")
 
 
 def _features(member: str, p: ModelSettings, image_ids: list[str], n_classes: int, root: Path) -> NDArray[np.float32]:

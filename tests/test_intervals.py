@@ -92,6 +92,27 @@ def test_a_bootstrap_of_a_score_sees_what_is_better(metric) -> None:
     assert back.difference == pytest.approx(-found.difference)
 
 
+def test_a_baseline_says_of_each_candidate_what_it_says_of_it_alone() -> None:
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 2, 90)
+    base, *others = rng.dirichlet((1, 1), (3, 90)).astype(np.float32)
+    baseline = intervals.Baseline(AUC, targets, base, alone(90) // 2)
+    for candidate in [*others, base]:
+        alone_ = intervals.score_evidence(AUC, targets, base=base, candidate=candidate, groups=alone(90) // 2)
+        assert baseline.evidence(candidate) == alone_
+
+
+def test_groups_are_drawn_whole_as_often_as_there_are_groups_and_the_same_each_time() -> None:
+    groups = np.array([5, 2, 2, 9, 5, 5])
+    draws = intervals.group_draws(groups)
+    assert (draws == np.round(draws)).all()
+    assert (draws[0] == draws[4]).all()
+    assert (draws[1] == draws[2]).all()
+    assert (draws[[0, 1, 3]].sum(0) == 3).all()
+    draws[:] = 0
+    assert intervals.group_draws(groups).any()
+
+
 def test_a_bootstraps_spread_is_the_accuracys_standard_error() -> None:
     hits = np.random.default_rng(0).random(400) < 0.8
     targets, probs = probs_of(hits)

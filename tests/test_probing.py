@@ -4,7 +4,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from stages.lib import probing
+from stages.lib import discriminant, probing
 from stages.lib.errors import InputError
 
 
@@ -44,8 +44,12 @@ def test_a_class_with_one_image_still_gets_a_classifier() -> None:
     assert probing.fit(inputs, targets, n_classes=2, seed=0)[2] == min(probing.STRENGTHS)
 
 
+@pytest.mark.parametrize("work", [0, probing.MAX_WORK])
 @pytest.mark.parametrize("present", [(0, 2), (0, 1, 3)])
-def test_a_class_without_an_image_here_is_never_predicted(present: tuple[int, ...]) -> None:
+def test_a_class_without_an_image_here_is_never_predicted(
+    present: tuple[int, ...], work: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "MAX_WORK", work)
     inputs, targets = data(4)
     here = np.isin(targets, present)
     weights, biases, _ = probing.fit(inputs[here], targets[here], n_classes=4, seed=0)
@@ -53,6 +57,18 @@ def test_a_class_without_an_image_here_is_never_predicted(present: tuple[int, ..
     predicted = (inputs[here, 0] @ weights.T + biases).argmax(1)
     assert set(predicted) == set(present)
     assert (predicted == targets[here]).mean() > 0.8
+
+
+def test_where_a_regression_would_take_too_long_a_discriminant_is_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, targets = data(3)
+    monkeypatch.setattr(probing, "MAX_WORK", 90 * 2 * 6 * 3)
+    assert probing.fit(inputs, targets, n_classes=3, seed=0)[2] in probing.STRENGTHS
+    monkeypatch.setattr(probing, "MAX_WORK", 90 * 2 * 6 * 3 - 1)
+    weights, biases, strength = probing.fit(inputs, targets, n_classes=3, seed=0)
+    expected = discriminant.fit(inputs, targets, n_classes=3, seed=0)
+    assert (weights == expected[0]).all()
+    assert (biases == expected[1]).all()
+    assert strength == expected[2]
 
 
 def test_images_of_one_class_are_refused() -> None:

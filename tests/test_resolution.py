@@ -106,6 +106,21 @@ def test_only_images_outside_the_left_out_parts_decide() -> None:
     assert decide(second) != decide(first)
 
 
+@pytest.mark.parametrize("skills", [[1.0, 1.9, 1.8], [1.2, 1.2, 1.25], [1.5, 1.45, 1.6], [1.8, 0.6, 1.8]])
+@pytest.mark.parametrize("metric", ["roc_auc", "macro_f1"])
+def test_bootstraps_that_are_spared_change_nothing(
+    skills: list[float], metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [frozenset({one, other}) for one in range(5) for other in range(one)]
+    first = member(skills, metric=metric, n=200, noise=1.0)
+    spared = [decide(first, without) for without in pairs]
+    evidence = resolution._evidence
+    monkeypatch.setattr(resolution, "_evidence", lambda *given: evidence(*given[:-1], False))
+    full = [decide(first, without) for without in pairs]
+    assert [(one.look, one.temperature) for one in spared] == [(one.look, one.temperature) for one in full]
+    assert [one.candidates for one in spared] != [one.candidates for one in full]  # some were spared
+
+
 def test_one_view_may_be_better_than_all() -> None:
     first = member([1.0, 1.9])
     usual, alone = Look((100,), VIEWS), Look((100,), ("identity",))

@@ -47,13 +47,24 @@ def test_shows_members_best_first_then_the_blend_and_the_private_score(built, ca
     results.main(root=built)
     lines = capsys.readouterr().out.splitlines()
     starts = [line.split()[0] for line in lines if line.strip("- ")]
-    assert starts == ["out", "strong_one", "weak", "blend", "blend", "same", "submission", "private"]
+    assert starts == ["out", "strong_one", "weak", "blend", "blend", "same", "tried", "submission", "private"]
     text = " ".join(lines)
     assert "95% interval 0.9100 to 0.9500" in text
     assert "it would be 0.9400" in text
+    assert "1 variant of this contest is known" in text
     assert "80 (fixres)" in lines[3]
     assert lines[2].split() == ["strong_one", "64", "80", "0.75", "0.9100", "0.3000"]
     assert "private accuracy 0.5000" in lines[-1]
+    assert max(map(len, lines)) <= 100
+
+
+def test_a_second_variant_is_counted_and_what_picking_the_better_one_may_flatter_is_said(built, capsys):
+    results.main(root=built)
+    tables.write_json({**SUMMARY, "oof_score": 0.95}, built / "metrics/summary.json")
+    results.main(root=built)
+    lines = capsys.readouterr().out.splitlines()
+    assert "2 variants of this contest" in " ".join(lines)
+    assert "0.9500, leads their mean by 0.0100" in " ".join(line.strip() for line in lines)
     assert max(map(len, lines)) <= 100
 
 

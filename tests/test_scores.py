@@ -148,6 +148,17 @@ def test_a_weighting_without_positives_is_left_out_of_the_mean_over_classes() ->
     assert areas[1] == pytest.approx(scores.SCORES["roc_auc"].function(targets[here], probs[here]))
 
 
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=30))
+def test_one_image_one_vote_is_the_weighting_of_ones_to_the_last_bit(images: list[tuple[bool, int]]) -> None:
+    positive, score = (np.array(column) for column in zip(*images, strict=True))
+    score = score.astype(np.float32) / 5
+    plain = rank_scores.Ranked.plain(positive, score)
+    weighted = rank_scores.Ranked.weighted(positive, score, np.ones((len(score), 1)))
+    for name in ("positives", "tied", "between"):
+        assert getattr(plain, name).tobytes() == getattr(weighted, name).tobytes()
+        assert getattr(plain, name).shape == getattr(weighted, name).shape
+
+
 def test_certain_and_wrong_is_a_finite_loss() -> None:
     assert 30 < scores.log_loss(np.array([0, 1]), np.array([[0, 1], [0, 1]], np.float32)) * 2 < 40
 

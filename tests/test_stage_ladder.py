@@ -9,6 +9,7 @@ import yaml
 from stages import ensemble, ladder
 from stages.lib import rungs, scores, tables
 from tests import test_stage_ensemble as contest
+from tests import test_stage_ensemble_sources as optional
 
 WRITTEN = ("ladder.csv", "steps.csv")
 STEPS = {"a": ["probe", "finetune", "flip", "resolution"], "b": ["probe", "pretrain", "finetune", "flip", "resolution"]}
@@ -82,6 +83,34 @@ def test_a_size_that_is_not_inferred_has_no_flip(tmp_path: Path) -> None:
     assert list(table.loc[table["member"] == "a", "step"]) == ["probe", "finetune", "resolution"]
 
 
+@pytest.mark.parametrize(("size", "pixels"), [(40, 40), (32, 32), (48, 32)])
+def test_a_third_phase_stands_over_the_second_in_the_same_look_where_that_is_inferred(
+    tmp_path: Path, size: int, pixels: int
+) -> None:
+    write_inputs(tmp_path)
+    before = climb(tmp_path)
+    settings = values(tmp_path)
+    settings["fixres"]["a"] = {**optional.FIXRES, "image_size": size}
+    change(tmp_path, settings)
+    optional.write_fixres(tmp_path, "a", sureness=0.6)
+    path = tmp_path / "data/infer_fixres/a.parquet"
+    tables.write(pd.read_parquet(path).assign(image_size=size), path, tables.PREDICTIONS)
+    table = climb(tmp_path).set_index(["member", "step"])
+    third = table.loc[[("a", "before fixres"), ("a", "fixres")]]
+    assert list(third["what"]) == [f"the clean phase at {pixels} pixels", f"a third phase at {size} pixels"]
+    assert third["score"].iloc[1] == 1
+    assert third["gain"].iloc[1] == pytest.approx(1 - third["score"].iloc[0], abs=2e-6)
+    assert list(third["verdict"] == "") == [True, False]
+    if pixels == 32:
+        assert third["score"].iloc[0] == table.loc[("a", "flip"), "score"]
+    steps = before.set_index(["member", "step"]).index
+    assert list(table.index.difference(steps)) == [("a", "before fixres"), ("a", "fixres")]
+    assert list(tables.read(tmp_path / "data/ladder/steps.csv", ladder.STEPS)["rung"])[-2:] == [
+        "a: fixres",
+        "blend: ensemble",
+    ]
+
+
 def test_skipped_images_do_not_count(tmp_path: Path) -> None:
     write_inputs(tmp_path)
     before = climb(tmp_path)
@@ -131,7 +160,7 @@ def test_a_member_that_is_no_better_than_its_probe_is_named(tmp_path: Path, caps
         tables.write(table.assign(**{"p:red": red, "p:blue": 1 - red}), path, tables.PREDICTIONS)
     climb(tmp_path)
     said = capsys.readouterr().out
-    assert "WARNING: a does not surely beat a logistic regression" in said
+    assert "WARNING: a does not surely beat a linear classifier" in said
     assert "WARNING: b does not" not in said
     assert "gains are in accuracy, above 0 is better; verdicts are by log loss" in said
 

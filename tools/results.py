@@ -1,6 +1,7 @@
-"""Print what came out of the last `dvc repro`: `python -m tools.results`. Reads files, runs nothing."""
+"""Print what came out of the last `dvc repro`: `python -m tools.results`; note it in logs/variants.csv."""
 
 import math
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from demo import score
 from stages.lib import balance, cli, params, tables
 from stages.lib.errors import InputError
 from stages.lib.settings.ensemble import EnsembleSettings
+from tools import variants
 
 SUBMISSION = Path("data/ensemble/submission.csv")
 MEMBERS = Path("data/ensemble/members.csv")
@@ -20,7 +22,7 @@ ASIDE = 17  # characters before what a line says
 
 
 def main(*, root: Path = Path()) -> None:
-    """Print all out-of-fold scores, what makes them or the board's flatter, where the submission lies, how good it is.
+    """Print all out-of-fold scores, what flatters them or the board's, where the submission lies, and how good it is.
 
     Raises:
         InputError: nothing is built yet, or the submission does not fit the demo's private labels.
@@ -37,6 +39,7 @@ def main(*, root: Path = Path()) -> None:
         *leaked(tables.read(root / LEAKS, tables.LEAKS), summary, _leaked_labels(values)),
     ):
         print(line)
+    print(tried(root, summary))
     print(f"\nsubmission       {SUBMISSION}")
     if is_demo(values):
         print(f"private accuracy {_private_accuracy(root):.4f}  (the demo's test labels, which no stage reads)")
@@ -104,6 +107,13 @@ def leaked(leaks: pd.DataFrame, summary: dict[str, Any], setting: str) -> list[s
 
 def _leaked_labels(values: dict[str, object]) -> str:
     return params.parse(params.section(values, "ensemble"), "ensemble", EnsembleSettings).leaked_labels
+
+
+def tried(root: Path, summary: dict[str, Any]) -> str:
+    """Say how many variants of this contest were run: what was chosen among them flatters even an honest score."""
+    scores = list(variants.of_this_contest(root, summary).values())
+    said = variants.words(scores, greater_is_better=summary["metric"] != "log_loss")
+    return textwrap.indent(said, " " * ASIDE).replace(" " * ASIDE, f"{'tried':{ASIDE}}", 1)
 
 
 def is_demo(values: dict[str, object]) -> bool:

@@ -1,7 +1,8 @@
 """How long `ensemble` takes, and how much memory, on generated predictions: `python -m tools.time_ensemble FOLDER`.
 
 Writes members' predictions into FOLDER (kept for the next call with the same numbers), runs the stage there in a
-process of its own, and prints its seconds and its largest resident memory.
+process of its own, and prints its seconds and its largest resident memory; `--stages ensemble report ladder` runs
+those that read what it wrote as well.
 """
 
 import argparse
@@ -19,17 +20,18 @@ from numpy.typing import NDArray
 
 from stages.lib import cli, seeding, tables
 
+STAGES = ("ensemble", "report", "ladder")
 FOLDS = ("0", "1", "2", "3", "4")
 VIEWS = ("hflip", "identity")
+CLASS = "{:04}"  # a number, for quadratic kappa
 
 
 # the peak by Linux's own count of the new process: a child's maxrss starts with what its parent held
 PROGRAM = """
-import sys
+import importlib, sys, time
 from pathlib import Path
-from stages import ensemble
-ensemble.main(root=Path(sys.argv[1]))
-print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+importlib.import_module(f"stages.{sys.argv[1]}").main(root=Path(sys.argv[2]))
+print(time.process_time(), Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 """
 
 
@@ -43,6 +45,7 @@ def main(*words: str) -> None:
     parser.add_argument("--tests", type=int, default=1_000)
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--metric", default="accuracy")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES[:1], help="in this order")
     asked = parser.parse_args(words)
     sizes = [224 + 32 * index for index in range(asked.sizes)]
     members = {f"m{index:02}": _settings(sizes) for index in range(asked.members)}
@@ -52,13 +55,20 @@ def main(*words: str) -> None:
         if not path.exists():
             _write_member(path, index, sizes, *truth)
     _write_settings(asked.folder, members, asked.metric)
+    for stage in asked.stages:
+        _run(stage, asked.folder)
+
+
+def _run(stage: str, folder: Path) -> None:
     begun = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(asked.folder)], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM, stage, str(folder)], check=True, stdout=subprocess.PIPE, text=True
     )
-    *told, peak = done.stdout.splitlines()
+    *told, last = done.stdout.splitlines()
+    processor, peak = map(float, last.split())
     print("\n".join(told))
-    print(f"{time.monotonic() - begun:.0f} s, {int(peak) / 2**20:.2f} GB at most")
+    seconds = time.monotonic() - begun
+    print(f"{stage}: {seconds:.0f} s, {processor:.0f} s of processor time, {peak / 2**20:.2f} GB at most")
 
 
 def _settings(sizes: list[int]) -> dict[str, object]:
@@ -89,7 +99,7 @@ def _write_tables(folder: Path, n_images: int, n_tests: int, n_classes: int) -> 
     train, test = made
     train["target"] = np.arange(n_images) % n_classes
     train["fold"] = [FOLDS[index] for index in rng.permutation(n_images) % len(FOLDS)]
-    names = train["target"].map("class{:04}".format)
+    names = train["target"].map(CLASS.format)
     table = train[["image_id", "fold"]].assign(label=names, use="train", reason="", group=train["image_id"])
     tables.write(table, folder / "data/split/folds.csv", tables.FOLDS)
     facts = test[["image_id"]].assign(
@@ -100,9 +110,10 @@ def _write_tables(folder: Path, n_images: int, n_tests: int, n_classes: int) -> 
 
 
 def _write_member(path: Path, index: int, sizes: list[int], train: pd.DataFrame, test: pd.DataFrame) -> None:
-    """Write a row group per fold, part, size and view, as infer does, and the last training's held-out predictions."""
+    """Write a row group per fold, part, size and view, as infer does, and what a training and a probe would leave."""
     rng = np.random.default_rng(seeding.derive("timed", index))
     n_classes, writer = int(train["target"].max()) + 1, None
+    probe: list[pd.DataFrame] = []
     with tables.replacing(path) as temporary:
         for fold in FOLDS:
             held_out = train[train["fold"] == fold]
@@ -117,8 +128,10 @@ def _write_member(path: Path, index: int, sizes: list[int], train: pd.DataFrame,
                         writer.write_table(arrow)
                         if (part, size, view) == ("train", sizes[0], "identity"):
                             _write_phase(path.parents[1] / f"finetune/{path.stem}", fold, table)
+                            probe.append(table)
         assert writer is not None
         writer.close()
+    tables.write(pd.concat(probe), path.parents[1] / f"probe/{path.name}", tables.PREDICTIONS)
 
 
 def _with_probs(
@@ -132,7 +145,7 @@ def _with_probs(
     logits[np.arange(len(targets)), targets] += 1.5 + np.log(n_classes) / 2
     exps = np.exp(logits - logits.max(axis=1, keepdims=True))
     probs = (exps / exps.sum(axis=1, keepdims=True)).astype(np.float32)
-    columns = {f"{tables.PROBABILITY}class{index:04}": probs[:, index] for index in range(n_classes)}
+    columns = {tables.PROBABILITY + CLASS.format(index): probs[:, index] for index in range(n_classes)}
     return pd.concat([cells.reset_index(drop=True), pd.DataFrame(columns)], axis=1)
 
 

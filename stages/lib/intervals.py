@@ -9,7 +9,8 @@ What these intervals cover is told in docs/honest_scores.md, with the simulation
 """
 
 from dataclasses import dataclass, replace
-from typing import Self, cast
+from functools import cached_property, lru_cache
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,19 +90,54 @@ def score_evidence(
     The spread of the draws is the standard error of a t test: their tails would take thousands of draws to carry a
     Holm correction.
     """
-    difference = metric.utility(targets, candidate) - metric.utility(targets, base)
-    draws, sign = group_draws(groups), 1 if metric.greater_is_better else -1
-    drawn = sign * (metric.weighted(targets, candidate, draws) - metric.weighted(targets, base, draws))
-    error = _spread(drawn)
-    if error == 0:
-        found = _without_spread(difference)
-        if difference != 0 or not metric.judges_labels:
-            return found
-        unseen = 3 / n_groups(groups)  # a share that no group shows may be as large (Hanley & Lippman-Hand 1983)
-        return replace(found, low=-unseen, high=unseen)
-    freedom = min(n_groups(groups), DRAWS) - 1
-    half, t = _quantile(freedom) * error, difference / error
-    return Evidence(difference, difference - half, difference + half, _tail(t, freedom), _tail(-t, freedom))
+    return Baseline(metric, targets, base, groups).evidence(candidate)
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """What several candidates are held against by `score_evidence`: its own draws are scored once.
+
+    Attributes:
+        metric: the contest's.
+        targets: (images,) class indices.
+        probs: (images, classes).
+        groups: (images,).
+    """
+
+    metric: scores.Metric
+    targets: Targets
+    probs: Probs
+    groups: Groups
+
+    @cached_property
+    def utility(self) -> float:
+        """Return the metric's utility."""
+        return self.metric.utility(self.targets, self.probs)
+
+    @cached_property
+    def _draws(self) -> NDArray[np.float32]:
+        return group_draws(self.groups)
+
+    @cached_property
+    def _drawn(self) -> Values:
+        return self.metric.weighted(self.targets, self.probs, self._draws)
+
+    def evidence(self, candidate: Probs) -> Evidence:
+        """Test a candidate (images, classes)."""
+        metric, sign = self.metric, 1 if self.metric.greater_is_better else -1
+        difference = metric.utility(self.targets, candidate) - self.utility
+        error = _spread(sign * (metric.weighted(self.targets, candidate, self._draws) - self._drawn))
+        if error == 0:
+            found = _without_spread(difference)
+            if difference != 0 or not metric.judges_labels:
+                return found
+            unseen = 3 / n_groups(
+                self.groups
+            )  # a share that no group shows may be as large (Hanley & Lippman-Hand 1983)
+            return replace(found, low=-unseen, high=unseen)
+        freedom = min(n_groups(self.groups), DRAWS) - 1
+        half, t = _quantile(freedom) * error, difference / error
+        return Evidence(difference, difference - half, difference + half, _tail(t, freedom), _tail(-t, freedom))
 
 
 def score_interval(metric: scores.Metric, targets: Targets, probs: Probs, groups: Groups) -> tuple[float, float]:
@@ -127,12 +163,20 @@ def score_interval(metric: scores.Metric, targets: Targets, probs: Probs, groups
     return float(ends[0]) * scale - shift, float(ends[1]) * scale - shift
 
 
-def group_draws(groups: Groups, draws: int = DRAWS) -> NDArray[np.int64]:
-    """Draw groups with replacement: how often each image is in each draw (images, draws)."""
-    count = n_groups(groups)
+def group_draws(groups: Groups, draws: int = DRAWS) -> NDArray[np.float32]:
+    """Draw groups with replacement: how often each image is in each draw (images, draws).
+
+    Whole numbers, in the type that sums fastest; sums over up to 16 million images are exact.
+    """
+    return _counts(n_groups(groups), draws)[dense(groups)].astype(np.float32)
+
+
+@lru_cache(maxsize=20)  # the choices without each part and pair of parts ask for them again and again
+def _counts(count: int, draws: int) -> NDArray[Any]:
+    """Draw so many groups with replacement: how often each is drawn (count, draws)."""
     rng = np.random.default_rng(seeding.derive("intervals", count))
-    drawn = rng.multinomial(count, np.full(count, 1 / count), draws)
-    return np.asarray(drawn.T[dense(groups)])
+    drawn = rng.multinomial(count, np.full(count, 1 / count), draws).T
+    return np.ascontiguousarray(drawn, np.min_scalar_type(drawn.max()))
 
 
 def n_groups(groups: Groups) -> int:

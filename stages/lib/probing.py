@@ -16,12 +16,15 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from stages.lib import loading
+from stages.lib import discriminant, loading
 from stages.lib.compute import Numerics
 from stages.lib.errors import InputError
 from stages.lib.pixels import Packed
 from stages.lib.preprocessing import Preprocessing
 
+# rows x features x classes above which five folds' regressions, with the choice of their strengths, take ten minutes of
+# one core and more: a linear discriminant is fitted instead (docs/honest_scores.md, Speed)
+MAX_WORK = 500_000_000
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # sklearn's C, on standardised features
 
 
@@ -55,6 +58,8 @@ def fit(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Fit a multinomial logistic regression, its strength chosen by log loss on inner folds.
 
+    Above MAX_WORK a linear discriminant, its shrinkage chosen likewise: a regression would take hours.
+
     Args:
         inputs: (n_images, n_views, n_features); an image's views stay on one side of every inner split.
         targets: class indices (n_images,).
@@ -63,7 +68,7 @@ def fit(
         n_classes: of the contest; one without an image here gets no weights and a bias below all others.
 
     Returns:
-        Weights (n_classes, n_features) and biases (n_classes,) for features as they are, and the chosen C.
+        Weights (n_classes, n_features) and biases (n_classes,) for features as they are, and the chosen C or shrinkage.
 
     Raises:
         InputError: all images are of one class.
@@ -71,19 +76,27 @@ def fit(
     present, counts = np.unique(targets, return_counts=True)
     if len(present) < 2:
         raise InputError("head_init: probe needs training images of two classes at least; say keep")
-    n_splits = min(3, int(counts.min()))
-    with threadpool_limits(1, "blas"):  # its threads spin: beside other work two of them were thirty times slower
-        strength = _strength(inputs, targets, n_splits, seed) if n_splits > 1 else STRENGTHS[0]
-        scaler, model = _regression(inputs, targets, strength)
-    weights, biases = model.coef_, model.intercept_
-    if len(weights) == 1:  # two classes: sklearn keeps one row, for the second class
-        weights, biases = np.concatenate([-weights / 2, weights / 2]), np.concatenate([-biases / 2, biases / 2])
-    weights = weights / scaler.scale_
-    biases = biases - weights @ scaler.mean_
+    if is_large(len(targets) * inputs.shape[1], inputs.shape[2], len(present)):
+        dense = np.searchsorted(present, targets)
+        with threadpool_limits(1, "blas"):
+            weights, biases, strength = discriminant.fit(inputs, dense, n_classes=len(present), seed=seed)
+    else:
+        weights, biases, strength = _by_regression(inputs, targets, min(3, int(counts.min())), seed)
     all_weights = np.zeros((n_classes, weights.shape[1]))
     all_biases = np.full(n_classes, biases.min() - np.log(len(targets)))
     all_weights[present], all_biases[present] = weights, biases
     return all_weights, all_biases, strength
+
+
+def is_large(n_rows: int, n_features: int, n_classes: int) -> bool:
+    """Say whether a linear discriminant is fitted instead of a regression.
+
+    Args:
+        n_rows: of images and views.
+        n_features: of a row.
+        n_classes: that have an image.
+    """
+    return n_rows * n_features * n_classes > MAX_WORK
 
 
 def out_of_fold(
@@ -125,6 +138,20 @@ def set_classifier(head: nn.Linear, weights: NDArray, biases: NDArray) -> None: 
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weights))
         head.bias.copy_(torch.from_numpy(biases))
+
+
+def _by_regression(
+    inputs: NDArray[np.float32], targets: NDArray[np.int64], n_splits: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return weights and biases of the classes that have an image, for features as they are, and the chosen C."""
+    with threadpool_limits(1, "blas"):  # its threads spin: beside other work two of them were thirty times slower
+        strength = _strength(inputs, targets, n_splits, seed) if n_splits > 1 else STRENGTHS[0]
+        scaler, model = _regression(inputs, targets, strength)
+    weights, biases = model.coef_, model.intercept_
+    if len(weights) == 1:  # two classes: sklearn keeps one row, for the second class
+        weights, biases = np.concatenate([-weights / 2, weights / 2]), np.concatenate([-biases / 2, biases / 2])
+    weights = weights / scaler.scale_
+    return weights, biases - weights @ scaler.mean_, strength
 
 
 def _strength(inputs: NDArray[np.float32], targets: NDArray[np.int64], n_splits: int, seed: int) -> float:

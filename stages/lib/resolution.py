@@ -10,6 +10,7 @@ be so, and is left out of the average of sizes.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,14 +140,14 @@ def decide(member: Member, without: Collection[int] = ()) -> Decision:
     harmful = _harmful(usual, others, member.scored)
     if average := _average(member, harmful):
         others.append(_try(member, average, without))
-    evidence = [_evidence(usual, other, member.scored, bool(without)) for other in others]
+    evidence = _evidence(usual, others, member.scored, bool(without))
     p_values = bootstrap.holm([found.p_better for found in evidence])
     better = [
         other
         for other, p in zip(others, p_values, strict=True)
-        if p < intervals.ALPHA and _not_lower(usual, other, member)
+        if p < intervals.ALPHA and other.utility >= usual.utility
     ]
-    taken = min(better or [usual], key=lambda tried: (tried.loss, tried.look))
+    taken = min(better or [usual], key=lambda tried: tried.order)
     candidates = [Candidate(usual.look, usual.temperature, usual.loss, intervals.NOTHING, 1.0, USUAL)]
     for other, found, p in zip(others, evidence, p_values, strict=True):
         verdict = (
@@ -165,10 +166,21 @@ class _Tried:
     rows: NDArray[np.int64]
     losses: calibration.Values
     logs: Probs
+    scored: Scored
 
     @property
     def loss(self) -> float:
         return float(self.losses.mean())
+
+    @property
+    def order(self) -> tuple[float, Look]:
+        """Return what the best of several is the first by."""
+        return self.loss, self.look
+
+    @cached_property
+    def utility(self) -> float:
+        """Return the contest's metric, higher is better."""
+        return self.scored.metric.utility(self.scored.targets[self.rows], self.probs())
 
     def probs(self) -> Probs:
         return calibration.scaled(self.logs[self.rows], self.temperature)
@@ -177,7 +189,7 @@ class _Tried:
 def _try(member: Member, look: Look, without: Collection[int]) -> _Tried:
     s = member.scored
     rows, temperature, logs = s.rows(s.left(without)), member.temperature(look, without), member.at(look)
-    return _Tried(look, temperature, rows, calibration.losses(logs[rows], s.targets[rows], temperature), logs)
+    return _Tried(look, temperature, rows, calibration.losses(logs[rows], s.targets[rows], temperature), logs, s)
 
 
 def _harmful(usual: _Tried, others: Sequence[_Tried], scored: Scored) -> set[Look]:
@@ -196,18 +208,20 @@ def _average(member: Member, harmful: set[Look]) -> Look | None:
     return Look(tuple(sorted([*usual.image_sizes, *sizes])), usual.views, usual.phase) if sizes else None
 
 
-def _evidence(usual: _Tried, other: _Tried, scored: Scored, screened: bool) -> intervals.Evidence:
-    """Compare; where `screened`, a bootstrap is spared where the score is no higher, since nothing could come of it."""
+def _evidence(usual: _Tried, others: Sequence[_Tried], scored: Scored, nested: bool) -> list[intervals.Evidence]:
+    """Compare; where `nested`, only the look that is taken counts, and bootstraps that cannot change it are spared.
+
+    Those are of looks whose score is no higher, and all others once the one of the smallest loss is supported whatever
+    the others' p-values are (Bonferroni), since it is taken.
+    """
     targets, groups = scored.targets[usual.rows], scored.groups[usual.rows]
     if scored.by_log_loss:
-        return intervals.mean_evidence(usual.losses - other.losses, groups)
-    base, candidate = usual.probs(), other.probs()
-    if screened and scored.metric.utility(targets, candidate) <= scored.metric.utility(targets, base):
-        return intervals.NOTHING
-    return intervals.score_evidence(scored.metric, targets, base=base, candidate=candidate, groups=groups)
-
-
-def _not_lower(usual: _Tried, other: _Tried, member: Member) -> bool:
-    """Say whether the contest's metric, too, is at least as good."""
-    metric, targets = member.scored.metric, member.scored.targets[usual.rows]
-    return metric.utility(targets, other.probs()) >= metric.utility(targets, usual.probs())
+        return [intervals.mean_evidence(usual.losses - other.losses, groups) for other in others]
+    base = intervals.Baseline(scored.metric, targets, usual.probs(), groups)
+    found, settled = dict.fromkeys(range(len(others)), intervals.NOTHING), False
+    for index in sorted(found, key=lambda index: others[index].order):
+        if nested and (settled or others[index].utility <= usual.utility):
+            continue
+        found[index] = base.evidence(others[index].probs())
+        settled = found[index].p_better * len(others) < intervals.ALPHA
+    return list(found.values())
