@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.cluster import KMeans
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
@@ -327,6 +326,8 @@ def _joined(values: Floats, labels: NDArray[np.str_], random: np.random.Generato
     ranks = np.nan_to_num(rankdata(values, axis=0, nan_policy="omit") / len(values), nan=0.5)
     means = pd.DataFrame(ranks).groupby(target).mean().to_numpy().round(9)  # (classes, features)
     sets = min(MAX_CLASSES, len(np.unique(means, axis=0)))
+    from sklearn.cluster import KMeans  # a third of a second that only many classes need
+
     grouping = KMeans(sets, n_init=1, random_state=int(random.integers(2**31)))
     found = grouping.fit_predict(means, sample_weight=np.bincount(target))
     return {str(name): int(k) for name, k in zip(classes, np.unique(found, return_inverse=True)[1], strict=True)}

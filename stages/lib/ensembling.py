@@ -12,7 +12,6 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
-from sklearn.linear_model import LogisticRegression
 
 from stages.lib import calibration, seeding
 from stages.lib.calibration import Probs, Targets, Values
@@ -245,6 +244,8 @@ def stacking(members: Sequence[Probs], fitting: Fitting) -> Stacked:
     """
     features = np.hstack([_features(members[member]) for member in range(len(members))])
     n_classes = members[0].shape[1]
+    from sklearn.linear_model import LogisticRegression  # half a second that only stacking needs
+
     model = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000, tol=1e-3).fit(features, fitting.targets)
     full = np.zeros((features.shape[1], n_classes))
     intercepts = np.full(n_classes, np.log(calibration.FLOOR))  # of a class that no image has
