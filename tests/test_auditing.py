@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn import metrics
+from sklearn import ensemble, metrics
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -193,7 +193,7 @@ def test_the_sums_are_made_by_one_thread_whatever_is_set(monkeypatch: pytest.Mon
             threads.update(pool["num_threads"] for pool in threadpool_info())
             return super().fit(*data)
 
-    monkeypatch.setattr(auditing, "HistGradientBoostingClassifier", Spy)
+    monkeypatch.setattr(ensemble, "HistGradientBoostingClassifier", Spy)
     with threadpool_limits(2):
         asked(*contest(60, 2, 0), columns=["width"])
     assert threads == {1}

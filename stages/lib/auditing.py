@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from stages.lib.folds import draw
 from stages.lib.metadata import Features, encode
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
 MAX_IMAGES = 20_000  # judged; of more, a random part whose groups stay whole
 MAX_CLASSES = 12  # told apart; more are joined into so many sets of classes, for a tree is grown a class and round
@@ -230,6 +232,8 @@ def _score_fold(
     target = np.array([joined.get(label, -1) for label in labels])  # -1: never seen in training
     if not features.names or len(set(target[~held])) < 2 or len(set(target[held])) < 2:
         return None
+    from sklearn.ensemble import HistGradientBoostingClassifier  # half a second
+
     model = HistGradientBoostingClassifier(
         max_iter=ROUNDS,
         max_leaf_nodes=15,
@@ -287,7 +291,7 @@ def _placements(inside: NDArray[np.bool_], score: Floats) -> Floats:
 
 
 def _without(
-    model: HistGradientBoostingClassifier,
+    model: "HistGradientBoostingClassifier",
     values: Floats,
     truth: NDArray[np.int64],
     feature: int,
