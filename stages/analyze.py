@@ -101,7 +101,7 @@ def _tell(summary: dict[str, Any]) -> None:
     )
     if left_out := summary["leaks_left_out"]:
         print(
-            f"analyze: leaks.csv names the {duplicates.MAX_TWINS} likest train images of each test image; {left_out:,}"
+            f"analyze: leaks.csv names the {tables.MAX_TWINS} likest train images of each test image; {left_out:,}"
             " more pairs are left out"
         )
     if apart := summary["near_train_pairs_in_different_clusters"]:

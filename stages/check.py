@@ -75,13 +75,15 @@ def _inputs(p: Podium) -> dict[str, str]:
 
 def _warn_of_untracked(p: Podium, root: Path) -> None:
     """`dvc exp run` puts into git, images and all, what neither git nor DVC knows of a stage's inputs."""
-    inside = sorted({path for path in _inputs(p).values() if (root / path).resolve().is_relative_to(root.resolve())})
-    listed = ["git", "-C", str(root), "ls-files", "-z", "--others", "--exclude-standard", "--directory", "--", *inside]
-    done = subprocess.run(listed, capture_output=True, text=True, check=False)
+    paths = {(root / path).resolve() for path in _inputs(p).values()}
+    inside = sorted(str(path) for path in paths if path.is_relative_to(root.resolve()))
+    listed = ["git", "-C", str(root), "ls-files", "-z", "--others", "--exclude-standard", "--directory"]
+    listed += ["--no-empty-directory", "--", *inside]
+    done = subprocess.run(listed, capture_output=True, text=True, errors="backslashreplace", check=False)
     if done.returncode == 0 and (unknown := done.stdout.rstrip("\0").split("\0")) != [""]:
         print(
             f"check: neither git nor DVC has {some(unknown)}: `dvc exp run` would put such files into git; first"
-            f" `dvc add` the images and weights, and `git add` what is small"
+            " `dvc add` the images and weights, and `git add` what is small"
         )
 
 

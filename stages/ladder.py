@@ -132,7 +132,7 @@ def _third(inputs: Inputs, source: sources.Source) -> list[Rung]:
     before = same if same in source.others else source.usual
     at = "at {0.image_sizes[0]} pixels".format
     return [
-        _rung(inputs, source.name, "before fixres", f"the clean phase {at(before)}", _at(inputs, source, before)),
+        _rung(inputs, source.name, "before fixres", f"the phase before it {at(before)}", _at(inputs, source, before)),
         _rung(inputs, source.name, "fixres", f"a third phase {at(look)}", _at(inputs, source, look)),
     ]
 

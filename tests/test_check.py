@@ -1,6 +1,7 @@
 """Stage check: every mistake is named before anything is removed or trained."""
 
 import itertools
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,14 @@ def test_a_precision_that_this_cpu_computes_without_instructions_for_it_is_warne
         assert warned == (precision == "bf16" and emulated)
 
 
+def test_what_the_cpu_can_is_asked_of_this_torch() -> None:
+    assert isinstance(processor.emulates_bf16(), bool)
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    if "avx" in flags:
+        known = (" avx512_bf16 ", " amx_bf16 ", " avx_ne_convert ")
+        assert processor.emulates_bf16() != any(flag in flags.replace("\n", " ") for flag in known)
+
+
 def test_images_that_an_experiment_would_put_into_git_are_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -244,10 +253,14 @@ def test_images_that_an_experiment_would_put_into_git_are_warned_of(
     for path in ("c/train.csv", "c/overrides.csv", "c/template.csv"):
         subprocess.run([*git, "add", path], check=True)
     assert "has c/test/, c/train/: " in told()
+    (tmp_path / ".gitignore").write_text("/c/train/*.png\n")
+    assert "has c/test/: " in told()
     (tmp_path / ".gitignore").write_text("/c/train\n")  # as `dvc add` does
     assert "has c/test/: " in told()
     subprocess.run([*git, "add", "c/test"], check=True)
     assert told() == ""
+    (tmp_path / "c/test" / os.fsdecode(b"\xff.png")).write_bytes(b"")
+    assert "\\xff.png" in told()
 
 
 def test_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.lib import duplicates, fingerprints, matching, resemblance, views
+from stages.lib import duplicates, fingerprints, matching, resemblance, tables, views
 from stages.lib.errors import InputError
 from stages.lib.fingerprints import Prints
 from stages.lib.views import SIDE
@@ -70,7 +70,7 @@ def test_equal_pixels_are_exact_whatever_the_settings() -> None:
 
 
 def test_thousands_of_equal_images_in_both_parts_make_no_millions_of_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "MAX_TWINS", 3)
+    monkeypatch.setattr(tables, "MAX_TWINS", 3)
     train = {f"b{k}": photo(1) for k in range(5)} | {"a": jpeg(photo(1), 60), "other": photo(2)}
     test = {f"t{k}": photo(1) for k in range(4)} | {"u": jpeg(photo(2), 60)}
     found = search(train, test)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.lib import leaked
+from stages.lib import leaked, tables
 
 CLASSES = ["blue", "red"]
 
@@ -35,6 +35,13 @@ def test_duplicates_that_disagree_tell_nothing_and_those_that_agree_do() -> None
 def test_images_that_are_not_used_have_no_say() -> None:
     assert known(("t", "c", "exact")) == {}
     assert known(("t", "a", "exact"), ("t", "c", "exact")) == {"t": "blue"}
+
+
+def test_duplicates_that_are_too_many_to_name_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ("t", "b", "exact"), ("t", "d", "exact"), ("u", "b", "exact")
+    assert known(*rows) == {"t": "red", "u": "red"}
+    monkeypatch.setattr(tables, "MAX_TWINS", 2)
+    assert known(*rows) == {"u": "red"}
 
 
 def test_what_tells_nothing_is_named() -> None:

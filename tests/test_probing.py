@@ -71,6 +71,13 @@ def test_where_a_regression_would_take_too_long_a_discriminant_is_fitted(monkeyp
     assert strength == expected[2]
 
 
+def test_features_that_are_not_finite_are_refused() -> None:
+    inputs = np.ones((6, 2, 3), np.float32)
+    inputs[4, 1, 2] = np.nan
+    with pytest.raises(InputError, match="features are not finite"):
+        probing.fit(inputs, np.array([0, 1, 0, 1, 0, 1]), n_classes=2, seed=0)
+
+
 def test_images_of_one_class_are_refused() -> None:
     inputs, targets = data(2)
     with pytest.raises(InputError, match="two classes"):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.lib import calibration, resolution, scores
+from stages.lib import calibration, intervals, resolution, scores
 from stages.lib.resolution import Look, Member, decide
 from stages.lib.scored import Scored
 
@@ -119,6 +119,25 @@ def test_bootstraps_that_are_spared_change_nothing(
     full = [decide(first, without) for without in pairs]
     assert [(one.look, one.temperature) for one in spared] == [(one.look, one.temperature) for one in full]
     assert [one.candidates for one in spared] != [one.candidates for one in full]  # some were spared
+
+
+@pytest.mark.parametrize(
+    ("p_values", "taken"), [((0.03, 0.001, 0.01), 0), ((0.001, 0.03, 0.01), 0), ((0.2, 0.001, 0.01), 1)]
+)
+def test_what_is_spared_takes_no_support_from_a_better_look(
+    p_values: tuple[float, ...], taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three looks by rising loss: Holm may support the first only with the last one's help."""
+    first = member([1.0, 1.9, 1.8, 1.7], metric="roc_auc")
+    asked = []
+
+    def evidence(self: intervals.Baseline, candidate: np.ndarray) -> intervals.Evidence:
+        asked.append(p_values[len(asked)])
+        return intervals.Evidence(0.1, 0.0, 0.2, asked[-1], 1.0)
+
+    monkeypatch.setattr(intervals.Baseline, "evidence", evidence)
+    monkeypatch.setattr(resolution, "_average", lambda *given: None)
+    assert decide(first, frozenset({2})).look == first.others[taken]
 
 
 def test_one_view_may_be_better_than_all() -> None:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from stages import analyze
-from stages.lib import duplicates, image_checks, pixels, tables
+from stages.lib import image_checks, pixels, tables
 from stages.lib.errors import InputError
 
 FILES = ["findings.csv", "clusters.csv", "leaks.csv", "summary.json"]
@@ -174,7 +174,7 @@ def test_pairs_that_leaks_csv_does_not_name_are_counted(
 ) -> None:
     run(root)
     assert "left out" not in capsys.readouterr().out
-    monkeypatch.setattr(duplicates, "MAX_TWINS", 1)
+    monkeypatch.setattr(tables, "MAX_TWINS", 1)
     run(root)
     leaks = tables.read(root / "data/analyze/leaks.csv", tables.LEAKS)
     assert list(leaks["train_image_id"]) == ["a.png"]

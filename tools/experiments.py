@@ -21,7 +21,8 @@ from stages.lib.errors import InputError
 LONGEST_NAME = 24  # characters
 LONGEST_VALUE = 24
 OTHER_CONTEST = "other contest"
-SCORED = ("images.train", "layout", "labels", "label_type", "columns.id", "columns.label")  # keys of a contest's labels
+# keys of a contest that say what is scored
+SCORED = ("images.train", "layout", "labels", "label_type", "columns.id", "columns.label")
 NO_EXPERIMENTS = (
     "no experiments on this commit yet: try `dvc exp run -S members.<member>.finetune.lr=0.0003`"
     " (`dvc exp list -A` names those on other commits)"
@@ -150,7 +151,12 @@ def _row(
 def _scored(state: dict[str, Any]) -> tuple[Any, ...] | None:
     """Return what of params.yaml says which images are scored, and with which labels; None where it cannot be read."""
     contest = _file(state, "params", "params.yaml").get("contest")
-    return None if contest is None else tuple(_inside(contest, key.split(".")) for key in SCORED)
+    return None if contest is None else scored(contest)
+
+
+def scored(contest: Any) -> tuple[Any, ...]:
+    """Return what of a section `contest` says which images are scored, and with which labels."""
+    return tuple(_inside(contest, key.split(".")) for key in SCORED)
 
 
 def _inside(value: Any, steps: Sequence[str]) -> Any:

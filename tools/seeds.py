@@ -9,12 +9,13 @@ A run is an experiment, a git revision or `workspace` in which the members' `inf
 - the best of several, each fold predicted by the one that is best on the other folds: `vit | resnet`
 
 All are out of fold, with temperatures from the other folds. Each image's result is averaged over the runs before images
-are drawn by cluster: seeds are no new images. What the seeds do by themselves is shown as the range over runs.
+are drawn by cluster, for the interval: seeds are no new images. The range over the runs stands beside it, and p is of
+both errors, since other seeds would train other networks; verdicts are at 5% over all that is held (Holm).
 """
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import special
 
-from stages.lib import blended, bootstrap, cli, params, resolution, rungs, scored, scores, sources, tables
+from stages.lib import blended, bootstrap, cli, intervals, params, resolution, rungs, scored, scores, sources, tables
 from stages.lib.calibration import Probs
 from stages.lib.errors import InputError
 from stages.lib.resolution import Look
@@ -31,6 +33,7 @@ from stages.lib.scored import Scored
 from tools import experiments, revisions
 
 Values = NDArray[np.float64]
+HEAD = ["first : second", "metric", "first", "second", "difference", "range over seeds", "95% interval", "p", "verdict"]
 METRICS = ("accuracy", "log_loss")  # means over images: what an image brings can be averaged over runs
 TERM = re.compile(r"(?P<member>[A-Za-z0-9_-]+)(@(?P<image_size>[0-9]+))?")
 SEED = re.compile(r"model\.seed of [^:]+: ")  # what runs may differ in
@@ -72,17 +75,13 @@ def main(*words: str, root: Path = Path()) -> None:
     parser.add_argument("runs", nargs="+", help="experiments, git revisions or `workspace`: the same but for seeds")
     parser.add_argument("--hold", nargs="+", required=True, metavar="WAY:WAY", help='e.g. "vit : vit@192"')
     asked = parser.parse_args(words)
+    if len(asked.runs) < 2:
+        parser.error("one run knows nothing of seeds: name two at least, better three")
     held = [comparison(text) for text in asked.hold]
     terms = sorted({term for pair in held for way in pair for term in way.terms}, key=str)
     runs = _read(asked.runs, terms, root)
     print(f"{len(runs)} runs, {len(runs[0].scored.targets)} images out of fold; differences: second minus first\n")
-    print("\n".join(f"| {' | '.join(row)} |" for row in (HEAD, ["---"] * len(HEAD))))
-    for first, second in held:
-        for row in rows(first, second, runs):
-            print(f"| {' | '.join(row)} |", flush=True)
-
-
-HEAD = ["first : second", "metric", "first", "second", "difference", "range over seeds", "95% interval", "p", "verdict"]
+    print("\n".join(f"| {' | '.join(row)} |" for row in (HEAD, ["---"] * len(HEAD), *table(held, runs))))
 
 
 def comparison(text: str) -> tuple[Way, Way]:
@@ -100,16 +99,74 @@ def comparison(text: str) -> tuple[Way, Way]:
     return first, second
 
 
-def rows(first: Way, second: Way, runs: Sequence[Run]) -> list[list[str]]:
-    """Compare two ways of predicting: a row of HEAD per metric."""
+@dataclass(frozen=True)
+class Judged:
+    """Two ways of predicting in one metric.
+
+    Attributes:
+        values: (2, runs) of the first and the second way.
+        found: of the images, each one's result averaged over the runs.
+        p_value: two-sided, of images and seeds together.
+    """
+
+    held: str
+    metric: str
+    values: Values
+    found: bootstrap.Difference
+    p_value: float
+
+    def cells(self, adjusted: float) -> list[str]:
+        """Return a row of HEAD, with its verdict by the p-value adjusted for all rows."""
+        gains = self.values[1] - self.values[0]
+        better = (self.found.value > 0) == (self.metric != "log_loss")
+        sure = adjusted < intervals.ALPHA and self.found.supported
+        return [
+            self.held,
+            self.metric.replace("_", " "),
+            *(f"{value:.4f}" for value in self.values.mean(axis=1)),
+            f"{self.found.value:+.4f}",
+            f"{gains.min():+.4f} to {gains.max():+.4f}",
+            f"{self.found.low:+.4f} to {self.found.high:+.4f}",
+            f"{self.p_value:.3f}",
+            ("second is better" if better else "first is better") if sure else "no evidence",
+        ]
+
+
+def table(held: Sequence[tuple[Way, Way]], runs: Sequence[Run]) -> list[list[str]]:
+    """Compare pairs of ways of predicting: a row of HEAD per pair and metric, verdicts at 5% over all (Holm)."""
+    judged = [found for first, second in held for found in _judge(first, second, runs)]
+    adjusted = bootstrap.holm([found.p_value for found in judged])
+    return [found.cells(p) for found, p in zip(judged, adjusted, strict=True)]
+
+
+def _judge(first: Way, second: Way, runs: Sequence[Run]) -> Iterator[Judged]:
     predicted = [[predict(way, run) for run in runs] for way in (first, second)]
-    table = []
     for name in METRICS:
         results = np.array(
             [[_per_image(name, run, probs) for run, probs in zip(runs, of_way, strict=True)] for of_way in predicted]
         )  # (2, runs, images)
-        table.append([f"{first.text} : {second.text}", name.replace("_", " "), *_cells(results, name, runs[0].scored)])
-    return table
+        differences = results[1].mean(axis=0) - results[0].mean(axis=0)
+        found = bootstrap.paired_mean(differences, runs[0].scored.groups, of_hits=name != "log_loss")
+        values = results.mean(axis=2)
+        p_value = _p_value(found, values[1] - values[0], int(runs[0].scored.groups.max()))
+        yield Judged(f"{first.text} : {second.text}", name, values, found, p_value)
+
+
+def _p_value(found: bootstrap.Difference, gains: Values, freedom: int) -> float:
+    """Test a mean gain against the errors of images and of seeds (Welch 1947, Biometrika 34); no less than images' own.
+
+    Args:
+        found: of the images.
+        gains: (runs,).
+        freedom: of the images: groups less one.
+    """
+    of_images = ((found.high - found.low) / (2 * bootstrap.Z)) ** 2
+    of_seeds = float(gains.var(ddof=1)) / len(gains) if len(gains) > 1 else 0.0
+    if of_images + of_seeds == 0:
+        return 1.0
+    spread = of_images + of_seeds
+    freedoms = spread**2 / (of_images**2 / max(freedom, 1) + of_seeds**2 / max(len(gains) - 1, 1))
+    return max(found.p_value, float(2 * special.stdtr(freedoms, -abs(found.value) / np.sqrt(spread))))
 
 
 def predict(way: Way, run: Run) -> Probs:
@@ -138,23 +195,6 @@ def _per_image(metric: str, run: Run, probs: Probs) -> Values:
     return np.asarray(probs.argmax(axis=1) == targets, np.float64)
 
 
-def _cells(results: Values, metric: str, images: Scored) -> list[str]:
-    of_runs = results.mean(axis=2)  # (2, runs)
-    gains = of_runs[1] - of_runs[0]
-    differences = results[1].mean(axis=0) - results[0].mean(axis=0)
-    found = bootstrap.paired_mean(differences, images.groups, of_hits=metric != "log_loss")
-    better = (found.value > 0) == (metric != "log_loss")
-    verdict = ("second is better" if better else "first is better") if found.supported else "no evidence"
-    return [
-        *(f"{value:.4f}" for value in of_runs.mean(axis=1)),
-        f"{found.value:+.4f}",
-        f"{gains.min():+.4f} to {gains.max():+.4f}",
-        f"{found.low:+.4f} to {found.high:+.4f}",
-        f"{found.p_value:.3f}",
-        verdict,
-    ]
-
-
 def _way(text: str) -> Way:
     best = "|" in text
     words = [word.strip() for word in text.split("|" if best else "+")]
@@ -177,20 +217,25 @@ def _read(names: Sequence[str], terms: Sequence[Term], root: Path) -> list[Run]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"{twice[0]}: named twice")
     read = [_read_run(name, terms, root) for name in names]
-    _, first, first_params, first_folds = (names[0], *read[0])
-    for name, (run, values, folds) in zip(names[1:], read[1:], strict=True):
+    _, first_params, first_folds = read[0]
+    for place, (name, (run, values, folds)) in enumerate(zip(names[1:], read[1:], strict=True), start=1):
         other = [change for change in experiments.changes(first_params, values) if not SEED.match(change)]
         if other:
             raise InputError(f"{name} differs from {names[0]} in more than its seeds: {'; '.join(other[:3])}")
         if not folds.equals(first_folds):
             raise InputError(f"{name}: its {revisions.FOLDS} is not that of {names[0]}: compare runs on the same folds")
-        same = [term.member for term in terms if np.array_equal(run.probs[term], first.probs[term])]
-        if same:
-            raise InputError(
-                f"{name}: {same[0]} predicts exactly what it does in {names[0]}: no other seed"
-                f" (`dvc exp run -S members.{same[0]}.model.seed=1`)"
-            )
+        for earlier, _, _ in read[:place]:
+            _refuse_copies(earlier, run, terms)
     return [run for run, _, _ in read]
+
+
+def _refuse_copies(earlier: Run, run: Run, terms: Sequence[Term]) -> None:
+    same = [term.member for term in terms if np.array_equal(run.probs[term], earlier.probs[term])]
+    if same:
+        raise InputError(
+            f"{run.name}: {same[0]} predicts exactly what it does in {earlier.name}: no other seed"
+            f" (`dvc exp run -S members.{same[0]}.model.seed=1`)"
+        )
 
 
 def _read_run(name: str, terms: Sequence[Term], root: Path) -> tuple[Run, dict[str, Any], pd.DataFrame]:

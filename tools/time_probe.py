@@ -31,6 +31,8 @@ def main(*words: str) -> None:
     parser.add_argument("--strength", type=float, nargs="+", help="sklearn's C")
     parser.add_argument("--discriminant", action="store_true", help="whatever the size")
     asked = parser.parse_args(words)
+    if asked.strength and asked.classes < 3:
+        parser.error("--strength: of three classes at least")
     inputs, targets = drawn(asked.images + OTHERS, asked.classes, asked.features, asked.apart)
     begun, used = time.monotonic(), time.process_time()
     for what, weights, biases in _fits(inputs[:-OTHERS], targets[:-OTHERS], asked):

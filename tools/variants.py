@@ -4,7 +4,8 @@ What a person chose by looking at scores no score can undo (docs/honest_scores.m
 at. It is printed by tools.results and goes into no stage's output, since it changes with what others ran.
 
 A variant is a run whose metrics/summary.json differs from all others': settings that change no number count once. It
-is of this contest if its params.yaml has the same section `contest`, and dvc.lock the same labels where it knows them.
+is of this contest if its params.yaml names the same images, labels and metric, and dvc.lock the same content of the
+labels where it knows that.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ import yaml
 
 from stages.lib import params, tables
 from stages.lib.errors import InputError
+from tools import experiments
 
 SUMMARY, PARAMS, LOCK = "metrics/summary.json", "params.yaml", "dvc.lock"
 LOG = Path("logs/variants.csv")
@@ -40,7 +42,7 @@ class Variant:
     """A finished run.
 
     Attributes:
-        contest: digest of its section `contest`.
+        contest: digest of what its section `contest` says of images, labels and metric.
         labels: what dvc.lock says of the labels' content; "" where it does not know.
         result: digest of its metrics/summary.json.
         score: its `oof_score`.
@@ -68,7 +70,7 @@ def of_this_contest(root: Path, summary: dict[str, Any]) -> dict[str, float]:
     contest = params.section(params.read(root), "contest")
     lock = root / LOCK
     labels = _labels(contest, lock.read_bytes() if lock.exists() else b"")
-    here = Variant(_digest(contest), labels, _digest(summary), float(summary["oof_score"]))
+    here = Variant(_digest(_asked(contest)), labels, _digest(summary), float(summary["oof_score"]))
     known = [*_note(root / LOG, here), *_committed(root, contest)]
     return {v.result: v.score for v in known if v.contest == here.contest and _agree(v.labels, here.labels)}
 
@@ -112,14 +114,14 @@ def _committed(root: Path, contest: Any) -> Iterator[Variant]:
     revs = _git(root, "rev-list", "--full-history", *(f"--exclude={ref}" for ref in UNFINISHED), "--all", "--", SUMMARY)
     found = _named(root, revs.decode().split())
     settings = _read(root, {ids[1] for ids in found})
-    same = {name: _contest(text) == contest for name, text in settings.items()}
+    same = {name: _asked(_contest(text)) == _asked(contest) for name, text in settings.items()}
     found = {ids for ids in found if same[ids[1]]}
     summaries = _read(root, {ids[0] for ids in found})
     labels = _labels_by_lock(root, contest, sorted({ids[2] for ids in found} - {""}))
     for summary, _, lock in found:
         read = _summary(summaries[summary])
         if read is not None:
-            yield Variant(_digest(contest), labels.get(lock, ""), _digest(read), float(read["oof_score"]))
+            yield Variant(_digest(_asked(contest)), labels.get(lock, ""), _digest(read), float(read["oof_score"]))
 
 
 def _named(root: Path, revs: list[str]) -> set[tuple[str, str, str]]:
@@ -159,9 +161,15 @@ def _labels(contest: Any, lock: bytes) -> str:
     return found[1].decode() if found else ""
 
 
+def _asked(contest: Any) -> tuple[Any, ...]:
+    """Return what of a section `contest` makes scores comparable: not the template, nor the test images."""
+    metric = contest.get("metric") if isinstance(contest, dict) else None
+    return metric, *experiments.scored(contest)
+
+
 def _contest(text: bytes) -> Any:
     """Return the section `contest` of a params.yaml; None where there is none."""
-    alone = SECTION.search(text)
+    alone = SECTION.search(text + b"\n")
     found = _parsed(alone[0]) if alone else None
     return _parsed(text) if found is None else found  # where it borrows an anchor from another section
 

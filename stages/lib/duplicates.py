@@ -11,15 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stages.lib import clustering, matching
+from stages.lib import clustering, matching, tables
 from stages.lib.fingerprints import MIN_CONTRAST, Prints, contrasts
 from stages.lib.matching import Alike
 
 Name = tuple[str, str]  # (part, image_id)
 Pairs = npt.NDArray[np.int64]  # (pairs, 2), positions
 Leak = tuple[str, str, str, float]
-
-MAX_TWINS = 100  # train images named of each test image: thousands of equal ones in both parts make millions of pairs
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Found:
         clusters: train image -> its cluster, for clusters of at least 2.
         apart: pairs of near train images that ended in different clusters, since clusters do not chain.
         leaks: (test image, train image, kind, similarity), sorted; kind as in tables.LEAKS; of each test image the
-            MAX_TWINS likest.
+            tables.MAX_TWINS likest.
         leaks_left_out: how many more there are.
         exact: groups of at least 2 images of equal pixels, each image as (part, image_id).
         near: pairs of near duplicates, with kind and similarity; of images of equal pixels one stands for all.
@@ -110,8 +108,8 @@ def _leaks(nodes: list[list[Name]], alike: Alike) -> tuple[list[Leak], int]:
             alike_nodes = [(1.0, "exact", position), *near.get(position, [])]
             twins = [(train, kind, s) for s, kind, other in alike_nodes for train in _of("train", nodes[other])]
             twins.sort(key=lambda twin: (twin[1] != "exact", -twin[2], twin[0]))
-            found += [(test, *twin) for test in tests for twin in twins[:MAX_TWINS]]
-            left_out += len(tests) * len(twins[MAX_TWINS:])
+            found += [(test, *twin) for test in tests for twin in twins[: tables.MAX_TWINS]]
+            left_out += len(tests) * len(twins[tables.MAX_TWINS :])
     return sorted(found), left_out
 
 

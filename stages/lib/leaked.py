@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from stages.lib import tables
+
 Probs = NDArray[np.float32]
 
 SURE = 0.99  # of a leaked label: duplicates are found by resemblance, and labels can be wrong
@@ -15,17 +17,20 @@ def known(leaks: pd.DataFrame, folds: pd.DataFrame, *, exact_only: bool) -> tupl
     """Return the label of each test image whose duplicates in train agree, indexed by its image_id.
 
     Args:
-        leaks: tables.LEAKS, which names the likest duplicates alone where a test image has very many.
+        leaks: tables.LEAKS, which names the likest duplicates alone where a test image has very many: those that are
+            not named might disagree, so it is told nothing.
         folds: tables.FOLDS; only images that are used have a say.
         exact_only: whether near duplicates have none.
 
     Returns:
-        the labels, and the ids of test images whose duplicates disagree or are not used.
+        the labels, and the ids of test images whose duplicates disagree, are not used or are too many to name.
     """
     pairs = leaks[leaks["kind"] == "exact"] if exact_only else leaks
     used = folds.loc[folds["use"] == "train", ["image_id", "label"]]
     labels = pairs.merge(used, left_on="train_image_id", right_on="image_id").groupby("test_image_id")["label"]
-    agreed = labels.first()[labels.nunique() == 1]
+    rows = leaks.groupby("test_image_id").size()
+    all_named = ~labels.first().index.isin(rows.index[rows >= tables.MAX_TWINS])
+    agreed = labels.first()[(labels.nunique() == 1) & all_named]
     return agreed, sorted(set(pairs["test_image_id"]).difference(agreed.index))
 
 

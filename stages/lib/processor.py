@@ -2,12 +2,16 @@
 
 import torch
 
+BF16 = ("avx512_bf16", "amx_bf16", "avx_ne_convert")  # of x86, as torch.cpu names them
+
 
 def emulates_bf16() -> bool:
     """Say whether bf16 is computed without instructions for it, ten times slower than fp32 (docs/log.md).
 
-    False where torch was built without oneDNN, which is what knows.
+    Torch releases that do not tell what the CPU has are asked whether oneDNN takes bf16, which AVX-512 is enough for.
     """
-    if not torch._C._has_mkldnn:
-        return False
-    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    if capabilities.get("architecture") == "x86_64":
+        return not any(capabilities.get(name) for name in BF16)
+    mkldnn = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return mkldnn is not None and not mkldnn()

@@ -211,17 +211,19 @@ def _average(member: Member, harmful: set[Look]) -> Look | None:
 def _evidence(usual: _Tried, others: Sequence[_Tried], scored: Scored, nested: bool) -> list[intervals.Evidence]:
     """Compare; where `nested`, only the look that is taken counts, and bootstraps that cannot change it are spared.
 
-    Those are of looks whose score is no higher, and all others once the one of the smallest loss is supported whatever
-    the others' p-values are (Bonferroni), since it is taken.
+    Those are of looks whose score is no higher, and of all behind one that is taken whatever their p-values are: it is
+    supported (Bonferroni), and none of a smaller loss can be.
     """
     targets, groups = scored.targets[usual.rows], scored.groups[usual.rows]
     if scored.by_log_loss:
         return [intervals.mean_evidence(usual.losses - other.losses, groups) for other in others]
     base = intervals.Baseline(scored.metric, targets, usual.probs(), groups)
-    found, settled = dict.fromkeys(range(len(others)), intervals.NOTHING), False
+    found, settled, open_before = dict.fromkeys(range(len(others)), intervals.NOTHING), False, False
     for index in sorted(found, key=lambda index: others[index].order):
         if nested and (settled or others[index].utility <= usual.utility):
             continue
         found[index] = base.evidence(others[index].probs())
-        settled = found[index].p_better * len(others) < intervals.ALPHA
+        p = found[index].p_better
+        settled = p * len(others) < intervals.ALPHA and not open_before
+        open_before |= p < intervals.ALPHA  # later ones decide whether Holm supports it
     return list(found.values())

@@ -114,6 +114,7 @@ FINDINGS = Contract(
     },
     key=("image_id", "part", "check"),
 )
+MAX_TWINS = 100  # rows of LEAKS a test image: thousands of equal images in both parts would make millions
 LEAKS = Contract(
     {
         "test_image_id": "text",
