@@ -99,7 +99,11 @@ def test_own_folds_that_part_duplicates_are_told_at_the_end(built, capsys):
 
 @pytest.mark.parametrize(
     ("setting", "words"),
-    [("ignore", "uses no label of theirs"), ("exact", "takes labels of exact ones"), ("near", "takes their labels")],
+    [
+        ("ignore", "uses no label of theirs"),
+        ("exact", "takes labels where exact ones agree"),
+        ("near", "takes labels where they agree"),
+    ],
 )
 def test_test_images_that_are_train_images_are_told_at_the_end(built, capsys, setting, words):
     results.main(root=built)

@@ -97,7 +97,7 @@ def test_a_third_phase_stands_over_the_second_in_the_same_look_where_that_is_inf
     tables.write(pd.read_parquet(path).assign(image_size=size), path, tables.PREDICTIONS)
     table = climb(tmp_path).set_index(["member", "step"])
     third = table.loc[[("a", "before fixres"), ("a", "fixres")]]
-    assert list(third["what"]) == [f"the clean phase at {pixels} pixels", f"a third phase at {size} pixels"]
+    assert list(third["what"]) == [f"the phase before it at {pixels} pixels", f"a third phase at {size} pixels"]
     assert third["score"].iloc[1] == 1
     assert third["gain"].iloc[1] == pytest.approx(1 - third["score"].iloc[0], abs=2e-6)
     assert list(third["verdict"] == "") == [True, False]

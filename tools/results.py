@@ -95,8 +95,8 @@ def leaked(leaks: pd.DataFrame, summary: dict[str, Any], setting: str) -> list[s
     exact = leaks.loc[leaks["kind"] == "exact", "test_image_id"].nunique()
     done = {
         "ignore": "the submission uses no label of theirs",
-        "exact": "the submission takes labels on which exact ones agree",
-        "near": "the submission takes labels on which they agree",
+        "exact": "the submission takes labels where exact ones agree",
+        "near": "the submission takes labels where they agree",
     }
     return [
         f"{'test images':{ASIDE}}{leaks['test_image_id'].nunique()} of {summary['n_test_images']} have a duplicate in"

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from cleanlab.filter import find_label_issues
-from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 
 from stages.lib import tables
@@ -91,6 +89,9 @@ def doubts(targets: Targets, probs: NDArray[np.float64]) -> Doubts:
         targets: class indices (images,); every class stands there.
         probs: (images, classes), by models that did not train on the image.
     """
+    from cleanlab.filter import find_label_issues  # a second
+    from cleanlab.rank import get_label_quality_scores
+
     exact = probs / probs.sum(1, keepdims=True)
     return Doubts(
         quality=get_label_quality_scores(targets, exact, method="normalized_margin"),
