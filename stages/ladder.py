@@ -1,9 +1,9 @@
 """Stage `ladder`: cached predictions -> data/ladder/ladder.csv: what each step of the recipe bought on this contest.
 
 Per member: frozen features with a linear classifier, then the mixup phase, the clean phase, the views, the looks that
-were chosen; beside these the phase `fixres` over the clean phase as seen in the same way; last, the blend over picking
-the best member. Every step is held against the one below it, on images that
-chose nothing about it. steps.csv is the plot's. Nothing depends on it.
+were chosen; beside these the phase `fixres` over the phase before it, seen in the same way where that is inferred;
+last, the blend over picking the best member. Every step is held against the one below it, on images that chose nothing
+about it. steps.csv is the plot's. Nothing depends on it.
 """
 
 from collections.abc import Sequence

@@ -74,7 +74,7 @@ def rows(shown: list[dict[str, Any]]) -> tuple[list[Row], list[Row]]:
     commits = [state for state in shown if state["rev"] != "workspace"]
     if not commits:
         raise InputError("experiments are compared with the commit they start from, and there is none: `git commit`")
-    contest = next((scored for state in shown if (scored := _scored(state)) is not None), None)
+    contest = next(filter(None, map(_scored, shown)), None)
     bases = [_row(state, None, commits[0], contest) for state in shown]
     experiments = [
         _row(found["revs"][0], found["executor"], commit, contest)

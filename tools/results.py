@@ -113,7 +113,7 @@ def tried(root: Path, summary: dict[str, Any]) -> str:
     """Say how many variants of this contest were run: what was chosen among them flatters even an honest score."""
     scores = list(variants.of_this_contest(root, summary).values())
     said = variants.words(scores, greater_is_better=summary["metric"] != "log_loss")
-    return textwrap.indent(said, " " * ASIDE).replace(" " * ASIDE, f"{'tried':{ASIDE}}", 1)
+    return f"{'tried':{ASIDE}}" + textwrap.indent(said, " " * ASIDE).lstrip()
 
 
 def is_demo(values: dict[str, object]) -> bool:

@@ -93,10 +93,8 @@ def paired(
     )
     both, twice = np.concatenate([first, second]), np.concatenate([targets, targets])
     swapped = np.concatenate([_swapped(metric, twice, both, half) for half in _halves(cluster, replicates)])
-    as_large = int((np.abs(swapped) >= abs(value) - 1e-9).sum())
-    bounded = metric.greater_is_better  # a score, which may be at its end for all replicates
-    low, high = _interval(value, drawn, 1 / (cluster.max() + 1) if bounded else 0.0)
-    return Difference(value, low, high, (as_large + 1) / (replicates + 1))
+    # a score may be at its end for all replicates
+    return _difference(value, drawn, swapped, cluster, bounded=metric.greater_is_better)
 
 
 def paired_mean(
@@ -114,9 +112,7 @@ def paired_mean(
     weightings = _drawn(cluster, replicates)
     drawn = np.concatenate([differences @ weights / weights.sum(0, dtype=np.float64) for weights in weightings])
     swapped = np.concatenate([differences @ (1 - 2 * half) for half in _halves(cluster, replicates)]) / len(differences)
-    as_large = int((np.abs(swapped) >= abs(value) - 1e-9).sum())
-    low, high = _interval(value, drawn, 1 / (cluster.max() + 1) if of_hits else 0.0)
-    return Difference(value, low, high, (as_large + 1) / (replicates + 1))
+    return _difference(value, drawn, swapped, cluster, bounded=of_hits)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -129,6 +125,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
         worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[place]))
         adjusted[place] = worst
     return adjusted
+
+
+def _difference(
+    value: float, drawn: NDArray[np.float64], swapped: NDArray[np.float64], cluster: Clusters, *, bounded: bool
+) -> Difference:
+    """Sum up what the bootstrap drew and what the test swapped, (replicates,) differences each."""
+    as_large = int((np.abs(swapped) >= abs(value) - 1e-9).sum())
+    low, high = _interval(value, drawn, 1 / (cluster.max() + 1) if bounded else 0.0)
+    return Difference(value, low, high, (as_large + 1) / (len(swapped) + 1))
 
 
 def _interval(value: float, drawn: NDArray[np.float64], one_cluster: float) -> tuple[float, float]:

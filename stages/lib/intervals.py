@@ -131,9 +131,8 @@ class Baseline:
             found = _without_spread(difference)
             if difference != 0 or not metric.judges_labels:
                 return found
-            unseen = 3 / n_groups(
-                self.groups
-            )  # a share that no group shows may be as large (Hanley & Lippman-Hand 1983)
+            # a share that no group shows may be as large (Hanley & Lippman-Hand 1983)
+            unseen = 3 / n_groups(self.groups)
             return replace(found, low=-unseen, high=unseen)
         freedom = min(n_groups(self.groups), DRAWS) - 1
         half, t = _quantile(freedom) * error, difference / error

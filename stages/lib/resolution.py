@@ -137,10 +137,10 @@ def decide(member: Member, without: Collection[int] = ()) -> Decision:
     """Choose a member's look on the images outside the parts `without`."""
     usual = _try(member, member.usual, without)
     others = [_try(member, look, without) for look in member.others]
-    harmful = _harmful(usual, others, member.scored)
+    harmful = _harmful(usual, others)
     if average := _average(member, harmful):
         others.append(_try(member, average, without))
-    evidence = _evidence(usual, others, member.scored, bool(without))
+    evidence = _evidence(usual, others, bool(without))
     p_values = bootstrap.holm([found.p_better for found in evidence])
     better = [
         other
@@ -192,9 +192,9 @@ def _try(member: Member, look: Look, without: Collection[int]) -> _Tried:
     return _Tried(look, temperature, rows, calibration.losses(logs[rows], s.targets[rows], temperature), logs, s)
 
 
-def _harmful(usual: _Tried, others: Sequence[_Tried], scored: Scored) -> set[Look]:
+def _harmful(usual: _Tried, others: Sequence[_Tried]) -> set[Look]:
     """Return the looks that are worse than the usual one, by log loss whatever the metric: it shows it first."""
-    groups = scored.groups[usual.rows]
+    groups = usual.scored.groups[usual.rows]
     found = [intervals.mean_evidence(usual.losses - other.losses, groups).p_worse for other in others]
     adjusted = bootstrap.holm(found)
     return {other.look for other, p in zip(others, adjusted, strict=True) if p < intervals.ALPHA}
@@ -208,12 +208,13 @@ def _average(member: Member, harmful: set[Look]) -> Look | None:
     return Look(tuple(sorted([*usual.image_sizes, *sizes])), usual.views, usual.phase) if sizes else None
 
 
-def _evidence(usual: _Tried, others: Sequence[_Tried], scored: Scored, nested: bool) -> list[intervals.Evidence]:
+def _evidence(usual: _Tried, others: Sequence[_Tried], nested: bool) -> list[intervals.Evidence]:
     """Compare; where `nested`, only the look that is taken counts, and bootstraps that cannot change it are spared.
 
     Those are of looks whose score is no higher, and of all behind one that is taken whatever their p-values are: it is
     supported (Bonferroni), and none of a smaller loss can be.
     """
+    scored = usual.scored
     targets, groups = scored.targets[usual.rows], scored.groups[usual.rows]
     if scored.by_log_loss:
         return [intervals.mean_evidence(usual.losses - other.losses, groups) for other in others]
