@@ -74,6 +74,26 @@ def test_test_predictions_are_those_of_one_folds_model(path: Path) -> None:
             np.testing.assert_array_equal(read[s, v, i], cells.loc[(fold, sizes[s], VIEWS[v], IDS[i])])
 
 
+@pytest.mark.parametrize("by", [["image_id"], ["part", "fold", "image_size", "view"], ["view", "image_size"]])
+@pytest.mark.parametrize("layout", [{"row_group_size": 7}, {"row_group_size": 16}, {"write_statistics": False}])
+def test_how_rows_lie_in_the_file_changes_nothing(layout: dict[str, Any], by: list[str], path: Path) -> None:
+    table = pd.concat([rows("train"), rows("test")])
+    save(table, path)
+    given = [read_train(path), read_train(path, image_sizes=[80]), read_test(path), read_test(path, image_sizes=[64])]
+    table.sort_values(by).to_parquet(path, index=False, **layout)
+    read = [read_train(path), read_train(path, image_sizes=[80]), read_test(path), read_test(path, image_sizes=[64])]
+    for one, other in zip(given, read, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_row_without_a_fold_is_no_prediction(path: Path) -> None:
+    table = rows("test")
+    table["fold"] = table["fold"].where(table["image_id"] != "03.png", None)
+    table.sort_values(["image_id", "fold"]).to_parquet(path, index=False, row_group_size=4)
+    with pytest.raises(InputError, match=r"no prediction for 03\.png"):
+        read_test(path)
+
+
 def test_no_test_images_is_an_empty_result(path: Path) -> None:
     assert read_test(save(rows("train"), path), image_ids=[]).shape == (2, 2, 0, 3)
 

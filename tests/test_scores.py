@@ -143,20 +143,19 @@ def test_a_weighting_without_positives_is_left_out_of_the_mean_over_classes() ->
     targets, probs = noisy(3)
     weights = np.ones((300, 2))
     weights[targets == 1, 1] = 0
-    areas = rank_scores.one_against_rest(targets, probs, weights, rank_scores.roc_auc)
+    areas = rank_scores.one_against_rest(targets, probs, weights, rank_scores.ROC_AUC)
     here = targets != 1
     assert areas[1] == pytest.approx(scores.SCORES["roc_auc"].function(targets[here], probs[here]))
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=30))
-def test_one_image_one_vote_is_the_weighting_of_ones_to_the_last_bit(images: list[tuple[bool, int]]) -> None:
+@pytest.mark.parametrize("curve", [rank_scores.ROC_AUC, rank_scores.AVERAGE_PRECISION], ids=["auc", "precision"])
+@given(images=st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=30))
+def test_one_image_one_vote_is_the_weighting_of_ones(curve: rank_scores.Curve, images: list[tuple[bool, int]]) -> None:
     positive, score = (np.array(column) for column in zip(*images, strict=True))
-    score = score.astype(np.float32) / 5
-    plain = rank_scores.Ranked.plain(positive, score)
-    weighted = rank_scores.Ranked.weighted(positive, score, np.ones((len(score), 1)))
-    for name in ("positives", "tied", "between"):
-        assert getattr(plain, name).tobytes() == getattr(weighted, name).tobytes()
-        assert getattr(plain, name).shape == getattr(weighted, name).shape
+    targets, probs = positive.astype(np.int64), np.column_stack([5 - score, score]) / np.float32(5)
+    plain = rank_scores.one_against_rest(targets, probs, np.ones((len(score), 1)), curve)
+    weighted = rank_scores.one_against_rest(targets, probs, np.ones((len(score), 2)), curve)
+    np.testing.assert_allclose([plain[0], plain[0]], weighted, rtol=1e-12)
 
 
 def test_certain_and_wrong_is_a_finite_loss() -> None:

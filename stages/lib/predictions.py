@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from stages.lib.errors import InputError, some
 SUM_TOLERANCE = 1e-3  # probabilities were normalised in float32
 Probs = NDArray[np.float32]
 Places = NDArray[np.int64]
-Filter = tuple[str, str, Any]  # of rows: column, comparison, value
+Wanted = Mapping[str, Sequence[Any]]  # column -> values that its cells may have
 _TEXT = [column for column, kind in tables.PREDICTIONS.columns.items() if kind == "text"]
 
 
@@ -93,7 +94,7 @@ def read_test(
         InputError: as `read_train`.
     """
     axes = {"fold": [fold], "image_size": image_sizes, "view": views, "image_id": image_ids}
-    rows = _read([path], "test", axes, classes, [("fold", "==", fold)])
+    rows = _read([path], "test", axes, classes, {"fold": [fold]})
     return _arrange(rows, {key: axes[key] for key in ("image_size", "view", "image_id")})
 
 
@@ -122,11 +123,11 @@ def _read(
     part: str,
     axes: Mapping[str, Sequence[Any]],
     classes: Sequence[str],
-    filters: Sequence[Filter] = (),
+    only: Wanted = MappingProxyType({}),
 ) -> _Rows:
     """Read the rows of one part and of the sizes in `axes`, and find each row's place on every axis."""
     where = paths[0] if len(paths) == 1 else paths[0].parent
-    wanted = [("part", "==", part), ("image_size", "in", list(axes["image_size"])), *filters]
+    wanted = {"part": [part], "image_size": axes["image_size"], **only}
     read = [_read_file(path, wanted, axes, classes) for path in paths]
     rows = _Rows(
         where,
@@ -140,19 +141,49 @@ def _read(
 
 
 def _read_file(
-    path: Path, wanted: Sequence[Filter], axes: Mapping[str, Sequence[Any]], classes: Sequence[str]
+    path: Path, wanted: Wanted, axes: Mapping[str, Sequence[Any]], classes: Sequence[str]
 ) -> tuple[dict[str, Places], Probs]:
     """Read no more than is wanted: infer writes a row group per part, fold, size and view."""
     columns = [tables.PROBABILITY + name for name in classes]
     try:
-        found = set(pq.read_schema(path).names)
+        file = pq.ParquetFile(path, read_dictionary=_TEXT)
     except (FileNotFoundError, pa.ArrowInvalid) as error:
         raise _fault(path, f"cannot be read: {error}") from None
+    found = set(file.schema_arrow.names)
     if strange := found.symmetric_difference({*tables.PREDICTIONS.columns, *columns}):
         raise _fault(path, f"its columns are not those of the {len(classes)} classes: {some(sorted(strange))}")
-    table = pq.read_table(path, columns=[*axes, *columns], filters=list(wanted), read_dictionary=_TEXT)
+    groups, mixed = _row_groups(file.metadata, wanted)
+    table = file.read_row_groups(groups, columns=[*dict.fromkeys([*axes, *wanted]), *columns])
+    if mixed:
+        table = table.filter(pq.filters_to_expression([(name, "in", list(values)) for name, values in wanted.items()]))
     probs = [table[column].to_numpy().astype(np.float32, copy=False) for column in columns]
     return {key: _places(table[key], values, path) for key, values in axes.items()}, np.column_stack(probs)
+
+
+def _row_groups(metadata: pq.FileMetaData, wanted: Wanted) -> tuple[list[int], bool]:
+    """Return which row groups may have wanted rows, by their statistics, and whether they may have others as well.
+
+    pyarrow.parquet.read_table(filters=...) finds the same rows, at 4 to 20 times the cost where row groups are many.
+    """
+    columns = {metadata.schema.column(index).name: index for index in range(metadata.num_columns)}
+    groups, mixed = [], False
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        found = [_found(group.column(columns[name]).statistics, values) for name, values in wanted.items()]
+        if None not in found:
+            groups.append(index)
+            mixed |= not all(found)
+    return groups, mixed
+
+
+def _found(statistics: pq.Statistics | None, values: Sequence[Any]) -> bool | None:
+    """Say whether a column of a row group has wanted values alone (True), perhaps some (False), or none (None)."""
+    if statistics is None or not statistics.has_min_max or statistics.null_count:
+        return False
+    low, high = statistics.min, statistics.max
+    if low == high:
+        return True if low in values else None
+    return False if any(low <= value <= high for value in values) else None
 
 
 def _places(column: pa.ChunkedArray, values: Sequence[Any], path: Path) -> Places:

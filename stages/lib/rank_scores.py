@@ -41,27 +41,8 @@ class Ranked:
         positives = _summed(place[positive], weights[positive], len(steps))
         return cls(positives, mass[1::2] - positives, mass[::2])
 
-    @classmethod
-    def plain(cls, positive: NDArray[np.bool_], score: NDArray[Any]) -> Self:
-        """Do the same for the one weighting of 1 an image: greedy selection asks for tens of thousands of these."""
-        everything, own = np.sort(score), np.sort(score[positive])
-        first = np.ones(len(own), np.bool_)
-        np.not_equal(own[1:], own[:-1], out=first[1:])
-        steps = own[first]
-        low, high = (np.searchsorted(everything, steps, side) for side in ("left", "right"))
-        ends = np.append(np.flatnonzero(first), len(own))
-        positives = ends[1:] - ends[:-1]
-        between = np.empty((len(steps) + 1, 1))
-        between[:-1, 0], between[-1] = low, len(score)
-        between[1:, 0] -= high
-        return cls(positives.astype(np.float64)[:, None], (high - low - positives).astype(np.float64)[:, None], between)
 
-
-Curve = Callable[[Ranked], Values]
-
-
-def roc_auc(ranked: Ranked) -> Values:
-    """Return the chance that a positive image ranks above a negative one, a tie counting half."""
+def _roc_auc(ranked: Ranked) -> Values:
     below = ranked.between[:-1].copy()  # then worked on in place: at 20,000 images a new array costs as much as a sum
     below[1:] += ranked.tied[:-1]
     np.cumsum(below, axis=0, out=below)
@@ -72,14 +53,45 @@ def roc_auc(ranked: Ranked) -> Values:
     return _ratio(wins, pairs, pairs > 0)
 
 
-def average_precision(ranked: Ranked) -> Values:
-    """Return the mean, over positive images, of the share of positives among the images ranked no lower."""
+def _average_precision(ranked: Ranked) -> Values:
     hits = _from_the_top(ranked.positives)
     misses = _from_the_top(ranked.tied + ranked.between[1:])
     precision = np.divide(hits, hits + misses, out=np.zeros_like(hits), where=hits > 0)
     gained = (ranked.positives * precision).sum(0)
     there = (hits[0] > 0) & (misses[0] + ranked.between[0] > 0)
     return _ratio(gained, hits[0], there)
+
+
+def _plain_roc_auc(own: NDArray[Any], everything: NDArray[Any]) -> float:
+    low, high = (np.searchsorted(everything, own, side) for side in ("left", "right"))
+    wins = (int(low.sum()) + int(high.sum()) - len(own) ** 2) / 2  # of ranks, but those among positives themselves
+    return wins / (len(own) * (len(everything) - len(own)))
+
+
+def _plain_average_precision(own: NDArray[Any], everything: NDArray[Any]) -> float:
+    no_lower = len(everything) - np.searchsorted(everything, own)
+    return float(((len(own) - np.searchsorted(own, own)) / no_lower).mean())
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The area under a curve, for many weightings of the images at once, and for the one of 1 an image.
+
+    Greedy selection asks for the second tens of thousands of times.
+
+    Attributes:
+        weighted: of a class's ranked images: (weightings,).
+        plain: (scores of the positive images, of all images), both sorted -> the area; with an image of either kind.
+    """
+
+    weighted: Callable[[Ranked], Values]
+    plain: Callable[[NDArray[Any], NDArray[Any]], float]
+
+
+# the chance that a positive image ranks above a negative one, a tie counting half
+ROC_AUC = Curve(_roc_auc, _plain_roc_auc)
+# the mean, over positive images, of the share of positives among the images ranked no lower
+AVERAGE_PRECISION = Curve(_average_precision, _plain_average_precision)
 
 
 def one_against_rest(targets: NDArray[np.int64], probs: NDArray[Any], weights: NDArray[Any], curve: Curve) -> Values:
@@ -89,19 +101,23 @@ def one_against_rest(targets: NDArray[np.int64], probs: NDArray[Any], weights: N
         targets: (images,).
         probs: (images, classes).
         weights: (images, weightings), >= 0.
-        curve: `roc_auc` or `average_precision`.
+        curve: ROC_AUC or AVERAGE_PRECISION.
     """
     present = [int(k) for k in np.unique(targets)]
     judged = present if probs.shape[1] > 2 else [k for k in present if k == 1]
-    alike = weights.shape[1] == 1 and bool((weights == 1).all())
-    areas = [
-        curve(Ranked.plain(targets == k, probs[:, k]) if alike else Ranked.weighted(targets == k, probs[:, k], weights))
-        for k in judged
-    ]
+    if weights.shape[1] == 1 and bool((weights == 1).all()):
+        areas = [_plain(targets == k, probs[:, k], curve) for k in judged]
+    else:
+        areas = [curve.weighted(Ranked.weighted(targets == k, probs[:, k], weights)) for k in judged]
     stacked = np.array(areas).reshape(len(judged), weights.shape[1])
     there = np.isfinite(stacked)
     total = np.where(there, stacked, 0).sum(0)
     return _ratio(total, there.sum(0), there.sum(0) > 0)
+
+
+def _plain(positive: NDArray[np.bool_], score: NDArray[Any], curve: Curve) -> Values:
+    own = np.sort(score[positive])
+    return np.array([curve.plain(own, np.sort(score)) if 0 < len(own) < len(score) else np.nan])
 
 
 def _ratio(above: Values, below: NDArray[Any], defined: NDArray[np.bool_]) -> Values:

@@ -93,8 +93,8 @@ _ALL = (
     Metric("mcc", of_counts=label_scores.matthews),
     Metric("kappa", of_counts=label_scores.kappa),
     Metric("log_loss", of_probs=_log_loss, greater_is_better=False),
-    Metric("roc_auc", of_probs=partial(rank_scores.one_against_rest, curve=rank_scores.roc_auc)),
-    Metric("average_precision", of_probs=partial(rank_scores.one_against_rest, curve=rank_scores.average_precision)),
+    Metric("roc_auc", of_probs=partial(rank_scores.one_against_rest, curve=rank_scores.ROC_AUC)),
+    Metric("average_precision", of_probs=partial(rank_scores.one_against_rest, curve=rank_scores.AVERAGE_PRECISION)),
 )
 SCORES = {metric.name: metric for metric in _ALL}  # all that need no order of the classes
 NAMES = (*SCORES, QUADRATIC_KAPPA)
