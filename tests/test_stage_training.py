@@ -12,6 +12,7 @@ import safetensors.torch
 import timm
 import torch
 import yaml
+from sklearn import metrics
 
 from stages import finetune, infer, pretrain, weights
 from stages.lib import backbones, tables
@@ -73,6 +74,13 @@ def test_curves_hold_every_epoch_and_no_time(tmp_path: Path) -> None:
     curves = {str(p.relative_to(live / "plots/metrics")): pd.read_csv(p, sep="\t") for p in live.rglob("*.tsv")}
     assert set(curves) == {"train/loss.tsv", "train/lr.tsv", "held_out/accuracy_score.tsv", "held_out/log_loss.tsv"}
     assert all(list(c["step"]) == [0, 1, 2] and list(c.columns) == ["step", c.columns[1]] for c in curves.values())
+    held_out = tables.read(tmp_path / "data/pretrain/a/0.parquet", tables.PREDICTIONS).set_index("image_id")
+    labels = tables.read(tmp_path / "data/split/folds.csv", tables.FOLDS).set_index("image_id")["label"]
+    right, probs = labels[held_out.index], held_out[["p:blue", "p:red"]].astype(float)
+    probs = probs.div(probs.sum(axis=1), axis=0).set_axis(["blue", "red"], axis=1)
+    last = {name: curve.iloc[-1, 1] for name, curve in curves.items()}
+    assert last["held_out/accuracy_score.tsv"] == pytest.approx(metrics.accuracy_score(right, probs.idxmax(axis=1)))
+    assert last["held_out/log_loss.tsv"] == pytest.approx(metrics.log_loss(right, probs))
     assert not (tmp_path / "dvc.yaml").exists()
     assert (tmp_path / "logs/seconds.csv").read_text().count("pretrain@a-0") == 1
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from dvclive import Live
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, log_loss
 from torch import nn
+from torch.nn import functional
 
-from stages.lib import backbones, compute, evaluation, loading, mixup, pixels, probing, schedules, seeding, training
+from stages.lib import backbones, compute, evaluation, loading, mixup, pixels, schedules, seeding, training
 from stages.lib.phase import Data, Job, write_predictions
 from stages.lib.preprocessing import Preprocessing
 from stages.lib.settings.training import PretrainSettings
@@ -63,6 +63,8 @@ class Trainer:
         return model
 
     def _start_from_probe(self, model: nn.Module) -> None:
+        from stages.lib import probing  # scikit-learn: a second that only this start needs
+
         job, part = self.job, self.data.train
         head = backbones.linear_head(model, f"params.yaml: {job.key}.head_init")
         inputs = probing.features(
@@ -149,7 +151,7 @@ class Trainer:
         return mixup.build(**mixed, n_classes=n_classes, seed=self.seed)
 
     def _log(self, live: Live, epoch: training.Epoch, kept: nn.Module) -> None:
-        # scikit-learn itself, not scores.py: another metric there must not retrain anything
+        # not by scores.py: another metric there must not retrain anything
         self.last = self._held_out(kept)
         targets, probs = self.data.held_out.targets, self.last.astype(np.float64)
         if not np.isfinite(probs).all():
@@ -158,8 +160,9 @@ class Trainer:
         live.step = epoch.number
         live.log_metric("train/loss", epoch.loss)
         live.log_metric("train/lr", epoch.lr)
-        live.log_metric("held_out/accuracy_score", float(accuracy_score(targets, probs.argmax(1))))
-        live.log_metric("held_out/log_loss", float(log_loss(targets, probs, labels=range(len(self.data.classes)))))
+        logs = torch.from_numpy(probs).clamp_min(np.finfo(np.float64).eps).log()
+        live.log_metric("held_out/accuracy_score", float((probs.argmax(1) == targets).mean()))
+        live.log_metric("held_out/log_loss", functional.nll_loss(logs, torch.from_numpy(targets)).item())
         live.make_summary()
 
     def _held_out(self, model: nn.Module) -> NDArray[np.float32]:
