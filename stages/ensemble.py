@@ -5,7 +5,6 @@ that is submitted is chosen on all images; its own score on them, `oof_score_nai
 submission each fold's models are blended as out of fold, and the folds' blends averaged.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -260,8 +259,8 @@ def _write(
     members_table: pd.DataFrame,
 ) -> None:
     folder = job.root / "data/ensemble"
-    test_table = _with_probs(pd.DataFrame({"image_id": job.readable}, dtype="str"), test, job.classes)
-    oof_table = _with_probs(job.used[["image_id", "label", "fold"]], outcome.oof, job.classes)
+    test_table = tables.with_probs(pd.DataFrame({"image_id": job.readable}, dtype="str"), test, job.classes)
+    oof_table = tables.with_probs(job.used[["image_id", "label", "fold"]], outcome.oof, job.classes)
     tables.write(oof_table, folder / "oof.parquet", tables.OOF)
     tables.write(test_table, folder / "test.parquet", tables.TEST)
     tables.write(members_table, folder / "members.csv", tables.MEMBERS)
@@ -275,10 +274,10 @@ def _write_singles(job: Job, nest: nesting.Nest) -> None:
     """Write each member's predictions, and those of picking the best one, with all about them chosen on other parts."""
     folder, rows = job.root / "data/ensemble", job.used[["image_id", "label", "fold"]]
     for index, name in enumerate(job.sources):
-        table = _with_probs(rows, nesting.single(nest, index), job.classes)
+        table = tables.with_probs(rows, nesting.single(nest, index), job.classes)
         tables.write(table, folder / f"singles/{name}.parquet", tables.OOF)
     _, best = nesting.best_single(nest)
-    tables.write(_with_probs(rows, best, job.classes), folder / "best_single.parquet", tables.OOF)
+    tables.write(tables.with_probs(rows, best, job.classes), folder / "best_single.parquet", tables.OOF)
 
 
 def _write_submission(job: Job, test_probs: pd.DataFrame, path: Path) -> None:
@@ -318,11 +317,6 @@ def _trainings(job: Job) -> list[tuple[str, str, str]]:
         trained += [(name, phase) for phase in ("pretrain", "finetune") if getattr(member, phase).epochs > 0]
         trained += [(name, look.phase) for look in job.sources[name].others if look.phase == resolution.FIXRES]
     return [(name, fold, phase) for name, phase in trained for fold in job.fold_names]
-
-
-def _with_probs(rows: pd.DataFrame, probs: predictions.Probs, classes: Sequence[str]) -> pd.DataFrame:
-    columns = {tables.PROBABILITY + name: probs[:, i] for i, name in enumerate(classes)}
-    return rows.reset_index(drop=True).assign(**columns)
 
 
 if __name__ == "__main__":

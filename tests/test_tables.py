@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -52,6 +53,16 @@ def test_missing_unknown_and_double_are_refused(tmp_path: Path) -> None:
 def test_class_columns_may_stand_beside_a_contract(tmp_path: Path) -> None:
     tables.write(example().assign(**{"p:image_id": 0.5}), tmp_path / "t.parquet", EXAMPLE)
     assert tables.class_names(tables.read(tmp_path / "t.parquet", EXAMPLE)) == ["image_id"]
+
+
+def test_hundreds_of_classes_are_put_beside_rows_without_a_warning() -> None:
+    rows = pd.DataFrame({"image_id": ["b", "a"]}, index=[7, 3])
+    probs = np.arange(400, dtype=np.float32).reshape(2, 200)
+    table = tables.with_probs(rows, probs, [str(i) for i in range(200)])
+    assert list(table["image_id"]) == ["b", "a"]
+    assert tables.class_names(table) == [str(i) for i in range(200)]
+    assert (table.dtypes[1:] == np.float32).all()
+    np.testing.assert_array_equal(table.iloc[:, 1:], probs)
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n3,4,5\n", b"a\n\xff\n"])

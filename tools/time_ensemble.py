@@ -145,8 +145,7 @@ def _with_probs(
     logits[np.arange(len(targets)), targets] += 1.5 + np.log(n_classes) / 2
     exps = np.exp(logits - logits.max(axis=1, keepdims=True))
     probs = (exps / exps.sum(axis=1, keepdims=True)).astype(np.float32)
-    columns = {tables.PROBABILITY + CLASS.format(index): probs[:, index] for index in range(n_classes)}
-    return pd.concat([cells.reset_index(drop=True), pd.DataFrame(columns)], axis=1)
+    return tables.with_probs(cells, probs, [CLASS.format(index) for index in range(n_classes)])
 
 
 def _write_phase(folder: Path, fold: str, table: pd.DataFrame) -> None:

@@ -69,5 +69,4 @@ def prediction_table(
         {"image_id": list(image_ids), "part": part, "fold": fold, "image_size": image_size, "view": view}
     )
     table["image_size"] = table["image_size"].astype("int64")
-    probs = probs.reshape(len(image_ids), len(classes))
-    return table.assign(**{tables.PROBABILITY + name: probs[:, i] for i, name in enumerate(classes)})
+    return tables.with_probs(table, probs.reshape(len(image_ids), len(classes)), classes)

@@ -9,13 +9,14 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from stages.lib.errors import InputError, some
 
@@ -279,6 +280,12 @@ def write(table: pd.DataFrame, path: Path, contract: Contract) -> None:
         else:
             quoting = csv.QUOTE_ALL if _holds_returns(table) else csv.QUOTE_MINIMAL
             table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8", quoting=quoting)
+
+
+def with_probs(rows: pd.DataFrame, probs: NDArray[Any], classes: Sequence[str]) -> pd.DataFrame:
+    """Put a column per class beside rows, probs (rows, classes); at once, since pandas warns of column after column."""
+    columns = pd.DataFrame(probs, columns=[PROBABILITY + name for name in classes])
+    return pd.concat([rows.reset_index(drop=True), columns], axis=1)
 
 
 def write_json(value: Any, path: Path) -> None:
