@@ -124,6 +124,10 @@ def test_large_arrays_go_to_a_file_and_say_the_same(monkeypatch: pytest.MonkeyPa
     kept = scratch.kept(array)
     assert isinstance(kept, np.memmap)
     np.testing.assert_array_equal(kept, array)
+    kept[1] = 7
+    scratch.release(kept)
+    array[1] = 7
+    np.testing.assert_array_equal(kept, array)
 
 
 @pytest.mark.slow

@@ -7,8 +7,9 @@ temperature fitted before and applied after it, or the other way round, would be
 one temperature: a fold that is scored can say nothing about its own model's.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ _HERMITE = np.hstack(  # what values and slopes at two nodes give between them
     ]
 )
 FEW_CLASSES = 30
+_BLOCK = 2**18  # cells, 1 MB: larger arrays are worked through in blocks of rows, which stay in the processor's cache
 
 
 def log_probs(probs: Probs) -> Probs:
@@ -48,11 +50,19 @@ def scaled(logs: Probs, temperature: float) -> Probs:
 
 def losses(logs: Probs, targets: Targets, temperature: float) -> Values:
     """Return each image's cross-entropy in nats (images,) at a temperature."""
-    scores = logs * np.float32(1 / temperature)
-    scores -= _over_classes(np.maximum, scores)[:, None]
-    own = scores[np.arange(len(targets)), targets].astype(np.float64)
-    np.exp(scores, out=scores)
-    return cast(Values, np.log(_over_classes(np.add, scores).astype(np.float64)) - own)
+    found = np.empty(len(logs))
+    for rows in _blocks(logs):
+        scores = logs[rows] * np.float32(1 / temperature)
+        scores -= _over_classes(np.maximum, scores)[:, None]
+        own = scores[np.arange(len(scores)), targets[rows]].astype(np.float64)
+        np.exp(scores, out=scores)
+        found[rows] = np.log(_over_classes(np.add, scores).astype(np.float64)) - own
+    return found
+
+
+def _blocks(values: Probs) -> Iterator[slice]:
+    step = max(_BLOCK // values.shape[1], 1)
+    return (slice(start, start + step) for start in range(0, len(values), step))
 
 
 def _over_classes(ufunc: np.ufunc, values: Probs) -> Probs:
@@ -104,23 +114,58 @@ def curve(logs: Probs, targets: Targets, parts: NDArray[np.int64], n_parts: int)
         parts: (images,) each image's part, 0 to n_parts - 1.
     """
     values, slopes = np.empty((2, n_parts, len(_NODES)))
-    own = logs[np.arange(len(targets)), targets].astype(np.float64)
-    top = _over_classes(np.maximum, logs)
-    below, own = logs - top[:, None], own - top
-    for node, log_temperature in enumerate(_NODES):
-        beta = np.exp(-log_temperature)
-        exps = np.exp(below * np.float32(beta))
-        total = _over_classes(np.add, exps).astype(np.float64)
-        mean = np.einsum("ij,ij->i", exps, below) / total
-        values[:, node] = np.bincount(parts, np.log(total) - beta * own, n_parts)
-        slopes[:, node] = np.bincount(parts, beta * (own - mean), n_parts)
+    tempered = _Tempered.of(logs, targets)
+    for node in range(len(_NODES)):
+        for table, of_images in zip((values, slopes), tempered.at(node), strict=True):
+            table[:, node] = np.bincount(parts, of_images, n_parts)
     return Curve(values, slopes)
 
 
 def temperature(logs: Probs, targets: Targets) -> float:
-    """Fit one temperature to log probabilities (images, classes)."""
-    parts = np.zeros(len(targets), np.int64)
-    return curve(logs, targets, parts, 1).temperature(np.array([0]))
+    """Fit one temperature to log probabilities (images, classes): as a curve's, without measuring all of the curve.
+
+    The loss falls to its lowest point and rises behind it, so that halving finds the two nodes that it lies between.
+    """
+    tempered = _Tempered.of(logs, targets)
+    values, slopes = np.full((2, 1, len(_NODES)), np.inf)
+    low, high = 0, len(_NODES) - 1
+    for node in (low, high):
+        values[0, node], slopes[0, node] = (of_images.sum() for of_images in tempered.at(node))
+    while high - low > 1:
+        node = (low + high) // 2
+        values[0, node], slopes[0, node] = (of_images.sum() for of_images in tempered.at(node))
+        falls = slopes[0, node] + _NODES[node] / PRIOR_SD**2 < 0
+        low, high = (node, high) if falls else (low, node)
+    penalty = _NODES**2 / (2 * PRIOR_SD**2)
+    return float(np.exp(_lowest_between(values[0] + penalty, slopes[0] + _NODES / PRIOR_SD**2, low)[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Tempered:
+    """Images whose losses are asked for at many temperatures.
+
+    Attributes:
+        below: (images, classes) log probabilities less the image's largest.
+        own: (images,) the right class's.
+    """
+
+    below: Probs
+    own: Values
+
+    @classmethod
+    def of(cls, logs: Probs, targets: Targets) -> Self:
+        top = _over_classes(np.maximum, logs)
+        return cls(logs - top[:, None], logs[np.arange(len(targets)), targets].astype(np.float64) - top)
+
+    def at(self, node: int) -> tuple[Values, Values]:
+        """Return each image's loss at a node's temperature, and its slope by log T."""
+        beta = np.exp(-_NODES[node])
+        total, mean = np.empty((2, len(self.below)))
+        for rows in _blocks(self.below):
+            exps = np.exp(self.below[rows] * np.float32(beta))
+            total[rows] = _over_classes(np.add, exps)
+            mean[rows] = np.einsum("ij,ij->i", exps, self.below[rows])
+        return np.log(total) - beta * self.own, beta * (self.own - mean / total)
 
 
 def prior_shifts(targets: Targets, folds: NDArray[np.int64], n_classes: int) -> Probs:

@@ -163,7 +163,9 @@ class Nest:
         for part in without:
             here = self.scored.rows({part})
             members, folds = _at_hand(self.calibrated(without, here)), self.scored.folds[here]
-            self._left_out[without, part] = {name: recipe.blended(members, folds) for name, recipe in fitted.items()}
+            self._left_out[without, part] = {
+                name: scratch.kept(recipe.blended(members, folds)) for name, recipe in fitted.items()
+            }
 
     def _fitted(self, rows: Indices, members: Sequence[Probs]) -> dict[str, Recipe]:
         targets, folds, metric = self.scored.targets[rows], self.scored.folds[rows], self.scored.metric
@@ -196,7 +198,10 @@ class Calibrated(Sequence[Probs]):
     def __getitem__(self, index: Any) -> Any:
         member = self.members[index]
         decision = member.decisions[self.without]
-        return calibration.scaled(member.logs[decision.look][self.rows], decision.temperature)
+        logs = member.logs[decision.look]
+        here = logs[self.rows]
+        scratch.release(logs)
+        return calibration.scaled(here, decision.temperature)
 
 
 def _at_hand(members: Calibrated) -> Sequence[Probs]:
@@ -244,4 +249,7 @@ def _best(nest: Nest, without: Without) -> int:
 def gathered(scored: Scored, by_part: Mapping[int, Probs]) -> Probs:
     """Put parts' predictions in the order of the images."""
     order = np.concatenate([scored.rows({part}) for part in by_part])
-    return cast(Probs, np.concatenate(list(by_part.values()))[np.argsort(order)])
+    probs = np.concatenate(list(by_part.values()))[np.argsort(order)]
+    for of_part in by_part.values():
+        scratch.release(of_part)
+    return cast(Probs, probs)
