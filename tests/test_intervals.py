@@ -71,11 +71,61 @@ def test_intervals_of_skewed_means_cover(skewed) -> None:
     assert 0.92 < covered / 800 < 0.98
 
 
-def test_no_spread_is_no_evidence() -> None:
+def test_groups_that_differ_alike_are_tosses_of_a_coin() -> None:
     assert intervals.mean_evidence(np.zeros(10), alone(10)) == intervals.NOTHING
-    all_alike = intervals.mean_evidence(np.full(10, 0.1), alone(10))
+    found = intervals.mean_evidence(np.full(10, 0.1), alone(10))
+    assert found.p_better == pytest.approx(0.5**10)
+    assert found.p_worse == 1
+    assert 0 < found.low < 0.1 < found.high < 0.2
     one_group = intervals.mean_evidence(np.arange(10.0), np.zeros(10, int))
-    assert all_alike.p_better == one_group.p_better == 1
+    assert one_group.p_better == 0.5
+    assert one_group.low <= 0 < one_group.high < np.inf
+
+
+@pytest.mark.parametrize("name", ["kappa", "mcc", "balanced_accuracy", "roc_auc"])
+def test_from_nothing_to_perfect_is_a_gain_whatever_the_metric(name: str) -> None:
+    targets, perfect = probs_of(np.full(100, True))
+    blind = np.tile(np.array([0.6, 0.4], np.float32), (100, 1))
+    found = intervals.score_evidence(scores.SCORES[name], targets, base=blind, candidate=perfect, groups=alone(100))
+    assert found.p_better < 0.001
+    assert found.p_worse > 0.999
+    assert 0 < found.low < found.difference < found.high < 2
+
+
+def test_equal_losses_have_a_finite_interval() -> None:
+    targets, perfect = probs_of(np.full(100, True))
+    for probs in (np.round(perfect), perfect, np.full_like(perfect, 0.5), 1 - np.round(perfect)):
+        low, high = intervals.score_interval(LOG_LOSS, targets, probs, alone(100))
+        loss = scores.log_loss(targets, probs)
+        assert 0 <= low <= loss + 1e-9
+        assert loss - 1e-9 <= high <= scores.WORST_LOSS + 1e-9
+        assert low < high
+
+
+@pytest.mark.parametrize(("n", "few", "recall"), [(300, 10, 0.9), (300, 5, 0.9), (690, 10, 0.8)])
+def test_intervals_of_a_balanced_accuracy_cover_where_a_class_is_rare(n: int, few: int, recall: float) -> None:
+    rng = np.random.default_rng(0)
+    targets = np.repeat([0, 1], [n, few])
+    covered = 0
+    for _ in range(200):
+        right = rng.random(n + few) < np.where(targets == 1, recall, 0.9)
+        probs = np.eye(2, dtype=np.float32)[np.where(right, targets, 1 - targets)] * 0.8 + 0.1
+        low, high = intervals.score_interval(scores.SCORES["balanced_accuracy"], targets, probs, alone(n + few))
+        covered += low <= (0.9 + recall) / 2 <= high
+    assert covered >= 0.92 * 200
+
+
+@pytest.mark.parametrize("few", [5, 10])
+def test_intervals_of_an_auc_cover_where_a_class_is_rare(few: int) -> None:
+    rng = np.random.default_rng(0)
+    targets = np.repeat([0, 1], [400, few])
+    covered = 0
+    for _ in range(200):
+        likelihood = stats.norm.cdf(rng.normal(size=400 + few) + 2 * targets)
+        probs = np.column_stack([1 - likelihood, likelihood]).astype(np.float32)
+        low, high = intervals.score_interval(AUC, targets, probs, alone(400 + few))
+        covered += low <= stats.norm.cdf(2**0.5) <= high
+    assert covered >= 0.92 * 200
 
 
 @pytest.mark.parametrize("metric", [AUC, scores.SCORES["macro_f1"]])
@@ -177,3 +227,12 @@ def test_two_predictions_with_the_same_labels_may_still_differ() -> None:
         found = intervals.score_evidence(scores.SCORES["accuracy"], targets, base=less, candidate=sure, groups=groups)
         assert (found.low, found.difference, found.high) == pytest.approx((-3 / n, 0, 3 / n))
         assert found.p_better == found.p_worse == 1
+
+
+def test_two_rankings_without_an_error_may_still_differ() -> None:
+    targets, sure = probs_of(np.full(60, True))
+    other = sure**2 / (sure**2).sum(axis=1, keepdims=True)
+    found = intervals.score_evidence(AUC, targets, base=sure, candidate=other, groups=alone(60))
+    assert (found.low, found.difference, found.high) == pytest.approx((-0.05, 0, 0.05))
+    same = intervals.score_evidence(AUC, targets, base=sure, candidate=sure.copy(), groups=alone(60))
+    assert same == intervals.NOTHING

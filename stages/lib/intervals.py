@@ -28,6 +28,8 @@ ALPHA = 0.05  # of one-sided tests
 DRAWS = 200  # of a bootstrap whose spread alone is used: its standard error is known to 5%
 BY_LOG_LOSS = {"accuracy", "micro_f1", "balanced_accuracy", "log_loss"}  # metrics whose comparisons are by log loss
 HITS = {"accuracy", "micro_f1"}  # shares of images
+FEW = 50  # groups of a class, whose bootstrap may show too little variance
+OF_CLASSES = {"balanced_accuracy", "roc_auc", "average_precision"}  # means over classes, of which one may be rare
 SIGNED = {"kappa", "quadratic_kappa", "mcc"}  # scores in [-1, 1]
 DOUBT = 0.25  # groups, wrong or right as one, that are added: few errors cannot tell how they cluster
 
@@ -75,7 +77,7 @@ def mean_evidence(differences: Values, groups: Groups) -> Evidence:
     """
     mean = _Mean.of(differences, groups)
     if mean.error == 0:
-        return _without_spread(mean.value)
+        return _without_spread(mean.value, n_groups(groups))
     t = mean.value / mean.error
     both = t, mean.transformed(t)
     low, high = mean.interval()
@@ -128,12 +130,11 @@ class Baseline:
         difference = metric.utility(self.targets, candidate) - self.utility
         error = _spread(sign * (metric.weighted(self.targets, candidate, self._draws) - self._drawn))
         if error == 0:
-            found = _without_spread(difference)
-            if difference != 0 or not metric.judges_labels:
-                return found
-            # a share that no group shows may be as large (Hanley & Lippman-Hand 1983)
-            unseen = 3 / n_groups(self.groups)
-            return replace(found, low=-unseen, high=unseen)
+            alike = not metric.judges_labels and np.array_equal(self.probs, candidate)
+            if difference == 0 and not alike:
+                unseen = _unseen(n_groups(self.groups))
+                return replace(NOTHING, low=-unseen, high=unseen)
+            return _without_spread(difference, n_groups(self.groups))
         freedom = min(n_groups(self.groups), DRAWS) - 1
         half, t = _quantile(freedom) * error, difference / error
         return Evidence(difference, difference - half, difference + half, _tail(t, freedom), _tail(-t, freedom))
@@ -144,11 +145,12 @@ def score_interval(metric: scores.Metric, targets: Targets, probs: Probs, groups
 
     log_loss: the mean's interval with Hall's correction. Scores: Wilson's interval, which is right at 0 and 100%
     too, for as many images as would give the score's clustered variance; scores that may be negative are moved to
-    [0, 1] for it.
+    [0, 1] for it. Of a mean over classes with a rare one, no narrower than what the classes' own intervals give: few
+    images of a class that are all right show no variance.
     """
     if metric.name == "log_loss":
         mean = _Mean.of(scores.log_losses(targets, probs), groups)
-        low, high = mean.interval() if mean.error > 0 else (0.0, np.inf)
+        low, high = mean.interval() if mean.error > 0 else _equal_losses(mean.value, n_groups(groups))
         return max(low, 0.0), high
     value = metric.function(targets, probs)
     shift, scale = (1, 2) if metric.name in SIGNED else (0, 1)
@@ -159,7 +161,17 @@ def score_interval(metric: scores.Metric, targets: Targets, probs: Probs, groups
         drawn = metric.weighted(targets, probs, group_draws(groups))
         size = _size_of_draws(share, drawn / scale, targets, groups)
     ends = proportions.wilson(share, size, _quantile(max(n_groups(groups) - 1, 1)))
-    return float(ends[0]) * scale - shift, float(ends[1]) * scale - shift
+    low, high = float(ends[0]) * scale - shift, float(ends[1]) * scale - shift
+    if metric.name in OF_CLASSES and _groups_of_classes(targets, groups).min() < FEW:
+        of_classes = _mean_of_classes(metric, targets, probs, groups)
+        low, high = min(low, of_classes[0]), max(high, of_classes[1])
+    return low, high
+
+
+def _equal_losses(loss: float, count: int) -> tuple[float, float]:
+    """Return the interval of a mean where all groups have the same loss: a share that none shows may have any other."""
+    unseen = min(_unseen(count), 1.0)
+    return (1 - unseen) * loss, (1 - unseen) * loss + unseen * scores.WORST_LOSS
 
 
 def group_draws(groups: Groups, draws: int = DRAWS) -> NDArray[np.float32]:
@@ -241,9 +253,19 @@ def _quantile(freedom: int) -> float:
     return float(special.stdtrit(freedom, (1 + LEVEL) / 2))
 
 
-def _without_spread(difference: float) -> Evidence:
-    """Nothing differs, or all groups alike, or there is one group: no evidence either way."""
-    return NOTHING if difference == 0 else Evidence(difference, -np.inf, np.inf, 1.0, 1.0)
+def _without_spread(difference: float, count: int) -> Evidence:
+    """Nothing differs, or all of `count` groups differ alike: then the sign test, in which each is a toss of a coin."""
+    if difference == 0:
+        return NOTHING
+    half = abs(difference) * min(_unseen(count), 1.0)
+    chance = 0.5**count
+    p_better, p_worse = (chance, 1.0) if difference > 0 else (1.0, chance)
+    return Evidence(difference, difference - half, difference + half, p_better, p_worse)
+
+
+def _unseen(count: int) -> float:
+    """Return how large a share may be that none of `count` groups shows (Hanley & Lippman-Hand 1983, JAMA 249)."""
+    return 3 / count
 
 
 def _spread(drawn: Values) -> float:
@@ -266,6 +288,45 @@ def _size_of_hits(hits: NDArray[np.bool_], groups: Groups) -> float:
     return float((told + DOUBT) / (told / size + DOUBT / count))
 
 
+def _mean_of_classes(metric: scores.Metric, targets: Targets, probs: Probs, groups: Groups) -> tuple[float, float]:
+    """Return the interval of a mean over classes: from Wilson's of each class, as if classes were independent.
+
+    Source: Zou & Donner 2008, Statistics in Medicine 27(10), 1693-1702 (MOVER).
+    """
+    quantile = _quantile(max(n_groups(groups) - 1, 1))
+    hits, found = probs.argmax(axis=1) == targets, []
+    for index in np.unique(targets):
+        positive = targets == index
+        if metric.judges_labels:
+            share, size = hits[positive].mean(), _size_of_hits(hits[positive], groups[positive])
+        elif probs.shape[1] == 2 and index == 0:
+            continue  # two classes have the curve of the second
+        else:
+            against = np.column_stack([-probs[:, index], probs[:, index]])
+            share = metric.weighted(positive.astype(np.int64), against, np.ones((len(targets), 1)))[0]
+            size = _size_of_curve(metric.name, share, n_groups(groups[positive]), n_groups(groups[~positive]))
+        found.append((share, *proportions.wilson(share, size, quantile)))
+    shares, lows, highs = np.array(found, np.float64).T
+    mean, below, above = shares.mean(), np.linalg.norm(shares - lows), np.linalg.norm(highs - shares)
+    return float(mean - below / len(shares)), float(mean + above / len(shares))
+
+
+def _groups_of_classes(targets: Targets, groups: Groups) -> NDArray[np.int64]:
+    return np.array([n_groups(groups[targets == index]) for index in np.unique(targets)])
+
+
+def _size_of_curve(name: str, area: float, positives: int, negatives: int) -> float:
+    """Return the number of images whose share would be as sure as the area under a curve of so many groups.
+
+    Sources: ROC: Newcombe 2006, Statistics in Medicine 25(4), 559-573, method 5; average precision: Boyd, Eng & Page
+    2013, ECML PKDD, 451-466 (binomial, by the number of positives).
+    """
+    if name == "average_precision":
+        return float(positives)
+    others = (positives + negatives) / 2 - 1
+    return positives * negatives / (1 + others * ((1 - area) / (2 - area) + area / (1 + area)))
+
+
 def _size_of_draws(share: float, drawn: Values, targets: Targets, groups: Groups) -> float:
     """Return the number of independent images that would give a score its bootstrap's variance.
 
@@ -274,5 +335,5 @@ def _size_of_draws(share: float, drawn: Values, targets: Targets, groups: Groups
     error = _spread(drawn)
     if error > 0 and 0 < share < 1:
         return float(np.clip(share * (1 - share) / error**2, 1, len(targets)))
-    per_class = np.array([n_groups(groups[targets == index]) for index in np.unique(targets)])
+    per_class = _groups_of_classes(targets, groups)
     return float(min(len(per_class) ** 2 / (1 / per_class).sum(), n_groups(groups)))

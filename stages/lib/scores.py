@@ -74,11 +74,14 @@ class Metric:
         return value if self.greater_is_better else -value
 
 
+_TINY = float(np.finfo(np.float64).eps)
+WORST_LOSS = -math.log(_TINY)  # nats that an image can cost at most, 36
+
+
 def log_losses(targets: Targets, probs: Probs) -> Values:
     """Return each image's cross-entropy in nats (images,); probabilities are renormalised and kept above 2e-16."""
     exact = probs[np.arange(len(targets)), targets].astype(np.float64) / probs.sum(1, dtype=np.float64)
-    tiny = np.finfo(np.float64).eps
-    return np.asarray(-np.log(np.clip(exact, tiny, 1 - tiny)), np.float64)
+    return np.asarray(-np.log(np.clip(exact, _TINY, 1 - _TINY)), np.float64)
 
 
 def _log_loss(targets: Targets, probs: Probs, weights: NDArray[Any]) -> Values:
