@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def test_one_run_is_judged_as_any_two_predictions_are() -> None:
     run = runs(240, skills={A: 0.6, B: 0.9}, group=4)[0]
     for name, row in cells("a : b", [run]).items():
         metric = scores.SCORES[name.replace(" ", "_")]
-        expected = bootstrap.paired(metric, run.scored.targets, run.probs[A], run.probs[B], run.scored.groups)
+        first, second = (seeds.predict(way, run) for way in seeds.comparison("a : b"))
+        expected = bootstrap.paired(metric, run.scored.targets, first, second, run.scored.groups)
         assert row["95% interval"] == f"{expected.low:+.4f} to {expected.high:+.4f}"
         assert float(row["p"]) >= round(expected.p_value, 3)
 
@@ -104,27 +106,49 @@ def test_images_of_a_group_are_drawn_together() -> None:
 
 def test_a_blend_is_the_mean_of_its_members() -> None:
     of = runs(90, skills={A: 1.0, B: 1.0})[0]
-    way, _ = seeds.comparison("a + b : a")
-    mean = (of.probs[A] + of.probs[B]) / 2
-    assert np.allclose(seeds.predict(way, of), rungs.tempered(mean, of.scored), atol=1e-6)
-    assert np.array_equal(seeds.predict(seeds.comparison("a : b")[0], of), of.probs[A])
+    mean, first, second = (seeds.predict(seeds.comparison(f"{text} : c")[0], of) for text in ("a + b", "a", "b"))
+    np.testing.assert_array_equal(first, rungs.tempered(of.probs[A], of.scored))
+    plain = np.log((first + second) / 2)
+    given, said_of = plain - plain[:, :1], np.log(mean) - np.log(mean[:, :1])
+    for part in of.scored.all_parts:  # one temperature a part
+        here = of.scored.rows({part})
+        slope = (given[here] * said_of[here]).sum() / (given[here] ** 2).sum()
+        np.testing.assert_allclose(said_of[here], slope * given[here], atol=1e-4)
+
+
+@pytest.mark.parametrize("text", ["a", "a + b", "a | b"])
+def test_a_parts_labels_change_nothing_that_is_said_of_it(text: str) -> None:
+    of = runs(90, skills={A: 1.0, B: 1.0})[0]
+    way, _ = seeds.comparison(f"{text} : c")
+    before = seeds.predict(way, of)
+    for part in of.scored.all_parts:
+        here = of.scored.rows({part})
+        targets = of.scored.targets.copy()
+        targets[here] = (targets[here] + 1) % CLASSES
+        after = seeds.predict(way, Run(of.name, replace(of.scored, targets=targets), of.probs))
+        np.testing.assert_array_equal(after[here], before[here])
+        assert (after != before).any()
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
 def test_the_best_of_several_is_picked_on_other_folds(metric: str) -> None:
     of = runs(90, skills={A: 1.0, B: 1.0}, metric=metric)[0]
     way, _ = seeds.comparison("a | b : a")
-    before = seeds.predict(way, of)
+    before, single = (
+        seeds.predict(way, of),
+        {t: seeds.predict(seeds.comparison(f"{t.member} : c")[0], of) for t in (A, B)},
+    )
     here = of.scored.rows({1})
     for part in of.scored.all_parts:
         mine = of.scored.rows({part})
-        same = [term for term in (A, B) if np.array_equal(before[mine], of.probs[term][mine])]
+        same = [term for term in (A, B) if np.array_equal(before[mine], single[term][mine])]
         assert len(same) == 1, "each part is one member's"
     swapped = {A: of.probs[A].copy(), B: of.probs[B].copy()}
     swapped[A][here], swapped[B][here] = of.probs[B][here], of.probs[A][here]
     after = seeds.predict(way, Run(of.name, of.scored, swapped))
-    picked = A if np.array_equal(before[here], of.probs[A][here]) else B
-    assert np.array_equal(after[here], swapped[picked][here]), "what a part says of itself does not pick"
+    picked = A if np.array_equal(before[here], single[A][here]) else B
+    expected = seeds.predict(seeds.comparison(f"{picked.member} : c")[0], Run(of.name, of.scored, swapped))
+    assert np.array_equal(after[here], expected[here]), "what a part says of itself does not pick"
 
 
 @pytest.mark.parametrize(

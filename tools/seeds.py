@@ -25,7 +25,19 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from stages.lib import blended, bootstrap, cli, intervals, params, resolution, rungs, scored, scores, sources, tables
+from stages.lib import (
+    blended,
+    bootstrap,
+    calibration,
+    cli,
+    intervals,
+    params,
+    resolution,
+    scored,
+    scores,
+    sources,
+    tables,
+)
 from stages.lib.calibration import Probs
 from stages.lib.errors import InputError
 from stages.lib.resolution import Look
@@ -58,7 +70,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Run:
-    """One run's out-of-fold predictions of the same images, of all terms asked for."""
+    """One run's out-of-fold predictions of the same images, of all terms asked for, before any temperature."""
 
     name: str
     scored: Scored
@@ -170,21 +182,25 @@ def _p_value(found: bootstrap.Difference, gains: Values, freedom: int) -> float:
 
 
 def predict(way: Way, run: Run) -> Probs:
-    """Return what a way of predicting says in one run (images, classes), calibrated on other folds."""
-    terms = [run.probs[term] for term in way.terms]
-    if way.best:
-        return _best(terms, run.scored)
-    return terms[0] if len(terms) == 1 else rungs.tempered(np.mean(terms, axis=0, dtype=np.float32), run.scored)
+    """Return what a way of predicting says in one run (images, classes).
 
-
-def _best(terms: Sequence[Probs], images: Scored) -> Probs:
-    """Take for each part the term that is best on the others, by the contest's metric, then log loss."""
-    found = np.empty_like(terms[0])
+    All that is fitted for a part, the terms' temperatures, the pick of the best or the mean's temperature, is fitted on
+    the other parts.
+    """
+    images, logs = run.scored, [calibration.log_probs(run.probs[term]) for term in way.terms]
+    found = np.empty_like(logs[0])
     for part in images.all_parts:
         others, here = images.rows(images.left({part})), images.rows({part})
         targets = images.targets[others]
-        ranks = [(images.metric.utility(targets, t[others]), -scores.log_loss(targets, t[others])) for t in terms]
-        found[here] = terms[ranks.index(max(ranks))][here]
+        terms = [calibration.scaled(of_term, calibration.temperature(of_term[others], targets)) for of_term in logs]
+        if way.best:
+            ranks = [(images.metric.utility(targets, t[others]), -scores.log_loss(targets, t[others])) for t in terms]
+            found[here] = terms[ranks.index(max(ranks))][here]
+        elif len(terms) == 1:
+            found[here] = terms[0][here]
+        else:
+            mean = calibration.log_probs(np.mean(terms, axis=0, dtype=np.float32))
+            found[here] = calibration.scaled(mean[here], calibration.temperature(mean[others], targets))
     return found
 
 
@@ -258,7 +274,7 @@ def _read_run(name: str, terms: Sequence[Term], root: Path) -> tuple[Run, dict[s
 
 
 def _probs(source: sources.Source, term: Term, folds: pd.DataFrame, classes: Sequence[str], images: Scored) -> Probs:
-    """Read a term's predictions in all views, with the classes' priors put back, calibrated on other folds."""
+    """Read a term's predictions in all views, with the classes' priors put back."""
     size = source.usual.image_sizes[0] if term.image_size is None else term.image_size
     look = Look((size,), source.usual.views)
     if look not in (source.usual, *source.others):
@@ -268,7 +284,7 @@ def _probs(source: sources.Source, term: Term, folds: pd.DataFrame, classes: Seq
     logs = resolution.seen(
         sources.read_train(source, look, folds, classes), None if shifts is None else shifts[images.folds]
     )
-    return rungs.tempered(np.exp(logs), images)
+    return np.exp(logs)
 
 
 if __name__ == "__main__":
