@@ -166,3 +166,16 @@ def test_what_cannot_be_used_says_why() -> None:
 def test_no_members_are_refused() -> None:
     with pytest.raises(ValueError, match="no members"):
         ensembling.blended(ensembling.Linear(np.ones(1)), [], NO_FOLDS)
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
+def test_greedy_selection_sees_a_rare_class_among_many_images(name: str) -> None:
+    rng = np.random.default_rng(0)
+    targets = np.zeros(20_000, np.int64)
+    targets[rng.choice(20_000, 6, replace=False)] = 1
+    likelihood = rng.random((3, 20_000)) / 2
+    likelihood[1, targets == 1] += 0.5  # knows the class
+    probs = np.stack([1 - likelihood, likelihood], axis=2).astype(np.float32)
+    weights = ensembling.greedy(probs, Fitting(targets, scores.SCORES[name].utility, 3)).weights
+    assert weights is not None
+    assert weights[1] == max(weights) > 0.5

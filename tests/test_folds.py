@@ -117,8 +117,7 @@ def test_a_group_that_crosses_a_persons_folds_is_named() -> None:
 
 
 def test_a_class_that_one_of_a_persons_folds_holds_alone_is_named() -> None:
-    own = ["0", "b", "2", "2"]
-    (warning,) = assign(labels_table(["a", "a", "c", "c"], fold=own)).warnings
+    (warning,) = assign(labels_table(list("adadcca"), fold=list("00bb222"))).warnings
     assert "'c'" in warning
 
 
@@ -156,3 +155,23 @@ def test_all_train_images_are_trained_on_and_scored_once() -> None:
     table = assign(labels_table(list(np.random.default_rng(0).choice(["a", "b", "c"], 100)))).table
     parts = [set(table.loc[table["fold"] == name, "image_id"]) for name in NAMES]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 100
+
+
+@pytest.mark.parametrize(
+    ("labels", "own", "names", "reason"),
+    [
+        ("abaabb", "00b222", NAMES, "only class 'a' is left"),
+        ("aaaabb", "", ("0", "1"), "only class 'a' is left"),
+    ],
+    ids=["own folds of one class", "two images of a class in two folds"],
+)
+def test_folds_that_leave_no_honest_choice_are_refused(labels: str, own: str, names: tuple, reason: str) -> None:
+    columns = {"fold": list(own)} if own else {}
+    with pytest.raises(InputError, match=f"folds: .*{reason}"):
+        assign(labels_table(list(labels), **columns), names=names)
+
+
+def test_two_patients_in_two_folds_are_refused() -> None:
+    labels = labels_table(list("abab"), group=["x", "x", "y", "y"])
+    with pytest.raises(InputError, match="one group each cannot be halved"):
+        assign(labels, names=("0", "1"))

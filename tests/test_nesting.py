@@ -5,8 +5,9 @@ import pytest
 
 from stages.lib import calibration, ensembling, gating, nesting, scores
 from stages.lib.nesting import EVERYTHING, Nest
+from stages.lib.parts import in_parts
 from stages.lib.resolution import Look, Member
-from stages.lib.scored import Scored, in_parts
+from stages.lib.scored import Scored
 
 VIEWS = ("identity",)
 AUTO = ["equal", "logits", "greedy", "weighted", "stacking"]
@@ -15,7 +16,7 @@ AUTO = ["equal", "logits", "greedy", "weighted", "stacking"]
 def scored(targets: np.ndarray, metric: str = "accuracy", n_folds: int = 5, group_size: int = 1) -> Scored:
     groups = np.arange(len(targets)) // group_size
     folds = groups % n_folds
-    return Scored(targets, folds, groups, in_parts(folds, groups), scores.SCORES[metric])
+    return Scored(targets, folds, groups, in_parts(folds, groups, targets), scores.SCORES[metric])
 
 
 def members_of(probs: np.ndarray, s: Scored) -> list[Member]:
@@ -135,7 +136,7 @@ def test_decisions_are_fitted_where_classes_are_rare_and_only_for_metrics_of_lab
 def test_parts_are_three_to_five_and_cross_no_group_or_fold(n_folds: int) -> None:
     folds = np.repeat(np.arange(60) % n_folds, 2)
     groups = np.repeat(np.arange(60), 2)
-    parts = in_parts(folds, groups)
+    parts = in_parts(folds, groups, groups % 3)
     assert len(set(parts)) == {2: 4, 3: 3, 5: 5, 12: 5}[n_folds]
     for group in range(60):
         assert len(set(parts[groups == group])) == 1

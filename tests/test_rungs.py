@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from stages.lib import rungs, scores
+from stages.lib.parts import in_parts
 from stages.lib.rungs import HARMFUL, OPEN, SUPPORTED, Rung
-from stages.lib.scored import Scored, in_parts
+from stages.lib.scored import Scored
 
 N = 600
 METRICS = ("accuracy", "macro_f1", "log_loss", "roc_auc")
@@ -15,7 +16,7 @@ def images(metric: str = "accuracy", group_size: int = 1) -> Scored:
     order = np.random.default_rng(0).permutation(N)
     targets, groups = (order % 3).astype(np.int64), np.arange(N, dtype=np.int64) // group_size
     folds = groups % 3
-    return Scored(targets, folds, groups, in_parts(folds, groups), scores.named(metric, ["a", "b", "c"]))
+    return Scored(targets, folds, groups, in_parts(folds, groups, targets), scores.named(metric, ["a", "b", "c"]))
 
 
 def predicted(scored: Scored, skill: float, seed: int, sharpness: float = 1.0) -> np.ndarray:

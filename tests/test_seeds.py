@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from stages.lib import bootstrap, calibration, rungs, scored, scores, tables
+from stages.lib import bootstrap, calibration, parts, rungs, scored, scores, tables
 from stages.lib.errors import InputError
 from tests import test_stage_ensemble as contest
 from tools import revisions, seeds
@@ -24,7 +24,7 @@ def images(n: int, metric: str = "accuracy", group: int = 1) -> scored.Scored:
     groups = np.arange(n) // group
     targets = np.arange(n) // group % CLASSES
     folds = groups % 3
-    return scored.Scored(targets, folds, groups, scored.in_parts(folds, groups), scores.SCORES[metric])
+    return scored.Scored(targets, folds, groups, parts.in_parts(folds, groups, targets), scores.SCORES[metric])
 
 
 def said(of: scored.Scored, skill: float, seed: int) -> np.ndarray:

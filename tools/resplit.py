@@ -17,8 +17,9 @@ import pandas as pd
 
 from stages import ensemble
 from stages.lib import cli, nesting, scores, seeding
+from stages.lib.parts import in_parts
 from stages.lib.resolution import Member
-from stages.lib.scored import Indices, Scored, in_parts
+from stages.lib.scored import Indices, Scored
 
 
 def main(*words: str) -> None:
@@ -72,7 +73,8 @@ METHODS = ("equal", "logits", "ranks", "greedy", "weighted", "stacking")
 
 def _part(scored: Scored, rows: Indices) -> Scored:
     folds, groups = scored.folds[rows], np.unique(scored.groups[rows], return_inverse=True)[1]
-    return Scored(scored.targets[rows], folds, groups, in_parts(folds, groups), scored.metric)
+    targets = scored.targets[rows]
+    return Scored(targets, folds, groups, in_parts(folds, groups, targets), scored.metric)
 
 
 def _member(member: Member, scored: Scored, rows: Indices) -> Member:

@@ -12,8 +12,9 @@ import numpy as np
 
 from stages.lib import calibration, cli, resolution, scores, seeding
 from stages.lib.calibration import Probs, Targets
+from stages.lib.parts import in_parts
 from stages.lib.resolution import Look, Member
-from stages.lib.scored import Indices, Scored, in_parts
+from stages.lib.scored import Indices, Scored
 
 VIEWS = ("identity",)
 N_CLASSES = 3
@@ -114,7 +115,7 @@ def _said(case: Case, n_images: int, group_size: int, rng: np.random.Generator) 
 
 def _scored(case: Case, targets: Targets, groups: Indices) -> Scored:
     folds = groups % 5
-    return Scored(targets, folds, groups, in_parts(folds, groups), scores.SCORES[case.metric])
+    return Scored(targets, folds, groups, in_parts(folds, groups, targets), scores.SCORES[case.metric])
 
 
 if __name__ == "__main__":

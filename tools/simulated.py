@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from stages.lib import calibration, nesting, scores, seeding
 from stages.lib.calibration import Probs, Targets
+from stages.lib.parts import in_parts
 from stages.lib.resolution import Look, Member
-from stages.lib.scored import Indices, Scored, in_parts
+from stages.lib.scored import Indices, Scored
 
 N_FOLDS = 5
 VIEWS = ("identity",)
@@ -96,7 +97,7 @@ def _member(logs: dict[Look, Probs], scored: Scored) -> Member:
 
 def _scored(condition: Condition, targets: Targets, groups: Indices) -> Scored:
     folds = groups % N_FOLDS
-    return Scored(targets, folds, groups, in_parts(folds, groups), scores.SCORES[condition.metric])
+    return Scored(targets, folds, groups, in_parts(folds, groups, targets), scores.SCORES[condition.metric])
 
 
 def _labels(condition: Condition, n_images: int, group_size: int, rng: np.random.Generator) -> tuple[Targets, Indices]:

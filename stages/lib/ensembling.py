@@ -20,7 +20,8 @@ Folds = NDArray[np.int64]
 Utility = Callable[[Targets, Probs], float]
 
 BAGS = 10  # of greedy selection
-BAG_IMAGES = 2000  # at most, in a bag
+BAG_IMAGES = 2000  # in a bag, where there are more
+BAG_IMAGES_OF_CLASS = 5  # at least, where there are as many: a metric may be undefined without a rare class
 SHRINKAGE = 20.0  # images whose worth of evidence holds log-loss weights at equal ones
 INVERSE_PENALTY = 0.1  # scikit-learn's C of stacking: tools/measure_choices.py compares others
 MAX_FEATURES = 500  # of stacking: members x classes
@@ -154,12 +155,12 @@ def ranks(members: Sequence[Probs], fitting: Fitting) -> Ranked:  # noqa: ARG001
 def greedy(members: Sequence[Probs], fitting: Fitting) -> Linear:
     """Select members one at a time with replacement, in bags, and average the bags' weights.
 
-    A bag offers a random half of the members, and at most BAG_IMAGES random images: what a single selection overfits
-    differs between bags. Two members are always both offered.
+    A bag offers a random half of the members, and BAG_IMAGES random images: what a single selection overfits differs
+    between bags. Two members are always both offered.
 
     Source: Caruana et al. 2004, Ensemble selection from libraries of models, ICML.
     """
-    bags = [_Bag(bag, len(members), len(fitting.targets)) for bag in range(BAGS)]
+    bags = [_Bag(bag, len(members), fitting) for bag in range(BAGS)]
     for member in range(len(members)):
         probs = members[member]  # made once for all bags
         for bag in bags:
@@ -175,11 +176,24 @@ def greedy(members: Sequence[Probs], fitting: Fitting) -> Linear:
 class _Bag:
     """Members and images that one greedy selection is offered."""
 
-    def __init__(self, number: int, n_members: int, n_images: int) -> None:
+    def __init__(self, number: int, n_members: int, fitting: Fitting) -> None:
         rng = np.random.default_rng(seeding.derive("greedy", number))
         self.offered = np.sort(rng.permutation(n_members)[: max(2, (n_members + 1) // 2)])
-        self.images = np.sort(rng.permutation(n_images)[:BAG_IMAGES])
+        order = rng.permutation(len(fitting.targets))
+        images = order[:BAG_IMAGES]
+        if fitting.utility is not None:
+            images = np.concatenate([images, _rare(fitting.targets[order], len(images), order)])
+        self.images = np.sort(images)
         self.seen: list[NDArray[Any]] = []  # by offered member: probabilities, or of the right class where that is all
+
+
+def _rare(targets: Targets, n_drawn: int, order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the next images in `order` of the classes of which too few are among the first `n_drawn`."""
+    more = [np.zeros(0, np.int64)]
+    for index in np.unique(targets):
+        mine = np.flatnonzero(targets == index)
+        more.append(order[mine[mine >= n_drawn][: max(BAG_IMAGES_OF_CLASS - int((mine < n_drawn).sum()), 0)]])
+    return np.concatenate(more)
 
 
 def climb(seen: NDArray[Any], targets: Targets, fitting: Fitting) -> Values:

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from stages.lib import balance, seeding
+from stages.lib import balance, parts, seeding
 from stages.lib.errors import InputError, some
 
 
@@ -40,7 +40,7 @@ def assign(
         seed: of the drawing.
 
     Raises:
-        InputError: as `draw` and `check_own`.
+        InputError: as `draw` and `check_own`; or the folds leave nothing to choose on.
     """
     table = labels.sort_values("image_id", ignore_index=True)
     own = bool((table["fold"] != "").any())
@@ -50,6 +50,7 @@ def assign(
         check_own(table, names)
     else:
         table.loc[used, "fold"] = draw(table[used], names, seed)
+    _require_choices(table[used], names)
     table["fold"] = _with_skipped(table, names, seed).mask(table["image_id"].isin(unreadable), "")
     warnings = [*_crossing(table), *_unseen(table[used]), *([] if own else balance.warnings(table))]
     return Assigned(table[["image_id", "label", "use", "reason", "group", "fold"]], tuple(warnings))
@@ -138,6 +139,22 @@ def _require_enough(used: pd.DataFrame, n_folds: int) -> None:
         raise InputError(
             f"labels: fewer groups of images than the {n_folds} folds in class {some(rows)}: each fold needs one to"
             " score; take fewer folds in params.yaml, or drop the class in contest.overrides"
+        )
+
+
+def _require_choices(used: pd.DataFrame, names: Sequence[str]) -> None:
+    """Refuse before any training what no honest score could be estimated on."""
+    classes = pd.Index(sorted(used["label"].unique()))
+    targets = np.asarray(classes.get_indexer(used["label"]), np.int64)
+    dealt = parts.in_parts(
+        np.asarray(pd.Index(names).get_indexer(used["fold"]), np.int64),
+        np.asarray(pd.factorize(used["group"])[0], np.int64),
+        targets,
+    )
+    if reason := parts.without_choice(dealt, targets, list(classes)):
+        raise InputError(
+            f"folds: {reason}: an honest score chooses on what is left without each fold and without each pair of folds"
+            " (of halves, where there are two); take more folds in params.yaml, or folds that hold several classes each"
         )
 
 

@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stages.lib import intervals, scores
+from stages.lib.parts import in_parts
 
 Indices = NDArray[np.int64]
-MAX_PARTS = 5  # every part and every pair of parts is left out once: 15 choices
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,4 @@ def of_folds(used: pd.DataFrame, fold_names: Sequence[str], classes: Sequence[st
     targets = np.asarray(pd.Index(classes).get_indexer(used["label"]), np.int64)
     folds = np.asarray(pd.Index(fold_names).get_indexer(used["fold"]), np.int64)
     groups = intervals.dense(used["group"].to_numpy(str))
-    return Scored(targets, folds, groups, in_parts(folds, groups), metric)
-
-
-def in_parts(folds: Indices, groups: Indices) -> Indices:
-    """Deal images into three to five parts by fold.
-
-    A choice for one part is made on the others, and the choice between methods on those without one more: that takes
-    three parts at least, so two folds are halved by group. More than five folds share parts, since all pairs are left
-    out once.
-    """
-    if folds.max() > 1:
-        return folds % MAX_PARTS
-    turn = np.zeros(groups.max() + 1, np.int64)
-    for fold in (0, 1):
-        mine = np.unique(groups[folds == fold])
-        turn[mine] = np.arange(len(mine)) % 2
-    return folds * 2 + turn[groups]
+    return Scored(targets, folds, groups, in_parts(folds, groups, targets), metric)
