@@ -242,6 +242,8 @@ def test_runs_come_from_revisions_experiments_and_the_workspace(
 def test_what_is_not_there_is_named(repo: Graph) -> None:
     with pytest.raises(InputError, match="nothing: no experiment, branch, tag or commit"):
         compare.main("nothing", "better", root=repo.root)
+    with pytest.raises(InputError, match=r"HEAD:params\.yaml: no experiment, branch, tag or commit"):
+        compare.main("HEAD:params.yaml", "better", root=repo.root)
     with pytest.raises(InputError, match=r"before: its commit has no data/split/folds\.csv"):
         compare.main("before", "better", root=repo.root)
     (repo.root / ".dvc/cache").rename(repo.aside / "cache")

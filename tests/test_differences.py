@@ -85,6 +85,13 @@ def test_a_copy_among_many_images_is_redundant_and_known_as_alike() -> None:
     assert len(pairs) == 5 * 5 * len(differences.MEASURES)
 
 
+def test_a_copy_is_redundant_however_few_images_there_are() -> None:
+    targets, members = planted(200)
+    _, table = judged(targets, {"x": members["a"], "y": members["a"]})
+    assert table["verdict"].to_dict() == {"x": "redundant", "y": "redundant"}
+    assert (table[["difference", "low", "high"]] == 0).all(axis=None)
+
+
 def test_few_images_are_no_evidence() -> None:
     targets, members = planted(25)
     del members["loud"]

@@ -1,5 +1,6 @@
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -169,4 +170,19 @@ def test_a_missing_or_broken_file_is_named(path: Path) -> None:
         read_train(path)
     path.write_bytes(b"no parquet")
     with pytest.raises(InputError, match=r"member\.parquet: cannot be read"):
+        read_train(path)
+
+
+def test_a_damaged_file_is_named(path: Path) -> None:
+    save(rows("train"), path)
+    whole = path.read_bytes()
+    for place in range(4, len(whole) - 1000, 150):
+        path.write_bytes(whole[:place] + b"\xff" * 40 + whole[place + 40 :])
+        with suppress(InputError):  # nothing else is raised
+            read_train(path)
+
+
+def test_a_column_of_another_type_is_named(path: Path) -> None:
+    save(rows("train").astype({"image_size": "str"}), path)
+    with pytest.raises(InputError, match=r"member\.parquet: "):
         read_train(path)

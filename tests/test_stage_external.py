@@ -162,6 +162,12 @@ def test_mistakes_are_named_and_nothing_is_written(tmp_path: Path, change: Any, 
     assert not (tmp_path / "data/external").exists()
 
 
+def test_a_column_of_folds_that_is_a_class_is_refused(tmp_path: Path) -> None:
+    project(tmp_path, given(SCORED, 1), given(TEST[:3], 2), fold="1")
+    with pytest.raises(InputError, match=r"oof\.csv: 1 is a class and a column"):
+        run(tmp_path)
+
+
 def test_a_test_image_without_a_row_and_a_row_without_a_fold_are_refused(tmp_path: Path) -> None:
     project(tmp_path, given(SCORED, 1, part=[*FOLDS[:9], " "]), given(TEST[1:], 2), fold="part")
     with pytest.raises(InputError, match=r"oof\.csv: images without a fold: sub/09\.png"):

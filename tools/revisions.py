@@ -100,8 +100,10 @@ def _resolved(name: str, root: Path) -> str:
     """Return the commit of an experiment or git revision."""
     try:
         scm = SCM(str(root))
-        return str(resolve_rev(scm, name))
-    except RevError:
+        commit = str(resolve_rev(scm, name))
+        scm.resolve_commit(commit)
+        return commit
+    except (RevError, AttributeError):  # the second from pygit2, of a file or folder in a commit
         raise InputError(
             f"{name}: no experiment, branch, tag or commit has this name; `dvc exp list -A` and `git log` name them"
         ) from None

@@ -53,6 +53,7 @@ WORDS = {
     "no evidence": "has no evidence for or against it",
 }
 REPLICATES = 500  # and 25 a member, since Holm multiplies the smallest p-value, 1 / (replicates + 1), by their number
+ROUNDING = 1e-6  # of a probability
 EQUIVALENT = 0.005  # of a score, or nats: an interval within this either way is no difference that matters
 
 
@@ -134,9 +135,11 @@ def marginal(
         targets: (images,) class indices.
         cluster: (images,) images that stand and fall together.
     """
-    without = np.maximum(total - probs, 0) / (n_members - 1)
+    without, with_it = np.maximum(total - probs, 0) / (n_members - 1), total / n_members
+    if np.allclose(without, with_it, rtol=0, atol=ROUNDING):  # a copy of the rest changes no other image either
+        return Difference(0.0, 0.0, 0.0, 1.0)
     replicates = max(REPLICATES, 25 * n_members)
-    return bootstrap.paired(metric, targets, without, total / n_members, cluster, replicates=replicates)
+    return bootstrap.paired(metric, targets, without, with_it, cluster, replicates=replicates)
 
 
 def judge(

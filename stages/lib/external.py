@@ -123,6 +123,8 @@ def table(train: pd.DataFrame, folds: Mapping[str, str], test: pd.DataFrame) -> 
 
 def _columns(header: Sequence[str], classes: Sequence[str], others: Sequence[str], path: Path) -> dict[str, int]:
     """Return {column of `others` or class: its position}."""
+    if both := sorted(set(others) & set(classes)):
+        raise InputError(f"{path}: {', '.join(both)} is a class and a column of ids or folds; rename it")
     numbers = {as_number(name): name for name in classes}
     numbers.pop(None, None)
     means = [text if text in {*others, *classes} else numbers.get(as_number(text), "") for text in header]

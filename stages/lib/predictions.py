@@ -144,11 +144,16 @@ def _read_file(
     path: Path, wanted: Wanted, axes: Mapping[str, Sequence[Any]], classes: Sequence[str]
 ) -> tuple[dict[str, Places], Probs]:
     """Read no more than is wanted: infer writes a row group per part, fold, size and view."""
-    columns = [tables.PROBABILITY + name for name in classes]
     try:
-        file = pq.ParquetFile(path, read_dictionary=_TEXT)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        return _read_open(pq.ParquetFile(path, read_dictionary=_TEXT), path, wanted, axes, classes)
+    except (OSError, TypeError, ValueError) as error:  # damaged, or with columns of other types
         raise _fault(path, f"cannot be read: {error}") from None
+
+
+def _read_open(
+    file: pq.ParquetFile, path: Path, wanted: Wanted, axes: Mapping[str, Sequence[Any]], classes: Sequence[str]
+) -> tuple[dict[str, Places], Probs]:
+    columns = [tables.PROBABILITY + name for name in classes]
     found = set(file.schema_arrow.names)
     if strange := found.symmetric_difference({*tables.PREDICTIONS.columns, *columns}):
         raise _fault(path, f"its columns are not those of the {len(classes)} classes: {some(sorted(strange))}")
@@ -198,7 +203,8 @@ def _places(column: pa.ChunkedArray, values: Sequence[Any], path: Path) -> Place
 
 def _faulty(probs: Probs) -> NDArray[np.bool_]:
     """Say which rows are no probabilities (NaN fails the comparison)."""
-    sums = probs.sum(axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums = probs.sum(axis=1)
     return np.asarray(~((probs >= 0).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)), np.bool_)
 
 
