@@ -12,6 +12,7 @@ from tools import (
     resplit,
     simulate_intervals,
     simulate_looks,
+    simulate_rare,
     simulate_scores,
     simulated,
     time_ensemble,
@@ -115,6 +116,17 @@ def test_intervals_are_compared_on_the_same_draws(monkeypatch: pytest.MonkeyPatc
     assert [row[2] for row in rows] == ["1", "4"]
     assert len(set(rows[0][4:8])) == 1  # without groups doubt changes nothing
     assert before == intervals.DOUBT
+
+
+def test_rare_classes_have_a_row_per_metric(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(simulate_rare, "CASES", simulate_rare.CASES[2:3])
+    before = intervals.FEW
+    simulate_rare.main("--draws", "20")
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[1] for row in rows] == list(simulate_rare.METRICS)
+    assert all(float(row[4]) >= float(row[3]) for row in rows)  # wider
+    assert float(rows[0][4]) > float(rows[0][3])
+    assert before == intervals.FEW
 
 
 def test_large_arrays_go_to_a_file_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,78 @@
+"""Do intervals hold the truth where a class is rare? Coverage on drawn predictions: `python -m tools.simulate_rare`.
+
+One model's predictions of single images, without any choosing; every metric's interval by its bootstrap alone, and no
+narrower than the classes' own (intervals.FEW). docs/honest_scores.md has the table.
+"""
+
+import argparse
+from dataclasses import dataclass
+from unittest import mock
+
+import numpy as np
+
+from stages.lib import calibration, cli, intervals, scores, seeding
+from stages.lib.calibration import Probs, Targets
+
+METRICS = ("balanced_accuracy", "macro_f1", "mcc", "kappa", "roc_auc", "average_precision")
+POPULATION = 200  # times the images of the contest
+
+
+@dataclass(frozen=True)
+class Case:
+    """Images of each class, and how far the right class's logit stands out of noise of variance 1."""
+
+    counts: tuple[int, ...]
+    skill: float
+
+
+CASES = (
+    Case((150, 150), 1.3),
+    Case((300, 30), 1.8),
+    Case((300, 10), 1.8),
+    Case((300, 5), 1.8),
+    Case((1990, 10), 2.5),
+    Case((200, 200, 8), 2.0),
+)
+
+
+def main(*words: str) -> None:
+    """Print a row per case and metric."""
+    parser = argparse.ArgumentParser(prog="python -m tools.simulate_rare", description="Coverage with rare classes.")
+    parser.add_argument("--draws", type=int, default=500)
+    draws = parser.parse_args(words).draws
+    print("| images per class | metric | truth | bootstrap alone | used |\n| --- | --- | --- | --- | --- |")
+    for case in CASES:
+        truths = _true_values(case)
+        held = np.mean([covered(case, truths, number) for number in range(draws)], axis=0)
+        for metric, truth, (alone, used) in zip(METRICS, truths, held, strict=True):
+            cells = " + ".join(map(str, case.counts)), metric, f"{truth:.3f}", f"{100 * alone:.1f}", f"{100 * used:.1f}"
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def covered(case: Case, truths: list[float], number: int) -> list[list[bool]]:
+    """Say for each metric whether the bootstrap's interval, and the one that is used, hold the truth."""
+    targets, probs = _drawn(case, 1, np.random.default_rng(seeding.derive("rare", str(case), number)))
+    groups, found = np.arange(len(targets)), []
+    for metric, truth in zip(METRICS, truths, strict=True):
+        ends = []
+        for few in (0, intervals.FEW):
+            with mock.patch.object(intervals, "FEW", few):
+                ends.append(intervals.score_interval(scores.SCORES[metric], targets, probs, groups))
+        found.append([low <= truth <= high for low, high in ends])
+    return found
+
+
+def _true_values(case: Case) -> list[float]:
+    targets, probs = _drawn(case, POPULATION, np.random.default_rng(seeding.derive("rare", str(case))))
+    return [scores.SCORES[metric].function(targets, probs) for metric in METRICS]
+
+
+def _drawn(case: Case, times: int, rng: np.random.Generator) -> tuple[Targets, Probs]:
+    targets = np.repeat(np.arange(len(case.counts)), times * np.array(case.counts))
+    logits = rng.normal(size=(len(targets), len(case.counts)))
+    logits[np.arange(len(targets)), targets] += case.skill
+    return targets, calibration.scaled(logits.astype(np.float32), 1.0)
+
+
+if __name__ == "__main__":
+    cli.run(main)
