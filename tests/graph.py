@@ -118,11 +118,12 @@ def build(top: Path, rooms: bool = False) -> Graph:
 
     Args:
         top: where it goes.
-        rooms: keep the files of stages/lib among the deps. DVC reads and writes the whole dvc.lock at every
-            stage, and they are most of it: without them the tests take half the time.
+        rooms: keep the files of stages/lib among the deps.
     """
     graph = _graph(top)
-    _write_dvc_yaml(graph.root, rooms)
+    _copy(PROJECT / "dvc.yaml", graph.root / "dvc.yaml")
+    if not rooms:
+        without_rooms(graph.root)
     for name in KEPT:
         _copy(PROJECT / name, graph.root / name)
     _write_standins(graph.root)
@@ -140,6 +141,19 @@ def build(top: Path, rooms: bool = False) -> Graph:
     for key, value in {"user.name": "tester", "user.email": "tester@example.invalid"}.items():
         graph.run("git", "config", key, value)
     return graph
+
+
+def without_rooms(root: Path) -> None:
+    """Take the files of stages/lib out of the deps in dvc.yaml.
+
+    DVC reads and writes the whole dvc.lock at every stage, and they are most of it: without them the tests take half
+    the time.
+    """
+    values = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))
+    for stage in values["stages"].values():
+        spec = stage.get("do", stage)
+        spec["deps"] = [dep for dep in spec["deps"] if not dep.startswith("stages/lib/")]
+    (root / "dvc.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
 
 @functools.cache
@@ -232,14 +246,6 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target)
     else:
         shutil.copyfile(source, target)
-
-
-def _write_dvc_yaml(root: Path, rooms: bool) -> None:
-    values = yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))
-    for stage in values["stages"].values():
-        spec = stage.get("do", stage)
-        spec["deps"] = [dep for dep in spec["deps"] if rooms or not dep.startswith("stages/lib/")]
-    (root / "dvc.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
 
 def _write_standins(root: Path) -> None:
