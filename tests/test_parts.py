@@ -18,6 +18,7 @@ def test_two_folds_are_halved_by_group_and_evenly_in_each_class(groups: list[tup
     numbers = np.repeat(np.arange(len(groups)), 2)
     parts = in_parts(folds, numbers, targets)
     assert sorted(set(parts)) == list(range(parts.max() + 1))
+    np.testing.assert_array_equal(in_parts(folds, np.char.mod("%03d.png", numbers), targets), parts)  # names as well
     for group in range(len(groups)):
         assert len(set(parts[numbers == group])) == 1
     for fold in (0, 1):

@@ -21,6 +21,7 @@ Values = NDArray[np.float64]
 FLOOR = 1e-15  # of a probability: a log of it is 34.5 nats
 PRIOR_SD = 0.5  # of log T around 0: 200 faultless images must not make T vanish
 _NODES = np.linspace(-np.log(8), np.log(8), 17)  # of log T
+_PRIOR = np.stack([_NODES**2 / (2 * PRIOR_SD**2), _NODES / PRIOR_SD**2])  # nats at the nodes, and their slope
 _STEPS = np.linspace(0, 1, 129)[:, None]  # between two nodes
 _HERMITE = np.hstack(  # what values and slopes at two nodes give between them
     [
@@ -89,8 +90,8 @@ class Curve:
 
     def temperature(self, parts: NDArray[np.int64]) -> float:
         """Return the temperature of the smallest loss on the images of `parts`, with log T ~ N(0, PRIOR_SD^2)."""
-        values = self.values[parts].sum(axis=0) + _NODES**2 / (2 * PRIOR_SD**2)
-        slopes = self.slopes[parts].sum(axis=0) + _NODES / PRIOR_SD**2
+        values = self.values[parts].sum(axis=0) + _PRIOR[0]
+        slopes = self.slopes[parts].sum(axis=0) + _PRIOR[1]
         lowest = int(np.argmin(values))
         found = [_lowest_between(values, slopes, left) for left in (max(lowest - 1, 0), min(lowest, len(_NODES) - 2))]
         return float(np.exp(min(found)[1]))
@@ -127,17 +128,20 @@ def temperature(logs: Probs, targets: Targets) -> float:
     The loss falls to its lowest point and rises behind it, so that halving finds the two nodes that it lies between.
     """
     tempered = _Tempered.of(logs, targets)
-    values, slopes = np.full((2, 1, len(_NODES)), np.inf)
-    low, high = 0, len(_NODES) - 1
-    for node in (low, high):
-        values[0, node], slopes[0, node] = (of_images.sum() for of_images in tempered.at(node))
+    values, slopes = _PRIOR.copy()
+
+    def measure(node: int) -> None:
+        for table, of_images in zip((values, slopes), tempered.at(node), strict=True):
+            table[node] += of_images.sum()
+
+    low, high = ends = 0, len(_NODES) - 1
     while high - low > 1:
         node = (low + high) // 2
-        values[0, node], slopes[0, node] = (of_images.sum() for of_images in tempered.at(node))
-        falls = slopes[0, node] + _NODES[node] / PRIOR_SD**2 < 0
-        low, high = (node, high) if falls else (low, node)
-    penalty = _NODES**2 / (2 * PRIOR_SD**2)
-    return float(np.exp(_lowest_between(values[0] + penalty, slopes[0] + _NODES / PRIOR_SD**2, low)[1]))
+        measure(node)
+        low, high = (node, high) if slopes[node] < 0 else (low, node)
+    for node in {low, high}.intersection(ends):
+        measure(node)
+    return float(np.exp(_lowest_between(values, slopes, low)[1]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -180,20 +180,16 @@ class _Bag:
         rng = np.random.default_rng(seeding.derive("greedy", number))
         self.offered = np.sort(rng.permutation(n_members)[: max(2, (n_members + 1) // 2)])
         order = rng.permutation(len(fitting.targets))
-        images = order[:BAG_IMAGES]
+        places = np.arange(min(len(order), BAG_IMAGES))
         if fitting.utility is not None:
-            images = np.concatenate([images, _rare(fitting.targets[order], len(images), order)])
-        self.images = np.sort(images)
+            places = np.union1d(places, _first_of_classes(fitting.targets[order]))
+        self.images = np.sort(order[places])
         self.seen: list[NDArray[Any]] = []  # by offered member: probabilities, or of the right class where that is all
 
 
-def _rare(targets: Targets, n_drawn: int, order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the next images in `order` of the classes of which too few are among the first `n_drawn`."""
-    more = [np.zeros(0, np.int64)]
-    for index in np.unique(targets):
-        mine = np.flatnonzero(targets == index)
-        more.append(order[mine[mine >= n_drawn][: max(BAG_IMAGES_OF_CLASS - int((mine < n_drawn).sum()), 0)]])
-    return np.concatenate(more)
+def _first_of_classes(targets: Targets) -> NDArray[np.int64]:
+    """Return the places of the first BAG_IMAGES_OF_CLASS images of each class."""
+    return np.concatenate([np.flatnonzero(targets == index)[:BAG_IMAGES_OF_CLASS] for index in np.unique(targets)])
 
 
 def climb(seen: NDArray[Any], targets: Targets, fitting: Fitting) -> Values:

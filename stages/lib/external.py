@@ -65,8 +65,7 @@ def read(
     found = _image_ids(written, ImageIndex(image_ids), path)
     folds = ["" for _ in found] if fold_column is None else _folds(rows[columns[fold_column]], found, path)
     probs = _probs(rows[[columns[name] for name in classes]], found, path)
-    named = {tables.PROBABILITY + name: probs[:, i] for i, name in enumerate(classes)}
-    return pd.DataFrame({"image_id": found, "fold": folds, **named})
+    return tables.with_probs(pd.DataFrame({"image_id": found, "fold": folds}), probs, classes)
 
 
 def only(given: pd.DataFrame, wanted: Collection[str], path: Path, what: str) -> tuple[pd.DataFrame, list[str]]:

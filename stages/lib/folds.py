@@ -144,14 +144,11 @@ def _require_enough(used: pd.DataFrame, n_folds: int) -> None:
 
 def _require_choices(used: pd.DataFrame, names: Sequence[str]) -> None:
     """Refuse before any training what no honest score could be estimated on."""
-    classes = pd.Index(sorted(used["label"].unique()))
-    targets = np.asarray(classes.get_indexer(used["label"]), np.int64)
-    dealt = parts.in_parts(
-        np.asarray(pd.Index(names).get_indexer(used["fold"]), np.int64),
-        np.asarray(pd.factorize(used["group"])[0], np.int64),
-        targets,
-    )
-    if reason := parts.without_choice(dealt, targets, list(classes)):
+    classes = sorted(used["label"].unique())
+    targets = np.asarray(pd.Index(classes).get_indexer(used["label"]), np.int64)
+    fold = np.asarray(pd.Index(names).get_indexer(used["fold"]), np.int64)
+    dealt = parts.in_parts(fold, used["group"].to_numpy(str), targets)
+    if reason := parts.without_choice(dealt, targets, classes):
         raise InputError(
             f"folds: {reason}: an honest score chooses on what is left without each fold and without each pair of folds"
             " (of halves, where there are two); take more folds in params.yaml, or folds that hold several classes each"

@@ -6,6 +6,7 @@ every pair of parts is left out once.
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +15,14 @@ Indices = NDArray[np.int64]
 MOST = 5  # 15 choices
 
 
-def in_parts(folds: Indices, groups: Indices, targets: Indices) -> Indices:
+def in_parts(folds: Indices, groups: NDArray[Any], targets: Indices) -> Indices:
     """Deal images into parts by fold: three to five, fewer where two folds have too few groups to be halved.
 
     Two folds are halved by group, class by class. More than five folds share parts.
 
     Args:
         folds: (images,) from 0.
-        groups: (images,) from 0; what is independent of each other.
+        groups: (images,) names or numbers; what is independent of each other.
         targets: (images,) class indices.
 
     Returns:
@@ -29,13 +30,14 @@ def in_parts(folds: Indices, groups: Indices, targets: Indices) -> Indices:
     """
     if folds.max() > 1:
         return folds % MOST
-    turn = np.zeros(groups.max() + 1, np.int64)
+    names, numbers = np.unique(groups, return_inverse=True)
+    turn = np.zeros(len(names), np.int64)
     for fold in np.unique(folds):
         here = folds == fold
-        mine, first = np.unique(groups[here], return_index=True)
+        mine, first = np.unique(numbers[here], return_index=True)
         by_class = np.lexsort((mine, targets[here][first]))
         turn[mine[by_class]] = np.arange(len(mine)) % 2
-    return np.asarray(np.unique(folds * 2 + turn[groups], return_inverse=True)[1], np.int64)
+    return np.asarray(np.unique(folds * 2 + turn[numbers], return_inverse=True)[1], np.int64)
 
 
 def without_choice(parts: Indices, targets: Indices, classes: Sequence[str]) -> str:

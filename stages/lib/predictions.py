@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,7 @@ def read_train(
     """
     names = sorted(set(folds))
     axes = {"fold": names, "image_size": image_sizes, "view": views, "image_id": image_ids}
-    rows = _read(paths, "train", axes, classes)
+    rows = _read(paths, {"part": ["train"], "image_size": image_sizes}, axes, classes)
     expected = pd.Index(names).get_indexer(list(folds))[rows.index["image_id"]]
     if (wrong := rows.index["fold"] != expected).any():
         images = sorted({image_ids[i] for i in rows.index["image_id"][wrong]})
@@ -94,7 +93,7 @@ def read_test(
         InputError: as `read_train`.
     """
     axes = {"fold": [fold], "image_size": image_sizes, "view": views, "image_id": image_ids}
-    rows = _read([path], "test", axes, classes, {"fold": [fold]})
+    rows = _read([path], {"part": ["test"], "image_size": image_sizes, "fold": [fold]}, axes, classes)
     return _arrange(rows, {key: axes[key] for key in ("image_size", "view", "image_id")})
 
 
@@ -118,16 +117,9 @@ def read_oof(path: Path, used: pd.DataFrame, classes: Sequence[str]) -> Probs:
     return np.asarray(table.loc[list(used["image_id"]), columns], np.float32)
 
 
-def _read(
-    paths: Sequence[Path],
-    part: str,
-    axes: Mapping[str, Sequence[Any]],
-    classes: Sequence[str],
-    only: Wanted = MappingProxyType({}),
-) -> _Rows:
-    """Read the rows of one part and of the sizes in `axes`, and find each row's place on every axis."""
+def _read(paths: Sequence[Path], wanted: Wanted, axes: Mapping[str, Sequence[Any]], classes: Sequence[str]) -> _Rows:
+    """Read the wanted rows, and find each one's place on every axis."""
     where = paths[0] if len(paths) == 1 else paths[0].parent
-    wanted = {"part": [part], "image_size": axes["image_size"], **only}
     read = [_read_file(path, wanted, axes, classes) for path in paths]
     rows = _Rows(
         where,
