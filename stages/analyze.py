@@ -99,6 +99,11 @@ def _tell(summary: dict[str, Any]) -> None:
             **summary
         )
     )
+    if summary["train_clusters"] or summary["test_images_with_a_train_duplicate"]:
+        print(
+            "analyze: look at data/picture/clusters.png and leaks.png; where they show what is no duplicate, raise"
+            " analyze.min_similarity, or set analyze.max_hash_distance to null: then equal pixels alone are"
+        )
     if left_out := summary["leaks_left_out"]:
         print(
             f"analyze: leaks.csv names the {tables.MAX_TWINS} likest train images of each test image; {left_out:,}"
@@ -107,7 +112,8 @@ def _tell(summary: dict[str, Any]) -> None:
     if apart := summary["near_train_pairs_in_different_clusters"]:
         print(
             f"analyze: WARNING: {apart} pairs of near duplicates lie in different clusters (a series that changes"
-            " slowly?), so that folds may part them and scores flatter: name the series in contest.columns.group"
+            " slowly?), so that folds may part them and scores flatter: name the series in contest.columns.group,"
+            " where it does not yet"
         )
 
 

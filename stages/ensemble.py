@@ -5,14 +5,16 @@ that is submitted is chosen on all images; its own score on them, `oof_score_nai
 submission each fold's models are blended as out of fold, and the folds' blends averaged.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from stages.lib import (
     blended,
@@ -24,8 +26,10 @@ from stages.lib import (
     intervals,
     leaked,
     nesting,
+    parallel,
     params,
     predictions,
+    progress,
     resolution,
     scored,
     scores,
@@ -38,6 +42,8 @@ from stages.lib.settings.contest import ContestSettings
 from stages.lib.settings.data import FoldList
 from stages.lib.settings.ensemble import RANK_METRICS, EnsembleSettings
 from stages.lib.settings.members import MemberSettings
+
+MANY = 2**22  # looks x images x classes from which processes of their own pay for their start
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ def main(*, root: Path = Path()) -> None:
     job = load(root)
     methods = _methods(job)
     without = nesting.choices(job.scored, len(methods))
-    members = {name: nesting.chosen(member(job, source), without) for name, source in job.sources.items()}
+    members = _chosen(job, without)
     nest = nesting.Nest(job.scored, list(members.values()), methods, job.settings.greedy_rounds)
     outcome = nest.outcome()
     table = _members_table(job, nest, outcome)
@@ -141,10 +147,31 @@ def _methods(job: Job) -> list[str]:
     return [name for name in ensembling.METHODS if not ensembling.without_use(name, of_ranks=of_ranks, **sizes)]
 
 
-def member(job: Job, source: sources.Source) -> resolution.Member:
-    """Read a source's predictions of the scored images in each look."""
+def _chosen(job: Job, without: Sequence[nesting.Without]) -> dict[str, nesting.Chosen]:
+    """Decide every member's look, several members at a time where there is much to read and to decide.
+
+    What is decided is small; the predictions that are needed are read again, since those of all looks do not fit.
+    """
+    cells = sum(1 + len(source.others) for source in job.sources.values()) * len(job.targets) * len(job.classes)
+    workers = parallel.worker_count() if cells >= MANY else 1
+    decide = partial(_decided, job, without)
+    found = parallel.in_order(decide, list(job.sources), workers=workers, name=str, preload=("stages.ensemble",))
+    shown = tqdm(found, "members", total=len(job.sources), disable=not progress.shown(), leave=False)
+    members = {}
+    for (name, source), decisions in zip(job.sources.items(), shown, strict=True):
+        singles = {one for look in nesting.taken(source.usual, decisions) for one in resolution.singles(look)}
+        members[name] = nesting.keep(member(job, source, sorted(singles)), decisions)
+    return members
+
+
+def _decided(job: Job, without: Sequence[nesting.Without], name: str) -> dict[nesting.Without, resolution.Decision]:
+    return nesting.decided(member(job, job.sources[name]), without)
+
+
+def member(job: Job, source: sources.Source, looks: Sequence[resolution.Look] = ()) -> resolution.Member:
+    """Read a source's predictions of the scored images in these looks, or in each that may be taken."""
     shifts = {phase: rows[job.scored.folds] for phase, rows in _shifts(job, source).items()}
-    logs = dict(sources.logs(source, job.folds, job.classes, shifts))
+    logs = dict(sources.logs(source, looks or (source.usual, *source.others), job.folds, job.classes, shifts))
     return resolution.Member(source.usual, source.others, logs, job.scored)
 
 

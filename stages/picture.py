@@ -39,7 +39,8 @@ def main(*, root: Path = Path()) -> None:
     _write_spreads(used.merge(train, on="image_id", validate="one_to_one"), test, folder)
     _draw_classes(used, packs["train"], pages, folder / "classes")
     label_of = dict(zip(labels["image_id"], labels["label"], strict=True))
-    _draw_oddities(label_of, packs, root / "data/analyze", folder)
+    unused = set(labels.loc[labels["use"] != "train", "image_id"])
+    _draw_oddities(label_of, unused, packs, root / "data/analyze", folder)
     print(f"picture: {len(pages)} contact sheets and more in {folder}: `dvc plots show` displays them")
 
 
@@ -63,14 +64,16 @@ def _draw_classes(used: pd.DataFrame, pack: pixels.Packed, pages: dict[str, list
         drawing.write(sheet, folder / name)
 
 
-def _draw_oddities(label_of: dict[str, str], packs: dict[str, pixels.Packed], found: Path, folder: Path) -> None:
+def _draw_oddities(
+    label_of: dict[str, str], unused: set[str], packs: dict[str, pixels.Packed], found: Path, folder: Path
+) -> None:
     findings = tables.read(found / "findings.csv", tables.FINDINGS)
     clusters = tables.read(found / "clusters.csv", tables.CLUSTERS)
     leaks = tables.read(found / "leaks.csv", tables.LEAKS)
-    drawing.write(gallery.cluster_sheet(clusters, label_of, packs["train"]), folder / "clusters.png")
+    drawing.write(gallery.cluster_sheet(clusters, label_of, unused, packs["train"]), folder / "clusters.png")
     drawing.write(gallery.leak_sheet(leaks, label_of, packs["train"], packs["test"]), folder / "leaks.png")
     drawing.write(gallery.finding_sheet(findings, packs["train"]), folder / "findings.png")
-    conflicts = gallery.conflicts(clusters, label_of)
+    conflicts = gallery.conflicts(clusters, label_of, unused)
     if conflicts:
         print(f"picture: duplicates with conflicting labels: {some(conflicts)}; see {folder}/clusters.png")
 

@@ -2,7 +2,8 @@
 
 Writes suspects.csv, pairs.csv (counts of given -> suggested), overrides_to_consider.csv, summary.json, and the
 picture suspects.png. Relabels nothing: a person copies rows into the overrides. What these decided is not asked again.
-Sizes, views and members count alike, since choosing among them by the labels would trust the labels.
+Sizes, views and members count alike, since choosing among them by the labels would trust the labels. Predictions made
+elsewhere say nothing of skipped images. Where no member is better than chance, no override is suggested.
 """
 
 from collections import Counter
@@ -14,18 +15,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages.lib import cli, drawing, label_errors, params, pixels, predictions, suspect_sheet, tables
-from stages.lib.settings.members import InferSettings
+from stages.lib import blended, cli, drawing, label_errors, params, pixels, predictions, suspect_sheet, tables
+from stages.lib.resolution import ELSEWHERE
+from stages.lib.sources import Source
 
 SHOWN = 10  # suspects printed; suspects.csv has all
 
 
 @dataclass(frozen=True)
 class Said:
-    """What the members say of images: the mean of their probabilities (images, classes), and each one's vote."""
+    """What the members say of images.
+
+    Attributes:
+        probs: (images, classes), the mean of those that say something.
+        votes: by member; NOTHING_SAID of images it knows nothing of.
+        known: (images,) some member says something.
+    """
 
     probs: NDArray[np.float64]
     votes: dict[str, label_errors.Vote]
+    known: NDArray[np.bool_]
 
 
 def main(*, root: Path = Path()) -> None:
@@ -35,8 +44,10 @@ def main(*, root: Path = Path()) -> None:
     clusters = tables.read(root / "data/analyze/clusters.csv", tables.CLUSTERS)
     classes = sorted(folds.loc[folds["use"] == "train", "label"].unique())
     state = label_errors.reviewable(folds, decisions, classes)
+    said = _said(root, folds, folds[state == label_errors.REVIEWED], classes)
+    state[state == label_errors.REVIEWED] = np.where(said.known, label_errors.REVIEWED, label_errors.NO_PREDICTION)
+    said = _of_known(said)
     reviewed = folds[state == label_errors.REVIEWED]
-    said = _said(root, folds, reviewed, classes)
     targets = pd.Index(classes).get_indexer(reviewed["label"])
     found = label_errors.doubts(targets, said.probs)
     doubted = label_errors.suspect_table(
@@ -59,26 +70,42 @@ def main(*, root: Path = Path()) -> None:
 
 def _said(root: Path, folds: pd.DataFrame, reviewed: pd.DataFrame, classes: list[str]) -> Said:
     """Read every member's predictions, one member in memory at a time, and keep those of the reviewed images."""
-    values = params.read(root)
-    predicted = folds[folds["fold"] != ""]
-    kept = predicted["image_id"].isin(reviewed["image_id"]).to_numpy()
-    total = np.zeros((len(reviewed), len(classes)))
-    votes = {}
-    for name in sorted(params.section(values, "members")):
-        key = f"members.{name}.infer"
-        infer = params.parse(params.section(values, key), key, InferSettings)
-        looks = predictions.read_train(
-            [root / f"data/infer/{name}.parquet"],
+    total, said, votes = np.zeros((len(reviewed), len(classes))), np.zeros(len(reviewed), np.int64), {}
+    for name, source in blended.sources_of(params.read(root), root).items():
+        probs = np.full(total.shape, np.nan)
+        known = (reviewed["use"] == "train").to_numpy() if ELSEWHERE in source.files else np.full(len(reviewed), True)
+        probs[known] = _mean(source, folds, list(reviewed.loc[known, "image_id"]), classes)
+        votes[name] = label_errors.vote(probs)
+        total[known] += probs[known]
+        said += known
+    return Said(total / np.maximum(said, 1)[:, None], votes, said > 0)
+
+
+def _of_known(said: Said) -> Said:
+    kept = said.known
+    votes = {n: label_errors.Vote(v.likeliest[kept], v.probability[kept]) for n, v in said.votes.items()}
+    return Said(said.probs[kept], votes, kept[kept])
+
+
+def _mean(source: Source, folds: pd.DataFrame, image_ids: list[str], classes: list[str]) -> NDArray[np.float64]:
+    """Average what a source says of images in all of its looks, in the order of folds: (images, classes)."""
+    predicted = folds[folds["use"] == "train"] if ELSEWHERE in source.files else folds[folds["fold"] != ""]
+    kept, total, looks = predicted["image_id"].isin(image_ids).to_numpy(), np.zeros((len(image_ids), len(classes))), 0
+    for phase, file in source.files.items():
+        sizes = {size for look in (source.usual, *source.others) if look.phase == phase for size in look.image_sizes}
+        if not sizes:
+            continue
+        probs = predictions.read_train(
+            [file],
             image_ids=list(predicted["image_id"]),
             folds=list(predicted["fold"]),
             classes=classes,
-            image_sizes=infer.image_sizes,
-            views=infer.views,
+            image_sizes=sorted(sizes),
+            views=source.views,
         )
-        probs = looks[:, :, kept].mean(axis=(0, 1), dtype=np.float64)
-        votes[name] = label_errors.vote(probs)
-        total += probs
-    return Said(total / len(votes), votes)
+        total += probs[:, :, kept].sum(axis=(0, 1), dtype=np.float64)
+        looks += len(sizes) * len(source.views)
+    return total / looks
 
 
 def _summary(state: pd.Series, reviewed: pd.DataFrame, suspects: pd.DataFrame, members: list[str]) -> dict[str, Any]:
@@ -97,11 +124,18 @@ def _write(root: Path, suspects: pd.DataFrame, labels: pd.Series, summary: dict[
     folder = root / "data/review"
     tables.write(suspects, folder / "suspects.csv", tables.SUSPECTS)
     tables.write(label_errors.label_pairs(suspects, labels), folder / "pairs.csv", tables.LABEL_PAIRS)
-    rows = label_errors.overrides_to_consider(suspects, len(summary["members"]))
+    nothing = _mean_nothing(summary)
+    rows = label_errors.overrides_to_consider(suspects[:0] if nothing else suspects, len(summary["members"]))
     tables.write(rows, folder / "overrides_to_consider.csv", tables.OVERRIDES)
     tables.write_json(summary, folder / "summary.json")
     pack = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
-    drawing.write(suspect_sheet.draw(suspects, pack), folder / "suspects.png")
+    warning = "no member is better than chance at these labels: this means nothing" if nothing else ""
+    drawing.write(suspect_sheet.draw(suspects, pack, warning), folder / "suspects.png")
+
+
+def _mean_nothing(summary: dict[str, Any]) -> bool:
+    """Say whether all members are at chance, whose doubts are then noise."""
+    return len(summary["members_at_chance"]) == len(summary["members"])
 
 
 def _show(suspects: pd.DataFrame, summary: dict[str, Any]) -> None:
@@ -113,11 +147,16 @@ def _show(suspects: pd.DataFrame, summary: dict[str, Any]) -> None:
     for kind, n in summary["not_reviewed"].items():
         print(f"review: not reviewed, {kind}: {n}")
     n_members, at_chance = len(summary["members"]), summary["members_at_chance"]
-    if at_chance:
-        of_all = len(at_chance) == n_members
+    if _mean_nothing(summary):
         print(
-            f"review: WARNING: {'no member is' if of_all else ', '.join(at_chance) + ': not'} shown to be better than"
-            f" chance at these labels, so {'these suspects mean' if of_all else 'their votes mean'} nothing"
+            "review: WARNING: no member is shown to be better than chance at these labels, so these suspects mean"
+            " nothing: none is listed here, and overrides_to_consider.csv is empty"
+        )
+        return
+    if at_chance:
+        print(
+            f"review: WARNING: {', '.join(at_chance)}: not shown to be better than chance at these labels, so their"
+            " votes mean nothing"
         )
     for s in suspects.head(SHOWN).itertuples():
         rather = f"given {s.given} (p {s.p_given:.2f}), rather {s.suggested} (p {s.p_suggested:.2f})"

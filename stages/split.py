@@ -53,10 +53,14 @@ def _tell_conflicts(table: pd.DataFrame, rule: str) -> None:
 
 def _tell_balance(summary: dict[str, Any]) -> None:
     worst = summary["worst"]
-    print(
-        f"split: images per fold {summary['images_per_fold']}, {summary['groups_of_several']} groups of several; least"
-        f" even: class {worst['label']!r} has {worst['images']} images in fold {worst['fold']},"
+    uneven = (
+        f"least even: class {worst['label']!r} has {worst['images']} images in fold {worst['fold']},"
         f" {worst['even_share']:.1f} would be even"
+    )
+    even = abs(worst["images"] - worst["even_share"]) < 1  # the rest is rounding
+    print(
+        f"split: images per fold {summary['images_per_fold']}, {summary['groups_of_several']} groups of several;"
+        f" {'classes are even' if even else uneven}"
     )
 
 

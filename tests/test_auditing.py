@@ -168,6 +168,20 @@ def test_without_enough_test_images_the_shift_is_skipped_with_a_word(n_test: int
     assert auditing.sentence(verdict) == f"skipped, {verdict}"
 
 
+def test_too_few_images_to_learn_from_are_skipped_with_a_word() -> None:
+    known, assigned = contest(29, 2, seed=0)  # 19 or 20 without a fold: no tree can part those
+    assert auditing.label(known, assigned, COLUMNS, seed=0) == (
+        "too few images: fewer than 20 to learn from where a fold is held out"
+    )
+    assert isinstance(auditing.label(*contest(30, 2, seed=0), COLUMNS, seed=0), Verdict)
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_always_saying_one_class_finds_no_less_than_its_share(n_classes: int) -> None:
+    verdict = asked(*contest(60, n_classes, seed=1))
+    assert verdict.chance_accuracy >= 1 / n_classes  # not what is left of the class that training has most of
+
+
 def test_images_that_are_all_alike_are_skipped_with_a_word() -> None:
     known, assigned = contest(30, 2, seed=0)
     verdict = auditing.label(known.assign(width=3), assigned, ["width"], seed=0)

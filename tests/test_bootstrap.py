@@ -31,10 +31,21 @@ def test_the_p_value_of_accuracy_is_mcnemars_exact_test(only_first: int, only_se
 
 @pytest.mark.parametrize("name", ["accuracy", "macro_f1", "roc_auc", "average_precision"])
 def test_two_predictions_that_agree_are_not_known_to_be_equal(name: str) -> None:
-    found = bootstrap.paired(scores.SCORES[name], *two(200, 0, 0), np.arange(200))
+    targets, first, _ = two(200, 0, 0)
+    found = bootstrap.paired(scores.SCORES[name], targets, first, (first + 0.1) / 1.2, np.arange(200))
     assert found.value == 0
     assert -0.015 < found.low < -0.005
     assert 0.005 < found.high < 0.015
+
+
+@pytest.mark.parametrize("name", list(scores.SCORES))
+def test_predictions_that_differ_by_rounding_alone_are_the_same(name: str) -> None:
+    targets, first, _ = two(200, 3, 0)
+    rounded = first * (1 + np.random.default_rng(0).choice([-1e-6, 1e-6], first.shape)).astype(np.float32)
+    assert bootstrap.paired(scores.SCORES[name], targets, first, rounded, np.arange(200)) == bootstrap.NOTHING
+    lost = scores.log_losses(targets, rounded) - scores.log_losses(targets, first)
+    assert bootstrap.paired_mean(lost, np.arange(200), of_hits=False) == bootstrap.NOTHING
+    assert bootstrap.paired_mean(np.zeros(200), np.arange(200), of_hits=True) != bootstrap.NOTHING
 
 
 def test_intervals_cover_the_true_difference() -> None:

@@ -101,12 +101,22 @@ def test_few_images_are_no_evidence() -> None:
 def test_log_loss_may_say_what_accuracy_cannot() -> None:
     targets = np.arange(300) // 10 % 2
     right = np.arange(300) % 10 >= 3
-    members = {"modest": answers(targets, right, 0.7), "loud": answers(targets, right, 0.9999)}
+    members = {"modest": answers(targets, right, np.where(right, 0.9, 0.6)[:, None])}
+    members |= {"loud": answers(targets, right, np.where(right, 0.6, 0.9)[:, None])}  # sure where it is wrong
     table = judged(targets, members)[1]
     assert table.loc["loud", "difference"] == 0
     assert table.loc["loud", "verdict"] == "no evidence"
-    assert "by log loss it is harmful" in table.loc["loud", "sentence"]
-    assert "by log loss it helps" in table.loc["modest", "sentence"]
+    assert "but its log loss shows that it is harmful" in table.loc["loud", "sentence"]
+    assert "but its log loss shows that it helps" in table.loc["modest", "sentence"]
+
+
+def test_a_sure_member_is_not_blamed_for_what_a_temperature_mends() -> None:
+    """The blend with it is surer or less sure, and the submission's temperature takes that back."""
+    targets = np.arange(300) // 10 % 2
+    right = np.arange(300) % 10 >= 3
+    members = {"modest": answers(targets, right, 0.65), "louder": answers(targets, right, 0.9)}
+    table = judged(targets, members)[1]
+    assert (table["log_loss_difference"].abs() < 0.001).all()
 
 
 def test_chance_alone_makes_a_verdict_in_at_most_5_percent_of_blends() -> None:

@@ -127,13 +127,15 @@ def test_conflicting_clusters_come_first_and_are_marked() -> None:
     pack = {**dict.fromkeys("abcd", plain(60, 60, (0, 0, 255))), **dict.fromkeys("xy", plain(60, 60))}
     label_of = {**dict.fromkeys("abc", "one"), "d": "", "x": "one", "y": "two"}
     clusters = clusters_of("abcd", "xy")
-    assert gallery.conflicts(clusters, label_of) == ["x"]
-    pixels = np.asarray(gallery.cluster_sheet(clusters, label_of, pack))
+    assert gallery.conflicts(clusters, label_of, {"d"}) == ["x"]
+    assert gallery.conflicts(clusters, label_of, {"d", "y"}) == []  # an override has dropped it
+    pixels = np.asarray(gallery.cluster_sheet(clusters, label_of, {"d"}, pack))
     first_column = pixels[:, GAP + TILE // 2]
     assert (first_column == MARK).all(axis=1).any()
     assert np.nonzero((first_column == RED).all(axis=1))[0][0] < 100
-    calm = np.asarray(gallery.cluster_sheet(clusters, dict.fromkeys(label_of, "one"), pack))
-    assert not (calm == MARK).all(axis=2).any()
+    for labels, unused in ((dict.fromkeys(label_of, "one"), {"d"}), (label_of, {"d", "y"})):
+        calm = np.asarray(gallery.cluster_sheet(clusters, labels, unused, pack))
+        assert not (calm == MARK).all(axis=2).any()
 
 
 def test_a_large_cluster_shows_its_odd_label() -> None:
@@ -141,14 +143,15 @@ def test_a_large_cluster_shows_its_odd_label() -> None:
     label_of = {**dict.fromkeys(members, "one"), "29": "two"}
     pack = {**dict.fromkeys(members, plain()), "29": plain(60, 60, (0, 255, 0))}
     clusters = pd.DataFrame({"image_id": members, "cluster": "00"})
-    assert (np.asarray(gallery.cluster_sheet(clusters, label_of, pack)) == (0, 255, 0)).all(axis=2).sum() > TILE**2 // 2
+    sheet = np.asarray(gallery.cluster_sheet(clusters, label_of, set(), pack))
+    assert (sheet == (0, 255, 0)).all(axis=2).sum() > TILE**2 // 2
 
 
 def test_pictures_of_nothing_are_drawn() -> None:
     columns = ("image_id", "cluster", "part", "check", "value", "threshold", "test_image_id", "train_image_id", "kind")
     empty = pd.DataFrame({c: pd.Series(dtype="str") for c in columns}).assign(similarity=0.0)
     sheets = (
-        gallery.cluster_sheet(empty, {}, {}),
+        gallery.cluster_sheet(empty, {}, set(), {}),
         gallery.leak_sheet(empty, {}, {}, {}),
         gallery.finding_sheet(empty, {}),
     )

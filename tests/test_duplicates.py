@@ -56,6 +56,42 @@ def test_changed_copies_are_found_with_their_kind_and_nothing_else(change: str) 
     assert all(0.97 <= leak[3] <= 1 for leak in leaks)
 
 
+def drawings(n: int) -> dict[str, np.ndarray]:
+    """Boxes, discs and rings of any colour, size and place on a ground of any colour."""
+    random, drawn = np.random.default_rng(0), {}
+    for k in range(n):
+        side = int(random.integers(80, 200))
+        ground, colour = random.integers(0, 256, (2, 3))
+        while abs((ground - colour) @ (0.299, 0.587, 0.114)) < 60:  # grey levels
+            ground, colour = random.integers(0, 256, (2, 3))
+        image, colour = np.full((side, side, 3), ground, np.uint8), colour.tolist()
+        x, y = (random.uniform(0.3, 0.7, 2) * side).astype(int).tolist()
+        radius = int(random.uniform(0.15, 0.3) * side)
+        if k % 3:
+            cv2.circle(image, (x, y), radius, colour, -1 if k % 3 == 1 else max(2, radius // 3))
+        else:
+            cv2.rectangle(image, (x - radius, y - radius), (x + radius, y + radius), colour, -1)
+        drawn[f"{k:03}"] = image
+    return drawn
+
+
+def test_plain_drawings_are_no_duplicates_of_each_other() -> None:
+    found = search(drawings(150))
+    assert (found.near, found.clusters, found.apart) == ([], {}, 0)
+
+
+def test_a_plain_drawing_saved_again_is_the_same_but_in_another_colour_it_is_not() -> None:
+    train = drawings(40)
+    copies = {f"{i}x": jpeg(image, 75) for i, image in train.items()}
+    copies |= {f"{i}y": cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+               for i, image in train.items()}  # fmt: skip
+    other_colours = {f"{i}z": np.roll(image, 1, axis=2) for i, image in train.items()}
+    found = search(train | copies | other_colours)
+    same = [i for i in train if {f"{i}x", f"{i}y"} <= {name for name, c in found.clusters.items() if c == i}]
+    assert len(same) >= 36
+    assert not any(name.endswith("z") and cluster != name for name, cluster in found.clusters.items())
+
+
 def test_equal_pixels_are_exact_whatever_the_settings() -> None:
     train = {"b": photo(1), "a": photo(1), "c": photo(2), "flat": np.full((50, 50, 3), 9, np.uint8)}
     test = {"z": photo(2), "flat": np.full((50, 50, 3), 9, np.uint8)}

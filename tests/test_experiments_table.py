@@ -70,7 +70,7 @@ def lines(found, width=100):
 
 
 def names(found):
-    return [line.split()[0] for line in lines(found)[1:]]
+    return [line.split()[0] for line in lines(found)[1:] if not line.startswith(" ")]
 
 
 def test_finished_ones_best_first_then_the_others():
@@ -169,6 +169,15 @@ def test_an_unreadable_workspace_says_why_and_hides_no_other_row():
 )
 def test_changes_in_words(params, words):
     assert list(experiments.changes(PARAMS, params)) == words
+
+
+def test_a_change_is_told_in_full_on_a_narrow_terminal():
+    change = "finetune.lr of a: 0.001 -> 0.0003"
+    found = shown(tried("w" * 20, changed(members__a__finetune__lr=0.0003), summary(0.95)))
+    for width in (80, 200):
+        told = [line for line in lines(found, width) if change in line]
+        assert len(told) == 1
+        assert told[0].startswith("w") == (width == 200)
 
 
 @pytest.mark.parametrize("width", [1, 30, 60, 80, 100, 200])

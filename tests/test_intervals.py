@@ -234,5 +234,22 @@ def test_two_rankings_without_an_error_may_still_differ() -> None:
     other = sure**2 / (sure**2).sum(axis=1, keepdims=True)
     found = intervals.score_evidence(AUC, targets, base=sure, candidate=other, groups=alone(60))
     assert (found.low, found.difference, found.high) == pytest.approx((-0.05, 0, 0.05))
-    same = intervals.score_evidence(AUC, targets, base=sure, candidate=sure.copy(), groups=alone(60))
-    assert same == intervals.NOTHING
+
+
+@pytest.mark.parametrize("name", list(scores.SCORES))
+def test_predictions_that_differ_by_rounding_alone_are_the_same(name: str) -> None:
+    rng, metric = np.random.default_rng(0), scores.SCORES[name]
+    targets, base = np.arange(90) % 3, rng.dirichlet([0.1, 1, 1], 90).astype(np.float32)
+    base[:2] = np.float32(1 / 3)  # a tie, which rounding breaks
+    rounded = base * (1 + rng.choice([-1e-6, 1e-6], base.shape)).astype(np.float32)
+    changed = base * (1 + rng.choice([-1e-3, 1e-3], base.shape)).astype(np.float32)
+    for how in (intervals.score_evidence, intervals.compare):
+        assert how(metric, targets, base=base, candidate=rounded, groups=alone(90)) == intervals.NOTHING
+        assert how(metric, targets, base=base, candidate=changed, groups=alone(90)) != intervals.NOTHING
+
+
+def test_the_ranks_of_small_probabilities_are_no_rounding() -> None:
+    targets = (np.arange(100) < 10).astype(np.int64)
+    small = np.where(targets, 2e-6, 1e-6).astype(np.float32)
+    base, candidate = (np.column_stack([1 - one, one]) for one in (small[::-1], small))
+    assert intervals.score_evidence(AUC, targets, base=base, candidate=candidate, groups=alone(100)).p_better < 0.001

@@ -1,9 +1,10 @@
 import json
 
+import pandas as pd
 import pytest
 
 from demo import score
-from stages.lib import tables
+from stages.lib import differences, tables
 from stages.lib.errors import InputError
 from tools import results
 
@@ -16,13 +17,24 @@ SUMMARY = {
     "oof_log_loss": 0.25,
     "n_test_images": 20,
 }
-PARAMS = "contest:\n  images: {{train: {0}/train, test: {0}/test}}\nensemble: {{leaked_labels: {1}}}\n"
+PARAMS = (
+    "contest:\n  images: {{train: {0}/train, test: {0}/test}}\nensemble: {{leaked_labels: {1}}}\n"
+    "members: {{weak: {{}}, strong_one: {{}}}}\nfixres: {{weak: {{}}}}\nexternal: {{}}\n"
+)
+METHODS = "method,score,gain,low,high,p,verdict,taken_in_parts\nequal,0.93,,,,,usual,2\n"
 FOLDS = """image_id,label,use,reason,group,fold
 1.jpg,0,train,,1.jpg,0
 2.jpg,1,train,,1.jpg,0
 3.jpg,1,train,,3.jpg,1
 """
 LEAKS = "test_image_id,train_image_id,kind,similarity\n"
+
+
+def write_worth(root, weak):
+    row = {"score": 0.7, "difference": -0.01, "low": -0.02, "high": -0.001, "p_value": 0.03}
+    row |= {"log_loss_difference": 0.1, "log_loss_low": 0, "log_loss_high": 0.2, "most_alike": "", "sentence": ""}
+    rows = [{"member": "weak", "verdict": weak, **row}, {"member": "strong_one", "verdict": "helps", **row}]
+    tables.write(pd.DataFrame(rows)[list(differences.MEMBERS.columns)], root / results.WORTH, differences.MEMBERS)
 
 
 @pytest.fixture
@@ -39,6 +51,8 @@ def built(tmp_path):
     tables.write_text("image_id,label\nb.jpg,1\na.jpg,1\n", tmp_path / "demo/images/private_labels.csv")
     tables.write_text(FOLDS, tmp_path / "data/split/folds.csv")
     tables.write_text(LEAKS, tmp_path / "data/analyze/leaks.csv")
+    tables.write_text(METHODS + "greedy,0.94,0.01,0,0.02,0.06,not supported,0\n", tmp_path / results.METHODS)
+    write_worth(tmp_path, weak="no evidence")
     tables.write_text(json.dumps(SUMMARY), tmp_path / "metrics/summary.json")
     return tmp_path
 
@@ -47,7 +61,7 @@ def test_shows_members_best_first_then_the_blend_and_the_private_score(built, ca
     results.main(root=built)
     lines = capsys.readouterr().out.splitlines()
     starts = [line.split()[0] for line in lines if line.strip("- ")]
-    assert starts == ["out", "strong_one", "weak", "blend", "blend", "same", "tried", "submission", "private"]
+    assert starts == ["out", "strong_one", "weak", "blend", "blend", "same", "method", "tried", "submission", "private"]
     text = " ".join(lines)
     assert "95% interval 0.9100 to 0.9500" in text
     assert "it would be 0.9400" in text
@@ -56,6 +70,31 @@ def test_shows_members_best_first_then_the_blend_and_the_private_score(built, ca
     assert lines[2].split() == ["strong_one", "64", "80", "0.75", "0.9100", "0.3000"]
     assert "private accuracy 0.5000" in lines[-1]
     assert max(map(len, lines)) <= 100
+
+
+def test_the_method_is_named_with_its_reason(built, capsys):
+    results.main(root=built)
+    assert "method           equal: no other is surely better" in capsys.readouterr().out
+    tables.write_text(METHODS + "greedy,0.94,0.01,0.001,0.02,0.02,taken,2\n", built / results.METHODS)
+    results.main(root=built)
+    assert "method           greedy: surely better than the equal mean" in capsys.readouterr().out
+    tables.write_text(METHODS + "decision,0.94,0.01,0.001,0.02,0.02,taken,2\n", built / results.METHODS)
+    results.main(root=built)
+    assert "method  " not in capsys.readouterr().out  # an only member
+
+
+def test_a_member_that_harms_is_named_with_the_command_that_tries_without_it(built, capsys):
+    write_worth(built, weak="harmful")
+    results.main(root=built)
+    printed = capsys.readouterr().out
+    assert "weak harms the equal mean: -0.0100 with it\n" in printed
+    assert "(-0.0200 to -0.0010" in printed
+    assert "try without it: dvc exp run -S '~members.weak' -S '~fixres.weak'\n" in printed
+    assert max(map(len, printed.splitlines())) <= 100
+    members = tables.read(built / results.MEMBERS, tables.MEMBERS)
+    tables.write(members.assign(weight=[0.0, 1.0]), built / results.MEMBERS, tables.MEMBERS)
+    results.main(root=built)
+    assert "harms" not in capsys.readouterr().out
 
 
 def test_a_second_variant_is_counted_and_what_picking_the_better_one_may_flatter_is_said(built, capsys):

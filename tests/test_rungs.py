@@ -52,10 +52,21 @@ def test_steps_that_do_nothing_are_rarely_said_to_do_something(metric: str) -> N
     assert said <= 8  # 40 families at 5% in either direction: 4, of which more than 8 come in 2% of such runs
 
 
-def test_the_same_predictions_twice_are_not_known_to_be_equal() -> None:
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_step_that_was_not_taken_is_none_though_its_predictions_were_rounded_otherwise(metric: str) -> None:
+    scored = images(metric)
+    below = rung(scored, "0", 1.0)
+    moved = below.probs * (1 + 1e-6 * np.random.default_rng(0).random(below.probs.shape, np.float32))
+    assert (moved != below.probs).any()
+    row = rungs.judge([[below, Rung("m", "1", "", moved)]], scored).iloc[1]
+    assert (row["low"], row["gain"], row["high"]) == (0, 0, 0)
+    assert (row["p_better"], row["p_worse"], row["verdict"]) == (1, 1, OPEN)
+
+
+def test_two_rungs_with_the_same_labels_are_not_known_to_be_equal() -> None:
     scored = images()
-    table = rungs.judge([[rung(scored, "0", 1.0), rung(scored, "1", 1.0)]], scored)
-    row = table.iloc[1]
+    below = rung(scored, "0", 1.0)
+    row = rungs.judge([[below, Rung("m", "1", "", (below.probs + 0.01) / 1.03)]], scored).iloc[1]
     assert (row["gain"], row["verdict"]) == (0, OPEN)
     assert row["low"] == pytest.approx(-3 / N, abs=1e-5)
     assert row["high"] == pytest.approx(3 / N, abs=1e-5)

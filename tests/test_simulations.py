@@ -143,7 +143,8 @@ def test_large_arrays_go_to_a_file_and_say_the_same(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-def test_generated_predictions_are_blended_in_little_memory(tmp_path: Path, capfd) -> None:
+def test_generated_predictions_are_blended_in_little_memory(tmp_path: Path, capfd, monkeypatch) -> None:
+    monkeypatch.setenv("PODIUM_PROGRESS", "0")
     time_ensemble.main(str(tmp_path), "--members", "2", "--sizes", "2", "--images", "600", "--tests", "20", "--classes",
                        "120", "--stages", *time_ensemble.STAGES)  # fmt: skip
     printed = capfd.readouterr()

@@ -90,6 +90,14 @@ def test_tables_and_pictures(root: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "conflicting labels: b.png" in capsys.readouterr().out
 
 
+def test_a_conflict_that_a_drop_has_settled_is_none(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = tables.read(root / "data/label/labels.csv", tables.LABELS)
+    labels.loc[labels["image_id"] == "b.png", ["use", "reason"]] = ["skip", "override: wrong"]
+    tables.write(labels, root / "data/label/labels.csv", tables.LABELS)
+    picture.main(root=root)
+    assert "conflicting" not in capsys.readouterr().out
+
+
 def test_brightness_and_colour_are_joined_on_the_image(root: Path) -> None:
     picture.main(root=root)
     spread = tables.read(root / "data/picture/brightness.csv", plot_tables.SPREAD)

@@ -28,7 +28,12 @@ def given(image_id: str) -> str:
 
 
 def member(sizes: list[int]) -> dict[str, Any]:
-    return {"infer": {"image_sizes": sizes, "views": ["identity", "hflip"]}}
+    return {
+        "model": {"backbone": "resnet10t", "weights": "none", "image_size": 32},
+        "pretrain": {"epochs": 0, "lr": 0.01},
+        "finetune": {"epochs": 1, "lr": 0.01},
+        "infer": {"image_sizes": sizes, "views": ["identity", "hflip"]},
+    }
 
 
 def write_predictions(root: Path, name: str, sizes: list[int], seed: int) -> None:
@@ -64,6 +69,7 @@ def root(tmp_path: Path) -> Path:
         "overrides": "overrides.csv",
     }
     values = {"folds": [0, 1, 2], "contest": contest, "split": {"seed": 0}, "members": members}
+    values |= {"fixres": {}, "external": {}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     rows = [f"{i},{given(i)},{k // 2 % 3}" for k, i in enumerate(IDS)]
     tables.write_text("\n".join(["image_id,label,fold", *rows]) + "\n", tmp_path / "labels.csv")
@@ -135,8 +141,37 @@ def test_members_that_know_nothing_are_told(root: Path, capsys: pytest.CaptureFi
         table["p:blue"] = np.float32(0.6)
         tables.write(table.assign(**{"p:red": np.float32(0.4)}), path, tables.PREDICTIONS)
         suspects(root)
-        assert words in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert words in printed
         assert name in summary(root)["members_at_chance"]
+        suggested = (root / "data/review/overrides_to_consider.csv").read_text().splitlines()[1:]
+        assert bool(suggested) == ("rather" in printed) == (name == "a")  # then nobody at all is better than chance
+
+
+def test_predictions_of_a_third_phase_and_made_elsewhere_count(root: Path) -> None:
+    values = yaml.safe_load((root / "params.yaml").read_text())
+    values |= {"fixres": {"b": {"image_size": 48, "epochs": 1, "lr": 0.1}}}
+    values |= {"external": {"z": {"oof": "oof.csv", "test": "placeholders/none.csv"}}}
+    (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    third = tables.read(root / "data/infer/b.parquet", tables.PREDICTIONS)
+    third = third.assign(image_size=48, **{"p:blue": np.float32(0.3), "p:red": np.float32(0.7)})
+    tables.write(third, root / "data/infer_fixres/b.parquet", tables.PREDICTIONS)
+    folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
+    folds.loc[folds["image_id"] == "04.png", ["use", "reason"]] = ["skip", "conflicting duplicate"]
+    tables.write(folds, root / "data/split/folds.csv", tables.FOLDS)
+    elsewhere = third[(third["view"] == "identity") & ~third["image_id"].isin(["04.png", BLURRED])]
+    elsewhere = elsewhere.assign(image_size=0, **{"p:blue": np.float32(0.2), "p:red": np.float32(0.8)})
+    tables.write(elsewhere, root / "data/external/z.parquet", tables.PREDICTIONS)
+    table = suspects(root).set_index("image_id")
+    a, b = (pd.read_parquet(root / f"data/infer/{name}.parquet").groupby("image_id")["p:red"].mean() for name in "ab")
+    own = {i: (a[i], (b[i] + 0.7) / 2) for i in WRONG}
+    red = {"04.png": np.mean(own["04.png"]), "09.png": np.mean([*own["09.png"], 0.8])}
+    for image_id in WRONG:
+        side = "p_suggested" if table.loc[image_id, "suggested"] == "red" else "p_given"
+        assert table.loc[image_id, side] == pytest.approx(red[image_id], abs=1e-4)
+        assert ("z: red (p 0.80)" in table.loc[image_id, "members"]) == (image_id == "09.png")
+    assert summary(root)["members"] == ["a", "b", "z"]
+    assert summary(root)["members_at_chance"] == ["z"]
 
 
 def test_the_probabilities_are_the_mean_of_all_members_at_all_sizes_and_views(root: Path) -> None:

@@ -49,7 +49,21 @@ def test_every_image_has_a_row_and_every_readable_one_a_fold(tmp_path: Path, cap
     balance = json.loads((tmp_path / "data/split/balance.json").read_text())
     assert sum(balance["images_per_fold"].values()) == 22
     assert balance["groups_of_several"] == 1
-    assert "images per fold" in capsys.readouterr().out
+    assert "groups of several; classes are even" in capsys.readouterr().out
+
+
+def test_classes_that_are_not_even_are_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_inputs(tmp_path)
+    clusters = pd.DataFrame({"image_id": [f"{i:02}.png" for i in range(4, 20, 2)], "cluster": "04.png"})
+    tables.write(clusters, tmp_path / "data/analyze/clusters.csv", tables.CLUSTERS)
+    split.main(root=tmp_path)
+    printed = capsys.readouterr().out
+    assert "least even: class 'a' has 8 images in fold" in printed
+    assert "take fewer folds or finer groups" in printed
+    write_inputs(tmp_path, folds=(0, 1))
+    tables.write(clusters, tmp_path / "data/analyze/clusters.csv", tables.CLUSTERS)
+    split.main(root=tmp_path)
+    assert "take finer groups" in capsys.readouterr().out  # two folds are the fewest there can be
 
 
 def test_same_inputs_same_bytes(tmp_path: Path) -> None:

@@ -98,7 +98,10 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
 
 
 def table(shown: Sequence[Row], width: int) -> str:
-    """Lay rows out as text, no line longer than `width` characters; columns without content are left out."""
+    """Lay rows out as text, no line longer than `width` characters; columns without content are left out.
+
+    What a row changed stands beside its scores where that fits for all rows, and else below them.
+    """
     metrics = {row.summary["metric"] for row in shown if "metric" in row.summary}
     score = f"oof {next(iter(metrics))}" if len(metrics) == 1 else "oof score"
     heads = ["experiment", "state", score.replace("_", " "), "oof log loss", "best member"]
@@ -108,8 +111,13 @@ def table(shown: Sequence[Row], width: int) -> str:
     columns = [column for column in columns if any(column[1:])]
     lines = ["  ".join(line) for line in zip(*map(_padded, columns), strict=True)]
     room = width - len(lines[0]) - 2
-    told = ["changed", *(fitted(row.changes, room) for row in shown)]
-    return "\n".join(f"{line}  {words}".rstrip()[:width] for line, words in zip(lines, told, strict=True))
+    told = [", ".join(row.changes) for row in shown]
+    if max(map(len, told), default=0) <= room:
+        beside = [f"{line}  {words}" for line, words in zip(lines, ["changed", *told], strict=True)]
+    else:
+        below = [f"    {fitted(row.changes, width - 4)}" if row.changes else "" for row in shown]
+        beside = [text for pair in zip(lines, ["", *below], strict=True) for text in pair if text]
+    return "\n".join(text.rstrip()[:width] for text in beside)
 
 
 def fitted(words: Sequence[str], room: int) -> str:

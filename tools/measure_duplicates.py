@@ -102,13 +102,14 @@ def read(name: str, folders: Sequence[Path], short_side: int) -> Contest:
 
 def _print_file(path: Path, short_side: int) -> fingerprints.Print | None:
     image = planting.read(path, short_side)
-    return None if image is None else (fingerprints.digest(image), fingerprints.thumbnails(image))
+    return None if image is None else fingerprints.of_image(image)
 
 
 def _prints(made: Mapping[str, fingerprints.Print]) -> Prints:
     side = fingerprints.SIDE
-    thumbs = np.array([thumb for _, thumb in made.values()], np.uint8).reshape(-1, 2, side, side)
-    return Prints(list(made), [digest for digest, _ in made.values()], thumbs)
+    thumbs = np.array([thumb for _, thumb, _ in made.values()], np.uint8).reshape(-1, 2, side, side)
+    colours = np.array([colour for _, _, colour in made.values()], np.uint8).reshape(-1, 3)
+    return Prints(list(made), [digest for digest, _, _ in made.values()], thumbs, colours)
 
 
 def search(prints: Mapping[str, Prints]) -> Found:
@@ -164,7 +165,8 @@ def _with_copies(prints: Mapping[str, Prints], planted: Mapping[Name, fingerprin
 
 def _joined(first: Prints, second: Prints) -> Prints:
     thumbs = np.concatenate([first.thumbs, second.thumbs])
-    return Prints(first.image_ids + second.image_ids, first.digests + second.digests, thumbs)
+    colours = np.concatenate([first.colours, second.colours])
+    return Prints(first.image_ids + second.image_ids, first.digests + second.digests, thumbs, colours)
 
 
 def _links(found: Found) -> set[Link]:

@@ -57,7 +57,7 @@ def copies(path: Path, short_side: int) -> list[fingerprints.Print]:
     for kind in KINDS:
         altered = np.ascontiguousarray(kind.change(decode.shrink(whole, kind.largest)))
         image = decode.shrink(saved(altered, kind.format, kind.quality), short_side)
-        done.append((fingerprints.digest(image), fingerprints.thumbnails(image)))
+        done.append(fingerprints.of_image(image))
     return done
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from demo import score
-from stages.lib import balance, cli, params, tables
+from stages.lib import balance, cli, differences, gating, params, resolution, tables
 from stages.lib.errors import InputError
 from stages.lib.settings.ensemble import EnsembleSettings
 from tools import variants
@@ -18,6 +18,8 @@ MEMBERS = Path("data/ensemble/members.csv")
 SUMMARY = Path("metrics/summary.json")
 FOLDS = Path("data/split/folds.csv")
 LEAKS = Path("data/analyze/leaks.csv")
+METHODS = Path("data/ensemble/methods.csv")
+WORTH = Path("data/report/members.csv")
 ASIDE = 17  # characters before what a line says
 
 
@@ -27,14 +29,18 @@ def main(*, root: Path = Path()) -> None:
     Raises:
         InputError: nothing is built yet, or the submission does not fit the demo's private labels.
     """
-    missing = [str(path) for path in (MEMBERS, SUMMARY, SUBMISSION, FOLDS, LEAKS) if not (root / path).exists()]
+    needed = (MEMBERS, SUMMARY, SUBMISSION, FOLDS, LEAKS, METHODS, WORTH)
+    missing = [str(path) for path in needed if not (root / path).exists()]
     if missing:
         raise InputError(f"nothing to show yet: {', '.join(missing)} not found; run `make`")
     summary = tables.read_json(root / SUMMARY)
-    print(table(tables.read(root / MEMBERS, tables.MEMBERS), summary))
+    members = tables.read(root / MEMBERS, tables.MEMBERS)
+    print(table(members, summary))
     print(f"\n{honesty(summary)}")
     values = params.read(root)
     for line in (
+        *blended_by(tables.read(root / METHODS, tables.METHODS)),
+        *harmful(tables.read(root / WORTH, differences.MEMBERS), members, values),
         *parted(tables.read(root / FOLDS, tables.FOLDS)),
         *leaked(tables.read(root / LEAKS, tables.LEAKS), summary, _leaked_labels(values)),
     ):
@@ -68,6 +74,41 @@ def honesty(summary: dict[str, Any]) -> str:
         f"blend            95% interval {summary['oof_score_low']:.4f} to {summary['oof_score_high']:.4f}; chosen and"
         f" scored on the\n                 same images it would be {summary['oof_score_naive']:.4f}"
     )
+
+
+def blended_by(methods: pd.DataFrame) -> list[str]:
+    """Say which method blends, and why, in a line; none for an only member.
+
+    Args:
+        methods: tables.METHODS.
+    """
+    others = methods[~methods["method"].isin([gating.BASELINE, gating.DECIDED])]
+    if others.empty:
+        return []
+    taken = others.loc[others["verdict"] == resolution.TAKEN, "method"]
+    why = f"surely better than the equal mean ({METHODS})" if len(taken) else f"no other is surely better ({METHODS})"
+    return [f"{'method':{ASIDE}}{taken.iloc[0] if len(taken) else gating.BASELINE}: {why}"]
+
+
+def harmful(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) -> list[str]:
+    """Name the members that the equal blend is better without, and how to try it, in lines.
+
+    Args:
+        worth: differences.MEMBERS.
+        members: tables.MEMBERS; those that weigh nothing harm nothing.
+        values: of params.yaml.
+    """
+    weightless = set(members.loc[members["weight"] == 0, "member"])
+    lines = []
+    for row in worth[(worth["verdict"] == "harmful") & ~worth["member"].isin(weightless)].itertuples():
+        maps = [key for key in ("members", "fixres", "external") if row.member in params.section(values, key)]
+        without = " ".join(f"-S '~{key}.{row.member}'" for key in maps)
+        lines += [
+            f"{'careful':{ASIDE}}{row.member} harms the equal mean: {row.difference:+.4f} with it",
+            f"{'':{ASIDE}}({row.low:+.4f} to {row.high:+.4f}, {WORTH});",
+            f"{'':{ASIDE}}try without it: dvc exp run {without}",
+        ]
+    return lines
 
 
 def parted(folds: pd.DataFrame) -> list[str]:

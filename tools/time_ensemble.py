@@ -6,19 +6,21 @@ those that read what it wrote as well.
 """
 
 import argparse
-import subprocess
+import contextlib
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
 from stages.lib import cli, seeding, tables
+from stages.lib.errors import InputError
 
 STAGES = ("ensemble", "report", "ladder")
 FOLDS = ("0", "1", "2", "3", "4")
@@ -26,13 +28,7 @@ VIEWS = ("hflip", "identity")
 CLASS = "{:04}"  # a number, for quadratic kappa
 
 
-# the peak by Linux's own count of the new process: a child's maxrss starts with what its parent held
-PROGRAM = """
-import importlib, sys, time
-from pathlib import Path
-importlib.import_module(f"stages.{sys.argv[1]}").main(root=Path(sys.argv[2]))
-print(time.process_time(), Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
-"""
+EVERY = 0.1  # seconds between two looks at the processes of a stage
 
 
 def main(*words: str) -> None:
@@ -61,14 +57,31 @@ def main(*words: str) -> None:
 
 def _run(stage: str, folder: Path) -> None:
     begun = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, stage, str(folder)], check=True, stdout=subprocess.PIPE, text=True
-    )
-    *told, last = done.stdout.splitlines()
-    processor, peak = map(float, last.split())
-    print("\n".join(told))
+    program = f"import stages.{stage} as stage, pathlib, sys; stage.main(root=pathlib.Path(sys.argv[1]))"
+    with psutil.Popen([sys.executable, "-c", program, str(folder)]) as started:
+        peak, processor = _watched(started)
     seconds = time.monotonic() - begun
-    print(f"{stage}: {seconds:.0f} s, {processor:.0f} s of processor time, {peak / 2**20:.2f} GB at most")
+    if started.returncode:
+        raise InputError(f"{stage} failed")
+    print(f"{stage}: {seconds:.0f} s, {processor:.0f} s of processor time, {peak / 2**30:.2f} GB at most")
+
+
+def _watched(started: psutil.Popen) -> tuple[int, float]:
+    """Return the largest resident memory of a process and its children together, bytes, and their processor's seconds.
+
+    Looked at every tenth of a second; pages that several share count for each.
+    """
+    peak, seconds = 0, {}
+    while started.poll() is None:
+        held = 0
+        for process in (started, *started.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                held += process.memory_info().rss
+                times = process.cpu_times()
+                seconds[process.pid] = times.user + times.system
+        peak = max(peak, held)
+        time.sleep(EVERY)
+    return peak, sum(seconds.values())
 
 
 def _settings(sizes: list[int]) -> dict[str, object]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_IMAGES = 20_000  # judged; of more, a random part whose groups stay whole
 MAX_CLASSES = 12  # told apart; more are joined into so many sets of classes, for a tree is grown a class and round
 ROUNDS = 60
+LEAF = 10  # images of a leaf: from fewer than two leaves' images nothing can be learned
 REPEATS = 3  # permutations of a feature in each fold
 WELL_ABOVE = 0.05  # what the interval's low end must be above chance's 0.5 to be a warning
 SHIFT_FOLDS = ("0", "1", "2", "3", "4")
@@ -40,7 +41,7 @@ class Verdict:
         auc: area under the ROC curve, one class against the rest, mean over classes, then folds; chance is 0.5.
         low, high: its 95% interval (see `judge`).
         accuracy: share of images whose class is found.
-        chance_accuracy: the same for the class that is most frequent in training.
+        chance_accuracy: the share of the held-out images' most frequent class: what always saying it would find.
         images: judged.
         classes: that there are.
         told_apart: fewer, where classes were joined into sets.
@@ -86,6 +87,9 @@ def label(known: pd.DataFrame, folds: pd.DataFrame, columns: Sequence[str], seed
     """
     used = folds[folds["use"] == "train"].set_index("image_id")[["label", "fold"]]
     rows = known.join(used, how="inner", validate="one_to_one").sort_index()
+    largest = rows["fold"].value_counts().max() if len(rows) else 0
+    if len(rows) - largest < 2 * LEAF:
+        return f"too few images: fewer than {2 * LEAF} to learn from where a fold is held out"
     return judge(encode(rows[columns]), rows["label"], rows["group"], rows["fold"], seed) or NOTHING
 
 
@@ -237,7 +241,7 @@ def _score_fold(
     model = HistGradientBoostingClassifier(
         max_iter=ROUNDS,
         max_leaf_nodes=15,
-        min_samples_leaf=10,
+        min_samples_leaf=LEAF,
         early_stopping=False,
         categorical_features=features.categorical,
         random_state=0,
@@ -245,14 +249,13 @@ def _score_fold(
     values, truth = features.values[held], target[held]
     probs = model.predict_proba(values)
     auc, influence = macro_auc(truth, probs)
-    frequent = np.bincount(target[~held]).argmax()
     without = [_without(model, values, truth, feature, random) for feature in range(values.shape[1])]
     return _Fold(
         held=held,
         auc=auc,
         influence=influence,
         accuracy=float((probs.argmax(1) == truth).mean()),
-        chance_accuracy=float((truth == frequent).mean()),
+        chance_accuracy=float(np.unique(truth, return_counts=True)[1].max() / len(truth)),
         told_apart=probs.shape[1],
         lost=auc - np.array([one[0] for one in without]),
         lost_influence=influence - np.array([one[1] for one in without]),

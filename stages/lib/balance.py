@@ -87,10 +87,11 @@ def summary(table: pd.DataFrame) -> dict[str, Any]:
 def warnings(table: pd.DataFrame) -> list[str]:
     """Say which classes are unbalanced since images that belong together may not be torn apart."""
     cells = deviations(table).drop_duplicates("label")
+    fewer = "fewer folds or " if table.loc[table["use"] == "train", "fold"].nunique() > 2 else ""
     told = {
         "group": "groups make a balanced split impossible, since one group alone holds more than a fold's share:"
-        " take fewer folds or finer groups",
-        "several": "groups keep the folds from being balanced: try another split.seed, fewer folds or finer groups",
+        f" take {fewer}finer groups",
+        "several": f"groups keep the folds from being balanced: try another split.seed, {fewer}finer groups",
     }
     found = []
     for fault, words in told.items():

@@ -18,7 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from stages.lib import seeding
-from stages.lib.scores import Metric, Probs, Targets
+from stages.lib.scores import ROUNDING, Metric, Probs, Targets, alike
 
 REPLICATES = 1000
 CHUNK = 100  # replicates at a time: (images, CHUNK) weights of 100,000 images take 40 MB
@@ -44,6 +44,9 @@ class Difference:
     def supported(self) -> bool:
         """Say whether both the interval and the test speak of a difference, at 5%."""
         return self.p_value < 0.05 and not self.low <= 0 <= self.high
+
+
+NOTHING = Difference(0.0, 0.0, 0.0, 1.0)  # of predictions that are the same but for rounding
 
 
 def clusters(*groupings: Sequence[str]) -> Clusters:
@@ -84,6 +87,8 @@ def paired(
     Raises:
         ValueError: the metric is not defined on these images.
     """
+    if alike(first, second):
+        return NOTHING
     value = metric.function(targets, second) - metric.function(targets, first)
     drawn = np.concatenate(
         [
@@ -108,6 +113,8 @@ def paired_mean(
         of_hits: images are right or wrong, and may all agree.
         replicates: of the bootstrap and of the test.
     """
+    if not of_hits and float(np.abs(differences).max()) <= ROUNDING:
+        return NOTHING
     value = float(differences.mean())
     weightings = _drawn(cluster, replicates)
     drawn = np.concatenate([differences @ weights / weights.sum(0, dtype=np.float64) for weights in weightings])

@@ -1,7 +1,9 @@
 """How members differ, and what each adds to the blend.
 
 Measured on out-of-fold predictions. The blend here is the equal mean of all members' probabilities, whatever the
-submission's weights are: equal weights were chosen on no image, so a member's value is not flattered by them.
+submission's weights are: equal weights were chosen on no image, so a member's value is not flattered by them. Like the
+submission's it has a temperature, since a mean is less sure than its parts: the one that fits it best, with the member
+and without it, so that the little that flatters is on both sides.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages.lib import bootstrap, tables
+from stages.lib import bootstrap, calibration, tables
 from stages.lib.bootstrap import Clusters, Difference
 from stages.lib.scores import SCORES, Metric, Targets
 
@@ -50,10 +52,9 @@ WORDS = {
     "helps": "helps",
     "harmful": "is harmful",
     "redundant": "is redundant",
-    "no evidence": "has no evidence for or against it",
+    "no evidence": "neither helps nor harms for certain",
 }
 REPLICATES = 500  # and 25 a member, since Holm multiplies the smallest p-value, 1 / (replicates + 1), by their number
-ROUNDING = 1e-6  # of a probability
 EQUIVALENT = 0.005  # of a score, or nats: an interval within this either way is no difference that matters
 
 
@@ -136,10 +137,14 @@ def marginal(
         cluster: (images,) images that stand and fall together.
     """
     without, with_it = np.maximum(total - probs, 0) / (n_members - 1), total / n_members
-    if np.allclose(without, with_it, rtol=0, atol=ROUNDING):  # a copy of the rest changes no other image either
-        return Difference(0.0, 0.0, 0.0, 1.0)
     replicates = max(REPLICATES, 25 * n_members)
-    return bootstrap.paired(metric, targets, without, with_it, cluster, replicates=replicates)
+    first, second = (_calibrated(blend, targets) for blend in (without, with_it))
+    return bootstrap.paired(metric, targets, first, second, cluster, replicates=replicates)
+
+
+def _calibrated(probs: NDArray[np.float64], targets: Targets) -> Probs:
+    logs = calibration.log_probs(probs.astype(np.float32))
+    return calibration.scaled(logs, calibration.temperature(logs, targets))
 
 
 def judge(
@@ -202,7 +207,7 @@ def _sentence(name: str, value: Difference, loss: Difference, metric: Metric, al
     verdict, by_loss = _verdict(value, metric), _verdict(loss, SCORES["log_loss"])
     finer = ""
     if metric.name != "log_loss" and verdict != by_loss and by_loss in ("helps", "harmful"):
-        finer = f"; by log loss it {WORDS[by_loss]} ({loss.value:+.4f})"
+        finer = f"; but its log loss shows that it {WORDS[by_loss]} ({loss.value:+.4f} nats)"
     other, correlation = alike
     like = f"; its errors are most like those of {other} (correlation {correlation:.2f})" if other else ""
     return (

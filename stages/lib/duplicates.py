@@ -49,7 +49,8 @@ def search(
 ) -> Found:
     """Find the images that are the same, within and across parts; test images change no cluster.
 
-    Images of equal pixels are one node; nodes of too little contrast have no near duplicates.
+    Images of equal pixels are one node; nodes of too little contrast have no near duplicates, and plain drawings only
+    what shows the same at the same place in the same colours.
     """
     names = [("train", i) for i in train.image_ids] + [("test", i) for i in test.image_ids]
     groups: dict[str, list[int]] = {}
@@ -57,9 +58,14 @@ def search(
         groups.setdefault(key, []).append(position)
     nodes = [[names[position] for position in group] for group in groups.values()]
     thumbs = np.concatenate([train.thumbs, test.thumbs])[[group[0] for group in groups.values()]]
+    colours = np.concatenate([train.colours, test.colours])[[group[0] for group in groups.values()]]
     searched = np.flatnonzero(contrasts(thumbs[:, 0]) >= MIN_CONTRAST)
     alike = matching.near_pairs(
-        thumbs[searched], max_hash_distance=max_hash_distance, min_similarity=min_similarity, workers=workers
+        thumbs[searched],
+        colours[searched],
+        max_hash_distance=max_hash_distance,
+        min_similarity=min_similarity,
+        workers=workers,
     )
     alike = Alike(searched[alike.pairs], alike.similarity, alike.kinds, searched[alike.doubtful])
     clusters, apart = _clusters(nodes, alike)

@@ -1,7 +1,7 @@
 """What the pictures of the train images show: which tiles, under which headings, in which order."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import pandas as pd
@@ -67,28 +67,43 @@ def _tiles(n_classes: int) -> int:
     return next((n for n in (drawing.COLUMNS, drawing.COLUMNS // 2) if n * n_classes <= ALL_TILES), 2)
 
 
-def conflicts(clusters: pd.DataFrame, label_of: Mapping[str, str]) -> list[str]:
-    """Return the clusters whose members bear different labels (images without a label aside), in order."""
+def conflicts(clusters: pd.DataFrame, label_of: Mapping[str, str], unused: Collection[str]) -> list[str]:
+    """Return the clusters whose members bear different labels (images that are not used aside), in order."""
     labels = clusters.assign(label=clusters["image_id"].map(label_of))
+    labels = labels[~labels["image_id"].isin(list(unused))]
     kinds = labels[labels["label"] != ""].groupby("cluster")["label"].nunique()
     return sorted(kinds.index[kinds > 1])
 
 
-def cluster_sheet(clusters: pd.DataFrame, label_of: Mapping[str, str], pack: Pack) -> drawing.Canvas:
-    """Draw clusters of duplicates side by side with their labels; conflicting labels come first, in red."""
-    wrong = set(conflicts(clusters, label_of))
+def cluster_sheet(
+    clusters: pd.DataFrame, label_of: Mapping[str, str], unused: Collection[str], pack: Pack
+) -> drawing.Canvas:
+    """Draw clusters of duplicates side by side with their labels; conflicting labels come first, in red.
+
+    Args:
+        clusters: tables.CLUSTERS.
+        label_of: image_id -> label, "" where there is none.
+        unused: images that overrides drop, or that have no label.
+        pack: pixels.
+    """
+    wrong = set(conflicts(clusters, label_of, unused))
     members = {str(name): list(ids) for name, ids in clusters.groupby("cluster")["image_id"]}
     order = sorted(members, key=lambda name: (name not in wrong, -len(members[name]), name))
-    sections = [_cluster(members[name], name in wrong, label_of, pack) for name in order[:CLUSTERS]]
+    told = {i: _told(label, i in unused) for i, label in label_of.items()}
+    sections = [_cluster(members[name], name in wrong, told, pack) for name in order[:CLUSTERS]]
     title = f"Duplicates: {_of(len(sections), len(members), 'cluster')}, {len(wrong)} with conflicting labels"
     return drawing.sheet(title, sections, columns=CLUSTER_TILES, flow=True)
 
 
-def _cluster(image_ids: list[str], wrong: bool, label_of: Mapping[str, str], pack: Pack) -> Section:
-    shown = _label_by_label(image_ids, label_of)[:CLUSTER_TILES]
-    tiles = [Tile(pack[i], (i, label_of[i] or "(no label)"), marked=wrong) for i in shown]
+def _cluster(image_ids: list[str], wrong: bool, told: Mapping[str, str], pack: Pack) -> Section:
+    shown = _label_by_label(image_ids, told)[:CLUSTER_TILES]
+    tiles = [Tile(pack[i], (i, told[i]), marked=wrong) for i in shown]
     heading = _of(len(shown), len(image_ids), "image") + (", LABELS DIFFER" if wrong else "")
     return Section(heading, tiles, marked=wrong)
+
+
+def _told(label: str, unused: bool) -> str:
+    return f"{label}, not used" if label and unused else label or "(no label)"
 
 
 def _label_by_label(image_ids: Iterable[str], label_of: Mapping[str, str]) -> list[str]:

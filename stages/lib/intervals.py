@@ -75,6 +75,8 @@ def mean_evidence(differences: Values, groups: Groups) -> Evidence:
 
     Sources: Hall 1992, J. R. Statist. Soc. B 54(1), 221-228; degrees of freedom as of Satterthwaite 1946.
     """
+    if float(np.abs(differences).max()) <= scores.ROUNDING:
+        return NOTHING
     mean = _Mean.of(differences, groups)
     if mean.error == 0:
         return _without_spread(mean.value, n_groups(groups))
@@ -126,12 +128,13 @@ class Baseline:
 
     def evidence(self, candidate: Probs) -> Evidence:
         """Test a candidate (images, classes)."""
+        if scores.alike(self.probs, candidate):
+            return NOTHING
         metric, sign = self.metric, 1 if self.metric.greater_is_better else -1
         difference = metric.utility(self.targets, candidate) - self.utility
         error = _spread(sign * (metric.weighted(self.targets, candidate, self._draws) - self._drawn))
         if error == 0:
-            alike = not metric.judges_labels and np.array_equal(self.probs, candidate)
-            if difference == 0 and not alike:
+            if difference == 0:
                 unseen = _unseen(n_groups(self.groups))
                 return replace(NOTHING, low=-unseen, high=unseen)
             return _without_spread(difference, n_groups(self.groups))

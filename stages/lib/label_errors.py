@@ -16,6 +16,7 @@ Probs = NDArray[np.float32]
 Targets = NDArray[np.int64]
 DIGITS = 4  # of probabilities in tables
 CHANCE_Z = 1.645  # standard errors above chance that happen by chance in 1 of 20
+NOTHING_SAID = -1  # in place of a class
 NAMED = 5  # duplicates of another label that a row names
 REVIEWED, NO_PREDICTION, NO_LABEL, UNKNOWN_CLASS, DROPPED = (
     "reviewed",
@@ -28,7 +29,10 @@ REVIEWED, NO_PREDICTION, NO_LABEL, UNKNOWN_CLASS, DROPPED = (
 
 @dataclass(frozen=True)
 class Vote:
-    """What one member says of each image: its likeliest class (images,), as an index, and that one's probability."""
+    """What one member says of each image: its likeliest class (images,), as an index, and that one's probability.
+
+    NOTHING_SAID and nan of images that it knows nothing of.
+    """
 
     likeliest: Targets
     probability: Probs
@@ -55,9 +59,10 @@ class Doubts:
 
 
 def vote(probs: Probs) -> Vote:
-    """Return a member's vote, of probs (images, classes); ties go to the first class."""
+    """Return a member's vote, of probs (images, classes), nan where it says nothing; ties go to the first class."""
     likeliest = probs.argmax(1)
-    return Vote(likeliest, probs[np.arange(len(probs)), likeliest])
+    probability = probs[np.arange(len(probs)), likeliest]
+    return Vote(np.where(np.isnan(probability), NOTHING_SAID, likeliest), probability)
 
 
 def at_chance(targets: Targets, likeliest: Targets) -> bool:
@@ -68,11 +73,14 @@ def at_chance(targets: Targets, likeliest: Targets) -> bool:
 
     Args:
         targets: class indices (images,).
-        likeliest: the predicted ones (images,).
+        likeliest: the predicted ones (images,); NOTHING_SAID where there is none.
 
     Source: Hoeffding 1951, A combinatorial central limit theorem, Annals of Mathematical Statistics 22.
     """
+    targets, likeliest = targets[likeliest != NOTHING_SAID], likeliest[likeliest != NOTHING_SAID]
     n = len(targets)
+    if n == 0:
+        return True
     n_classes = int(max(targets.max(), likeliest.max())) + 1
     given, said = (np.bincount(classes, minlength=n_classes) / n for classes in (targets, likeliest))
     expected = given @ said
@@ -209,5 +217,5 @@ def overrides_to_consider(suspects: pd.DataFrame, n_members: int) -> pd.DataFram
 
 
 def _votes(votes: Mapping[str, Vote], names: NDArray[np.object_], image: int) -> str:
-    said = [f"{member}: {names[v.likeliest[image]]} (p {v.probability[image]:.2f})" for member, v in votes.items()]
-    return "; ".join(said)
+    said = {member: (v.likeliest[image], v.probability[image]) for member, v in votes.items()}
+    return "; ".join(f"{m}: {names[k]} (p {p:.2f})" for m, (k, p) in said.items() if k != NOTHING_SAID)

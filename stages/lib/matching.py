@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stages.lib import candidates, parallel, resemblance, views
+from stages.lib import candidates, fingerprints, parallel, resemblance, views
 from stages.lib.errors import InputError
 from stages.lib.fingerprints import MIN_CONTRAST, Image, contrasts
 
 MAX_LOCAL_DIFFERENCE = 0.6  # standard deviations, in the worst of 64 blocks (docs/duplicates.md says why)
 NEARLY_EQUAL = 0.99  # from this similarity on what differs is one small thing: a watermark, a bird
+SAME_COLOUR = 4  # levels by which the mean colours of two plain drawings may differ
 MARGIN = 0.02  # of similarity, by which a pair may fail that a third image, alike to both, makes plausible
 MIN_ALIGNABLE = 0.75  # similarity from which it is worth looking for a window that fits better
 CHUNK = 256  # pairs compared at once
@@ -47,11 +48,14 @@ class Alike:
     doubtful: Positions
 
 
-def near_pairs(thumbs: Image, *, max_hash_distance: int | None, min_similarity: float, workers: int = 0) -> Alike:
+def near_pairs(
+    thumbs: Image, colours: Image, *, max_hash_distance: int | None, min_similarity: float, workers: int = 0
+) -> Alike:
     """Find the pairs of images that are near duplicates; the same whatever the number of worker processes.
 
     Args:
         thumbs: (images, 2, side, side) of fingerprints.Prints, all with some contrast.
+        colours: (images, 3) of the same.
         max_hash_distance: bits of 63 in which the hashes of candidates differ at most; None: there are no candidates.
         min_similarity: correlation that confirms a candidate.
 
@@ -62,13 +66,16 @@ def near_pairs(thumbs: Image, *, max_hash_distance: int | None, min_similarity: 
         return Alike(np.empty((0, 2), np.int64), np.empty(0), [], np.empty((0, 2), np.int64))
     plain = views.shot(thumbs, 0)
     hashes = views.hashes(plain, turns=[0])[0]
+    drawn = fingerprints.plain(thumbs[:, 0])
     matches = _best(_NOTHING)
     for shot in range(len(views.SHOTS)):
         pictures = plain if shot == 0 else views.shot(thumbs, shot)
-        rows = _candidates(pictures, hashes, shot, max_hash_distance)
+        rows = _plausible(_candidates(pictures, hashes, shot, max_hash_distance), drawn, colours)
         settled = matches[matches["sure"] & (matches["similarity"] >= NEARLY_EQUAL)]
         rows = rows[~_codes(rows).isin(_codes(settled))]
         matches = _best(pd.concat([matches, _measured(rows, pictures, plain, min_similarity)]))
+    strict = drawn[matches[["low", "high"]]].any(axis=1)
+    matches = matches[~strict | (matches["similarity"] >= NEARLY_EQUAL)]
     doubtful = matches[~matches["sure"] & (matches["similarity"] >= MIN_ALIGNABLE)]
     matches = pd.concat([matches[matches["sure"]], _aligned(doubtful, thumbs, plain, min_similarity, workers)])
     matches = matches.sort_values(["low", "high"])
@@ -104,6 +111,14 @@ def _candidates(pictures: Image, hashes: npt.NDArray[np.uint64], shot: int, max_
     one = ones[query]
     columns = {"low": np.minimum(one, other), "high": np.maximum(one, other), "one": one, "other": other}
     return pd.DataFrame({**columns, "shot": shot, "turn": query // max(len(usable), 1)})
+
+
+def _plausible(rows: pd.DataFrame, drawn: npt.NDArray[np.bool_], colours: Image) -> pd.DataFrame:
+    """Leave out the matches of plain drawings that are no view as the image is, or differ in colour."""
+    one, other = rows["one"].to_numpy(), rows["other"].to_numpy()
+    as_it_is = (rows["shot"] == 0) & (rows["turn"] == 0)
+    apart = np.abs(colours[one].astype(np.int64) - colours[other]).max(axis=1, initial=0)
+    return rows[~(drawn[one] | drawn[other]) | (as_it_is & (apart <= SAME_COLOUR))]
 
 
 def _codes(matches: pd.DataFrame) -> "pd.Series[int]":

@@ -210,11 +210,24 @@ def _at_hand(members: Calibrated) -> Sequence[Probs]:
     return list(members) if cells <= MAX_CELLS else members
 
 
+def decided(member: Member, without: Sequence[Without]) -> dict[Without, Decision]:
+    """Decide a member's look without each of the sets of parts."""
+    return {parts: decide(member, parts) for parts in without}
+
+
+def taken(usual: Look, decisions: Mapping[Without, Decision]) -> list[Look]:
+    """Return the looks that a blend may need: the usual one, and all that some choice took."""
+    return sorted({usual, *(decision.look for decision in decisions.values())})
+
+
 def chosen(member: Member, without: Sequence[Without]) -> Chosen:
-    """Decide a member's look without each of the sets of parts, and keep the usual one and those that are taken."""
-    decisions = {parts: decide(member, parts) for parts in without}
-    looks = sorted({member.usual, *(decision.look for decision in decisions.values())})
-    return Chosen(decisions, {look: scratch.kept(member.at(look)) for look in looks})
+    """Decide a member's look without each of the sets of parts, and keep what was taken."""
+    return keep(member, decided(member, without))
+
+
+def keep(member: Member, decisions: Mapping[Without, Decision]) -> Chosen:
+    """Keep a member's predictions in the looks that were taken: no blend needs the others."""
+    return Chosen(decisions, {look: scratch.kept(member.at(look)) for look in taken(member.usual, decisions)})
 
 
 def single(nest: Nest, index: int) -> Probs:

@@ -54,6 +54,11 @@ def other_looks(usual: Look, image_sizes: Sequence[int], fixres_size: int | None
     return (*sizes, *alone, *third)
 
 
+def singles(look: Look) -> list[Look]:
+    """Return the looks of one size whose mean a look is."""
+    return [Look((size,), look.views, look.phase) for size in look.image_sizes]
+
+
 def seen(probs: Probs, shifts: Probs | None) -> Probs:
     """Average predictions as every look does: over views, then classes' priors are put back, then over sizes.
 
@@ -106,7 +111,7 @@ class Member:
     Attributes:
         usual: the look it is trained for.
         others: single sizes, and single views, to hold against it.
-        logs: look -> (images, classes), for `usual` and `others`.
+        logs: look -> (images, classes), for `usual` and `others`, or those of them that are asked for.
         scored: the images.
     """
 
@@ -127,8 +132,8 @@ class Member:
         """Return the log probabilities of a look, averaged now where it is of several sizes."""
         if look not in self.logs:
             total = np.zeros_like(self.logs[self.usual])
-            for size in look.image_sizes:
-                total += np.exp(self.logs[Look((size,), look.views, look.phase)])
+            for single in singles(look):
+                total += np.exp(self.logs[single])
             self.logs[look] = calibration.log_probs(total / np.float32(len(look.image_sizes)))
         return self.logs[look]
 

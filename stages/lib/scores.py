@@ -78,6 +78,14 @@ _TINY = float(np.finfo(np.float64).eps)
 WORST_LOSS = -math.log(_TINY)  # nats that an image can cost at most, 36
 
 
+ROUNDING = 1e-5  # relative, of a probability, and nats: what floats of 32 bits and a fitted temperature may move
+
+
+def alike(first: Probs, second: Probs) -> bool:
+    """Say whether two predictions (images, classes) are the same but for rounding: no image could tell them apart."""
+    return np.allclose(first, second, rtol=ROUNDING, atol=1e-9)
+
+
 def log_losses(targets: Targets, probs: Probs) -> Values:
     """Return each image's cross-entropy in nats (images,); probabilities are renormalised and kept above 2e-16."""
     exact = probs[np.arange(len(targets)), targets].astype(np.float64) / probs.sum(1, dtype=np.float64)

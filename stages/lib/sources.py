@@ -109,17 +109,18 @@ def read_test(source: Source, look: Look, image_ids: Sequence[str], fold: str, c
 
 
 def logs(
-    source: Source, folds: pd.DataFrame, classes: Sequence[str], shifts: Mapping[str, Probs]
+    source: Source, looks: Iterable[Look], folds: pd.DataFrame, classes: Sequence[str], shifts: Mapping[str, Probs]
 ) -> Iterator[tuple[Look, Probs]]:
-    """Yield log probabilities (scored images, classes) in each single look; one look's predictions are held at a time.
+    """Yield log probabilities (scored images, classes) in each look; one look's predictions are held at a time.
 
     Args:
         source: whose.
+        looks: of its own.
         folds: tables.FOLDS.
         classes: in the order wanted.
         shifts: phase -> what puts back the classes' priors, (scored images, classes); only phases that need it.
     """
-    for look in (source.usual, *source.others):
+    for look in looks:
         yield look, resolution.seen(read_train(source, look, folds, classes), shifts.get(look.phase))
 
 

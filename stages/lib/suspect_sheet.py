@@ -10,15 +10,21 @@ TILES, TILE_SIZE, COLUMNS = 24, 240, 4  # tiles of each section; pixels; tiles i
 MEMBERS = 6  # said of a tile
 
 
-def draw(suspects: pd.DataFrame, pack: Packed) -> drawing.Canvas:
-    """Draw the worst of tables.SUSPECTS: those flagged by confident learning, then those merely predicted otherwise."""
+def draw(suspects: pd.DataFrame, pack: Packed, warning: str = "") -> drawing.Canvas:
+    """Draw the worst of tables.SUSPECTS: those flagged by confident learning, then those merely predicted otherwise.
+
+    Args:
+        suspects: all of them.
+        pack: of the train images.
+        warning: what is wrong with them all, in the title.
+    """
     sections = []
     for flagged, heading in (("yes", "Flagged by confident learning"), ("no", "Predicted otherwise, not flagged")):
         rows = suspects[suspects["flagged"] == flagged]
         tiles = [_tile(row, pack) for row in rows.head(TILES).to_dict("records")]
         shown = f"{len(tiles)} of {len(rows)}" if len(tiles) < len(rows) else f"{len(rows)}"
         sections.append(Section(f"{heading}: {shown}", tiles, marked=flagged == "yes"))
-    title = f"Suspected wrong labels: {len(suspects)}, the worst first"
+    title = f"Suspected wrong labels: {len(suspects)}, {warning or 'the worst first'}"
     return drawing.sheet(title, sections, columns=COLUMNS, tile_size=TILE_SIZE)
 
 
