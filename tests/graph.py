@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,12 +113,13 @@ class Graph:
         }
 
 
-def build(top: Path, rooms: bool = False) -> Graph:
+def build(top: Path, rooms: bool = False, folds: Sequence[int] = (0, 1)) -> Graph:
     """Make a repository with a contest of its own and the members `a` (weights from a file) and `b`; run nothing.
 
     Args:
         top: where it goes.
         rooms: keep the files of stages/lib among the deps.
+        folds: of params.yaml.
     """
     graph = _graph(top)
     _copy(PROJECT / "dvc.yaml", graph.root / "dvc.yaml")
@@ -135,7 +136,7 @@ def build(top: Path, rooms: bool = False) -> Graph:
         "labels": "data/contest/labels.csv",
         "template": "data/contest/template.csv",
     }
-    values |= {"folds": [0, 1], "members": {"a": member(weights_file="w.safetensors"), "b": member()}}
+    values |= {"folds": list(folds), "members": {"a": member(weights_file="w.safetensors"), "b": member()}}
     (graph.root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     graph.run("git", "init", "-q")
     for key, value in {"user.name": "tester", "user.email": "tester@example.invalid"}.items():
@@ -157,9 +158,9 @@ def without_rooms(root: Path) -> None:
 
 
 @functools.cache
-def built(top: Path) -> Graph:
+def built(top: Path, folds: Sequence[int] = (0, 1)) -> Graph:
     """Make a repository, run the whole graph once and commit it; once a test session: work on copies."""
-    graph = build(top)
+    graph = build(top, folds=folds)
     assert graph.repro() == dict.fromkeys(graph.stages(), 1)
     graph.commit()
     return graph

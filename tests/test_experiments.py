@@ -12,6 +12,7 @@ from tools import experiments
 
 pytestmark = pytest.mark.slow
 
+FOLDS = (0,)
 PHASES = ("pretrain", "finetune")
 BLENDING = ("ensemble", "report", "ladder")  # the stages that read all members
 ADD_C = "+members.c=" + json.dumps(graph.member()).replace('"', "")  # Hydra's grammar wants keys without quotes
@@ -20,7 +21,7 @@ ADD_C = "+members.c=" + json.dumps(graph.member()).replace('"', "")  # Hydra's g
 @pytest.fixture
 def repo(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Graph:
     """A copy of the whole graph, run and committed."""
-    return graph.built(tmp_path_factory.getbasetemp() / "graph").copy(tmp_path)
+    return graph.built(tmp_path_factory.getbasetemp() / "one_fold", FOLDS).copy(tmp_path)
 
 
 def test_a_contest_that_dvc_keeps_stays_where_it_is(tmp_path: Path) -> None:
@@ -40,7 +41,7 @@ def test_a_contest_that_dvc_keeps_stays_where_it_is(tmp_path: Path) -> None:
 
 def test_a_setting_is_tried_in_the_workspace(repo: Graph) -> None:
     ran = repo.dvc("exp", "run", "-S", "members.a.finetune.lr=0.9")
-    assert ran == dict.fromkeys(["check", *of_member("a", "finetune", "infer"), *BLENDING, "review"], 1)
+    assert ran == dict.fromkeys(["check", *of_member("a", "finetune", "infer", folds=FOLDS), *BLENDING, "review"], 1)
     repo.revert()
     assert repo.repro() == {}
 
@@ -48,7 +49,7 @@ def test_a_setting_is_tried_in_the_workspace(repo: Graph) -> None:
 def test_a_member_is_added_and_one_taken_out(repo: Graph) -> None:
     ran = repo.dvc("exp", "run", "--temp", "-n", "added", "-S", ADD_C)
     assert ran == dict.fromkeys(
-        ["check", *of_member("c", "weights", "probe", *PHASES, "infer"), *BLENDING, "review"], 1
+        ["check", *of_member("c", "weights", "probe", *PHASES, "infer", folds=FOLDS), *BLENDING, "review"], 1
     )
     ran = repo.dvc("exp", "run", "--temp", "-n", "removed", "-S", "~members.b")
     assert ran == dict.fromkeys(["check", *BLENDING, "review"], 1)
@@ -56,15 +57,15 @@ def test_a_member_is_added_and_one_taken_out(repo: Graph) -> None:
 
 
 def test_a_grid_is_queued_run_and_shown_in_words(repo: Graph, capsys: pytest.CaptureFixture[str]) -> None:
-    repo.dvc("exp", "run", "--queue", "-S", "members.a.finetune.lr=0.31,0.32")
+    repo.dvc("exp", "run", "--queue", "-S", "ensemble.method=greedy,logits")
     ran = repo.dvc("exp", "run", "--run-all", "-j", "1")
-    assert ran == dict.fromkeys(["check", *of_member("a", "finetune", "infer"), *BLENDING, "review"], 2)
+    assert ran == dict.fromkeys(["check", *BLENDING], 2)
     experiments.main("--width", "80", root=repo.root)
     head, workspace, commit, *tried = capsys.readouterr().out.splitlines()
     assert head.split() == ["experiment", "changed"]  # the stand-ins have no scores
     assert workspace == "workspace"
-    assert "finetune" not in commit
+    assert "method" not in commit
     assert sorted(line.split("  ")[-1] for line in tried) == [
-        "finetune.lr of a: 0.1 -> 0.31",
-        "finetune.lr of a: 0.1 -> 0.32",
+        "ensemble.method: auto -> greedy",
+        "ensemble.method: auto -> logits",
     ]

@@ -134,15 +134,16 @@ def test_other_bytes_in_a_weights_file_rerun_that_member_only(repo: Graph) -> No
 
 def test_work_on_what_follows_training_or_reads_the_contest_retrains_nothing(tmp_path: Path) -> None:
     repo = graph.build(tmp_path, rooms=True)
-    assert repo.repro() == once(*repo.stages())
+    repo.edit(lambda values: values.update(members={"b": graph.member()}, folds=[0]))  # with rooms, stages take seconds
+    assert repo.repro("infer@b").keys() >= {"weights@b", *of_member("b", *PHASES, folds=[0]), "infer@b"}
     for room in ("inference", "ensembling", "predictions", "submission", "contest"):
         with (repo.root / f"stages/lib/{room}.py").open("a") as opened:
             opened.write("# changed\n")
     with (repo.root / "stages/infer.py").open("a") as opened:
         opened.write("# changed\n")
-    ran = repo.repro()
-    assert ran.keys() >= {"infer@a", "infer@b"}
-    assert not ran.keys() & {"weights@a", "weights@b", *TRAINING}
+    ran = repo.repro("infer@b")
+    assert "infer@b" in ran
+    assert not ran.keys() & {"weights@b", *TRAINING}
 
 
 def test_the_demo_is_drawn_when_the_contest_points_there(repo: Graph) -> None:

@@ -118,16 +118,20 @@ FILES = [ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml"))]
 def test_one_override_of_an_experiment_changes_one_member_alone(tmp_path: Path, file: Path) -> None:
     """`dvc exp run -S` rewrites the file: shared aliases and comments behind anchors would break it."""
     before = yaml.safe_load(file.read_text())
+    changes = {
+        ("pretrain", "lr"): 33,
+        ("finetune", "lr"): 33,
+        ("model", "image_size"): 33,
+        ("infer", "image_sizes"): [33],
+    }
     for name in before["members"]:
-        for key in ("pretrain.lr", "finetune.lr", "model.image_size", "infer.image_sizes"):
-            section, last = key.split(".")
-            shutil.copy(file, tmp_path / "params.yaml")
-            value = [33] if last == "image_sizes" else 33
-            hydra.apply_overrides(tmp_path / "params.yaml", [f"members.{name}.{key}={value}"])
-            after = yaml.safe_load((tmp_path / "params.yaml").read_text())
-            expected = copy.deepcopy(before)
-            expected["members"][name][section] = {**expected["members"][name][section], last: value}
-            assert after == expected
+        shutil.copy(file, tmp_path / "params.yaml")
+        overrides = [f"members.{name}.{section}.{key}={value}" for (section, key), value in changes.items()]
+        hydra.apply_overrides(tmp_path / "params.yaml", overrides)
+        expected = copy.deepcopy(before)
+        for (section, key), value in changes.items():
+            expected["members"][name][section] = {**expected["members"][name][section], key: value}
+        assert yaml.safe_load((tmp_path / "params.yaml").read_text()) == expected
 
 
 def test_a_switched_off_phase_may_keep_its_recipe() -> None:
