@@ -120,7 +120,7 @@ def _check_contest(p: Podium, root: Path) -> None:
 
 
 def _check_tables(c: ContestSettings, given_elsewhere: dict[str, ExternalSettings], root: Path) -> None:
-    """Read labels, template and predictions as later stages will, so that their mistakes come before any training."""
+    """Read a person's tables as later stages will, so that their mistakes come before any training."""
     train, test = (
         [file.image_id for file in image_files.walk(root / folder)[0]] for folder in (c.images.train, c.images.test)
     )
@@ -135,6 +135,8 @@ def _check_tables(c: ContestSettings, given_elsewhere: dict[str, ExternalSetting
         label_type=c.label_type,
     )
     classes = sorted(set(given["label"]) - {""})
+    images = contest.ImageIndex(train)
+    contest.read_overrides(root / c.overrides, images=images, classes=classes, label_type=c.label_type)
     _check_template(c, test, classes, root)
     for e in given_elsewhere.values():  # whether a scored image lacks its row is not known yet: the stage says
         fold = e.columns.fold
@@ -207,11 +209,12 @@ def _cost(p: Podium, values: dict[str, int]) -> str:
         phases = [member.pretrain, member.finetune, *([p.fixres[name]] if name in p.fixres else [])]
         trainings += sum(phase.epochs > 0 for phase in phases) * len(p.folds)
         size += values[name] * BYTES_PER_VALUE * (1 + len(phases) * len(p.folds))
-    others = f" and {len(p.external)} external" if p.external else ""
+    others = f" (and {len(p.external)} external)" if p.external else ""
+    members = f"{len(p.members)} member{'' if len(p.members) == 1 else 's'}{others}"
     at_another_size = f", {len(p.fixres) * len(p.folds)} of them fixres" if p.fixres else ""
     return (
-        f"check: {len(p.members)}{others} members x {len(p.folds)} folds: {trainings} trainings{at_another_size},"
-        f" {len(p.members)} probes, models of {size / 1e6:,.0f} MB (what is in the cache already is not done again)"
+        f"check: {members} x {len(p.folds)} folds: {trainings} trainings{at_another_size},"
+        f" {len(p.members)} probe{'' if len(p.members) == 1 else 's'}, models of {size / 1e6:,.0f} MB (what is in the cache already is not done again)"
     )
 
 

@@ -62,7 +62,7 @@ def test_a_third_phase_and_predictions_made_elsewhere_are_part_of_the_cost(
     for name in (oof, test):
         (tmp_path / name).write_text("image_id,x,y\n0.png,0.5,0.5\n1.png,0.25,0.75\n")
     check.main(root=tmp_path)
-    assert "1 and 1 external members x 2 folds: 6 trainings, 2 of them fixres" in capsys.readouterr().out
+    assert "1 member (and 1 external) x 2 folds: 6 trainings, 2 of them fixres" in capsys.readouterr().out
     assert (tmp_path / "data/external").is_dir()  # ensemble depends on it, empty or not
 
 
@@ -261,6 +261,17 @@ def test_images_that_an_experiment_would_put_into_git_are_warned_of(
     assert told() == ""
     (tmp_path / "c/test" / os.fsdecode(b"\xff.png")).write_bytes(b"")
     assert "\\xff.png" in told()
+
+
+@pytest.mark.parametrize(
+    ("row", "words"), [("no_such.png,drop,x", "no_such.png"), ("{},no such class,x", "no such class")]
+)
+def test_overrides_are_read_before_anything_is_trained(tmp_path: Path, row: str, words: str) -> None:
+    project(tmp_path)
+    image_id = sorted(path.name for path in (tmp_path / "c/train").iterdir())[0]
+    (tmp_path / "c/overrides.csv").write_text(f"image_id,action,reason\n{row.format(image_id)}\n")
+    with pytest.raises(InputError, match=words):
+        check.main(root=tmp_path)
 
 
 def test_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:

@@ -101,6 +101,16 @@ def test_another_contest_is_told_by_its_section_and_by_its_labels(repo: Path) ->
     assert known(repo) == [0.6, 0.7, 0.9]  # whose labels the workspace's are is not known
 
 
+def test_a_run_with_other_overrides_is_of_other_labels(repo: Path) -> None:
+    contest = {**CONTEST, "overrides": "data/overrides.csv"}
+    for overrides, score in (("one", 0.5), ("two", 0.6), ("two", 0.7)):
+        write(repo, score, contest=contest)
+        with (repo / "dvc.lock").open("a") as lock:
+            lock.write(f"    - path: data/overrides.csv\n      hash: md5\n      md5: {overrides}\n      size: 9\n")
+        commit(repo)
+    assert known(repo) == [0.6, 0.7, 0.9]  # of the first one's overrides nothing is known
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -186,7 +196,7 @@ def test_the_same_commands_whatever_the_number_of_experiments(repo: Path, monkey
 
 def test_the_best_ones_lead_over_the_mean_is_said_in_the_metrics_direction() -> None:
     text = " ".join(variants.words([0.80, 0.84, 0.88], greater_is_better=True).split())
-    assert text.startswith("3 variants of this contest are known (commits, experiments, `make` here);")
+    assert text.startswith("3 variants of this contest are known (anybody's commits, experiments, `make` here);")
     assert "the best, 0.8800, leads their mean by 0.0400" in text
     assert "the best, 0.8000, leads their mean by 0.0400" in variants.words(
         [0.8, 0.84, 0.88], greater_is_better=False

@@ -5,7 +5,7 @@ at. It is printed by tools.results and goes into no stage's output, since it cha
 
 A variant is a run whose metrics/summary.json differs from all others': settings that change no number count once. It
 is of this contest if its params.yaml names the same images, labels and metric, and dvc.lock the same content of the
-labels where it knows that.
+labels and overrides where it knows that. Whose run it was no commit says for certain: all count.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ class Variant:
 
     Attributes:
         contest: digest of what its section `contest` says of images, labels and metric.
-        labels: what dvc.lock says of the labels' content; "" where it does not know.
+        labels: what dvc.lock says of the content of labels and overrides; "" where it does not know.
         result: digest of its metrics/summary.json.
         score: its `oof_score`.
     """
@@ -81,7 +81,7 @@ def words(scores: Sequence[float], *, greater_is_better: bool) -> str:
     Where all are equally good, the best one's lead over the mean is what picking it flatters by, on average. Where they
     are not, a part of the lead is real, and picking flatters by less.
     """
-    known = "known (commits, experiments, `make` here)"
+    known = "known (anybody's commits, experiments, `make` here)"
     if len(scores) == 1:
         return f"1 variant of this contest is {known}"
     mean, best = sum(scores) / len(scores), max(scores) if greater_is_better else min(scores)
@@ -154,11 +154,14 @@ def _labels_by_lock(root: Path, contest: Any, locks: list[str]) -> dict[str, str
 
 
 def _labels(contest: Any, lock: bytes) -> str:
-    """Return DVC's digest of the file (or folder) that says the labels; "" where it is not in the lock."""
+    """Return DVC's digests of what says the labels, and of the overrides; "" where one is not in the lock."""
     in_folders = contest.get("layout") == "folders"
-    path = contest.get("images", {}).get("train") if in_folders else contest.get("labels")
-    found = re.search(rb"path: %s\n +hash: md5\n +md5: (\S+)\n" % re.escape(str(path).encode()), lock)
-    return found[1].decode() if found else ""
+    paths = [contest.get("images", {}).get("train") if in_folders else contest.get("labels")]
+    paths += [contest["overrides"]] if "overrides" in contest else []
+    found = [
+        re.search(rb"path: %s\n +hash: md5\n +md5: (\S+)\n" % re.escape(str(path).encode()), lock) for path in paths
+    ]
+    return " ".join(one[1].decode() for one in found if one) if all(found) else ""
 
 
 def _asked(contest: Any) -> tuple[Any, ...]:
