@@ -210,11 +210,11 @@ def _cost(p: Podium, values: dict[str, int]) -> str:
         trainings += sum(phase.epochs > 0 for phase in phases) * len(p.folds)
         size += values[name] * BYTES_PER_VALUE * (1 + len(phases) * len(p.folds))
     others = f" (and {len(p.external)} external)" if p.external else ""
-    members = f"{len(p.members)} member{'' if len(p.members) == 1 else 's'}{others}"
+    members, probes = (f"{len(p.members)} {word}{'' if len(p.members) == 1 else 's'}" for word in ("member", "probe"))
     at_another_size = f", {len(p.fixres) * len(p.folds)} of them fixres" if p.fixres else ""
     return (
-        f"check: {members} x {len(p.folds)} folds: {trainings} trainings{at_another_size},"
-        f" {len(p.members)} probe{'' if len(p.members) == 1 else 's'}, models of {size / 1e6:,.0f} MB (what is in the cache already is not done again)"
+        f"check: {members}{others} x {len(p.folds)} folds: {trainings} trainings{at_another_size}, {probes},"
+        f" models of {size / 1e6:,.0f} MB (what is in the cache already is not done again)"
     )
 
 

@@ -44,6 +44,7 @@ from stages.lib.settings.ensemble import RANK_METRICS, EnsembleSettings
 from stages.lib.settings.members import MemberSettings
 
 MANY = 2**22  # looks x images x classes from which processes of their own pay for their start
+LARGE = 2**22  # images x classes above which one process alone holds a member's looks: a gigabyte each
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,9 @@ def _chosen(job: Job, without: Sequence[nesting.Without]) -> dict[str, nesting.C
 
     What is decided is small; the predictions that are needed are read again, since those of all looks do not fit.
     """
-    cells = sum(1 + len(source.others) for source in job.sources.values()) * len(job.targets) * len(job.classes)
-    workers = parallel.worker_count() if cells >= MANY else 1
+    cells = len(job.targets) * len(job.classes)
+    looks = sum(1 + len(source.others) for source in job.sources.values())
+    workers = parallel.worker_count() if cells <= LARGE and looks * cells >= MANY else 1
     decide = partial(_decided, job, without)
     found = parallel.in_order(decide, list(job.sources), workers=workers, name=str, preload=("stages.ensemble",))
     shown = tqdm(found, "members", total=len(job.sources), disable=not progress.shown(), leave=False)

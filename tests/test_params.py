@@ -24,12 +24,12 @@ def test_scientific_notation_that_yaml_reads_as_text_is_a_number() -> None:
     ("values", "words"),
     [
         ({"lr": 1, "lrr": 2}, ["x.lrr", "unknown key"]),
-        ({}, ["x.lr", "required"]),
         ({"lr": 0}, ["x.lr", "greater than 0"]),
         ({"lr": True}, ["x.lr", "boolean"]),
         ({"lr": 1, "name": True}, ["x.name", "boolean"]),
         ({"lr": 1, "count": False}, ["x.count", "boolean"]),
         ({"lr": "yes"}, ["x.lr", "number"]),
+        ({"name": "a"}, ["x.lr: missing"]),
         ({"lr": 1, "sizes": 64}, ["x.sizes: must be a list: [64]"]),
         ({"lr": 1, "sizes": {"a": 1}}, ["x.sizes: must be a list: [{'a': 1}]"]),
         ({"lr": 1, "sizes": None}, ["x.sizes: must be a list (got null)"]),
@@ -41,6 +41,11 @@ def test_wrong_values_are_named_with_their_key(values: dict[str, object], words:
     with pytest.raises(InputError) as raised:
         params.parse(values, "x", Example)
     assert all(word in str(raised.value) for word in ["params.yaml", *words]), str(raised.value)
+
+
+def test_a_fault_of_the_whole_has_no_key() -> None:
+    with pytest.raises(InputError, match=r"^params\.yaml: [^:]"):
+        params.parse(3, "", Example)
 
 
 def test_every_fault_is_reported_at_once() -> None:

@@ -258,9 +258,13 @@ def test_curves_hold_every_epoch_that_was_trained(tmp_path: Path) -> None:
     assert set(table.loc[table["epoch"] == "1", "train_loss"]) == {"0.5"}
 
 
-def test_same_inputs_same_bytes_whatever_the_order_of_members_and_rows(tmp_path: Path) -> None:
+def test_same_inputs_same_bytes_whatever_the_order_of_members_and_rows_and_the_number_of_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written = []
     for turned in (False, True):
+        monkeypatch.setattr(ensemble, "MANY", 0)
+        monkeypatch.setenv("PODIUM_WORKERS", str(2 * turned))
         root = tmp_path / str(turned)
         root.mkdir()
         write_inputs(root, ensemble={"method": "auto", "greedy_rounds": 5})

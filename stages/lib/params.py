@@ -89,13 +89,15 @@ def _explain(key: str, error: Any) -> str:
     where = ".".join([key, *(str(part) for part in error["loc"])]).strip(".")
     if error["type"] == "extra_forbidden":
         return f"params.yaml: {where}: unknown key; remove it or correct its spelling"
+    if error["type"] == "missing":
+        return f"params.yaml: {where}: missing; it has no default"
     message = error["msg"].removeprefix("Value error, ")
-    got = "" if error["type"] in {"missing", "value_error"} else f" (got {_written(error['input'])})"
+    got = "" if error["type"] == "value_error" else f" (got {_written(error['input'])})"
     if error["type"] in _KINDS:
         message = f"must be {_KINDS[error['type']]}"
     if error["type"] == "tuple_type" and error["input"] is not None:
         return f"params.yaml: {where}: {message}: [{_written(error['input'])}]"
-    return f"params.yaml: {where}: {message}{got}"
+    return f"params.yaml: {where}: {message}{got}" if where else f"params.yaml: {message}{got}"
 
 
 def _written(value: Any) -> str:
