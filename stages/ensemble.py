@@ -5,7 +5,7 @@ that is submitted is chosen on all images; its own score on them, `oof_score_nai
 submission each fold's models are blended as out of fold, and the folds' blends averaged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -44,7 +44,8 @@ from stages.lib.settings.ensemble import RANK_METRICS, EnsembleSettings
 from stages.lib.settings.members import MemberSettings
 
 MANY = 2**22  # looks x images x classes from which processes of their own pay for their start
-LARGE = 2**22  # images x classes above which one process alone holds a member's looks: a gigabyte each
+LARGE = 2**22  # images x (classes, or draws of a bootstrap) above which one process alone holds them: a gigabyte each
+WORKERS_NEED = ("stages.lib.nesting", "stages.lib.sources", "stages.lib.submission")  # not this file, which they run
 
 
 @dataclass(frozen=True)
@@ -151,23 +152,30 @@ def _methods(job: Job) -> list[str]:
 def _chosen(job: Job, without: Sequence[nesting.Without]) -> dict[str, nesting.Chosen]:
     """Decide every member's look, several members at a time where there is much to read and to decide.
 
-    What is decided is small; the predictions that are needed are read again, since those of all looks do not fit.
+    What processes decide is small; the predictions that a blend needs are then read again.
     """
     cells = len(job.targets) * len(job.classes)
     looks = sum(1 + len(source.others) for source in job.sources.values())
-    workers = parallel.worker_count() if cells <= LARGE and looks * cells >= MANY else 1
+    large = len(job.targets) * max(len(job.classes), intervals.DRAWS) > LARGE
+    workers = parallel.worker_count() if looks * cells >= MANY and not large else 1
+    bar = partial(tqdm, desc="members", total=len(job.sources), disable=not progress.shown(), leave=False)
+    if min(workers, len(job.sources)) < 2:
+        return {name: nesting.chosen(member(job, job.sources[name]), without) for name in bar(job.sources)}
     decide = partial(_decided, job, without)
-    found = parallel.in_order(decide, list(job.sources), workers=workers, name=str, preload=("stages.ensemble",))
-    shown = tqdm(found, "members", total=len(job.sources), disable=not progress.shown(), leave=False)
-    members = {}
-    for (name, source), decisions in zip(job.sources.items(), shown, strict=True):
-        singles = {one for look in nesting.taken(source.usual, decisions) for one in resolution.singles(look)}
-        members[name] = nesting.keep(member(job, source, sorted(singles)), decisions)
-    return members
+    found = parallel.in_order(decide, list(job.sources), workers=workers, name=str, preload=WORKERS_NEED)
+    return {
+        name: nesting.keep(member(job, source, _singles(source, decisions)), decisions)
+        for (name, source), decisions in zip(job.sources.items(), bar(found), strict=True)
+    }
 
 
 def _decided(job: Job, without: Sequence[nesting.Without], name: str) -> dict[nesting.Without, resolution.Decision]:
     return nesting.decided(member(job, job.sources[name]), without)
+
+
+def _singles(source: sources.Source, decisions: Mapping[nesting.Without, resolution.Decision]) -> list[resolution.Look]:
+    """Return the looks of one size that make up those that were taken."""
+    return sorted({one for look in nesting.taken(source.usual, decisions) for one in resolution.singles(look)})
 
 
 def member(job: Job, source: sources.Source, looks: Sequence[resolution.Look] = ()) -> resolution.Member:

@@ -56,7 +56,7 @@ def main(*, root: Path = Path()) -> None:
         probs=said.probs,
         votes=said.votes,
         classes=classes,
-        others=label_errors.other_duplicates(folds, clusters),
+        others=label_errors.other_duplicates(folds[state != label_errors.DROPPED], clusters),
     )
     decided = doubted["image_id"].isin(decisions["image_id"])
     suspects = doubted[~decided].reset_index(drop=True)
@@ -125,7 +125,7 @@ def _write(root: Path, suspects: pd.DataFrame, labels: pd.Series, summary: dict[
     tables.write(suspects, folder / "suspects.csv", tables.SUSPECTS)
     tables.write(label_errors.label_pairs(suspects, labels), folder / "pairs.csv", tables.LABEL_PAIRS)
     nothing = _mean_nothing(summary)
-    rows = label_errors.overrides_to_consider(suspects[:0] if nothing else suspects, len(summary["members"]))
+    rows = label_errors.overrides_to_consider(suspects[:0] if nothing else suspects)
     tables.write(rows, folder / "overrides_to_consider.csv", tables.OVERRIDES)
     tables.write_json(summary, folder / "summary.json")
     pack = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
@@ -146,21 +146,20 @@ def _show(suspects: pd.DataFrame, summary: dict[str, Any]) -> None:
     )
     for kind, n in summary["not_reviewed"].items():
         print(f"review: not reviewed, {kind}: {n}")
-    n_members, at_chance = len(summary["members"]), summary["members_at_chance"]
     if _mean_nothing(summary):
         print(
             "review: WARNING: no member is shown to be better than chance at these labels, so these suspects mean"
             " nothing: none is listed here, and overrides_to_consider.csv is empty"
         )
         return
-    if at_chance:
+    if at_chance := summary["members_at_chance"]:
         print(
             f"review: WARNING: {', '.join(at_chance)}: not shown to be better than chance at these labels, so their"
             " votes mean nothing"
         )
     for s in suspects.head(SHOWN).itertuples():
         rather = f"given {s.given} (p {s.p_given:.2f}), rather {s.suggested} (p {s.p_suggested:.2f})"
-        print(f"review: {s.image_id}: {rather}; {s.members_agreeing} of {n_members} members say so")
+        print(f"review: {s.image_id}: {rather}; {s.members_agreeing} of {s.members_asked} members say so")
     if len(suspects):
         print(
             "review: nothing is relabelled. Look at data/review/suspects.png; copy the rows you agree with from"

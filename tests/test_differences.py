@@ -106,8 +106,8 @@ def test_log_loss_may_say_what_accuracy_cannot() -> None:
     table = judged(targets, members)[1]
     assert table.loc["loud", "difference"] == 0
     assert table.loc["loud", "verdict"] == "no evidence"
-    assert "but its log loss shows that it is harmful" in table.loc["loud", "sentence"]
-    assert "but its log loss shows that it helps" in table.loc["modest", "sentence"]
+    assert "but the blend's log loss shows that it is harmful" in table.loc["loud", "sentence"]
+    assert "but the blend's log loss shows that it helps" in table.loc["modest", "sentence"]
 
 
 def test_a_sure_member_is_not_blamed_for_what_a_temperature_mends() -> None:

@@ -80,6 +80,16 @@ def test_plain_drawings_are_no_duplicates_of_each_other() -> None:
     assert (found.near, found.clusters, found.apart) == ([], {}, 0)
 
 
+def test_no_window_is_looked_for_in_plain_drawings_however_alike_they_have_to_be() -> None:
+    boxes = {}
+    for radius in (40, 41):
+        image = np.full((160, 160, 3), 200, np.uint8)
+        image[80 - radius : 80 + radius, 80 - radius : 80 + radius] = 60
+        boxes[f"{radius}"] = image
+    found = duplicates.search(prints(boxes), prints({}), max_hash_distance=10, min_similarity=0.995)
+    assert found.near == []
+
+
 def test_a_plain_drawing_saved_again_is_the_same_but_in_another_colour_it_is_not() -> None:
     train = drawings(40)
     copies = {f"{i}x": jpeg(image, 75) for i, image in train.items()}

@@ -248,6 +248,15 @@ def test_predictions_that_differ_by_rounding_alone_are_the_same(name: str) -> No
         assert how(metric, targets, base=base, candidate=changed, groups=alone(90)) != intervals.NOTHING
 
 
+def test_a_loss_of_a_billionth_is_no_rounding() -> None:
+    targets = np.arange(100) % 2
+    hard = np.eye(2, dtype=np.float32)[np.where(np.arange(100) < 2, 1 - targets, targets)]
+    soft = np.clip(hard, 1e-9, 1 - 1e-9)
+    found = intervals.score_evidence(LOG_LOSS, targets, base=hard, candidate=soft, groups=alone(100))
+    assert found.difference == pytest.approx(scores.log_loss(targets, hard) - scores.log_loss(targets, soft))
+    assert found.difference > 0.3
+
+
 def test_the_ranks_of_small_probabilities_are_no_rounding() -> None:
     targets = (np.arange(100) < 10).astype(np.int64)
     small = np.where(targets, 2e-6, 1e-6).astype(np.float32)

@@ -134,7 +134,7 @@ def test_the_table_says_what_each_member_says() -> None:
     assert list(suspects["members_agreeing"]) == [1, 2, 1]
     assert suspects["members"][0] == "one: x (p 0.70); two: z (p 0.70)"
     assert list(suspects["other_duplicates"]) == ["", "", "q z"]
-    rows = label_errors.overrides_to_consider(suspects, n_members=2)
+    rows = label_errors.overrides_to_consider(suspects)
     assert list(rows["action"]) == list(suspects["suggested"])
     assert rows["reason"][0] == "review: given y (p 0.20), rather x (p 0.70), say 1 of 2 members"
 
@@ -151,4 +151,4 @@ def test_no_suspects_make_empty_tables() -> None:
     suspects = listed(np.array([[0.7, 0.2, 0.1]]), [0])
     assert suspects.empty
     assert list(label_errors.label_pairs(suspects, pd.Series(["x"])).columns) == list(tables.LABEL_PAIRS.columns)
-    assert label_errors.overrides_to_consider(suspects, 2).empty
+    assert label_errors.overrides_to_consider(suspects).empty

@@ -81,6 +81,10 @@ def test_the_method_is_named_with_its_reason(built, capsys):
     tables.write_text(METHODS + "decision,0.94,0.01,0.001,0.02,0.02,taken,2\n", built / results.METHODS)
     results.main(root=built)
     assert "method  " not in capsys.readouterr().out  # an only member
+    path = built / "params.yaml"
+    path.write_text(path.read_text().replace("ensemble: {", "ensemble: {method: logits, "))
+    results.main(root=built)
+    assert "method           logits: asked for" in capsys.readouterr().out
 
 
 def test_a_member_that_harms_is_named_with_the_command_that_tries_without_it(built, capsys):
@@ -95,6 +99,17 @@ def test_a_member_that_harms_is_named_with_the_command_that_tries_without_it(bui
     tables.write(members.assign(weight=[0.0, 1.0]), built / results.MEMBERS, tables.MEMBERS)
     results.main(root=built)
     assert "harms" not in capsys.readouterr().out
+
+
+def test_an_only_member_beside_predictions_made_elsewhere_cannot_be_left_out(built, capsys):
+    write_worth(built, weak="harmful")
+    path = built / "params.yaml"
+    only = path.read_text().replace("strong_one: {}}", "}").replace("external: {}", "external: {strong_one: {}}")
+    path.write_text(only)
+    results.main(root=built)
+    printed = capsys.readouterr().out
+    assert "weak harms" in printed
+    assert "try without" not in printed
 
 
 def test_a_second_variant_is_counted_and_what_picking_the_better_one_may_flatter_is_said(built, capsys):

@@ -170,6 +170,7 @@ def test_predictions_of_a_third_phase_and_made_elsewhere_count(root: Path) -> No
         side = "p_suggested" if table.loc[image_id, "suggested"] == "red" else "p_given"
         assert table.loc[image_id, side] == pytest.approx(red[image_id], abs=1e-4)
         assert ("z: red (p 0.80)" in table.loc[image_id, "members"]) == (image_id == "09.png")
+        assert table.loc[image_id, "members_asked"] == (3 if image_id == "09.png" else 2)
     assert summary(root)["members"] == ["a", "b", "z"]
     assert summary(root)["members_at_chance"] == ["z"]
 
@@ -243,6 +244,8 @@ def test_duplicates_with_another_label_are_named(root: Path) -> None:
     tables.write(clusters, root / "data/analyze/clusters.csv", tables.CLUSTERS)
     table = suspects(root).set_index("image_id")
     assert table.loc["04.png", "other_duplicates"] == f"02.png {given('02.png')}"
+    override(root, "02.png,drop,blurred")
+    assert suspects(root).set_index("image_id").loc["04.png", "other_duplicates"] == ""
 
 
 def test_pairs_count_the_suspects(root: Path) -> None:
@@ -271,7 +274,9 @@ def test_many_classes_and_members_fit_the_picture(root: Path) -> None:
     n = 40
     votes = "; ".join(f"member{i}: {'long_' * 12}{i} (p 0.50)" for i in range(8))
     table = pd.DataFrame({"image_id": ["00.png"] * n, "given": "x" * 60, "suggested": "y" * 60, "flagged": "yes"})
-    table = table.assign(p_given=0.1, p_suggested=0.9, members_agreeing=7, members=votes, other_duplicates="b.png z")
+    table = table.assign(
+        p_given=0.1, p_suggested=0.9, members_agreeing=7, members_asked=8, members=votes, other_duplicates="b.png z"
+    )
     canvas = suspect_sheet.draw(table, pixels.open_pack(root / "data/prepare/train/pixels.arrow"))
     assert canvas.width == suspect_sheet.COLUMNS * (suspect_sheet.TILE_SIZE + drawing.GAP) + drawing.GAP
     assert canvas.height < 3000

@@ -12,14 +12,15 @@ from stages.lib.errors import InputError
 from tools import variants
 
 CONTEST = {"images": {"train": "data/train", "test": "data/test"}, "labels": "data/train.csv", "metric": "accuracy"}
-LOCK = "stages:\n  label:\n    deps:\n    - path: {}\n      hash: md5\n      md5: {}\n      size: 9\n"
+LOCK = (
+    "stages:\n  label:\n    outs:\n    - path: data/label/labels.csv\n      hash: md5\n      md5: {}\n      size: 9\n"
+)
 
 
 def write(root: Path, score: Any, *, contest: Any = CONTEST, labels: str = "one", lr: float = 0.1) -> dict[str, Any]:
     """Write what a run leaves of what is committed."""
     (root / "params.yaml").write_text(yaml.safe_dump({"contest": contest, "members": {"a": {"lr": lr}}}))
-    path = contest["images"]["train"] if contest.get("layout") == "folders" else contest["labels"]
-    (root / "dvc.lock").write_text(LOCK.format(path, labels))
+    (root / "dvc.lock").write_text(LOCK.format(labels))
     (root / "metrics").mkdir(exist_ok=True)
     summary = {"metric": "accuracy", "oof_score": score}
     (root / "metrics/summary.json").write_text(json.dumps(summary))
@@ -101,16 +102,6 @@ def test_another_contest_is_told_by_its_section_and_by_its_labels(repo: Path) ->
     assert known(repo) == [0.6, 0.7, 0.9]  # whose labels the workspace's are is not known
 
 
-def test_a_run_with_other_overrides_is_of_other_labels(repo: Path) -> None:
-    contest = {**CONTEST, "overrides": "data/overrides.csv"}
-    for overrides, score in (("one", 0.5), ("two", 0.6), ("two", 0.7)):
-        write(repo, score, contest=contest)
-        with (repo / "dvc.lock").open("a") as lock:
-            lock.write(f"    - path: data/overrides.csv\n      hash: md5\n      md5: {overrides}\n      size: 9\n")
-        commit(repo)
-    assert known(repo) == [0.6, 0.7, 0.9]  # of the first one's overrides nothing is known
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -129,13 +120,6 @@ def test_a_contest_is_the_same_however_its_section_is_written(repo: Path, text: 
     git(repo, "checkout", "-q", "HEAD~1")
     git(repo, "update-ref", "refs/exps/ab/cdef/e", "main")
     assert known(repo) == [0.8, 0.9]
-
-
-def test_labels_of_folders_are_the_folders(repo: Path) -> None:
-    folders = {"images": CONTEST["images"], "labels": "placeholders/none.csv", "layout": "folders"}
-    experiment(repo, "refs/exps/ab/cdef/others", 0.6, contest=folders, labels="others.dir")
-    write(repo, 0.8, contest=folders, labels="mine.dir")
-    assert known(repo) == [0.8]
 
 
 def test_commits_that_hold_no_run_are_passed_over(repo: Path) -> None:

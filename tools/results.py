@@ -38,11 +38,12 @@ def main(*, root: Path = Path()) -> None:
     print(table(members, summary))
     print(f"\n{honesty(summary)}")
     values = params.read(root)
+    settings = params.parse(params.section(values, "ensemble"), "ensemble", EnsembleSettings)
     for line in (
-        *blended_by(tables.read(root / METHODS, tables.METHODS)),
+        *blended_by(tables.read(root / METHODS, tables.METHODS), settings.method),
         *harmful(tables.read(root / WORTH, differences.MEMBERS), members, values),
         *parted(tables.read(root / FOLDS, tables.FOLDS)),
-        *leaked(tables.read(root / LEAKS, tables.LEAKS), summary, _leaked_labels(values)),
+        *leaked(tables.read(root / LEAKS, tables.LEAKS), summary, settings.leaked_labels),
     ):
         print(line)
     print(tried(root, summary))
@@ -76,12 +77,15 @@ def honesty(summary: dict[str, Any]) -> str:
     )
 
 
-def blended_by(methods: pd.DataFrame) -> list[str]:
+def blended_by(methods: pd.DataFrame, asked: str) -> list[str]:
     """Say which method blends, and why, in a line; none for an only member.
 
     Args:
         methods: tables.METHODS.
+        asked: ensemble.method.
     """
+    if asked != "auto":
+        return [f"{'method':{ASIDE}}{asked}: asked for (ensemble.method)"]
     others = methods[~methods["method"].isin([gating.BASELINE, gating.DECIDED])]
     if others.empty:
         return []
@@ -105,9 +109,10 @@ def harmful(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) 
         without = " ".join(f"-S '~{key}.{row.member}'" for key in maps)
         lines += [
             f"{'careful':{ASIDE}}{row.member} harms the equal mean: {row.difference:+.4f} with it",
-            f"{'':{ASIDE}}({row.low:+.4f} to {row.high:+.4f}, {WORTH});",
-            f"{'':{ASIDE}}try without it: dvc exp run {without}",
+            f"{'':{ASIDE}}({row.low:+.4f} to {row.high:+.4f}, {WORTH})",
         ]
+        if "members" not in maps or len(params.section(values, "members")) > 1:  # one there must be
+            lines.append(f"{'':{ASIDE}}try without it: dvc exp run {without}")
     return lines
 
 
@@ -144,10 +149,6 @@ def leaked(leaks: pd.DataFrame, summary: dict[str, Any], setting: str) -> list[s
         f" train, {exact} an exact one;",
         f"{'':{ASIDE}}{done[setting]} (ensemble.leaked_labels: {setting})",
     ]
-
-
-def _leaked_labels(values: dict[str, object]) -> str:
-    return params.parse(params.section(values, "ensemble"), "ensemble", EnsembleSettings).leaked_labels
 
 
 def tried(root: Path, summary: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ those that read what it wrote as well.
 
 import argparse
 import contextlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -26,8 +27,6 @@ STAGES = ("ensemble", "report", "ladder")
 FOLDS = ("0", "1", "2", "3", "4")
 VIEWS = ("hflip", "identity")
 CLASS = "{:04}"  # a number, for quadratic kappa
-
-
 EVERY = 0.1  # seconds between two looks at the processes of a stage
 
 
@@ -57,8 +56,9 @@ def main(*words: str) -> None:
 
 def _run(stage: str, folder: Path) -> None:
     begun = time.monotonic()
-    program = f"import stages.{stage} as stage, pathlib, sys; stage.main(root=pathlib.Path(sys.argv[1]))"
-    with psutil.Popen([sys.executable, "-c", program, str(folder)]) as started:
+    project = str(Path(__file__).parents[1])
+    command = [sys.executable, "-m", f"stages.{stage}"]
+    with psutil.Popen(command, cwd=folder, env=os.environ | {"PYTHONPATH": project}) as started:
         peak, processor = _watched(started)
     seconds = time.monotonic() - begun
     if started.returncode:

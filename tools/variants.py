@@ -4,8 +4,8 @@ What a person chose by looking at scores no score can undo (docs/honest_scores.m
 at. It is printed by tools.results and goes into no stage's output, since it changes with what others ran.
 
 A variant is a run whose metrics/summary.json differs from all others': settings that change no number count once. It
-is of this contest if its params.yaml names the same images, labels and metric, and dvc.lock the same content of the
-labels and overrides where it knows that. Whose run it was no commit says for certain: all count.
+is of this contest if its params.yaml names the same images, labels and metric, and dvc.lock the same table of labels,
+overrides applied, where it knows that. Whose run it was no commit says for certain: all count.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from stages.lib import params, tables
 from stages.lib.errors import InputError
 from tools import experiments
 
-SUMMARY, PARAMS, LOCK = "metrics/summary.json", "params.yaml", "dvc.lock"
+SUMMARY, PARAMS, LOCK, LABELS = "metrics/summary.json", "params.yaml", "dvc.lock", "data/label/labels.csv"
 LOG = Path("logs/variants.csv")
 SHOWN = tables.Contract(  # of LOG: what tools.results showed in this folder
     {"contest": "text", "labels": "text", "result": "text", "score": "float"}, key=("contest", "labels", "result")
@@ -43,7 +43,7 @@ class Variant:
 
     Attributes:
         contest: digest of what its section `contest` says of images, labels and metric.
-        labels: what dvc.lock says of the content of labels and overrides; "" where it does not know.
+        labels: what dvc.lock says of the content of LABELS; "" where it does not know.
         result: digest of its metrics/summary.json.
         score: its `oof_score`.
     """
@@ -69,7 +69,7 @@ def of_this_contest(root: Path, summary: dict[str, Any]) -> dict[str, float]:
     """
     contest = params.section(params.read(root), "contest")
     lock = root / LOCK
-    labels = _labels(contest, lock.read_bytes() if lock.exists() else b"")
+    labels = _labels(lock.read_bytes() if lock.exists() else b"")
     here = Variant(_digest(_asked(contest)), labels, _digest(summary), float(summary["oof_score"]))
     known = [*_note(root / LOG, here), *_committed(root, contest)]
     return {v.result: v.score for v in known if v.contest == here.contest and _agree(v.labels, here.labels)}
@@ -117,7 +117,7 @@ def _committed(root: Path, contest: Any) -> Iterator[Variant]:
     same = {name: _asked(_contest(text)) == _asked(contest) for name, text in settings.items()}
     found = {ids for ids in found if same[ids[1]]}
     summaries = _read(root, {ids[0] for ids in found})
-    labels = _labels_by_lock(root, contest, sorted({ids[2] for ids in found} - {""}))
+    labels = _labels_by_lock(root, sorted({ids[2] for ids in found} - {""}))
     for summary, _, lock in found:
         read = _summary(summaries[summary])
         if read is not None:
@@ -144,24 +144,19 @@ def _read(root: Path, names: set[str]) -> dict[str, bytes]:
     return contents
 
 
-def _labels_by_lock(root: Path, contest: Any, locks: list[str]) -> dict[str, str]:
+def _labels_by_lock(root: Path, locks: list[str]) -> dict[str, str]:
     """Return what each dvc.lock, by git's id, says of the labels."""
     found: dict[str, str] = {}
     for start in range(0, len(locks), LOCKS_AT_ONCE):
         texts = _read(root, set(locks[start : start + LOCKS_AT_ONCE]))
-        found |= {name: _labels(contest, text) for name, text in texts.items()}
+        found |= {name: _labels(text) for name, text in texts.items()}
     return found
 
 
-def _labels(contest: Any, lock: bytes) -> str:
-    """Return DVC's digests of what says the labels, and of the overrides; "" where one is not in the lock."""
-    in_folders = contest.get("layout") == "folders"
-    paths = [contest.get("images", {}).get("train") if in_folders else contest.get("labels")]
-    paths += [contest["overrides"]] if "overrides" in contest else []
-    found = [
-        re.search(rb"path: %s\n +hash: md5\n +md5: (\S+)\n" % re.escape(str(path).encode()), lock) for path in paths
-    ]
-    return " ".join(one[1].decode() for one in found if one) if all(found) else ""
+def _labels(lock: bytes) -> str:
+    """Return DVC's digest of the table of labels, overrides applied; "" where it is not in the lock."""
+    found = re.search(rb"path: %s\n +hash: md5\n +md5: (\S+)\n" % re.escape(LABELS.encode()), lock)
+    return found[1].decode() if found else ""
 
 
 def _asked(contest: Any) -> tuple[Any, ...]:

@@ -41,7 +41,8 @@ class Verdict:
         auc: area under the ROC curve, one class against the rest, mean over classes, then folds; chance is 0.5.
         low, high: its 95% interval (see `judge`).
         accuracy: share of images whose class is found.
-        chance_accuracy: the share of the held-out images' most frequent class: what always saying it would find.
+        chance_accuracy: the share of the most frequent class (where classes were joined, of each fold's set) among the
+            held-out images: what always saying it would find.
         images: judged.
         classes: that there are.
         told_apart: fewer, where classes were joined into sets.
@@ -208,12 +209,19 @@ def judge(
         low=max(auc - reach, 0.0),
         high=min(auc + reach, 1.0),
         accuracy=float(np.average([one.accuracy for one in found], weights=weights)),
-        chance_accuracy=float(np.average([one.chance_accuracy for one in found], weights=weights)),
+        chance_accuracy=_chance(found, label, weights),
         images=int(sum(weights)),
         classes=len(set(labels)),
         told_apart=max(one.told_apart for one in found),
         importances=importances.sort_values(["auc_lost", "feature"], ascending=[False, True], ignore_index=True),
     )
+
+
+def _chance(found: "Sequence[_Fold]", labels: NDArray[np.str_], weights: Sequence[int]) -> float:
+    held = labels[np.any([one.held for one in found], axis=0)]
+    if max(one.told_apart for one in found) < len(set(labels)):  # sets, others in each fold
+        return float(np.average([one.frequent for one in found], weights=weights))
+    return float(np.unique(held, return_counts=True)[1].max() / len(held))
 
 
 @dataclass(frozen=True)
@@ -222,7 +230,7 @@ class _Fold:
     auc: float
     influence: Floats  # (n_held,) of each image on auc
     accuracy: float
-    chance_accuracy: float
+    frequent: float  # share of the held-out images' most frequent class, or set
     told_apart: int
     lost: Floats  # (n_features,) of auc, when a feature is permuted
     lost_influence: Floats  # (n_features, n_held)
@@ -255,7 +263,7 @@ def _score_fold(
         auc=auc,
         influence=influence,
         accuracy=float((probs.argmax(1) == truth).mean()),
-        chance_accuracy=float(np.unique(truth, return_counts=True)[1].max() / len(truth)),
+        frequent=float(np.bincount(truth[truth >= 0]).max() / len(truth)),
         told_apart=probs.shape[1],
         lost=auc - np.array([one[0] for one in without]),
         lost_influence=influence - np.array([one[1] for one in without]),

@@ -85,7 +85,7 @@ def paired(
         replicates: of the bootstrap and of the test.
 
     Raises:
-        ValueError: the metric is not defined on these images.
+        ValueError: the metric is not defined on these images, and the predictions are not alike.
     """
     if alike(first, second):
         return NOTHING
@@ -105,7 +105,7 @@ def paired(
 def paired_mean(
     differences: NDArray[np.float64], cluster: Clusters, *, of_hits: bool, replicates: int = REPLICATES
 ) -> Difference:
-    """Compare two predictions by what each image brings to a mean; the same numbers as `paired` gives for it.
+    """Compare two predictions by what each image brings to a mean; where they differ, with the numbers of `paired`.
 
     Args:
         differences: (images,) second minus first; may be averages over several trainings.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stages.lib import bootstrap, calibration, tables
 from stages.lib.bootstrap import Clusters, Difference
-from stages.lib.scores import SCORES, Metric, Targets
+from stages.lib.scores import SCORES, Metric, Targets, alike
 
 Probs = NDArray[np.float32]
 Right = NDArray[np.bool_]  # (members, images)
@@ -137,6 +137,8 @@ def marginal(
         cluster: (images,) images that stand and fall together.
     """
     without, with_it = np.maximum(total - probs, 0) / (n_members - 1), total / n_members
+    if alike(without, with_it):  # before their temperatures: those are found in steps
+        return bootstrap.NOTHING
     replicates = max(REPLICATES, 25 * n_members)
     first, second = (_calibrated(blend, targets) for blend in (without, with_it))
     return bootstrap.paired(metric, targets, first, second, cluster, replicates=replicates)
@@ -207,7 +209,7 @@ def _sentence(name: str, value: Difference, loss: Difference, metric: Metric, al
     verdict, by_loss = _verdict(value, metric), _verdict(loss, SCORES["log_loss"])
     finer = ""
     if metric.name != "log_loss" and verdict != by_loss and by_loss in ("helps", "harmful"):
-        finer = f"; but its log loss shows that it {WORDS[by_loss]} ({loss.value:+.4f} nats)"
+        finer = f"; but the blend's log loss shows that it {WORDS[by_loss]} ({loss.value:+.4f} nats)"
     other, correlation = alike
     like = f"; its errors are most like those of {other} (correlation {correlation:.2f})" if other else ""
     return (

@@ -22,7 +22,7 @@ GAIN = 1.3  # how much brighter the second thumbnail is: what was bright is satu
 MIN_CONTRAST = 4.0  # grey levels of 255; below it a thumbnail is mostly rounding, and resembles anything
 BLOCKS = 8  # a thumbnail's side is divided in so many to find what is flat
 FLAT, MANY_FLAT = 0.05, 0.3  # of the picture's contrast; share of blocks
-FEW_EDGES = 350  # of the 4096 pixels, that carry a plain picture's edges; in most photos 500 do
+FEW_EDGES = 350  # pixels of nearly 4,000 that carry a plain picture's edges; in most photos 500 do
 CHUNK = 64  # images a worker takes at once
 
 Image = npt.NDArray[np.uint8]

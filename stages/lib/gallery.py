@@ -71,7 +71,7 @@ def conflicts(clusters: pd.DataFrame, label_of: Mapping[str, str], unused: Colle
     """Return the clusters whose members bear different labels (images that are not used aside), in order."""
     labels = clusters.assign(label=clusters["image_id"].map(label_of))
     labels = labels[~labels["image_id"].isin(list(unused))]
-    kinds = labels[labels["label"] != ""].groupby("cluster")["label"].nunique()
+    kinds = labels.groupby("cluster")["label"].nunique()
     return sorted(kinds.index[kinds > 1])
 
 

@@ -20,7 +20,7 @@ NOTHING_SAID = -1  # in place of a class
 NAMED = 5  # duplicates of another label that a row names
 REVIEWED, NO_PREDICTION, NO_LABEL, UNKNOWN_CLASS, DROPPED = (
     "reviewed",
-    "no prediction",  # unreadable
+    "no prediction",  # unreadable, or skipped where all predictions were made elsewhere
     "no label",
     "no image of its class is trained on",
     "dropped by an override",
@@ -149,7 +149,7 @@ def suspect_table(
     targets = pd.Index(classes).get_indexer(reviewed["label"])
     places = found.suspects(targets)
     rows, suggested = reviewed.iloc[places], found.suggested[places]
-    agreeing = np.sum([v.likeliest[places] == suggested for v in votes.values()], axis=0)
+    said = np.array([v.likeliest[places] for v in votes.values()])  # (members, suspects)
     return pd.DataFrame(
         {
             "image_id": list(rows["image_id"]),
@@ -159,7 +159,8 @@ def suspect_table(
             "label_quality": found.quality[places].round(DIGITS),
             "p_given": probs[places, targets[places]].round(DIGITS),
             "p_suggested": probs[places, suggested].round(DIGITS),
-            "members_agreeing": agreeing,
+            "members_agreeing": (said == suggested).sum(axis=0),
+            "members_asked": (said != NOTHING_SAID).sum(axis=0),
             "members": [_votes(votes, names, i) for i in places],
             "use": list(rows["use"]),
             "other_duplicates": [others.get(i, "") for i in rows["image_id"]],
@@ -205,11 +206,11 @@ def label_pairs(suspects: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
     return pairs.sort_values(order, ascending=[False, False, True, True], ignore_index=True)
 
 
-def overrides_to_consider(suspects: pd.DataFrame, n_members: int) -> pd.DataFrame:
+def overrides_to_consider(suspects: pd.DataFrame) -> pd.DataFrame:
     """Write each of tables.SUSPECTS as the override that would follow the suggestion (tables.OVERRIDES)."""
     reasons = [
         f"review: given {s.given} (p {s.p_given:.2f}), rather {s.suggested} (p {s.p_suggested:.2f}), say"
-        f" {s.members_agreeing} of {n_members} members"
+        f" {s.members_agreeing} of {s.members_asked} members"
         for s in suspects.itertuples()
     ]
     columns = {"image_id": suspects["image_id"], "action": suspects["suggested"], "reason": reasons}

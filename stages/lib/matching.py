@@ -75,7 +75,7 @@ def near_pairs(
         rows = rows[~_codes(rows).isin(_codes(settled))]
         matches = _best(pd.concat([matches, _measured(rows, pictures, plain, min_similarity)]))
     strict = drawn[matches[["low", "high"]]].any(axis=1)
-    matches = matches[~strict | (matches["similarity"] >= NEARLY_EQUAL)]
+    matches = matches[~strict | (matches["sure"] & (matches["similarity"] >= NEARLY_EQUAL))]  # no window is looked for
     doubtful = matches[~matches["sure"] & (matches["similarity"] >= MIN_ALIGNABLE)]
     matches = pd.concat([matches[matches["sure"]], _aligned(doubtful, thumbs, plain, min_similarity, workers)])
     matches = matches.sort_values(["low", "high"])

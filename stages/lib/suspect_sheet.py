@@ -38,7 +38,7 @@ def _tile(row: dict[str, object], pack: Packed) -> Tile:
         *said[:MEMBERS],
     ]
     if len(said) > MEMBERS:
-        lines.append(f"in all {row['members_agreeing']} of {len(said)} members say so")
+        lines.append(f"in all {row['members_agreeing']} of {row['members_asked']} members say so")
     if row["other_duplicates"]:
         lines.append(f"duplicate: {row['other_duplicates']}")
     return Tile(pack[str(row["image_id"])], tuple(lines), marked=bool(row["other_duplicates"]))

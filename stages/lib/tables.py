@@ -211,6 +211,7 @@ SUSPECTS = Contract(  # most suspect first
         "p_given": "float",  # of the members' mean
         "p_suggested": "float",
         "members_agreeing": "int",  # whose likeliest class is the suggested one
+        "members_asked": "int",  # that say something of the image
         "members": "text",  # each member's likeliest class and its probability
         "use": "text",  # as in tables.FOLDS: "skip" is neither trained on nor scored
         "other_duplicates": "text",  # near duplicates that bear another label, with it: the first ones
