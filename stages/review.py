@@ -15,9 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages.lib import blended, cli, drawing, label_errors, params, pixels, predictions, suspect_sheet, tables
-from stages.lib.resolution import ELSEWHERE
-from stages.lib.sources import Source
+from stages.lib import blended, cli, drawing, label_errors, params, pixels, sources, suspect_sheet, tables
 
 SHOWN = 10  # suspects printed; suspects.csv has all
 
@@ -29,12 +27,10 @@ class Said:
     Attributes:
         probs: (images, classes), the mean of those that say something.
         votes: by member; NOTHING_SAID of images it knows nothing of.
-        known: (images,) some member says something.
     """
 
     probs: NDArray[np.float64]
     votes: dict[str, label_errors.Vote]
-    known: NDArray[np.bool_]
 
 
 def main(*, root: Path = Path()) -> None:
@@ -44,10 +40,8 @@ def main(*, root: Path = Path()) -> None:
     clusters = tables.read(root / "data/analyze/clusters.csv", tables.CLUSTERS)
     classes = sorted(folds.loc[folds["use"] == "train", "label"].unique())
     state = label_errors.reviewable(folds, decisions, classes)
-    said = _said(root, folds, folds[state == label_errors.REVIEWED], classes)
-    state[state == label_errors.REVIEWED] = np.where(said.known, label_errors.REVIEWED, label_errors.NO_PREDICTION)
-    said = _of_known(said)
     reviewed = folds[state == label_errors.REVIEWED]
+    said = _said(root, folds, reviewed, classes)
     targets = pd.Index(classes).get_indexer(reviewed["label"])
     found = label_errors.doubts(targets, said.probs)
     doubted = label_errors.suspect_table(
@@ -72,40 +66,25 @@ def _said(root: Path, folds: pd.DataFrame, reviewed: pd.DataFrame, classes: list
     """Read every member's predictions, one member in memory at a time, and keep those of the reviewed images."""
     total, said, votes = np.zeros((len(reviewed), len(classes))), np.zeros(len(reviewed), np.int64), {}
     for name, source in blended.sources_of(params.read(root), root).items():
-        probs = np.full(total.shape, np.nan)
-        known = (reviewed["use"] == "train").to_numpy() if ELSEWHERE in source.files else np.full(len(reviewed), True)
-        probs[known] = _mean(source, folds, list(reviewed.loc[known, "image_id"]), classes)
+        rows, probs = sources.predicted(source, folds), np.full(total.shape, np.nan)
+        known = reviewed["image_id"].isin(rows["image_id"]).to_numpy()
+        kept = rows["image_id"].isin(reviewed["image_id"]).to_numpy()
+        probs[known] = _mean(source, rows, classes)[kept]
         votes[name] = label_errors.vote(probs)
         total[known] += probs[known]
         said += known
-    return Said(total / np.maximum(said, 1)[:, None], votes, said > 0)
+    return Said(total / said[:, None], votes)
 
 
-def _of_known(said: Said) -> Said:
-    kept = said.known
-    votes = {n: label_errors.Vote(v.likeliest[kept], v.probability[kept]) for n, v in said.votes.items()}
-    return Said(said.probs[kept], votes, kept[kept])
-
-
-def _mean(source: Source, folds: pd.DataFrame, image_ids: list[str], classes: list[str]) -> NDArray[np.float64]:
-    """Average what a source says of images in all of its looks, in the order of folds: (images, classes)."""
-    predicted = folds[folds["use"] == "train"] if ELSEWHERE in source.files else folds[folds["fold"] != ""]
-    kept, total, looks = predicted["image_id"].isin(image_ids).to_numpy(), np.zeros((len(image_ids), len(classes))), 0
-    for phase, file in source.files.items():
-        sizes = {size for look in (source.usual, *source.others) if look.phase == phase for size in look.image_sizes}
-        if not sizes:
-            continue
-        probs = predictions.read_train(
-            [file],
-            image_ids=list(predicted["image_id"]),
-            folds=list(predicted["fold"]),
-            classes=classes,
-            image_sizes=sorted(sizes),
-            views=source.views,
-        )
-        total += probs[:, :, kept].sum(axis=(0, 1), dtype=np.float64)
-        looks += len(sizes) * len(source.views)
-    return total / looks
+def _mean(source: sources.Source, rows: pd.DataFrame, classes: list[str]) -> NDArray[np.float64]:
+    """Average what a source says in all sizes and views, of all phases: (rows, classes)."""
+    total, count = np.zeros((len(rows), len(classes))), 0
+    for look in (source.usual, *source.others):
+        if look.views == source.usual.views:  # the identity view alone is among these
+            probs = sources.read_predicted(source, look, rows, classes)
+            total += probs.sum(axis=(0, 1), dtype=np.float64)
+            count += probs.shape[0] * probs.shape[1]
+    return total / count
 
 
 def _summary(state: pd.Series, reviewed: pd.DataFrame, suspects: pd.DataFrame, members: list[str]) -> dict[str, Any]:

@@ -1,3 +1,5 @@
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from stages.lib.errors import InputError
 from stages.lib.fingerprints import Prints
 from stages.lib.views import SIDE
 from tests.photos import brighter, cropped, jpeg, photo
+from tools import measure_drawings
 
 SETTINGS = {"max_hash_distance": 10, "min_similarity": 0.97}
 
@@ -57,22 +60,10 @@ def test_changed_copies_are_found_with_their_kind_and_nothing_else(change: str) 
 
 
 def drawings(n: int) -> dict[str, np.ndarray]:
-    """Boxes, discs and rings of any colour, size and place on a ground of any colour."""
-    random, drawn = np.random.default_rng(0), {}
-    for k in range(n):
-        side = int(random.integers(80, 200))
-        ground, colour = random.integers(0, 256, (2, 3))
-        while abs((ground - colour) @ (0.299, 0.587, 0.114)) < 60:  # grey levels
-            ground, colour = random.integers(0, 256, (2, 3))
-        image, colour = np.full((side, side, 3), ground, np.uint8), colour.tolist()
-        x, y = (random.uniform(0.3, 0.7, 2) * side).astype(int).tolist()
-        radius = int(random.uniform(0.15, 0.3) * side)
-        if k % 3:
-            cv2.circle(image, (x, y), radius, colour, -1 if k % 3 == 1 else max(2, radius // 3))
-        else:
-            cv2.rectangle(image, (x - radius, y - radius), (x + radius, y + radius), colour, -1)
-        drawn[f"{k:03}"] = image
-    return drawn
+    """Boxes, discs and rings on grounds from which they stand out."""
+    drawn = (measure_drawings.drawing(measure_drawings.SHAPES[k % 3], k) for k in itertools.count())
+    seen = (one for one in drawn if fingerprints.contrasts(fingerprints.thumbnails(one)[:1])[0] > 15)
+    return {f"{k:03}": one for k, one in enumerate(itertools.islice(seen, n))}
 
 
 def test_plain_drawings_are_no_duplicates_of_each_other() -> None:

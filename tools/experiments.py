@@ -113,11 +113,11 @@ def table(shown: Sequence[Row], width: int) -> str:
     room = width - len(lines[0]) - 2
     told = [", ".join(row.changes) for row in shown]
     if max(map(len, told), default=0) <= room:
-        beside = [f"{line}  {words}" for line, words in zip(lines, ["changed", *told], strict=True)]
+        texts = [f"{line}  {words}" for line, words in zip(lines, ["changed", *told], strict=True)]
     else:
         below = [f"    {fitted(row.changes, width - 4)}" if row.changes else "" for row in shown]
-        beside = [text for pair in zip(lines, ["", *below], strict=True) for text in pair if text]
-    return "\n".join(text.rstrip()[:width] for text in beside)
+        texts = [text for pair in zip(lines, ["", *below], strict=True) for text in pair if text]
+    return "\n".join(text.rstrip()[:width] for text in texts)
 
 
 def fitted(words: Sequence[str], room: int) -> str:

@@ -95,7 +95,7 @@ def read(name: str, folders: Sequence[Path], short_side: int) -> Contest:
             print_file, [f.path for f in files], workers=parallel.worker_count(), name=str, preload=(__name__,)
         )
         kept = [(file, made) for file, made in zip(files, done, strict=True) if made is not None]
-        prints[part] = _prints({file.image_id: made for file, made in kept})
+        prints[part] = fingerprints.collected([file.image_id for file, _ in kept], [made for _, made in kept])
         paths |= {(part, file.image_id): file.path for file, _ in kept}
     return Contest(name, short_side, prints, paths)
 
@@ -103,13 +103,6 @@ def read(name: str, folders: Sequence[Path], short_side: int) -> Contest:
 def _print_file(path: Path, short_side: int) -> fingerprints.Print | None:
     image = planting.read(path, short_side)
     return None if image is None else fingerprints.of_image(image)
-
-
-def _prints(made: Mapping[str, fingerprints.Print]) -> Prints:
-    side = fingerprints.SIDE
-    thumbs = np.array([thumb for _, thumb, _ in made.values()], np.uint8).reshape(-1, 2, side, side)
-    colours = np.array([colour for _, _, colour in made.values()], np.uint8).reshape(-1, 3)
-    return Prints(list(made), [digest for digest, _, _ in made.values()], thumbs, colours)
 
 
 def search(prints: Mapping[str, Prints]) -> Found:
@@ -160,7 +153,9 @@ def _with_copies(prints: Mapping[str, Prints], planted: Mapping[Name, fingerprin
     for i, (source, made) in enumerate(planted.items()):
         part, image_id = _copy(i, source)
         copies[part][image_id] = made
-    return {part: _joined(prints[part], _prints(copies[part])) for part in PARTS}
+    return {
+        part: _joined(prints[part], fingerprints.collected(list(copies[part]), copies[part].values())) for part in PARTS
+    }
 
 
 def _joined(first: Prints, second: Prints) -> Prints:

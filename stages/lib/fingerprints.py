@@ -70,9 +70,14 @@ def prints(
     done = parallel.in_order(
         partial(_of_chunk, pack), chunks, workers=workers, name=lambda c: f"{c[0]} to {c[-1]}", preload=(__name__,)
     )
+    return collected(image_ids, bar(one for chunk in done for one in chunk))
+
+
+def collected(image_ids: Sequence[str], made: Iterable[Print]) -> Prints:
+    """Put the fingerprints of a part's images together, one an image, in their order."""
     digests, thumbs = [], np.empty((len(image_ids), 2, SIDE, SIDE), np.uint8)
     colours = np.empty((len(image_ids), 3), np.uint8)
-    for position, (digested, thumb, colour) in enumerate(bar(one for chunk in done for one in chunk)):
+    for position, (digested, thumb, colour) in enumerate(made):
         digests.append(digested)
         thumbs[position], colours[position] = thumb, colour
     return Prints(list(image_ids), digests, thumbs, colours)

@@ -60,6 +60,8 @@ def compare(metric: scores.Metric, targets: Targets, *, base: Probs, candidate: 
     For metrics in BY_LOG_LOSS per-image log losses decide: an accuracy moves by whole images, and hides what its
     probabilities show. Others are bootstrapped.
     """
+    if scores.alike(base, candidate):
+        return NOTHING
     if metric.name in BY_LOG_LOSS:
         gains = scores.log_losses(targets, base) - scores.log_losses(targets, candidate)
         return mean_evidence(gains, groups)

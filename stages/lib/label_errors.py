@@ -20,7 +20,7 @@ NOTHING_SAID = -1  # in place of a class
 NAMED = 5  # duplicates of another label that a row names
 REVIEWED, NO_PREDICTION, NO_LABEL, UNKNOWN_CLASS, DROPPED = (
     "reviewed",
-    "no prediction",  # unreadable, or skipped where all predictions were made elsewhere
+    "no prediction",  # unreadable
     "no label",
     "no image of its class is trained on",
     "dropped by an override",

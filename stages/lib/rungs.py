@@ -105,8 +105,6 @@ def beats(candidate: Rung, base: Rung, scored: Scored) -> bool:
 
 
 def _step(below: Rung, rung: Rung, scored: Scored) -> _Step:
-    if scores.alike(below.probs, rung.probs):  # the step was not taken
-        return _Step(below, rung, intervals.NOTHING, intervals.NOTHING)
     probs = {"base": below.probs, "candidate": rung.probs}
     in_metric = intervals.score_evidence(scored.metric, scored.targets, groups=scored.groups, **probs)
     decides = in_metric

@@ -71,28 +71,38 @@ def made_elsewhere(root: Path, name: str) -> Source:
     return Source(name, {ELSEWHERE: root / f"data/external/{name}.parquet"}, (external.VIEW,), look, ())
 
 
+def predicted(source: Source, folds: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of tables.FOLDS that a source predicts: skipped images too, where it was not made elsewhere."""
+    return folds[folds["use"] == "train"] if source.usual.phase == ELSEWHERE else folds[folds["fold"] != ""]
+
+
 def read_train(source: Source, look: Look, folds: pd.DataFrame, classes: Sequence[str]) -> Probs:
     """Read what a source says of the scored images in a look, out of fold.
 
     Args:
         source: whose.
         look: of one phase.
-        folds: tables.FOLDS; skipped images have predictions as well, but for those made elsewhere.
+        folds: tables.FOLDS.
         classes: in the order wanted.
 
     Returns:
         probabilities (sizes, views, images with use "train", classes).
     """
-    predicted = folds[folds["use"] == "train"] if look.phase == ELSEWHERE else folds[folds["fold"] != ""]
+    rows = predicted(source, folds)
+    return read_predicted(source, look, rows, classes)[:, :, (rows["use"] == "train").to_numpy()]
+
+
+def read_predicted(source: Source, look: Look, rows: pd.DataFrame, classes: Sequence[str]) -> Probs:
+    """Read what a source says in a look of all rows that are `predicted`: (sizes, views, rows, classes)."""
     probs = predictions.read_train(
         [source.files[look.phase]],
-        image_ids=list(predicted["image_id"]),
-        folds=list(predicted["fold"]),
+        image_ids=list(rows["image_id"]),
+        folds=list(rows["fold"]),
         classes=classes,
         image_sizes=look.image_sizes,
         views=source.views,
     )
-    return probs[:, _places(source, look)][:, :, (predicted["use"] == "train").to_numpy()]
+    return probs[:, _places(source, look)]
 
 
 def read_test(source: Source, look: Look, image_ids: Sequence[str], fold: str, classes: Sequence[str]) -> Probs:
