@@ -113,18 +113,17 @@ class Graph:
         }
 
 
-def build(top: Path, rooms: bool = False, folds: Sequence[int] = (0, 1)) -> Graph:
+def build(top: Path, rooms: Sequence[str] = (), folds: Sequence[int] = (0, 1)) -> Graph:
     """Make a repository with a contest of its own and the members `a` (weights from a file) and `b`; run nothing.
 
     Args:
         top: where it goes.
-        rooms: keep the files of stages/lib among the deps.
+        rooms: of stages/lib, e.g. "inference": the files to keep among the deps.
         folds: of params.yaml.
     """
     graph = _graph(top)
     _copy(PROJECT / "dvc.yaml", graph.root / "dvc.yaml")
-    if not rooms:
-        without_rooms(graph.root)
+    without_rooms(graph.root, but=rooms)
     for name in KEPT:
         _copy(PROJECT / name, graph.root / name)
     _write_standins(graph.root)
@@ -144,16 +143,17 @@ def build(top: Path, rooms: bool = False, folds: Sequence[int] = (0, 1)) -> Grap
     return graph
 
 
-def without_rooms(root: Path) -> None:
-    """Take the files of stages/lib out of the deps in dvc.yaml.
+def without_rooms(root: Path, but: Sequence[str] = ()) -> None:
+    """Take the files of stages/lib out of the deps in dvc.yaml, except those of the rooms in `but`.
 
     DVC reads and writes the whole dvc.lock at every stage, and they are most of it: without them the tests take half
     the time.
     """
+    kept = {f"stages/lib/{room}.py" for room in but}
     values = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))
     for stage in values["stages"].values():
         spec = stage.get("do", stage)
-        spec["deps"] = [dep for dep in spec["deps"] if not dep.startswith("stages/lib/")]
+        spec["deps"] = [dep for dep in spec["deps"] if dep in kept or not dep.startswith("stages/lib/")]
     (root / "dvc.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
 

@@ -5,6 +5,8 @@ import time
 from operator import neg
 
 import pytest
+import scipy.linalg  # noqa: F401  its threads are among those that are counted
+from threadpoolctl import threadpool_info
 
 from stages.lib import parallel
 from stages.lib.errors import InputError
@@ -15,6 +17,19 @@ def test_results_come_in_order(workers):
     items = list(range(40))
     assert list(parallel.in_order(neg, items, workers=workers, name=str)) == [-i for i in items]
     assert list(parallel.in_order(neg, [], workers=workers, name=str)) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_item_is_worked_on_by_one_thread(workers):
+    """Threads that spin while they wait made two processes four times slower than one."""
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    for threads in parallel.in_order(threads_of_pools, [0, 1], workers=workers, name=str, preload=("scipy.linalg",)):
+        assert set(threads) == {1}
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
+
+
+def threads_of_pools(_item):
+    return [pool["num_threads"] for pool in threadpool_info()]
 
 
 def test_few_items_are_under_way(monkeypatch):
