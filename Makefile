@@ -17,10 +17,11 @@ $(VENV)/installed: requirements.lock
 
 setup: $(VENV)/installed
 
-check: setup  # DVC refuses some mistakes in params.yaml in words that help nobody: these words help
+check: setup
 	@python -m stages.check
 
-repro: check
+repro: setup  # DVC refuses some mistakes in params.yaml in words that help nobody: these words help
+	@python -m stages.check settings
 	dvc repro
 
 results: setup

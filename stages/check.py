@@ -2,6 +2,8 @@
 
 Everything is validated before anything is removed: all settings, the contest's paths, every backbone on
 the meta device. Then outputs that no member or fold owns any more go, and what the run will cost is said.
+`python -m stages.check settings`, which `make` calls first, only reads params.yaml and looks whether its paths are
+there: a second without torch, for the mistakes that DVC refuses in words that help nobody.
 """
 
 import subprocess
@@ -11,9 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from stages.lib import (
-    checking,
     cli,
-    compute,
     contest,
     external,
     image_files,
@@ -35,13 +35,21 @@ NAMED = 3  # of what is removed from a stage's folder
 MADE_LATER = ("demo/images",)  # drawn by a stage of the same graph
 
 
-def main(root: Path = Path()) -> None:
-    """Check params.yaml, prune, and let the others run."""
+def main(part: str = "all", *, root: Path = Path()) -> None:
+    """Check params.yaml, prune, and let the others run; of the `settings` part, only read them."""
+    if part not in ("all", "settings"):
+        raise InputError(f"check {part}: say `settings`, or nothing for all")
     p = params.parse(params.read(root), "", Podium)
     yaml_readings.require_agreement(root)
     _check_git(root)
     _refuse_inputs_among_outputs(p, root)
-    _check_contest(p, root)
+    _check_paths(p, root)
+    if part == "settings":
+        return
+    from stages.lib import checking, compute  # torch: seconds
+
+    if (root / p.contest.images.train).is_dir() and (root / p.contest.images.test).is_dir():
+        _check_tables(p.contest, p.external, root)
     device = compute.start(device=p.torch.device, threads=p.torch.threads)
     values = {}
     for name, member in p.members.items():
@@ -96,8 +104,14 @@ def _refuse_inputs_among_outputs(p: Podium, root: Path) -> None:
             )
 
 
-def _check_contest(p: Podium, root: Path) -> None:
+def _check_paths(p: Podium, root: Path) -> None:
     c = p.contest
+    for name, member in p.members.items():
+        if member.model.weights == "file" and not (root / member.model.weights_file).is_file():
+            raise InputError(
+                f"params.yaml: members.{name}.model.weights_file: {member.model.weights_file} is no file; name a"
+                " .safetensors or .pth file"
+            )
     for name, given in p.external.items():
         for key, path in (("oof", given.oof), ("test", given.test)):
             external.check_path(root, path, f"external.{name}.{key}", [c.images.train, c.images.test])
@@ -115,8 +129,6 @@ def _check_contest(p: Podium, root: Path) -> None:
         fold_column=c.columns.fold,
         made_later=MADE_LATER,
     )
-    if (root / c.images.train).is_dir() and (root / c.images.test).is_dir():
-        _check_tables(c, p.external, root)
 
 
 def _check_tables(c: ContestSettings, given_elsewhere: dict[str, ExternalSettings], root: Path) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,54 @@ def test_a_valid_project_passes_and_is_told_its_cost(tmp_path: Path, capsys: pyt
     check.main(root=tmp_path)
     assert (tmp_path / "data/check/ok.txt").read_text() == "ok\n"
     assert "2 members x 2 folds: 6 trainings, 2 probes" in capsys.readouterr().out
+
+
+def test_the_settings_alone_are_read_without_torch_and_nothing_is_removed(tmp_path: Path) -> None:
+    project(tmp_path, members__a=tiny.member(model={"backbone": "no_such_net"}))
+    orphan = tmp_path / "models/finetune/gone/0.safetensors"
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"")
+    program = "import sys; from stages import check; check.main('settings'); assert 'torch' not in sys.modules"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert orphan.exists()
+    assert not (tmp_path / "data/check").exists()
+    with pytest.raises(InputError, match="no_such_net"):
+        check.main(root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"folds": 5}, "folds"),
+        ({"contest__template": None}, "template"),
+        ({"ensembel": {}}, "ensembel"),
+        ({"contest__labels": "c/none.csv"}, "c/none.csv"),
+        (
+            {
+                "members__a": tiny.member(
+                    model={"weights": "file", "weights_file": "w.pth", "mean": [0.5] * 3, "std": [0.5] * 3}
+                )
+            },
+            "w.pth is no file",
+        ),
+    ],
+    ids=["folds", "null", "key", "path", "weights"],
+)
+def test_mistakes_that_dvc_would_refuse_in_words_of_its_own_are_found_in_the_settings(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    project(tmp_path, **changes)
+    with pytest.raises(InputError, match=message):
+        check.main("settings", root=tmp_path)
+
+
+def test_another_part_than_the_settings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="say `settings`"):
+        check.main("setings", root=tmp_path)
 
 
 def test_a_third_phase_and_predictions_made_elsewhere_are_part_of_the_cost(

@@ -1,7 +1,5 @@
 """What this machine's CPU can do."""
 
-import torch
-
 BF16 = ("avx512_bf16", "amx_bf16", "avx_ne_convert")  # of x86, as torch.cpu names them
 
 
@@ -10,6 +8,8 @@ def emulates_bf16() -> bool:
 
     Torch releases that do not tell what the CPU has are asked whether oneDNN takes bf16, which AVX-512 is enough for.
     """
+    import torch  # seconds, which reading the settings does without
+
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     if capabilities.get("architecture") == "x86_64":
         return not any(capabilities.get(name) for name in BF16)
