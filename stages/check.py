@@ -2,8 +2,8 @@
 
 Everything is validated before anything is removed: all settings, the contest's paths, every backbone on
 the meta device. Then outputs that no member or fold owns any more go, and what the run will cost is said.
-`python -m stages.check settings`, which `make` calls first, only reads params.yaml and looks whether its paths are
-there: a second without torch, for the mistakes that DVC refuses in words that help nobody.
+`python -m stages.check settings`, which `make` calls first, only reads params.yaml and the tables it names: a second
+without torch, for mistakes that DVC refuses in words that help nobody, and for tables that changed since.
 """
 
 import subprocess
@@ -44,12 +44,15 @@ def main(part: str = "all", *, root: Path = Path()) -> None:
     _check_git(root)
     _refuse_inputs_among_outputs(p, root)
     _check_paths(p, root)
+    told = []
+    if (root / p.contest.images.train).is_dir() and (root / p.contest.images.test).is_dir():
+        told = _check_tables(p.contest, p.external, root)
     if part == "settings":
         return
     from stages.lib import checking, compute  # torch: seconds
 
-    if (root / p.contest.images.train).is_dir() and (root / p.contest.images.test).is_dir():
-        _check_tables(p.contest, p.external, root)
+    for message in told:
+        print(f"check: {message}")
     device = compute.start(device=p.torch.device, threads=p.torch.threads)
     values = {}
     for name, member in p.members.items():
@@ -131,8 +134,8 @@ def _check_paths(p: Podium, root: Path) -> None:
     )
 
 
-def _check_tables(c: ContestSettings, given_elsewhere: dict[str, ExternalSettings], root: Path) -> None:
-    """Read a person's tables as later stages will, so that their mistakes come before any training."""
+def _check_tables(c: ContestSettings, given_elsewhere: dict[str, ExternalSettings], root: Path) -> list[str]:
+    """Read a person's tables as later stages will, so that their mistakes come before any training; what to tell."""
     train, test = (
         [file.image_id for file in image_files.walk(root / folder)[0]] for folder in (c.images.train, c.images.test)
     )
@@ -149,14 +152,15 @@ def _check_tables(c: ContestSettings, given_elsewhere: dict[str, ExternalSetting
     classes = sorted(set(given["label"]) - {""})
     images = contest.ImageIndex(train)
     contest.read_overrides(root / c.overrides, images=images, classes=classes, label_type=c.label_type)
-    _check_template(c, test, classes, root)
+    told = _check_template(c, test, classes, root)
     for e in given_elsewhere.values():  # whether a scored image lacks its row is not known yet: the stage says
         fold = e.columns.fold
         external.read(root / e.oof, image_ids=train, classes=classes, id_column=e.columns.id, fold_column=fold)
         external.read(root / e.test, image_ids=test, classes=classes, id_column=e.columns.id)
+    return told
 
 
-def _check_template(c: ContestSettings, test: list[str], classes: list[str], root: Path) -> None:
+def _check_template(c: ContestSettings, test: list[str], classes: list[str], root: Path) -> list[str]:
     values = c.submission.values if "values" in c.submission.model_fields_set else None
     template = submission.check(
         root / c.template,
@@ -166,14 +170,14 @@ def _check_template(c: ContestSettings, test: list[str], classes: list[str], roo
         labels=c.submission.labels,
         positive=c.submission.positive,
     )
-    for message in template.messages if template is not None else ():
-        print(f"check: {message}")
+    told = list(template.messages) if template is not None else []
     holds_labels = c.submission.values == "label" and not (template is not None and template.class_columns)
     if holds_labels and not scores.named(c.metric, classes).judges_labels:
-        print(
-            f"check: WARNING: contest.metric {c.metric} judges probabilities, but the submission will hold labels; see"
+        told.append(
+            f"WARNING: contest.metric {c.metric} judges probabilities, but the submission will hold labels; see"
             " contest.submission.values and positive"
         )
+    return told
 
 
 def _warn_of_emulation(p: Podium, device: str) -> None:

@@ -98,6 +98,15 @@ def test_mistakes_that_dvc_would_refuse_in_words_of_its_own_are_found_in_the_set
         check.main("settings", root=tmp_path)
 
 
+def test_a_table_that_changed_is_read_with_the_settings(tmp_path: Path) -> None:
+    """The stage itself is skipped while params.yaml stays as it is, and a template is used after all training."""
+    project(tmp_path)
+    check.main("settings", root=tmp_path)
+    (tmp_path / "c/template.csv").write_text("image_id,label\n1.png,x\n2.png,x\n")
+    with pytest.raises(InputError, match=r"2\.png"):
+        check.main("settings", root=tmp_path)
+
+
 def test_another_part_than_the_settings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="say `settings`"):
         check.main("setings", root=tmp_path)
