@@ -28,7 +28,7 @@ def test_a_stage_without_torch_is_imported_in_two_seconds(stage: str) -> None:
         assert torch == "False"
         return float(seconds)
 
-    assert any(measured() < SECONDS for _ in range(12))  # processor time; tried again, since the machine may be busy
+    assert any(measured() < SECONDS for _ in range(5))  # processor time; tried again, since the machine may be busy
 
 
 @pytest.mark.parametrize("stage", ["probe", "pretrain", "finetune", "fixres", "infer", "infer_fixres"])

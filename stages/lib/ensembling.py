@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize
 
 from stages.lib import calibration, seeding
 from stages.lib.calibration import Probs, Targets, Values
@@ -106,6 +106,8 @@ class Ranked:
 
     def add(self, total: Values, member: int, probs: Probs, folds: Folds) -> None:
         """See Blend."""
+        from scipy import stats  # half a second, for this mean alone
+
         for fold in np.unique(folds):
             here = folds == fold
             total[here] += self.weights[member] * (stats.rankdata(probs[here], axis=0) - 0.5) / here.sum()
