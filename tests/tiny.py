@@ -38,7 +38,13 @@ def member(**changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def write(
-    root: Path, members: dict[str, Any], n_train: int = 16, n_test: int = 4, folds: tuple[int, ...] = (0, 1)
+    root: Path,
+    members: dict[str, Any],
+    n_train: int = 16,
+    n_test: int = 4,
+    folds: tuple[int, ...] = (0, 1),
+    *,
+    device: str = "cpu",
 ) -> None:
     """Write what pretrain, finetune and infer read."""
     labels = [CLASSES[i % 2] for i in range(n_train)]
@@ -50,7 +56,7 @@ def write(
     table = pd.DataFrame({"image_id": ids, "label": labels, "use": "train", "reason": "", "group": ""})
     table["fold"] = [str(i // 2 % 2) for i in range(n_train)]
     tables.write(table, root / "data/split/folds.csv", tables.FOLDS)
-    write_params(root, {"folds": list(folds), "torch": {"threads": 1, "device": "cpu"}, "members": members})
+    write_params(root, {"folds": list(folds), "torch": {"threads": 1, "device": device}, "members": members})
 
 
 def write_params(root: Path, values: dict[str, Any]) -> None:

@@ -1,0 +1,171 @@
+"""How fast a recipe's members train and predict here: `python -m tools.time_training recipes/winner.yaml`.
+
+Trains each member by its settings on generated images, from random weights (no hub, no file), at a constant lr, and
+predicts them at its image sizes. Prints milliseconds a step and images a second with all that a training does (loading,
+augmentation, copies), the GPU's memory, and with --again whether a second training gave the same bytes.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import io
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from dvclive import Live
+from torch import nn
+
+from stages.lib import backbones, cli, compute, evaluation, params, phase, pixels, training
+from stages.lib.errors import InputError
+from stages.lib.phase_training import Trainer
+from stages.lib.settings.compute import TorchSettings
+from stages.lib.settings.members import InferSettings
+from stages.lib.settings.training import FinetuneSettings, ModelSettings, PretrainSettings
+
+PHASES: dict[str, type[PretrainSettings] | type[FinetuneSettings]] = {
+    "pretrain": PretrainSettings,
+    "finetune": FinetuneSettings,
+}
+AT_ONCE = {"schedule": "constant", "decay_epochs": (), "warmup_epochs": 0, "head_only_epochs": 0, "head_init": "keep"}
+HALF = (0.5, 0.5, 0.5)
+CLASSES = ["no", "yes"]
+SIDE = 320  # pixels of a generated image
+
+
+class Timed(Trainer):
+    """A training whose epochs are timed, not scored, and whose weights are kept, not written."""
+
+    def run(self) -> None:
+        """Train."""
+        self.ends = [time.perf_counter()]
+        with tempfile.TemporaryDirectory() as folder, Live(dir=folder, dvcyaml=None, save_dvc_exp=False) as live:
+            self.model = self._fit(self.numerics.place(self._model()), live)
+
+    def _log(self, live: Live, epoch: training.Epoch, kept: nn.Module) -> None:
+        del live, epoch, kept
+        _wait()
+        self.ends.append(time.perf_counter())
+
+    def digest(self) -> str:
+        """Return a hash of the trained weights."""
+        values = (value.cpu().contiguous() for value in self.model.state_dict().values())
+        return hashlib.sha256(b"".join(value.numpy().tobytes() for value in values)).hexdigest()
+
+
+def main(*words: str) -> None:
+    """Generate images, train, predict, print."""
+    parser = argparse.ArgumentParser(prog="python -m tools.time_training", description="Milliseconds a step.")
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--members", nargs="+", help="default: all")
+    parser.add_argument("--phases", nargs="+", choices=PHASES, default=["pretrain"])
+    parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--epochs", type=int, default=2, help="the first holds the start and is not counted")
+    parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16", "fp16"), help="instead of the recipe's")
+    parser.add_argument("--compile", action="store_true", help="whatever the recipe says")
+    parser.add_argument("--again", action="store_true", help="train twice and compare the weights")
+    asked = parser.parse_args(words)
+    if asked.epochs < 2:
+        parser.error("--epochs: two at least, since the first is not counted")
+    recipe = yaml.safe_load(asked.recipe.read_text(encoding="utf-8"))
+    settings = params.parse(params.section(recipe, "torch"), "torch", TorchSettings)
+    device = compute.start(device=settings.device, threads=settings.threads)
+    place = torch.cuda.get_device_name() if device.type == "cuda" else f"{settings.threads} threads of the CPU"
+    print(f"torch {torch.__version__}, {place}; {asked.images} images of {SIDE} pixels", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        data = _generate(Path(folder), asked.images)
+        for job, infer in _jobs(recipe, settings, asked, Path(folder)):
+            try:
+                print(_row(job, infer, data, device, again=asked.again), flush=True)
+            except InputError as error:
+                print(f"{job.member} {job.phase}: {error}", flush=True)
+
+
+def _generate(root: Path, n_images: int) -> phase.Data:
+    rng = np.random.default_rng(0)
+    ids = [f"{index:06}.png" for index in range(n_images)]
+    with pixels.Writer(root / "data/prepare/train/pixels.arrow", encoding="raw") as writer:
+        for name in ids:
+            writer.add(name, rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
+    part = phase.Part(ids, np.arange(n_images) % len(CLASSES))
+    return phase.Data(CLASSES, part, part)
+
+
+def _jobs(
+    recipe: dict[str, Any], settings: TorchSettings, asked: argparse.Namespace, root: Path
+) -> Iterator[tuple[phase.Job, InferSettings]]:
+    for member in asked.members or params.section(recipe, "members"):
+        key = f"members.{member}"
+        model = params.parse(params.section(recipe, f"{key}.model"), f"{key}.model", ModelSettings)
+        infer = params.parse(params.section(recipe, f"{key}.infer"), f"{key}.infer", InferSettings)
+        for name in asked.phases:
+            trained = params.parse(params.section(recipe, f"{key}.{name}"), f"{key}.{name}", PHASES[name])
+            trained = trained.model_copy(update={**AT_ONCE, "epochs": asked.epochs})
+            for precision in asked.precision or [model.precision]:
+                changed = model.model_copy(
+                    update={"precision": precision, "compile": model.compile or asked.compile, "weights": "none"}
+                )
+                yield phase.Job(name, member, "0", changed, trained, settings, root), infer
+
+
+def _row(job: phase.Job, infer: InferSettings, data: phase.Data, device: torch.device, *, again: bool) -> str:
+    trained = _train(job, data, device)
+    steps = -(-len(data.train.image_ids) // job.settings.batch_size)
+    seconds = (trained.ends[-1] - trained.ends[1]) / (len(trained.ends) - 2)
+    start = trained.ends[1] - trained.ends[0] - seconds
+    words = [
+        f"{job.member} {job.phase} {job.model.precision}{' compiled' if job.model.compile else ''}:",
+        f"{1000 * seconds / steps:.1f} ms a step of {job.settings.batch_size},",
+        f"{len(data.train.image_ids) / seconds:.0f} images/s, start {start:.1f} s",
+    ]
+    if device.type == "cuda":
+        words.append(f"; {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB of GPU memory")
+    words.append("; predicts " + ", ".join(_predict(trained, data, infer)))
+    if again:
+        same = _train(job, data, device).digest() == trained.digest()
+        words.append("; again: " + ("the same bytes" if same else "OTHER BYTES"))
+    return " ".join(words).replace(" ;", ";")
+
+
+def _train(job: phase.Job, data: phase.Data, device: torch.device) -> Timed:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    torch.compiler.reset()
+    torch.manual_seed(0)
+    model = backbones.create(job.model.backbone, n_classes=0, model_kwargs=job.model.model_kwargs)
+    start = backbones.Checkpoint(model.state_dict(), {"preprocessing": {"mean": HALF, "std": HALF}})
+    trainer = Timed(job, start, data, compute.Numerics(device, job.model.precision, job.model.channels_last))
+    with contextlib.redirect_stdout(io.StringIO()):  # that the head is new
+        trainer.run()
+    return trainer
+
+
+def _predict(trained: Timed, data: phase.Data, infer: InferSettings) -> Iterator[str]:
+    for image_size in infer.image_sizes:
+        begun = time.perf_counter()
+        evaluation.probabilities(
+            trained.model,
+            trained.packed,
+            data.train.image_ids,
+            preprocessing=trained.preprocessing,
+            image_size=image_size,
+            views=infer.views,
+            batch_size=infer.batch_size,
+            numerics=trained.numerics,
+        )
+        _wait()
+        yield f"{len(data.train.image_ids) / (time.perf_counter() - begun):.0f} images/s at {image_size}"
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    cli.run(main)
