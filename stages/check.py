@@ -53,7 +53,7 @@ def main(part: str = "all", *, root: Path = Path()) -> None:
 
     for message in told:
         print(f"check: {message}")
-    device = compute.start(device=p.torch.device, threads=p.torch.threads)
+    device = compute.start(p.torch)
     values = {}
     for name, member in p.members.items():
         values[name] = checking.member(name, member, p.fixres.get(name), device, root)

@@ -48,21 +48,22 @@ def _features(member: str, p: ModelSettings, image_ids: list[str], n_classes: in
     from stages.lib.preprocessing import Preprocessing
 
     t = params.load("torch", TorchSettings, root)
-    device = compute.start(device=t.device, threads=t.threads)
+    device = compute.start(t)
     numerics = compute.Numerics(device, p.precision, p.channels_last)
     checkpoint = backbones.read(root / f"models/weights/{member}.safetensors")
     values = checkpoint.meta["preprocessing"]
     model = backbones.create(p.backbone, n_classes=n_classes, model_kwargs=p.model_kwargs)
     backbones.load(model, checkpoint.state, f"weights of {member}")
-    return probing.features(
-        numerics.place(model),
-        pixels.open_pack(root / "data/prepare/train/pixels.arrow"),
-        image_ids,
-        preprocessing=Preprocessing(tuple(values["mean"]), tuple(values["std"]), p.resize, p.crop_fraction),
-        image_size=p.image_size,
-        batch_size=BATCH,
-        numerics=numerics,
-    )
+    with compute.explained(f"probe@{member}"):
+        return probing.features(
+            numerics.place(model),
+            pixels.open_pack(root / "data/prepare/train/pixels.arrow"),
+            image_ids,
+            preprocessing=Preprocessing(tuple(values["mean"]), tuple(values["std"]), p.resize, p.crop_fraction),
+            image_size=p.image_size,
+            batch_size=BATCH,
+            numerics=numerics,
+        )
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from stages import finetune, fixres, infer, infer_fixres, pretrain, probe, weights
-from stages.lib import tables
+from stages.lib import compute, tables
 from stages.lib.errors import InputError
+from stages.lib.settings.compute import TorchSettings
 from tests import tiny
 from tests.test_families import FAMILIES
 from tests.test_stage_training import chain, digests
@@ -27,6 +28,7 @@ def written(root: Path, settings: dict[str, Any], *, device: str = "cuda", **con
     tiny.write(root, {"a": settings}, device=device, **contest)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")  # torch's own compiler, in 2.11
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_easy_images_are_learned_in_every_precision(tmp_path: Path, precision: str, compiled: bool) -> None:
@@ -76,6 +78,13 @@ def test_a_diverging_training_names_itself(tmp_path: Path, precision: str) -> No
     weights.main("a", root=tmp_path)
     with pytest.raises(InputError, match=r"pretrain@a-0: .* epoch \d"):
         pretrain.main("a", "0", root=tmp_path)
+
+
+def test_an_operator_that_torch_has_in_no_deterministic_form_is_refused_with_what_to_do() -> None:
+    device = compute.start(TorchSettings(device="cuda", threads=1))
+    images = torch.rand(2, 3, 10, 10, device=device, requires_grad=True)
+    with pytest.raises(InputError, match=r"a: .*adaptive_avg_pool2d.*deterministic: false"), compute.explained("a"):
+        torch.nn.functional.adaptive_avg_pool2d(images, 7).sum().backward()
 
 
 def test_probe_frozen_backbone_and_fixres_run_there(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def _features(root: Path, member: str, images: Images) -> Features:
     """Return what the member's frozen backbone says of the images, (images, features)."""
     p = params.load(f"members.{member}.model", ModelSettings, root)
     settings = params.load("torch", TorchSettings, root)
-    device = compute.start(device=settings.device, threads=settings.threads)
+    device = compute.start(settings)
     numerics = compute.Numerics(device, p.precision, p.channels_last)
     checkpoint = backbones.read(root / f"models/weights/{member}.safetensors")
     model = backbones.create(p.backbone, n_classes=0, model_kwargs=p.model_kwargs)

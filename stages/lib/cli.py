@@ -1,10 +1,15 @@
 """Run a stage's `main` from the command line; show a person's mistake without a traceback."""
 
+import gc
 import inspect
 import sys
 from collections.abc import Callable
 
 from stages.lib.errors import InputError, legible
+
+# Importing torch and timm makes two million objects that stay; Python's own limits (700, 10, 10) look through them
+# again and again. Objects in cycles are still freed, only later.
+_RARELY = (100_000, 50, 1000)
 
 
 def run(main: Callable[..., None]) -> None:
@@ -14,9 +19,12 @@ def run(main: Callable[..., None]) -> None:
     except TypeError as error:
         print(f"ERROR: {sys.argv[1:]}: {error}; dvc.yaml shows each stage's command", file=sys.stderr, flush=True)
         raise SystemExit(2) from None
+    gc.set_threshold(*_RARELY)
     try:
         main(*sys.argv[1:])
     except InputError as error:
         lines = [legible(line) for line in str(error).split("\n")]  # it may name files as they are
         print("ERROR:", "\n".join(lines), file=sys.stderr, flush=True)
         raise SystemExit(1) from None
+    finally:
+        gc.freeze()  # nor once more, for a second, as the process ends

@@ -1,13 +1,15 @@
 """Device, threads and precision of a torch process, set so that the same inputs give the same bytes."""
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from stages.lib.errors import InputError
+from stages.lib.settings.compute import TorchSettings
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -51,22 +53,41 @@ class Numerics:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
 
-def start(*, device: str, threads: int) -> torch.device:
-    """Set threads and determinism for this process and return the device.
+def start(settings: TorchSettings) -> torch.device:
+    """Set threads and determinism for this process and return the device ("auto": CUDA, then Apple's MPS, then CPU).
 
-    Args:
-        device: "auto" takes CUDA, then Apple's MPS, then the CPU.
-        threads: of torch's CPU operators; their number changes sums of floats.
+    With `deterministic`, an operator that torch has in no such form is an error (`explained`). Asking torch for a
+    warning instead would not do: its attention on CUDA then takes the way that differs from run to run.
 
     Raises:
         InputError: the device is not there.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
+    torch.set_num_threads(settings.threads)
+    torch.use_deterministic_algorithms(settings.deterministic)
+    torch.backends.cudnn.benchmark = not settings.deterministic
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    chosen = next(name for name, is_there in there.items() if is_there) if device == "auto" else device
+    first = next(name for name, is_there in there.items() if is_there)
+    chosen = first if settings.device == "auto" else settings.device
     if not there[chosen]:
-        raise InputError(f"params.yaml: torch.device: this machine has no {device}; say auto or cpu")
+        raise InputError(f"params.yaml: torch.device: this machine has no {chosen}; say auto or cpu")
     return torch.device(chosen)
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Say what to do where a model of `name` needs an operator that torch has in no deterministic form.
+
+    Raises:
+        InputError: instead of torch's error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "does not have a deterministic implementation" not in str(error):
+            raise
+        operator = str(error).split()[0]
+        raise InputError(
+            f"{name}: torch has no deterministic {operator}: two runs would give different weights. Take another"
+            " backbone, or say `torch: {deterministic: false}` and do without the same bytes"
+        ) from None

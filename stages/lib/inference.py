@@ -35,7 +35,7 @@ def of_member(member: str, phase: str, path: Path, *, root: Path, image_sizes: S
     model = params.load(f"members.{member}.model", ModelSettings, root)
     p = params.load(f"members.{member}.infer", InferSettings, root)
     t = params.load("torch", TorchSettings, root)
-    device = compute.start(device=t.device, threads=t.threads)
+    device = compute.start(t)
     run(
         path,
         root / f"models/{phase}/{member}",
@@ -94,7 +94,8 @@ def run(
                 name=name,
             )
 
-    write(path, rows())
+    with compute.explained(name):
+        write(path, rows())
 
 
 def load_model(path: Path, *, classes: Sequence[str]) -> tuple[torch.nn.Module, Preprocessing]:

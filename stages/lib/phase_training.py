@@ -20,9 +20,10 @@ EVALUATION_BATCH = 64  # for predictions while training: no gradients, so a fixe
 
 def train(job: Job, weights: Path, data: Data) -> None:
     """Train a phase with at least one epoch and write weights, held-out predictions and curves."""
-    device = compute.start(device=job.torch.device, threads=job.torch.threads)
+    device = compute.start(job.torch)
     numerics = compute.Numerics(device, job.model.precision, job.model.channels_last)
-    Trainer(job, backbones.read(weights), data, numerics).run()
+    with compute.explained(job.name):
+        Trainer(job, backbones.read(weights), data, numerics).run()
 
 
 class Trainer:
