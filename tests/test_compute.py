@@ -32,7 +32,7 @@ def test_settings_reach_torch(deterministic: bool) -> None:
 def test_an_operator_without_a_deterministic_form_is_named_with_what_to_do() -> None:
     words = "adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you set ..."
     with (
-        pytest.raises(InputError, match="pretrain@a-0: .*adaptive_avg_pool2d_backward_cuda.*deterministic: false"),
+        pytest.raises(InputError, match=r"pretrain@a-0: .*adaptive_avg_pool2d_backward_cuda.*deterministic: false"),
         compute.explained("pretrain@a-0"),
     ):
         raise RuntimeError(words)
