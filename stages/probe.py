@@ -20,16 +20,17 @@ BATCH = 64  # no gradients are kept: what trains fits
 
 def main(member: str, root: Path = Path()) -> None:
     """Compute one member's features once; fit and predict every fold on them."""
-    from stages.lib import evaluation, probing  # torch: seconds, not spent on a mistake in the settings
-
     p = params.load(f"members.{member}.model", ModelSettings, root)
     rows = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
     rows = rows[rows["fold"] != ""]
     classes = sorted(rows.loc[rows["use"] == "train", "label"].unique())
     targets = pd.Index(classes).get_indexer(rows["label"].where(rows["use"] == "train"))
     fold_names = [str(fold) for fold in params.section(params.read(root), "folds")]
+    inputs = _features(member, p, list(rows["image_id"]), len(classes), root)
+    from stages.lib import evaluation, probing
+
     probs, strengths = probing.out_of_fold(
-        _features(member, p, list(rows["image_id"]), len(classes), root),
+        inputs,
         targets.astype(np.int64),
         rows["fold"].to_numpy(str),
         n_classes=len(classes),
@@ -44,7 +45,7 @@ def main(member: str, root: Path = Path()) -> None:
 
 def _features(member: str, p: ModelSettings, image_ids: list[str], n_classes: int, root: Path) -> NDArray[np.float32]:
     """Return the untouched backbone's features of images (n_images, 2 views, n_features)."""
-    from stages.lib import backbones, compute, pixels, probing
+    from stages.lib import backbones, compute, evaluation, pixels  # torch: seconds, not spent on a mistake in settings
     from stages.lib.preprocessing import Preprocessing
 
     t = params.load("torch", TorchSettings, root)
@@ -54,8 +55,10 @@ def _features(member: str, p: ModelSettings, image_ids: list[str], n_classes: in
     values = checkpoint.meta["preprocessing"]
     model = backbones.create(p.backbone, n_classes=n_classes, model_kwargs=p.model_kwargs)
     backbones.load(model, checkpoint.state, f"weights of {member}")
-    with compute.explained(f"probe@{member}"):
-        return probing.features(
+    name = f"probe@{member}"
+    return compute.reproducibly(
+        name,
+        lambda: evaluation.features(
             numerics.place(model),
             pixels.open_pack(root / "data/prepare/train/pixels.arrow"),
             image_ids,
@@ -63,7 +66,9 @@ def _features(member: str, p: ModelSettings, image_ids: list[str], n_classes: in
             image_size=p.image_size,
             batch_size=BATCH,
             numerics=numerics,
-        )
+            label=name,
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -46,6 +46,8 @@ def test_easy_images_are_learned_in_every_precision(tmp_path: Path, precision: s
 @pytest.mark.parametrize("backbone", FAMILIES)
 def test_a_family_trains_to_the_same_bytes_twice(tmp_path: Path, backbone: str) -> None:
     kwargs, sizes = FAMILIES[backbone]
+    if "dynamic_img_size" in kwargs:  # of another size than training's its position table is resized: not to the byte
+        kwargs = {**kwargs, "img_size": sizes[0]}
     model = {"backbone": backbone, "model_kwargs": kwargs, "image_size": sizes[0], "precision": "bf16"}
     phase = {"epochs": 2, "batch_size": 4, "optimizer": "sgd", "lr": 0.001, "augmentation": AUGMENTATION}
     found = []
@@ -80,11 +82,16 @@ def test_a_diverging_training_names_itself(tmp_path: Path, precision: str) -> No
         pretrain.main("a", "0", root=tmp_path)
 
 
-def test_an_operator_that_torch_has_in_no_deterministic_form_is_refused_with_what_to_do() -> None:
+def test_an_operator_that_torch_has_in_no_deterministic_form_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     device = compute.start(TorchSettings(device="cuda", threads=1))
     images = torch.rand(2, 3, 10, 10, device=device, requires_grad=True)
-    with pytest.raises(InputError, match=r"a: .*adaptive_avg_pool2d.*deterministic: false"), compute.explained("a"):
+
+    def run() -> None:
         torch.nn.functional.adaptive_avg_pool2d(images, 7).sum().backward()
+
+    with pytest.warns(UserWarning, match="adaptive_avg_pool2d"):
+        compute.reproducibly("a", run)
+    assert "a: torch has no deterministic adaptive_avg_pool2d" in capsys.readouterr().out
 
 
 def test_probe_frozen_backbone_and_fixres_run_there(tmp_path: Path) -> None:

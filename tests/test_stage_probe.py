@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stages import probe, weights
-from stages.lib import predictions, probing, tables
+from stages.lib import evaluation, predictions, tables
 from tests import tiny
 
 
@@ -50,13 +50,13 @@ def test_only_the_models_section_reaches_it(tmp_path: Path) -> None:
 
 def test_features_are_computed_once_for_all_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
-    features = probing.features
+    features = evaluation.features
 
     def counted(model: Any, packed: Any, image_ids: Any, **kwargs: Any) -> Any:
         seen.append(list(image_ids))
         return features(model, packed, image_ids, **kwargs)
 
-    monkeypatch.setattr(probing, "features", counted)
+    monkeypatch.setattr(evaluation, "features", counted)
     probed(tmp_path)
     assert seen == [[f"{i:02}.png" for i in range(16)]]
 

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from stages.lib import backbones, cli, compute, params, pixels, probing, seeding, tables
+from stages.lib import backbones, cli, compute, evaluation, params, pixels, seeding, tables
 from stages.lib.preprocessing import Preprocessing
 from stages.lib.settings.compute import TorchSettings
 from stages.lib.settings.training import ModelSettings
@@ -79,7 +79,7 @@ def _features(root: Path, member: str, images: Images) -> Features:
     backbones.load(model, checkpoint.state, member)
     values = checkpoint.meta["preprocessing"]
     preprocessing = Preprocessing(tuple(values["mean"]), tuple(values["std"]), p.resize, p.crop_fraction)
-    views = probing.features(
+    views = evaluation.features(
         numerics.place(model),
         pixels.open_pack(root / "data/prepare/train/pixels.arrow"),
         images.image_ids,

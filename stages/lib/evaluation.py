@@ -1,6 +1,6 @@
-"""A model's probabilities for images of a pack: what training's validation and `infer` share."""
+"""What a model says of images of a pack: probabilities (training's validation, `infer`), features (`probe`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -41,17 +41,72 @@ def probabilities(
     Returns:
         view -> probabilities (n_images, n_classes), rows summing to 1.
     """
-    model.eval()
-    images = loading.PlainImages(packed, image_ids, preprocessing, image_size)
     rows: dict[str, list[NDArray[np.float32]]] = {view: [] for view in views}
-    batches = loading.plain_batches(images, batch_size, numerics.device)
-    for raw in tqdm(batches, desc=label, disable=not (label and shown()), leave=False):
-        batch = numerics.layout(preprocessing.normalise(raw.to(numerics.device)))
+    for batch in _batches(
+        model,
+        packed,
+        image_ids,
+        preprocessing=preprocessing,
+        image_size=image_size,
+        batch_size=batch_size,
+        numerics=numerics,
+        label=label,
+    ):
         for view in views:
             with numerics.autocast():
                 logits = model(batch.flip(3) if view == "hflip" else batch)
             rows[view].append(torch.softmax(logits.float(), dim=1).cpu().numpy())
     return {view: np.concatenate(parts) if parts else np.empty((0, 0), np.float32) for view, parts in rows.items()}
+
+
+@torch.inference_mode()
+def features(
+    model: nn.Module,
+    packed: Packed,
+    image_ids: Sequence[str],
+    *,
+    preprocessing: Preprocessing,
+    image_size: int,
+    batch_size: int,
+    numerics: Numerics,
+    label: str = "",
+) -> NDArray[np.float32]:
+    """Return what a timm model's classifier would see, (n_images, 2 views, n_features): as is, and mirrored."""
+    rows = []
+    for batch in _batches(
+        model,
+        packed,
+        image_ids,
+        preprocessing=preprocessing,
+        image_size=image_size,
+        batch_size=batch_size,
+        numerics=numerics,
+        label=label,
+    ):
+        views = []
+        for view in (batch, batch.flip(3)):
+            with numerics.autocast():
+                views.append(model.forward_head(model.forward_features(view), pre_logits=True))  # type: ignore[operator]
+        rows.append(torch.stack(views, 1).float().cpu().numpy())
+    return np.concatenate(rows)
+
+
+def _batches(
+    model: nn.Module,
+    packed: Packed,
+    image_ids: Sequence[str],
+    *,
+    preprocessing: Preprocessing,
+    image_size: int,
+    batch_size: int,
+    numerics: Numerics,
+    label: str,
+) -> Iterator[torch.Tensor]:
+    model.eval()
+    images = loading.PlainImages(packed, image_ids, preprocessing, image_size)
+    batches = loading.plain_batches(images, batch_size, numerics.device)
+    for raw in tqdm(batches, desc=label, disable=not (label and shown()), leave=False):
+        yield numerics.layout(preprocessing.normalise(raw.to(numerics.device)))
 
 
 def prediction_table(

@@ -94,8 +94,7 @@ def run(
                 name=name,
             )
 
-    with compute.explained(name):
-        write(path, rows())
+    compute.reproducibly(name, lambda: write(path, rows()))
 
 
 def load_model(path: Path, *, classes: Sequence[str]) -> tuple[torch.nn.Module, Preprocessing]:

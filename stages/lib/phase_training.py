@@ -22,8 +22,7 @@ def train(job: Job, weights: Path, data: Data) -> None:
     """Train a phase with at least one epoch and write weights, held-out predictions and curves."""
     device = compute.start(job.torch)
     numerics = compute.Numerics(device, job.model.precision, job.model.channels_last)
-    with compute.explained(job.name):
-        Trainer(job, backbones.read(weights), data, numerics).run()
+    compute.reproducibly(job.name, lambda: Trainer(job, backbones.read(weights), data, numerics).run())
 
 
 class Trainer:
@@ -64,11 +63,9 @@ class Trainer:
         return model
 
     def _start_from_probe(self, model: nn.Module) -> None:
-        from stages.lib import probing  # scikit-learn: a second that only this start needs
-
         job, part = self.job, self.data.train
         head = backbones.linear_head(model, f"params.yaml: {job.key}.head_init")
-        inputs = probing.features(
+        inputs = evaluation.features(
             model,
             self.packed,
             part.image_ids,
@@ -77,6 +74,8 @@ class Trainer:
             batch_size=EVALUATION_BATCH,
             numerics=self.numerics,
         )
+        from stages.lib import probing  # scikit-learn: a second that only this start needs
+
         seed = seeding.derive(job.model.seed, job.member, job.fold, "probe")
         coefficients, biases, strength = probing.fit(inputs, part.targets, n_classes=len(self.data.classes), seed=seed)
         probing.set_classifier(head, coefficients, biases)

@@ -3,7 +3,7 @@
 Source: Kumar et al. 2022, arXiv 2202.10054: linear probing first, then fine-tuning, distorts features less.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -16,41 +16,13 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from stages.lib import discriminant, loading
-from stages.lib.compute import Numerics
+from stages.lib import discriminant
 from stages.lib.errors import InputError
-from stages.lib.pixels import Packed
-from stages.lib.preprocessing import Preprocessing
 
 # rows x features x classes above which five folds' regressions, with the choice of their strengths, take ten minutes of
 # one core and more: a linear discriminant is fitted instead (docs/honest_scores.md, Speed)
 MAX_WORK = 500_000_000
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # sklearn's C, on standardised features
-
-
-@torch.inference_mode()
-def features(
-    model: nn.Module,
-    packed: Packed,
-    image_ids: Sequence[str],
-    *,
-    preprocessing: Preprocessing,
-    image_size: int,
-    batch_size: int,
-    numerics: Numerics,
-) -> NDArray[np.float32]:
-    """Return what a timm model's classifier would see, (n_images, 2 views, n_features): as is, and mirrored."""
-    model.eval()
-    images = loading.PlainImages(packed, image_ids, preprocessing, image_size)
-    rows = []
-    for raw in loading.plain_batches(images, batch_size, numerics.device):
-        batch = numerics.layout(preprocessing.normalise(raw.to(numerics.device)))
-        views = []
-        for view in (batch, batch.flip(3)):
-            with numerics.autocast():
-                views.append(model.forward_head(model.forward_features(view), pre_logits=True))  # type: ignore[operator]
-        rows.append(torch.stack(views, 1).float().cpu().numpy())
-    return np.concatenate(rows)
 
 
 def fit(

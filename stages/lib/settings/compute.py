@@ -8,12 +8,7 @@ from stages.lib.params import Section
 
 
 class TorchSettings(Section):
-    """Device and threads; the number of threads changes sums of floats, so it is a parameter.
-
-    Attributes:
-        deterministic: same inputs, same bytes; false lets a GPU take quicker ways whose sums differ from run to run.
-    """
+    """Device and threads; the number of threads changes sums of floats, so it is a parameter."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: int = Field(2, ge=1)
-    deterministic: bool = True
