@@ -134,3 +134,12 @@ def test_a_step_whose_metric_falls_is_not_supported_by_log_loss() -> None:
     assert table.loc[1, "p_better"] < 0.001
     assert table.loc[1, "gain"] < 0
     assert table.loc[1, "verdict"] == OPEN
+
+
+def test_one_image_a_probe_was_very_sure_and_wrong_about_hides_no_gain() -> None:
+    scored = images("accuracy")
+    probe, better = rung(scored, "probe", 1.0), rung(scored, "finetune", 1.5, seed=2)
+    probe.probs[0] = 1e-15
+    probe.probs[0, (scored.targets[0] + 1) % 3] = 1
+    assert rungs.beats(better, probe, scored)
+    assert not rungs.beats(probe, better, scored)

@@ -99,9 +99,14 @@ def judge(ladders: Sequence[Sequence[Rung]], scored: Scored) -> pd.DataFrame:
 
 
 def beats(candidate: Rung, base: Rung, scored: Scored) -> bool:
-    """Say whether a rung is surely better than another one, by the test of one step."""
+    """Say whether a rung is surely better than another one: by what judges a step, or by the metric, together at 5%.
+
+    One image that the lower rung was very sure and wrong about would hide any gain in log loss.
+    """
     step = _step(base, candidate, scored)
-    return _verdict(step, step.evidence.p_better, step.evidence.p_worse) == SUPPORTED
+    tests = {id(evidence): evidence for evidence in (step.evidence, step.in_metric)}.values()
+    surely = any(len(tests) * test.p_better < intervals.ALPHA for test in tests)
+    return surely and step.in_metric.difference >= 0
 
 
 def _step(below: Rung, rung: Rung, scored: Scored) -> _Step:
