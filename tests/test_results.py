@@ -30,6 +30,12 @@ FOLDS = """image_id,label,use,reason,group,fold
 LEAKS = "test_image_id,train_image_id,kind,similarity\n"
 
 
+def write_facts(root, problems):
+    rows = [[name, 4, 4, "RGB", "JPEG", 9, "", problem, ""] for name, problem in problems.items()]
+    table = pd.DataFrame(rows, columns=list(tables.FACTS.columns))
+    tables.write(table, root / results.TEST_FACTS, tables.FACTS)
+
+
 def write_worth(root, weak):
     row = {"score": 0.7, "difference": -0.01, "low": -0.02, "high": -0.001, "p_value": 0.03}
     row |= {"log_loss_difference": 0.1, "log_loss_low": 0, "log_loss_high": 0.2, "most_alike": "", "sentence": ""}
@@ -51,6 +57,7 @@ def built(tmp_path):
     tables.write_text("image_id,label\nb.jpg,1\na.jpg,1\n", tmp_path / "demo/images/private_labels.csv")
     tables.write_text(FOLDS, tmp_path / "data/split/folds.csv")
     tables.write_text(LEAKS, tmp_path / "data/analyze/leaks.csv")
+    write_facts(tmp_path, {"a.jpg": "", "b.jpg": ""})
     tables.write_text(METHODS + "greedy,0.94,0.01,0,0.02,0.06,not supported,0\n", tmp_path / results.METHODS)
     write_worth(tmp_path, weak="no evidence")
     tables.write_text(json.dumps(SUMMARY), tmp_path / "metrics/summary.json")
@@ -170,6 +177,17 @@ def test_test_images_that_are_train_images_are_told_at_the_end(built, capsys, se
     assert "test images      2 of 20 have a duplicate in train, 1 an exact one;\n" in out
     assert f"the submission {words} (ensemble.leaked_labels: {setting})\n" in out
     assert max(map(len, out.splitlines())) <= 100
+
+
+def test_images_that_are_left_out_or_cannot_be_read_are_told(built, capsys):
+    results.main(root=built)
+    assert "left out" not in capsys.readouterr().out
+    write_facts(built, {"a.jpg": "", "b.jpg": "truncated or damaged"})
+    tables.write_text(FOLDS + "4.jpg,1,skip,truncated or damaged,,\n", built / "data/split/folds.csv")
+    results.main(root=built)
+    said = capsys.readouterr().out
+    assert "left out         1 of 4 train images (data/split/folds.csv says why)" in said
+    assert "1 of 2 test images is unreadable: its row in the submission is the" in said
 
 
 @pytest.mark.parametrize(

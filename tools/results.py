@@ -20,6 +20,7 @@ FOLDS = Path("data/split/folds.csv")
 LEAKS = Path("data/analyze/leaks.csv")
 METHODS = Path("data/ensemble/methods.csv")
 WORTH = Path("data/report/members.csv")
+TEST_FACTS = Path("data/prepare/test/facts.csv")
 ASIDE = 17  # characters before what a line says
 
 
@@ -29,7 +30,7 @@ def main(*, root: Path = Path()) -> None:
     Raises:
         InputError: nothing is built yet, or the submission does not fit the demo's private labels.
     """
-    needed = (MEMBERS, SUMMARY, SUBMISSION, FOLDS, LEAKS, METHODS, WORTH)
+    needed = (MEMBERS, SUMMARY, SUBMISSION, FOLDS, LEAKS, METHODS, WORTH, TEST_FACTS)
     missing = [str(path) for path in needed if not (root / path).exists()]
     if missing:
         raise InputError(f"nothing to show yet: {', '.join(missing)} not found; run `make`")
@@ -39,10 +40,12 @@ def main(*, root: Path = Path()) -> None:
     print(f"\n{honesty(summary)}")
     values = params.read(root)
     settings = params.parse(params.section(values, "ensemble"), "ensemble", EnsembleSettings)
+    folds = tables.read(root / FOLDS, tables.FOLDS)
     for line in (
         *blended_by(tables.read(root / METHODS, tables.METHODS), settings.method),
         *harmful(tables.read(root / WORTH, differences.MEMBERS), members, values),
-        *parted(tables.read(root / FOLDS, tables.FOLDS)),
+        *parted(folds),
+        *left_out(folds, tables.read(root / TEST_FACTS, tables.FACTS)),
         *leaked(tables.read(root / LEAKS, tables.LEAKS), summary, settings.leaked_labels),
     ):
         print(line)
@@ -126,6 +129,27 @@ def parted(folds: pd.DataFrame) -> list[str]:
         f"{'careful':{ASIDE}}scores flatter: your own folds part {n_groups} groups or sets of duplicates",
         f"{'':{ASIDE}}({len(rows)} of {(folds['use'] == 'train').sum()} images), see group and fold in {FOLDS}",
     ]
+
+
+def left_out(folds: pd.DataFrame, test_facts: pd.DataFrame) -> list[str]:
+    """Say how many images were not trained on, and how many could not be predicted, in lines; none where none.
+
+    Args:
+        folds: tables.FOLDS.
+        test_facts: tables.FACTS of the test images.
+    """
+    skipped, unreadable = (folds["use"] == "skip").sum(), (test_facts["problem"] != "").sum()
+    lines = []
+    if skipped:
+        lines.append(f"{skipped} of {len(folds)} train images ({FOLDS} says why)")
+    if unreadable:
+        is_one = unreadable == 1
+        lines += [
+            f"{unreadable} of {len(test_facts)} test images {'is' if is_one else 'are'} unreadable:"
+            f" {'its row' if is_one else 'their rows'} in the submission is the",
+            f"classes' shares in train ({TEST_FACTS} says why)",
+        ]
+    return [f"{'' if index else 'left out':{ASIDE}}{line}" for index, line in enumerate(lines)]
 
 
 def leaked(leaks: pd.DataFrame, summary: dict[str, Any], setting: str) -> list[str]:
