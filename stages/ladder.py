@@ -17,6 +17,7 @@ from stages.lib import (
     blended,
     calibration,
     cli,
+    intervals,
     params,
     predictions,
     resolution,
@@ -198,8 +199,12 @@ def _tell(table: pd.DataFrame, short: list[str], images: scored.Scored) -> None:
     print(
         f"ladder: gains are in {images.metric.name}, above 0 is better; verdicts are by {decides}, at 5% over all steps"
     )
+    by = " nor by accuracy" if images.metric.name in intervals.HITS else ""
     for name in short:
-        print(f"ladder: WARNING: {name} does not surely beat a linear classifier on its own frozen features")
+        print(
+            f"ladder: WARNING: {name} does not surely beat a linear classifier on its own frozen features, by"
+            f" {decides}{by}"
+        )
 
 
 if __name__ == "__main__":

@@ -57,13 +57,13 @@ def test_a_valid_project_passes_and_is_told_its_cost(tmp_path: Path, capsys: pyt
     assert "2 members x 2 folds: 6 trainings, 2 probes" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda file: file.stem)
 def test_a_recipe_s_members_take_its_sizes_and_settings(file: Path) -> None:
-    members = params.parse(yaml.safe_load(file.read_text()), "", Podium).members
-    for name, settings in members.items():
+    p = params.parse(yaml.safe_load(file.read_text()), "", Podium)
+    for name, settings in p.members.items():
         model = settings.model.model_copy(update={"weights": "none"})  # its files are not here
         own = settings.model_copy(update={"model": model})
-        assert checking.member(name, own, None, torch.device("cpu"), ROOT) > 0
+        assert checking.member(name, own, p.fixres.get(name), torch.device("cpu"), ROOT) > 0
 
 
 def test_the_settings_alone_are_read_without_torch_and_nothing_is_removed(tmp_path: Path) -> None:

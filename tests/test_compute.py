@@ -1,9 +1,11 @@
 """Device, threads and determinism of a torch process."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
 import torch
+from torch.utils import deterministic
 
 from stages.lib import compute
 from stages.lib.settings.compute import TorchSettings
@@ -13,10 +15,15 @@ NONE_DETERMINISTIC = "some_backward_cuda does not have a deterministic implement
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
-    threads = torch.get_num_threads()
+    threads, is_on = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warns, fills = torch.is_deterministic_algorithms_warn_only_enabled(), deterministic.fill_uninitialized_memory
+    limits = gc.get_threshold()
     yield
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(is_on, warn_only=warns)
+    deterministic.fill_uninitialized_memory = fills
+    gc.set_threshold(*limits)
+    gc.unfreeze()
 
 
 def test_settings_reach_torch() -> None:
@@ -24,6 +31,7 @@ def test_settings_reach_torch() -> None:
     assert torch.get_num_threads() == 1
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.is_deterministic_algorithms_warn_only_enabled()  # with it, attention on CUDA is not
+    assert not deterministic.fill_uninitialized_memory
 
 
 def test_what_torch_cannot_do_deterministically_is_told_and_done_anyway(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,8 +46,15 @@ def test_what_torch_cannot_do_deterministically_is_told_and_done_anyway(capsys: 
     assert compute.reproducibly("pretrain@a-0", run) == "done"
     assert asked == [False, True]
     assert "pretrain@a-0: torch has no deterministic some_backward_cuda" in capsys.readouterr().out
-    assert compute.reproducibly("pretrain@a-1", lambda: asked[0]) is False  # the next one is strict again
-    assert not torch.is_deterministic_algorithms_warn_only_enabled()
+    assert not compute.reproducibly("pretrain@a-1", torch.is_deterministic_algorithms_warn_only_enabled)  # strict again
+
+
+def test_torchs_own_error_is_recognised(capsys: pytest.CaptureFixture[str]) -> None:
+    values, index = torch.zeros(4), torch.tensor([0, 1])
+    with pytest.warns(UserWarning, match="put_"):
+        compute.reproducibly("a", lambda: values.put_(index, torch.ones(2)))
+    assert "a: torch has no deterministic put_" in capsys.readouterr().out
+    assert values.tolist() == [1, 1, 0, 0]
 
 
 def test_other_errors_stay_as_they_are() -> None:

@@ -1,5 +1,6 @@
 """What a person reads of a mistake: names from files may hold what would command a terminal."""
 
+import gc
 import sys
 
 import pytest
@@ -26,6 +27,9 @@ def test_an_error_is_printed_in_its_own_lines_without_commanding_the_terminal(
         raise InputError("first \x1b]0;title\x07: wrong\nsecond\r: wrong")
 
     monkeypatch.setattr(sys, "argv", ["main"])
+    limits = gc.get_threshold()
     with pytest.raises(SystemExit, match="1"):
         cli.run(main)
+    gc.set_threshold(*limits)
+    gc.unfreeze()
     assert capsys.readouterr().err == "ERROR: first \\x1b]0;title\\x07: wrong\nsecond\\r: wrong\n"

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -143,3 +144,21 @@ def test_one_image_a_probe_was_very_sure_and_wrong_about_hides_no_gain() -> None
     probe.probs[0, (scored.targets[0] + 1) % 3] = 1
     assert rungs.beats(better, probe, scored)
     assert not rungs.beats(probe, better, scored)
+
+
+def test_a_handful_of_images_is_no_sure_gain() -> None:
+    scored = images("accuracy")
+    probe = rung(scored, "probe", 1.0)
+    better = replace(probe, step="finetune", probs=probe.probs.copy())
+    for wrong in np.flatnonzero(probe.probs.argmax(axis=1) != scored.targets)[:4]:
+        better.probs[wrong] = np.eye(3, dtype=np.float32)[scored.targets[wrong]]
+    assert not rungs.beats(better, probe, scored)  # four of four: 1 in 16 by chance
+
+
+def test_what_is_no_better_rarely_beats() -> None:
+    scored = images("accuracy")
+    said = sum(
+        rungs.beats(rung(scored, "1", 1.5, seed=2 * seed), rung(scored, "0", 1.5, seed=2 * seed + 1), scored)
+        for seed in range(100, 160)
+    )
+    assert said <= 7  # 60 at 5%: 3, of which more than 7 come in 1% of such runs

@@ -17,6 +17,7 @@ from sklearn import metrics
 from stages import finetune, infer, pretrain, weights
 from stages.lib import backbones, tables
 from stages.lib.errors import InputError
+from stages.lib.phase_training import Trainer
 from tests import tiny
 
 
@@ -83,6 +84,30 @@ def test_curves_hold_every_epoch_and_no_time(tmp_path: Path) -> None:
     assert last["held_out/log_loss.tsv"] == pytest.approx(metrics.log_loss(right, probs))
     assert not (tmp_path / "dvc.yaml").exists()
     assert (tmp_path / "logs/seconds.csv").read_text().count("pretrain@a-0") == 1
+
+
+def test_a_training_that_had_to_begin_again_leaves_what_an_undisturbed_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log, seen = Trainer._log, []
+
+    def failing(self: Trainer, *args: Any) -> None:
+        seen.append(len(seen))
+        if len(seen) == 2:
+            raise RuntimeError("some_cuda does not have a deterministic implementation, but you set ...")
+        log(self, *args)
+
+    for name in ("undisturbed", "again"):
+        root = tmp_path / name
+        root.mkdir()
+        tiny.write(root, {"a": tiny.member(pretrain={"epochs": 2})})
+        weights.main("a", root=root)
+        if name == "again":
+            monkeypatch.setattr(Trainer, "_log", failing)
+        pretrain.main("a", "0", root=root)
+    assert len(seen) == 4  # the first epoch, the second that failed, and both again
+    assert "pretrain@a-0: torch has no deterministic some_cuda" in capsys.readouterr().out
+    assert digests(tmp_path / "again") == digests(tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize("off", ["pretrain", "finetune"])

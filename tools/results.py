@@ -143,11 +143,9 @@ def left_out(folds: pd.DataFrame, test_facts: pd.DataFrame) -> list[str]:
     if skipped:
         lines.append(f"{skipped} of {len(folds)} train images ({FOLDS} says why)")
     if unreadable:
-        is_one = unreadable == 1
         lines += [
-            f"{unreadable} of {len(test_facts)} test images {'is' if is_one else 'are'} unreadable:"
-            f" {'its row' if is_one else 'their rows'} in the submission is the",
-            f"classes' shares in train ({TEST_FACTS} says why)",
+            f"{unreadable} of {len(test_facts)} test images cannot be read and get the training prior",
+            f"({TEST_FACTS} says why)",
         ]
     return [f"{'' if index else 'left out':{ASIDE}}{line}" for index, line in enumerate(lines)]
 

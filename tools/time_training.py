@@ -65,25 +65,29 @@ def main(*words: str) -> None:
     parser.add_argument("--members", nargs="+", help="default: all")
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=["pretrain"])
     parser.add_argument("--images", type=int, default=256)
-    parser.add_argument("--epochs", type=int, default=2, help="the first holds the start and is not counted")
+    parser.add_argument("--epochs", type=int, default=3, help="the first and the last are not counted")
     parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16", "fp16"), help="instead of the recipe's")
     parser.add_argument("--compile", action="store_true", help="whatever the recipe says")
     parser.add_argument("--again", action="store_true", help="train twice and compare the weights")
     asked = parser.parse_args(words)
-    if asked.epochs < 2:
-        parser.error("--epochs: two at least, since the first is not counted")
+    if asked.epochs < 3:  # the first holds the start, and in the last nothing more is loaded
+        parser.error("--epochs: three at least, since the first and the last are not counted")
     recipe = yaml.safe_load(asked.recipe.read_text(encoding="utf-8"))
     settings = params.parse(params.section(recipe, "torch"), "torch", TorchSettings)
     device = compute.start(settings)
     place = torch.cuda.get_device_name() if device.type == "cuda" else f"{settings.threads} threads of the CPU"
     print(f"torch {torch.__version__}, {place}; {asked.images} images of {SIDE} pixels", flush=True)
+    failed = False
     with tempfile.TemporaryDirectory() as folder:
         data = _generate(Path(folder), asked.images)
         for job, infer in _jobs(recipe, settings, asked, Path(folder)):
             try:
                 print(_row(job, infer, data, device, again=asked.again), flush=True)
-            except InputError as error:
-                print(f"{job.member} {job.phase}: {error}", flush=True)
+            except (InputError, RuntimeError) as error:  # one member's, out of memory too, is not the others'
+                print(f"{job.member} {job.phase}: {type(error).__name__}: {error}", flush=True)
+                failed = True
+    if failed:
+        raise SystemExit(1)
 
 
 def _generate(root: Path, n_images: int) -> phase.Data:
@@ -116,7 +120,7 @@ def _jobs(
 def _row(job: phase.Job, infer: InferSettings, data: phase.Data, device: torch.device, *, again: bool) -> str:
     trained = _train(job, data, device)
     steps = -(-len(data.train.image_ids) // job.settings.batch_size)
-    seconds = (trained.ends[-1] - trained.ends[1]) / (len(trained.ends) - 2)
+    seconds = (trained.ends[-2] - trained.ends[1]) / (len(trained.ends) - 3)
     start = trained.ends[1] - trained.ends[0] - seconds
     words = [
         f"{job.member} {job.phase} {job.model.precision}{' compiled' if job.model.compile else ''}:",
@@ -141,7 +145,7 @@ def _train(job: phase.Job, data: phase.Data, device: torch.device) -> Timed:
     start = backbones.Checkpoint(model.state_dict(), {"preprocessing": {"mean": HALF, "std": HALF}})
     trainer = Timed(job, start, data, compute.Numerics(device, job.model.precision, job.model.channels_last))
     with contextlib.redirect_stdout(io.StringIO()):  # that the head is new
-        trainer.run()
+        compute.reproducibly(job.name, trainer.run)
     return trainer
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from stages.lib.errors import InputError, legible
 
 # Importing torch and timm makes two million objects that stay; Python's own limits (700, 10, 10) look through them
-# again and again. Objects in cycles are still freed, only later.
-_RARELY = (100_000, 50, 1000)
+# again and again: two seconds. compute.start goes back to those.
+_RARELY = (100_000, 10, 10)
 
 
 def run(main: Callable[..., None]) -> None:

@@ -99,12 +99,16 @@ def judge(ladders: Sequence[Sequence[Rung]], scored: Scored) -> pd.DataFrame:
 
 
 def beats(candidate: Rung, base: Rung, scored: Scored) -> bool:
-    """Say whether a rung is surely better than another one: by what judges a step, or by the metric, together at 5%.
+    """Say whether a rung is surely better than another one, at 5%: by what judges a step, or by its hits.
 
-    One image that the lower rung was very sure and wrong about would hide any gain in log loss.
+    Hits count where they are the metric: one image that the lower rung was very sure and wrong about would hide any
+    gain in log loss. Each of two tests has half of the 5%.
     """
     step = _step(base, candidate, scored)
-    tests = {id(evidence): evidence for evidence in (step.evidence, step.in_metric)}.values()
+    tests = [step.evidence]
+    if scored.metric.name in intervals.HITS:
+        hits = [(rung.probs.argmax(axis=1) == scored.targets).astype(float) for rung in (candidate, base)]
+        tests.append(intervals.mean_evidence(hits[0] - hits[1], scored.groups))
     surely = any(len(tests) * test.p_better < intervals.ALPHA for test in tests)
     return surely and step.in_metric.difference >= 0
 
