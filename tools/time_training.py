@@ -72,22 +72,45 @@ def main(*words: str) -> None:
     asked = parser.parse_args(words)
     if asked.epochs < 3:  # the first holds the start, and in the last nothing more is loaded
         parser.error("--epochs: three at least, since the first and the last are not counted")
-    recipe = yaml.safe_load(asked.recipe.read_text(encoding="utf-8"))
-    settings = params.parse(params.section(recipe, "torch"), "torch", TorchSettings)
+    if asked.images < 1:
+        parser.error("--images: one at least")
+    with tempfile.TemporaryDirectory() as folder:
+        failed = _time(asked, Path(folder))
+    if failed:
+        raise SystemExit(1)
+
+
+def _time(asked: argparse.Namespace, root: Path) -> bool:
+    """Time all members; say whether one of them failed."""
+    settings, jobs = _read(asked, root)
     device = compute.start(settings)
     place = torch.cuda.get_device_name() if device.type == "cuda" else f"{settings.threads} threads of the CPU"
     print(f"torch {torch.__version__}, {place}; {asked.images} images of {SIDE} pixels", flush=True)
-    failed = False
-    with tempfile.TemporaryDirectory() as folder:
-        data = _generate(Path(folder), asked.images)
-        for job, infer in _jobs(recipe, settings, asked, Path(folder)):
-            try:
-                print(_row(job, infer, data, device, again=asked.again), flush=True)
-            except (InputError, RuntimeError) as error:  # one member's, out of memory too, is not the others'
-                print(f"{job.member} {job.phase}: {type(error).__name__}: {error}", flush=True)
-                failed = True
-    if failed:
-        raise SystemExit(1)
+    data, failed = _generate(root, asked.images), False
+    for job, infer in jobs:
+        try:
+            print(_row(job, infer, data, device, again=asked.again), flush=True)
+        except Exception as error:  # one member's, out of memory or a size it cannot take, is not the others'
+            print(f"{job.member} {job.phase}: {type(error).__name__}: {error}", flush=True)
+            failed = True
+    return failed
+
+
+def _read(asked: argparse.Namespace, root: Path) -> tuple[TorchSettings, list[tuple[phase.Job, InferSettings]]]:
+    """Read the recipe; every mistake in it is found before the first training.
+
+    Raises:
+        InputError: it cannot be read, or a setting is wrong.
+    """
+    try:
+        recipe = yaml.safe_load(asked.recipe.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{asked.recipe}: cannot be read as YAML: {error}") from None
+    try:
+        settings = params.parse(params.section(recipe, "torch"), "torch", TorchSettings)
+        return settings, list(_jobs(recipe, settings, asked, root))
+    except InputError as error:
+        raise InputError(str(error).replace("params.yaml", str(asked.recipe))) from None
 
 
 def _generate(root: Path, n_images: int) -> phase.Data:
