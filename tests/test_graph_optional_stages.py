@@ -8,11 +8,10 @@ import pytest
 
 from tests import graph
 from tests.graph import Graph, of_member
-from tests.test_graph_reruns import AFTER, BLEND, once
+from tests.test_graph_reruns import AFTER, BLEND, FOLDS, once
 
 pytestmark = pytest.mark.slow
 
-FOLDS = (0,)  # test_graph_reruns.py has two; with one these take three quarters of the time
 FIXRES = of_member("a", "fixres", "infer_fixres", folds=FOLDS)
 SETTINGS = {"image_size": 80, "epochs": 1, "lr": 0.1}
 GIVEN = {"oof": "data/contest/oof.csv", "test": "data/contest/their_test.csv"}
