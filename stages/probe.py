@@ -45,7 +45,8 @@ def main(member: str, root: Path = Path()) -> None:
 
 def _features(member: str, p: ModelSettings, image_ids: list[str], n_classes: int, root: Path) -> NDArray[np.float32]:
     """Return the untouched backbone's features of images (n_images, 2 views, n_features)."""
-    from stages.lib import backbones, compute, evaluation, pixels  # torch: seconds, not spent on a mistake in settings
+    # torch: seconds, not spent on a mistake in settings
+    from stages.lib import backbones, compute, evaluation, loading, pixels
     from stages.lib.preprocessing import Preprocessing
 
     t = params.load("torch", TorchSettings, root)
@@ -53,6 +54,8 @@ def _features(member: str, p: ModelSettings, image_ids: list[str], n_classes: in
     numerics = compute.Numerics(device, p.precision, p.channels_last)
     checkpoint = backbones.read(root / f"models/weights/{member}.safetensors")
     values = checkpoint.meta["preprocessing"]
+    preprocessing = Preprocessing(tuple(values["mean"]), tuple(values["std"]), p.resize, p.crop_fraction)
+    packed = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
     model = backbones.create(p.backbone, n_classes=n_classes, model_kwargs=p.model_kwargs)
     backbones.load(model, checkpoint.state, f"weights of {member}")
     name = f"probe@{member}"
@@ -60,10 +63,7 @@ def _features(member: str, p: ModelSettings, image_ids: list[str], n_classes: in
         name,
         lambda: evaluation.features(
             numerics.place(model),
-            pixels.open_pack(root / "data/prepare/train/pixels.arrow"),
-            image_ids,
-            preprocessing=Preprocessing(tuple(values["mean"]), tuple(values["std"]), p.resize, p.crop_fraction),
-            image_size=p.image_size,
+            loading.PlainImages(packed, image_ids, preprocessing, p.image_size),
             batch_size=BATCH,
             numerics=numerics,
             label=name,

@@ -2,9 +2,11 @@
 
 import gc
 
+from stages.lib.cli import RARELY
+
 
 def pytest_configure() -> None:
-    gc.set_threshold(100_000, 10, 10)
+    gc.set_threshold(*RARELY)
 
 
 def pytest_collection_finish() -> None:

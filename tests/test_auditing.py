@@ -171,7 +171,7 @@ def test_without_enough_test_images_the_shift_is_skipped_with_a_word(n_test: int
 def test_too_few_images_to_learn_from_are_skipped_with_a_word() -> None:
     known, assigned = contest(29, 2, seed=0)  # 19 or 20 without a fold: no tree can part those
     assert auditing.label(known, assigned, COLUMNS, seed=0) == (
-        "too few images: fewer than 20 to learn from where a fold is held out"
+        "too few images: 19 to learn from where the largest fold is held out; it takes 20"
     )
     assert isinstance(auditing.label(*contest(30, 2, seed=0), COLUMNS, seed=0), Verdict)
 

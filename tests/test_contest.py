@@ -328,6 +328,17 @@ def test_a_faulty_override_is_refused_by_row(tmp_path, text, words):
         read_overrides(tmp_path, text)
 
 
+def test_all_faulty_overrides_are_named_at_once(tmp_path):
+    rows = "".join(f"q{i},x,\n" for i in range(12))
+    with pytest.raises(InputError) as caught:
+        read_overrides(tmp_path, f"image_id,action,reason\na,X,\nb,y,\n{rows}")
+    first, second, *_, last = str(caught.value).split("\n")
+    assert "row 2: action 'X'" in first
+    assert "row 4: there is no train image 'q0'" in second
+    assert last.endswith("overrides.csv: 3 rows more are wrong")
+    assert len(str(caught.value).split("\n")) == 11
+
+
 def test_a_class_called_drop_makes_the_action_ambiguous(tmp_path):
     with pytest.raises(InputError, match="rename the class"):
         read_overrides(tmp_path, "image_id,action,reason\na,drop,\n", ("drop", "x"))

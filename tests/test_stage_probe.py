@@ -52,9 +52,9 @@ def test_features_are_computed_once_for_all_folds(tmp_path: Path, monkeypatch: p
     seen: list[list[str]] = []
     features = evaluation.features
 
-    def counted(model: Any, packed: Any, image_ids: Any, **kwargs: Any) -> Any:
-        seen.append(list(image_ids))
-        return features(model, packed, image_ids, **kwargs)
+    def counted(model: Any, images: Any, **kwargs: Any) -> Any:
+        seen.append(images.image_ids)
+        return features(model, images, **kwargs)
 
     monkeypatch.setattr(evaluation, "features", counted)
     probed(tmp_path)

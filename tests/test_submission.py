@@ -98,6 +98,14 @@ def test_an_image_without_prediction_gets_the_prior_and_is_reported(tmp_path):
     assert rows[1] == ["a.jpg", "0.7", "0.3"]
 
 
+def test_a_submission_that_says_one_class_alone_warns(tmp_path):
+    _, messages = write(tmp_path, {i: [0.1, 0.9] for i in IDS})
+    assert messages == ["WARNING: all 3 rows say 'dog'; the most frequent class has 0.70 of the train images"]
+    _, messages = write(tmp_path, {i: [0.1, 0.9] for i in IDS}, values="probabilities")
+    assert messages == []
+    assert write(tmp_path, {"a.jpg": [0.1, 0.9]}, test_ids=["a.jpg"])[1] == []
+
+
 def test_a_tie_goes_to_the_first_class(tmp_path):
     assert write(tmp_path, {i: [0.5, 0.5] for i in IDS})[0][1] == ["a.jpg", "cat"]
 

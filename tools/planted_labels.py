@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from stages.lib import backbones, cli, compute, evaluation, params, pixels, seeding, tables
+from stages.lib import backbones, cli, compute, evaluation, loading, params, pixels, seeding, tables
 from stages.lib.preprocessing import Preprocessing
 from stages.lib.settings.compute import TorchSettings
 from stages.lib.settings.training import ModelSettings
@@ -79,14 +79,10 @@ def _features(root: Path, member: str, images: Images) -> Features:
     backbones.load(model, checkpoint.state, member)
     values = checkpoint.meta["preprocessing"]
     preprocessing = Preprocessing(tuple(values["mean"]), tuple(values["std"]), p.resize, p.crop_fraction)
-    views = evaluation.features(
-        numerics.place(model),
-        pixels.open_pack(root / "data/prepare/train/pixels.arrow"),
-        images.image_ids,
-        preprocessing=preprocessing,
-        image_size=p.image_size,
-        batch_size=32,
-        numerics=numerics,
+    packed = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
+    plain = loading.PlainImages(packed, images.image_ids, preprocessing, p.image_size)
+    views = compute.reproducibly(
+        member, lambda: evaluation.features(numerics.place(model), plain, batch_size=32, numerics=numerics)
     )
     return np.asarray(views[:, 0], np.float32)
 

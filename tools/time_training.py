@@ -21,7 +21,7 @@ import yaml
 from dvclive import Live
 from torch import nn
 
-from stages.lib import backbones, cli, compute, evaluation, params, phase, pixels, training
+from stages.lib import backbones, cli, compute, evaluation, loading, params, phase, pixels, training
 from stages.lib.errors import InputError
 from stages.lib.phase_training import Trainer
 from stages.lib.settings.compute import TorchSettings
@@ -178,10 +178,7 @@ def _predict(trained: Timed, data: phase.Data, infer: InferSettings) -> Iterator
             begun = time.perf_counter()
             evaluation.probabilities(
                 trained.model,
-                trained.packed,
-                data.train.image_ids,
-                preprocessing=trained.preprocessing,
-                image_size=image_size,
+                loading.PlainImages(trained.packed, data.train.image_ids, trained.preprocessing, image_size),
                 views=infer.views,
                 batch_size=infer.batch_size,
                 numerics=trained.numerics,

@@ -90,7 +90,8 @@ def label(known: pd.DataFrame, folds: pd.DataFrame, columns: Sequence[str], seed
     rows = known.join(used, how="inner", validate="one_to_one").sort_index()
     largest = rows["fold"].value_counts().max() if len(rows) else 0
     if len(rows) - largest < 2 * LEAF:
-        return f"too few images: fewer than {2 * LEAF} to learn from where a fold is held out"
+        left = len(rows) - largest
+        return f"too few images: {left} to learn from where the largest fold is held out; it takes {2 * LEAF}"
     return judge(encode(rows[columns]), rows["label"], rows["group"], rows["fold"], seed) or NOTHING
 
 

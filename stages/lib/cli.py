@@ -9,7 +9,7 @@ from stages.lib.errors import InputError, legible
 
 # Importing torch and timm makes two million objects that stay; Python's own limits (700, 10, 10) look through them
 # again and again: two seconds. compute.start goes back to those.
-_RARELY = (100_000, 10, 10)
+RARELY = (100_000, 10, 10)
 
 
 def run(main: Callable[..., None]) -> None:
@@ -19,7 +19,7 @@ def run(main: Callable[..., None]) -> None:
     except TypeError as error:
         print(f"ERROR: {sys.argv[1:]}: {error}; dvc.yaml shows each stage's command", file=sys.stderr, flush=True)
         raise SystemExit(2) from None
-    gc.set_threshold(*_RARELY)
+    gc.set_threshold(*RARELY)
     try:
         main(*sys.argv[1:])
     except InputError as error:

@@ -98,9 +98,10 @@ def reproducibly(name: str, run: Callable[[], Result]) -> Result:
         if _NOT_DETERMINISTIC not in str(error):
             raise
         operator = str(error).split(_NOT_DETERMINISTIC)[0].split("\n")[-1].removeprefix("RuntimeError: ").strip()
+    hint = " (a transformer that resizes its position table needs none with `model_kwargs: {img_size: ...}`)"
     print(
-        f"{name}: torch has no deterministic {operator}: a rerun's numbers will differ a little from these (a"
-        " transformer that resizes its position table needs none with `model_kwargs: {img_size: ...}`)"
+        f"{name}: torch has no deterministic {operator}: a rerun's numbers will differ a little from these"
+        f"{hint if 'upsample' in operator else ''}"
     )
     gc.collect()  # what the first run held on the device
     torch.use_deterministic_algorithms(True, warn_only=True)

@@ -29,6 +29,7 @@ Problem = tuple[str, str]  # image_id (or the id as a person wrote it), what is 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,2})?", re.ASCII | re.IGNORECASE)
 _LIST = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
+_SHOWN = 10  # faulty rows of overrides
 _FORM = "a row of overrides is image_id,action,reason, with commas between"
 _SEPARATORS = (",", ";", r"\|", r"\s+")
 _UNSAFE = {  # in a label: it would command a terminal, or the page of `dvc plots`, where labels stand in a script
@@ -213,16 +214,23 @@ def read_overrides(path: Path, *, images: ImageIndex, classes: Iterable[str], la
         columns image_id, action (the class as the labels spell it), reason; no rows for the placeholder.
 
     Raises:
-        InputError: a column is missing; an image is unknown, ambiguous or named twice; an action is no class.
+        InputError: a column is missing; an image is unknown, ambiguous or named twice; an action is no class: says of
+            each row what is wrong.
     """
     if is_none(path):
         return pd.DataFrame({"image_id": [], "action": [], "reason": []}, dtype="str")
     table = _read_columns(path, {column: column for column in ("image_id", "action", "reason")})
-    known = frozenset(classes)
+    known, faults = frozenset(classes), []
     for row, (written, action) in zip(table.index, table[["image_id", "action"]].to_numpy(), strict=True):
         place = f"{path}: row {row}"
-        table.loc[row, "image_id"] = _require_image(images, written, place)
-        table.loc[row, "action"] = _action(action, known, label_type, place)
+        try:
+            table.loc[row, "image_id"] = _require_image(images, written, place)
+            table.loc[row, "action"] = _action(action, known, label_type, place)
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        more = [f"{path}: {len(faults) - _SHOWN} rows more are wrong"] if len(faults) > _SHOWN else []
+        raise InputError("\n".join(faults[:_SHOWN] + more))
     double = table[table["image_id"].duplicated(keep=False)]
     if not double.empty:
         raise InputError(f"{path}: an image has several overrides; keep one: {_rows(double['image_id'])}")

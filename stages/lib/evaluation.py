@@ -11,19 +11,15 @@ from tqdm import tqdm
 
 from stages.lib import loading, tables
 from stages.lib.compute import Numerics
-from stages.lib.pixels import Packed
-from stages.lib.preprocessing import Preprocessing
+from stages.lib.loading import PlainImages
 from stages.lib.progress import shown
 
 
 @torch.inference_mode()
 def probabilities(
     model: nn.Module,
-    packed: Packed,
-    image_ids: Sequence[str],
+    images: PlainImages,
     *,
-    preprocessing: Preprocessing,
-    image_size: int,
     views: Sequence[str],
     batch_size: int,
     numerics: Numerics,
@@ -33,8 +29,7 @@ def probabilities(
 
     Args:
         model: placed by `numerics`; put into evaluation mode here.
-        image_ids: of `packed`; the rows of the result keep their order.
-        image_size: pixels, both sides.
+        images: the rows of the result keep their order.
         views: "identity" or "hflip".
         label: names the progress bar; "" shows none.
 
@@ -42,16 +37,7 @@ def probabilities(
         view -> probabilities (n_images, n_classes), rows summing to 1.
     """
     rows: dict[str, list[NDArray[np.float32]]] = {view: [] for view in views}
-    for batch in _batches(
-        model,
-        packed,
-        image_ids,
-        preprocessing=preprocessing,
-        image_size=image_size,
-        batch_size=batch_size,
-        numerics=numerics,
-        label=label,
-    ):
+    for batch in _batches(model, images, batch_size, numerics, label):
         for view in views:
             with numerics.autocast():
                 logits = model(batch.flip(3) if view == "hflip" else batch)
@@ -61,28 +47,14 @@ def probabilities(
 
 @torch.inference_mode()
 def features(
-    model: nn.Module,
-    packed: Packed,
-    image_ids: Sequence[str],
-    *,
-    preprocessing: Preprocessing,
-    image_size: int,
-    batch_size: int,
-    numerics: Numerics,
-    label: str = "",
+    model: nn.Module, images: PlainImages, *, batch_size: int, numerics: Numerics, label: str = ""
 ) -> NDArray[np.float32]:
-    """Return what a timm model's classifier would see, (n_images, 2 views, n_features): as is, and mirrored."""
+    """Return what a timm model's classifier would see, (n_images, 2 views, n_features): as is, and mirrored.
+
+    Args: as of `probabilities`.
+    """
     rows = []
-    for batch in _batches(
-        model,
-        packed,
-        image_ids,
-        preprocessing=preprocessing,
-        image_size=image_size,
-        batch_size=batch_size,
-        numerics=numerics,
-        label=label,
-    ):
+    for batch in _batches(model, images, batch_size, numerics, label):
         views = []
         for view in (batch, batch.flip(3)):
             with numerics.autocast():
@@ -92,21 +64,12 @@ def features(
 
 
 def _batches(
-    model: nn.Module,
-    packed: Packed,
-    image_ids: Sequence[str],
-    *,
-    preprocessing: Preprocessing,
-    image_size: int,
-    batch_size: int,
-    numerics: Numerics,
-    label: str,
+    model: nn.Module, images: PlainImages, batch_size: int, numerics: Numerics, label: str
 ) -> Iterator[torch.Tensor]:
     model.eval()
-    images = loading.PlainImages(packed, image_ids, preprocessing, image_size)
     batches = loading.plain_batches(images, batch_size, numerics.device)
     for raw in tqdm(batches, desc=label, disable=not (label and shown()), leave=False):
-        yield numerics.layout(preprocessing.normalise(raw.to(numerics.device)))
+        yield numerics.layout(images.preprocessing.normalise(raw.to(numerics.device)))
 
 
 def prediction_table(

@@ -11,6 +11,7 @@ import torch
 from stages.lib import backbones, compute, evaluation, params, pixels, tables
 from stages.lib.compute import Numerics
 from stages.lib.errors import InputError
+from stages.lib.loading import PlainImages
 from stages.lib.pixels import Packed
 from stages.lib.preprocessing import Preprocessing
 from stages.lib.settings.compute import TorchSettings
@@ -141,10 +142,7 @@ def tables_of_fold(
         for image_size in image_sizes:
             probs = evaluation.probabilities(
                 model,
-                packed,
-                image_ids,
-                preprocessing=preprocessing,
-                image_size=image_size,
+                PlainImages(packed, image_ids, preprocessing, image_size),
                 views=views,
                 batch_size=batch_size,
                 numerics=numerics,

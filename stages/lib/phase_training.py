@@ -1,5 +1,6 @@
 """The torch side of a phase: build the model, fit it, predict the held-out fold, save."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +67,7 @@ class Trainer:
         job, part = self.job, self.data.train
         head = backbones.linear_head(model, f"params.yaml: {job.key}.head_init")
         inputs = evaluation.features(
-            model,
-            self.packed,
-            part.image_ids,
-            preprocessing=self.preprocessing,
-            image_size=job.image_size,
-            batch_size=EVALUATION_BATCH,
-            numerics=self.numerics,
+            model, self._plain(part.image_ids), batch_size=EVALUATION_BATCH, numerics=self.numerics
         )
         from stages.lib import probing  # scikit-learn: a second that only this start needs
 
@@ -139,6 +134,9 @@ class Trainer:
             seed=self.seed,
         )
 
+    def _plain(self, image_ids: Sequence[str]) -> loading.PlainImages:
+        return loading.PlainImages(self.packed, image_ids, self.preprocessing, self.job.image_size)
+
     def _class_weights(self) -> torch.Tensor | None:
         if self.job.settings.class_weights == "none":
             return None
@@ -168,10 +166,7 @@ class Trainer:
     def _held_out(self, model: nn.Module) -> NDArray[np.float32]:
         return evaluation.probabilities(
             model,
-            self.packed,
-            self.data.held_out.image_ids,
-            preprocessing=self.preprocessing,
-            image_size=self.job.image_size,
+            self._plain(self.data.held_out.image_ids),
             views=["identity"],
             batch_size=EVALUATION_BATCH,
             numerics=self.numerics,

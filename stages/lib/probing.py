@@ -47,7 +47,10 @@ def fit(
     """
     present, counts = np.unique(targets, return_counts=True)
     if len(present) < 2:
-        raise InputError("head_init: probe needs training images of two classes at least; say keep")
+        raise InputError(
+            "a linear classifier on frozen features (`probe`, `head_init: probe`) needs training images of two classes"
+            " in every fold's training part"
+        )
     if not np.isfinite(inputs).all():
         raise InputError("the backbone's features are not finite: say precision: fp32, or bring other weights")
     if is_large(len(targets) * inputs.shape[1], inputs.shape[2], len(present)):
