@@ -1,8 +1,6 @@
 """Device, threads and determinism of a torch process."""
 
 import gc
-import platform
-import resource
 from collections.abc import Iterator
 
 import pytest
@@ -34,18 +32,6 @@ def test_settings_reach_torch() -> None:
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.is_deterministic_algorithms_warn_only_enabled()  # with it, attention on CUDA is not
     assert not deterministic.fill_uninitialized_memory
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
-def test_a_cpu_step_takes_the_memory_of_the_one_before() -> None:
-    compute.start(TorchSettings(device="cpu", threads=1))
-    for _ in range(8):  # until the heap has a place for it
-        torch.ones(2**24)  # 64 MB
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(8):
-        torch.ones(2**24)
-    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-    assert faults < 2**26 / resource.getpagesize()  # fewer than one of the eight takes from the kernel
 
 
 def test_what_torch_cannot_do_deterministically_is_told_and_done_anyway(capsys: pytest.CaptureFixture[str]) -> None:

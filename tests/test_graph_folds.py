@@ -40,6 +40,24 @@ def test_a_setting_reruns_its_phase_and_what_follows(
     assert repo.repro() == once("check", *rerun)
 
 
+def test_adding_a_member_trains_only_it_and_taking_it_out_again_trains_nothing(repo: Graph) -> None:
+    blend, lock = [repo.read(path) for path in BLEND], repo.lock()
+    repo.edit(setting("members", "c", to=graph.member()))
+    assert repo.repro() == once("check", *of_member("c", "weights", "probe", *PHASES, "infer"), *AFTER)
+    assert [repo.read(path) for path in BLEND] != blend
+    repo.edit(lambda values: values["members"].pop("c"))
+    assert set(repo.repro()) <= {"check", *AFTER}
+    assert [repo.read(path) for path in BLEND] == blend
+    assert {stage: entry for stage, entry in repo.lock().items() if stage in lock} == lock
+    repo.edit(setting("members", "c", to=graph.member()))
+    assert set(repo.repro()) <= {"check", *AFTER}  # the cache brings it back
+
+
+def test_other_bytes_in_a_weights_file_rerun_that_member_only(repo: Graph) -> None:
+    (repo.root / "w.safetensors").write_text("two")
+    assert repo.repro() == once(*of_member("a", "weights", "probe", *PHASES, "infer"), *AFTER)
+
+
 def test_members_side_by_side_leave_the_lock_of_a_sequential_run(built: Graph, tmp_path: Path) -> None:
     repo = graph.build(tmp_path)
     assert repo.repro("split", "weights@a", "weights@b")["split"] == 1

@@ -66,19 +66,6 @@ def test_a_mistyped_section_reruns_check_alone(repo: Graph) -> None:
     assert repo.repro() == once("check")
 
 
-def test_adding_a_member_trains_only_it_and_taking_it_out_again_trains_nothing(repo: Graph) -> None:
-    blend, lock = [repo.read(path) for path in BLEND], repo.lock()
-    repo.edit(setting("members", "c", to=graph.member()))
-    assert repo.repro() == once("check", *of_member("c", "weights", "probe", *PHASES, "infer", folds=FOLDS), *AFTER)
-    assert [repo.read(path) for path in BLEND] != blend
-    repo.edit(lambda values: values["members"].pop("c"))
-    assert set(repo.repro()) <= {"check", *AFTER}
-    assert [repo.read(path) for path in BLEND] == blend
-    assert {stage: entry for stage, entry in repo.lock().items() if stage in lock} == lock
-    repo.edit(setting("members", "c", to=graph.member()))
-    assert set(repo.repro()) <= {"check", *AFTER}  # the cache brings it back
-
-
 def test_taking_a_member_out_leaves_what_a_fresh_clone_would_get(repo: Graph, tmp_path: Path) -> None:
     repo.edit(lambda values: values["members"].pop("b"))
     assert repo.repro() == once("check", *AFTER)
@@ -109,11 +96,6 @@ def test_confirming_a_label_reviews_again_and_trains_nothing(repo: Graph) -> Non
     with (repo.root / "data/contest/overrides.csv").open("a") as opened:
         opened.write("\n0.png,cat,confirmed\n")
     assert repo.repro() == once("label", "split", "review")
-
-
-def test_other_bytes_in_a_weights_file_rerun_that_member_only(repo: Graph) -> None:
-    (repo.root / "w.safetensors").write_text("two")
-    assert repo.repro() == once(*of_member("a", "weights", "probe", *PHASES, "infer", folds=FOLDS), *AFTER)
 
 
 def test_work_on_what_follows_training_or_reads_the_contest_retrains_nothing(tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
 """Device, threads and precision of a torch process, set so that the same inputs give the same bytes."""
 
-import ctypes
 import gc
 import os
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -19,7 +17,6 @@ Result = TypeVar("Result")
 
 _NOT_DETERMINISTIC = "does not have a deterministic implementation"  # in torch's own error
 _PYTHONS_OWN = (700, 10, 10)  # limits of garbage collection; cli.run starts with others
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # glibc's malloc.h
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -81,21 +78,7 @@ def start(settings: TorchSettings) -> torch.device:
     chosen = first if settings.device == "auto" else settings.device
     if not there[chosen]:
         raise InputError(f"params.yaml: torch.device: this machine has no {chosen}; say auto or cpu")
-    if chosen == "cpu":
-        _keep_freed_memory()
     return torch.device(chosen)
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep what is freed: every step takes the same large blocks, and what the kernel had back it zeroes.
-
-    That took up to half of a convolutional network's training on a CPU (docs/log.md, 2026-11-26). Without glibc nothing
-    happens. Source: mallopt(3).
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_MMAP_MAX, 0)  # large blocks from the heap, too
-        mallopt(_TRIM_THRESHOLD, -1)  # whose end is never given back
 
 
 def reproducibly(name: str, run: Callable[[], Result]) -> Result:

@@ -49,7 +49,7 @@ def fit(
     if len(present) < 2:
         raise InputError(
             "a linear classifier on frozen features (`probe`, `head_init: probe`) needs training images of two classes"
-            " outside every fold: bring more, or other folds"
+            " outside every fold: bring more, or other folds; or, for `head_init`, say keep"
         )
     if not np.isfinite(inputs).all():
         raise InputError("the backbone's features are not finite: say precision: fp32, or bring other weights")
