@@ -8,13 +8,11 @@ import pytest
 
 from tests import graph
 from tests.graph import Graph, of_member
+from tests.test_graph_reruns import BLENDING, FOLDS, PHASES
 from tools import experiments
 
 pytestmark = pytest.mark.slow
 
-FOLDS = (0,)
-PHASES = ("pretrain", "finetune")
-BLENDING = ("ensemble", "report", "ladder")  # the stages that read all members
 ADD_C = "+members.c=" + json.dumps(graph.member()).replace('"', "")  # Hydra's grammar wants keys without quotes
 
 

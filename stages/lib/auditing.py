@@ -89,8 +89,8 @@ def label(known: pd.DataFrame, folds: pd.DataFrame, columns: Sequence[str], seed
     used = folds[folds["use"] == "train"].set_index("image_id")[["label", "fold"]]
     rows = known.join(used, how="inner", validate="one_to_one").sort_index()
     largest = rows["fold"].value_counts().max() if len(rows) else 0
-    if len(rows) - largest < 2 * LEAF:
-        left = len(rows) - largest
+    left = len(rows) - largest
+    if left < 2 * LEAF:
         return f"too few images: {left} to learn from where the largest fold is held out; it takes {2 * LEAF}"
     return judge(encode(rows[columns]), rows["label"], rows["group"], rows["fold"], seed) or NOTHING
 

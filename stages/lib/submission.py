@@ -182,7 +182,7 @@ def write(
     tables.write_text(text.getvalue(), path)
     validate(path, template=template, test_ids=test_ids, header=header)
     said = {row[0] for row in cells}
-    if not columns and positive is None and len(said) == 1 < len(cells):
+    if not written and len(said) == 1 < len(cells):
         messages.append(
             f"WARNING: all {len(cells)} rows say {said.pop()!r}; the most frequent class has"
             f" {max(prior.values()):.2f} of the train images"
