@@ -11,9 +11,11 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from stages.lib import cli, duplicates, findings, fingerprints, image_checks, parallel, params, pixels, progress, tables
-from stages.lib.errors import InputError, some
-from stages.lib.settings.data import AnalyzeSettings
+from podium import contracts
+from podium.analysis import duplicates, findings, fingerprints, image_checks
+from podium.analysis.settings import AnalyzeSettings
+from podium.core import cli, parallel, params, pixels, progress, tables
+from podium.core.errors import InputError, some
 
 PARTS = ("train", "test")
 
@@ -21,7 +23,7 @@ PARTS = ("train", "test")
 def main(*, root: Path = Path()) -> None:
     """Search both parts for what is odd, and for images that are the same."""
     settings = params.load("analyze", AnalyzeSettings, root)
-    facts = {part: tables.read(root / f"data/prepare/{part}/facts.csv", tables.FACTS) for part in PARTS}
+    facts = {part: tables.read(root / f"data/prepare/{part}/facts.csv", contracts.FACTS) for part in PARTS}
     prints = {part: _prints(facts[part], root / f"data/prepare/{part}/pixels.arrow") for part in PARTS}
     found = duplicates.search(
         prints["train"],
@@ -68,8 +70,8 @@ def _measured(facts: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _write(table: pd.DataFrame, found: duplicates.Found, prints: dict[str, fingerprints.Prints], folder: Path) -> None:
-    clusters = pd.DataFrame(sorted(found.clusters.items()), columns=list(tables.CLUSTERS.columns), dtype="str")
-    leaks = pd.DataFrame(found.leaks, columns=list(tables.LEAKS.columns)).round({"similarity": 6})
+    clusters = pd.DataFrame(sorted(found.clusters.items()), columns=list(contracts.CLUSTERS.columns), dtype="str")
+    leaks = pd.DataFrame(found.leaks, columns=list(contracts.LEAKS.columns)).round({"similarity": 6})
     sizes = clusters["cluster"].value_counts()
     summary = {
         "usable_images": {part: len(p.image_ids) for part, p in prints.items()},
@@ -82,9 +84,9 @@ def _write(table: pd.DataFrame, found: duplicates.Found, prints: dict[str, finge
         "test_images_with_a_train_duplicate": int(leaks["test_image_id"].nunique()),
         "leaks_left_out": found.leaks_left_out,
     }
-    tables.write(table, folder / "findings.csv", tables.FINDINGS)
-    tables.write(clusters, folder / "clusters.csv", tables.CLUSTERS)
-    tables.write(leaks, folder / "leaks.csv", tables.LEAKS)
+    tables.write(table, folder / "findings.csv", contracts.FINDINGS)
+    tables.write(clusters, folder / "clusters.csv", contracts.CLUSTERS)
+    tables.write(leaks, folder / "leaks.csv", contracts.LEAKS)
     tables.write_json(summary, folder / "summary.json")
     _tell(summary)
 
@@ -106,7 +108,7 @@ def _tell(summary: dict[str, Any]) -> None:
         )
     if left_out := summary["leaks_left_out"]:
         print(
-            f"analyze: leaks.csv names the {tables.MAX_TWINS} likest train images of each test image; {left_out:,}"
+            f"analyze: leaks.csv names the {contracts.MAX_TWINS} likest train images of each test image; {left_out:,}"
             " more pairs are left out"
         )
     if apart := summary["near_train_pairs_in_different_clusters"]:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.lib import auditing, cli, metadata, params, pixels, tables
+from podium import contracts
+from podium.audit import auditing, metadata
+from podium.core import cli, params, pixels, tables
 
 PARTS = ("train", "test")
 SEED = 0
@@ -25,7 +27,7 @@ def main(*, root: Path = Path()) -> None:
     """Ask the four questions, and list what duplicates give away."""
     class_folders = params.section(params.read(root), "contest.layout") == "folders"
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
-    leaks = tables.read(root / "data/analyze/leaks.csv", tables.LEAKS)
+    leaks = tables.read(root / "data/analyze/leaks.csv", contracts.LEAKS)
     groups = _groups(folds, leaks)
     known = {part: _known(root / "data/prepare" / part, groups[part], class_folders) for part in PARTS}
     verdicts = {
@@ -41,8 +43,10 @@ def main(*, root: Path = Path()) -> None:
         validate="many_to_one",
     )
     folder = root / "data/audit"
-    tables.write(leaked.sort_values(["test_image_id", "train_image_id"]), folder / "leaked_labels.csv", tables.LEAKED)
-    tables.write(auditing.importances(verdicts), folder / "importances.csv", tables.IMPORTANCES)
+    tables.write(
+        leaked.sort_values(["test_image_id", "train_image_id"]), folder / "leaked_labels.csv", contracts.LEAKED
+    )
+    tables.write(auditing.importances(verdicts), folder / "importances.csv", contracts.IMPORTANCES)
     tables.write_json({name: auditing.report(verdict) for name, verdict in verdicts.items()}, folder / "summary.json")
     _tell(verdicts, leaked)
 
@@ -57,7 +61,7 @@ def _groups(folds: pd.DataFrame, leaks: pd.DataFrame) -> dict[str, dict[str, str
 
 def _known(folder: Path, groups: dict[str, str], class_folders: bool) -> pd.DataFrame:
     """Describe a part's readable images, at most auditing.MAX_IMAGES; index image_id, `group` and the features."""
-    facts = tables.read(folder / "facts.csv", tables.FACTS).query("problem == ''").sort_values("image_id")
+    facts = tables.read(folder / "facts.csv", contracts.FACTS).query("problem == ''").sort_values("image_id")
     # Test images know no clusters: at least the same file is one group.
     facts["group"] = [groups.get(i, f"file {sha}") for i, sha in zip(facts["image_id"], facts["sha256"], strict=True)]
     facts = auditing.sample(facts, SEED)

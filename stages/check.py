@@ -12,23 +12,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.lib import (
-    cli,
-    contest,
-    external,
-    image_files,
-    params,
-    processor,
-    pruning,
-    scores,
-    submission,
-    tables,
-    yaml_readings,
-)
-from stages.lib.errors import InputError, some
-from stages.lib.settings.contest import ContestSettings
-from stages.lib.settings.external import ExternalSettings
-from stages.lib.settings.whole import Podium
+from podium.contest import external, ids, labels, paths, submission
+from podium.contest.settings import ContestSettings, ExternalSettings
+from podium.core import cli, params, tables
+from podium.core.errors import InputError, some
+from podium.images import image_files
+from podium.preflight import cpu, pruning, yaml_readings
+from podium.preflight.settings import Podium
+from podium.scoring import scores
 
 BYTES_PER_VALUE = 4
 NAMED = 3  # of what is removed from a stage's folder
@@ -49,14 +40,15 @@ def main(part: str = "all", *, root: Path = Path()) -> None:
         told = _check_tables(p.contest, p.external, root)
     if part == "settings":
         return
-    from stages.lib import checking, compute  # torch: seconds
+    from podium.models import devices  # torch: seconds
+    from podium.preflight import model_checks
 
     for message in told:
         print(f"check: {message}")
-    device = compute.start(p.torch)
+    device = devices.start(p.torch)
     values = {}
     for name, member in p.members.items():
-        values[name] = checking.member(name, member, p.fixres.get(name), device, root)
+        values[name] = model_checks.member(name, member, p.fixres.get(name), device, root)
     _warn_of_emulation(p, device.type)
     _warn_of_untracked(p, root)
     _prune(p, root)
@@ -118,7 +110,7 @@ def _check_paths(p: Podium, root: Path) -> None:
     for name, given in p.external.items():
         for key, path in (("oof", given.oof), ("test", given.test)):
             external.check_path(root, path, f"external.{name}.{key}", [c.images.train, c.images.test])
-    contest.check_paths(
+    paths.check_paths(
         root,
         train=c.images.train,
         test=c.images.test,
@@ -139,7 +131,7 @@ def _check_tables(c: ContestSettings, given_elsewhere: dict[str, ExternalSetting
     train, test = (
         [file.image_id for file in image_files.walk(root / folder)[0]] for folder in (c.images.train, c.images.test)
     )
-    given, _ = contest.read_given(
+    given, _ = labels.read_given(
         pd.Series(train, dtype="str"),
         layout=c.layout,
         path=root / c.labels,
@@ -150,8 +142,8 @@ def _check_tables(c: ContestSettings, given_elsewhere: dict[str, ExternalSetting
         label_type=c.label_type,
     )
     classes = sorted(set(given["label"]) - {""})
-    images = contest.ImageIndex(train)
-    contest.read_overrides(root / c.overrides, images=images, classes=classes, label_type=c.label_type)
+    images = ids.ImageIndex(train)
+    labels.read_overrides(root / c.overrides, images=images, classes=classes, label_type=c.label_type)
     told = _check_template(c, test, classes, root)
     for e in given_elsewhere.values():  # whether a scored image lacks its row is not known yet: the stage says
         fold = e.columns.fold
@@ -182,7 +174,7 @@ def _check_template(c: ContestSettings, test: list[str], classes: list[str], roo
 
 def _warn_of_emulation(p: Podium, device: str) -> None:
     slow = [name for name, member in p.members.items() if member.model.precision == "bf16"]
-    if slow and device == "cpu" and processor.emulates_bf16():
+    if slow and device == "cpu" and cpu.emulates_bf16():
         print(
             f"check: WARNING: this CPU has no bf16 instructions: precision bf16 ({some(slow)}) takes ten"
             " times as long as fp32 here; say precision: fp32"
@@ -204,10 +196,10 @@ def _told(root: Path, orphans: Sequence[Path]) -> list[str]:
     for path in orphans:
         folders.setdefault("/".join(path.relative_to(root).parts[:2]), []).append(path)
     lines = []
-    for folder, paths in folders.items():
-        files = [file for path in paths for file in _files(path)]
+    for folder, removed in folders.items():
+        files = [file for path in removed for file in _files(path)]
         size = sum(file.lstat().st_size for file in files)
-        names = some([path.relative_to(root / folder).as_posix() for path in paths], NAMED)
+        names = some([path.relative_to(root / folder).as_posix() for path in removed], NAMED)
         lines.append(f"{len(files)} file{'' if len(files) == 1 else 's'} of {folder} ({size / 1e6:,.1f} MB): {names}")
     return lines
 

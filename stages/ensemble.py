@@ -16,36 +16,25 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from stages.lib import (
-    blended,
-    cli,
-    curves,
-    ensembling,
-    evidence_tables,
-    gating,
-    intervals,
-    leaked,
-    nesting,
-    parallel,
-    params,
-    predictions,
-    progress,
-    resolution,
-    scored,
-    scores,
-    sources,
-    submission,
-    tables,
-)
-from stages.lib.errors import InputError, some
-from stages.lib.settings.contest import ContestSettings
-from stages.lib.settings.data import FoldList
-from stages.lib.settings.ensemble import RANK_METRICS, EnsembleSettings
-from stages.lib.settings.members import MemberSettings
+from podium import contracts
+from podium.contest import submission
+from podium.contest.settings import ContestSettings
+from podium.core import cli, parallel, params, progress, tables
+from podium.core.errors import InputError, some
+from podium.ensembling import blending, curves, evidence_tables, leakage, nested_cv, selection, tta_selection
+from podium.ensembling.settings import RANK_METRICS, EnsembleSettings
+from podium.folds.settings import FoldList
+from podium.inference.settings import MemberSettings
+from podium.predictions import member_predictions, prediction_files, tta
+from podium.scoring import evaluation_set, intervals, scores
 
 MANY = 2**22  # looks x images x classes from which processes of their own pay for their start
 LARGE = 2**22  # images x (classes, or draws of a bootstrap) above which one process alone holds them: a gigabyte each
-WORKERS_NEED = ("stages.lib.nesting", "stages.lib.sources", "stages.lib.submission")  # not this file, which they run
+WORKERS_NEED = (
+    "podium.ensembling.nested_cv",
+    "podium.predictions.member_predictions",
+    "podium.contest.submission",
+)  # not this file, which they run
 
 
 @dataclass(frozen=True)
@@ -64,7 +53,7 @@ class Job:
     contest: ContestSettings
     settings: EnsembleSettings
     members: dict[str, MemberSettings]
-    sources: dict[str, sources.Source]
+    sources: dict[str, member_predictions.Source]
     fold_names: tuple[str, ...]
     folds: pd.DataFrame
     test: pd.DataFrame
@@ -85,9 +74,9 @@ class Job:
         return self.scored.targets
 
     @cached_property
-    def scored(self) -> scored.Scored:
+    def scored(self) -> evaluation_set.Scored:
         """Return the scored images with their folds, groups and parts."""
-        return scored.of_folds(self.used, self.fold_names, self.classes, self.metric)
+        return evaluation_set.of_folds(self.used, self.fold_names, self.classes, self.metric)
 
     @property
     def readable(self) -> list[str]:
@@ -104,9 +93,9 @@ def main(*, root: Path = Path()) -> None:
     """Blend the members, and say how good they are."""
     job = load(root)
     methods = _methods(job)
-    without = nesting.choices(job.scored, len(methods))
+    without = nested_cv.choices(job.scored, len(methods))
     members = _chosen(job, without)
-    nest = nesting.Nest(job.scored, list(members.values()), methods, job.settings.greedy_rounds)
+    nest = nested_cv.Nest(job.scored, list(members.values()), methods, job.settings.greedy_rounds)
     outcome = nest.outcome()
     table = _members_table(job, nest, outcome)
     summary = _summary(job, nest, outcome)
@@ -119,13 +108,13 @@ def main(*, root: Path = Path()) -> None:
 def load(root: Path) -> Job:
     """Read settings, folds and the list of test images."""
     values = params.read(root)
-    facts = tables.read(root / "data/prepare/test/facts.csv", tables.FACTS)
+    facts = tables.read(root / "data/prepare/test/facts.csv", contracts.FACTS)
     return Job(
         root=root,
         contest=params.parse(params.section(values, "contest"), "contest", ContestSettings),
         settings=params.parse(params.section(values, "ensemble"), "ensemble", EnsembleSettings),
-        members=blended.members_of(values),
-        sources=blended.sources_of(values, root),
+        members=member_predictions.members_of(values),
+        sources=member_predictions.sources_of(values, root),
         fold_names=params.parse({"folds": params.section(values, "folds")}, "", FoldList).folds,
         folds=tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True),
         test=facts.sort_values("image_id", ignore_index=True),
@@ -141,15 +130,15 @@ def _methods(job: Job) -> list[str]:
     method, sizes = job.settings.method, {"n_members": len(job.sources), "n_classes": len(job.classes)}
     of_ranks = job.contest.metric in RANK_METRICS
     if method != "auto":
-        if why := ensembling.without_use(method, of_ranks=of_ranks, **sizes):
+        if why := blending.without_use(method, of_ranks=of_ranks, **sizes):
             raise InputError(f"params.yaml: ensemble.method: {why}; take auto or equal")
         return [method]
     if len(job.sources) == 1:
-        return [gating.BASELINE]
-    return [name for name in ensembling.METHODS if not ensembling.without_use(name, of_ranks=of_ranks, **sizes)]
+        return [selection.BASELINE]
+    return [name for name in blending.METHODS if not blending.without_use(name, of_ranks=of_ranks, **sizes)]
 
 
-def _chosen(job: Job, without: Sequence[nesting.Without]) -> dict[str, nesting.Chosen]:
+def _chosen(job: Job, without: Sequence[nested_cv.Without]) -> dict[str, nested_cv.Chosen]:
     """Decide every member's look, several members at a time where there is much to read and to decide.
 
     What processes decide is small; the predictions that a blend needs are then read again.
@@ -160,34 +149,40 @@ def _chosen(job: Job, without: Sequence[nesting.Without]) -> dict[str, nesting.C
     workers = parallel.worker_count() if looks * cells >= MANY and not large else 1
     bar = partial(tqdm, desc="members", total=len(job.sources), disable=not progress.shown(), leave=False)
     if min(workers, len(job.sources)) < 2:
-        return {name: nesting.chosen(member(job, job.sources[name]), without) for name in bar(job.sources)}
+        return {name: nested_cv.chosen(member(job, job.sources[name]), without) for name in bar(job.sources)}
     decide = partial(_decided, job, without)
     found = parallel.in_order(decide, list(job.sources), workers=workers, name=str, preload=WORKERS_NEED)
     return {
-        name: nesting.keep(member(job, source, _singles(source, decisions)), decisions)
+        name: nested_cv.keep(member(job, source, _singles(source, decisions)), decisions)
         for (name, source), decisions in zip(job.sources.items(), bar(found), strict=True)
     }
 
 
-def _decided(job: Job, without: Sequence[nesting.Without], name: str) -> dict[nesting.Without, resolution.Decision]:
-    return nesting.decided(member(job, job.sources[name]), without)
+def _decided(
+    job: Job, without: Sequence[nested_cv.Without], name: str
+) -> dict[nested_cv.Without, tta_selection.Decision]:
+    return nested_cv.decided(member(job, job.sources[name]), without)
 
 
-def _singles(source: sources.Source, decisions: Mapping[nesting.Without, resolution.Decision]) -> list[resolution.Look]:
+def _singles(
+    source: member_predictions.Source, decisions: Mapping[nested_cv.Without, tta_selection.Decision]
+) -> list[tta.Look]:
     """Return the looks of one size that make up those that were taken."""
-    return sorted({one for look in nesting.taken(source.usual, decisions) for one in resolution.singles(look)})
+    return sorted({one for look in nested_cv.taken(source.usual, decisions) for one in tta.singles(look)})
 
 
-def member(job: Job, source: sources.Source, looks: Sequence[resolution.Look] = ()) -> resolution.Member:
+def member(job: Job, source: member_predictions.Source, looks: Sequence[tta.Look] = ()) -> tta_selection.Member:
     """Read a source's predictions of the scored images in these looks, or in each that may be taken."""
     shifts = {phase: rows[job.scored.folds] for phase, rows in _shifts(job, source).items()}
-    logs = dict(sources.logs(source, looks or (source.usual, *source.others), job.folds, job.classes, shifts))
-    return resolution.Member(source.usual, source.others, logs, job.scored)
+    logs = dict(
+        member_predictions.logs(source, looks or (source.usual, *source.others), job.folds, job.classes, shifts)
+    )
+    return tta_selection.Member(source.usual, source.others, logs, job.scored)
 
 
-def _shifts(job: Job, source: sources.Source) -> dict[str, predictions.Probs]:
+def _shifts(job: Job, source: member_predictions.Source) -> dict[str, prediction_files.Probs]:
     """Return what puts back the classes' priors: phase -> (folds, classes)."""
-    return sources.shifts(source, job.targets, job.scored.folds, len(job.classes))
+    return member_predictions.shifts(source, job.targets, job.scored.folds, len(job.classes))
 
 
 def _held_out_score(job: Job, name: str, phase: str) -> float:
@@ -195,7 +190,7 @@ def _held_out_score(job: Job, name: str, phase: str) -> float:
     member = job.members.get(name)
     if member is None or getattr(member, phase).epochs == 0:
         return float("nan")
-    probs = predictions.read_train(
+    probs = prediction_files.read_train(
         [job.root / f"data/{phase}/{name}/{fold}.parquet" for fold in job.fold_names],
         image_ids=list(job.used["image_id"]),
         folds=list(job.used["fold"]),
@@ -206,34 +201,34 @@ def _held_out_score(job: Job, name: str, phase: str) -> float:
     return job.metric.function(job.targets, probs[0, 0])
 
 
-def _test_probs(job: Job, members: dict[str, nesting.Chosen], recipe: nesting.Recipe) -> predictions.Probs:
+def _test_probs(job: Job, members: dict[str, nested_cv.Chosen], recipe: nested_cv.Recipe) -> prediction_files.Probs:
     """Do with each fold's models what was scored out of fold, then average over the folds: (images, classes)."""
     total = np.zeros((len(job.readable), len(job.classes)))
     for index in range(len(job.fold_names) if job.readable else 0):
         of_fold = (
-            _test_of_fold(job, name, member.decisions[nesting.EVERYTHING], index) for name, member in members.items()
+            _test_of_fold(job, name, member.decisions[nested_cv.EVERYTHING], index) for name, member in members.items()
         )
         total += recipe.apply(of_fold, np.full(len(total), index))
     return (total / len(job.fold_names)).astype(np.float32)
 
 
-def _with_leaked(job: Job, test: predictions.Probs) -> predictions.Probs:
+def _with_leaked(job: Job, test: prediction_files.Probs) -> prediction_files.Probs:
     """Put in the labels that duplicates leak, where the settings say so."""
     if job.settings.leaked_labels == "ignore":
         return test
-    leaks = tables.read(job.root / "data/analyze/leaks.csv", tables.LEAKS)
-    labels, untold = leaked.known(leaks, job.folds, exact_only=job.settings.leaked_labels == "exact")
-    test, count = leaked.apply(test, job.readable, job.classes, labels)
+    leaks = tables.read(job.root / "data/analyze/leaks.csv", contracts.LEAKS)
+    labels, untold = leakage.known(leaks, job.folds, exact_only=job.settings.leaked_labels == "exact")
+    test, count = leakage.apply(test, job.readable, job.classes, labels)
     print(f"ensemble: WARNING: {count} test images get the label of a duplicate in train (ensemble.leaked_labels)")
     if untold:
         print(f"ensemble: no label for test images whose duplicates disagree or are not used: {some(untold)}")
     return test
 
 
-def _test_of_fold(job: Job, name: str, decision: resolution.Decision, index: int) -> predictions.Probs:
+def _test_of_fold(job: Job, name: str, decision: tta_selection.Decision, index: int) -> prediction_files.Probs:
     """Return one source's calibrated predictions of the test images by the index-th fold's model: (images, classes)."""
     source = job.sources[name]
-    return sources.test_probs(
+    return nested_cv.test_probs(
         source,
         decision,
         image_ids=job.readable,
@@ -243,12 +238,12 @@ def _test_of_fold(job: Job, name: str, decision: resolution.Decision, index: int
     )
 
 
-def _members_table(job: Job, nest: nesting.Nest, outcome: nesting.Outcome) -> pd.DataFrame:
+def _members_table(job: Job, nest: nested_cv.Nest, outcome: nested_cv.Outcome) -> pd.DataFrame:
     rows = []
     weights = outcome.recipe.blend.weights
     for index, (name, source) in enumerate(job.sources.items()):
-        oof, taken = nesting.single(nest, index), nest.members[index].decisions[nesting.EVERYTHING].look
-        usual = nesting.at_look(nest, index, source.usual)
+        oof, taken = nested_cv.single(nest, index), nest.members[index].decisions[nested_cv.EVERYTHING].look
+        usual = nested_cv.at_look(nest, index, source.usual)
         row = {
             "weight": float("nan") if weights is None else float(weights[index]),
             "train_size_score": job.metric.function(job.targets, usual),
@@ -263,14 +258,14 @@ def _members_table(job: Job, nest: nesting.Nest, outcome: nesting.Outcome) -> pd
             "phase": taken.phase,
         }
         rows.append({"member": name, **look, **{key: round(x, 6) for key, x in row.items()}})
-    return pd.DataFrame(rows)[list(tables.MEMBERS.columns)]
+    return pd.DataFrame(rows)[list(contracts.MEMBERS.columns)]
 
 
-def _summary(job: Job, nest: nesting.Nest, outcome: nesting.Outcome) -> dict[str, Any]:
+def _summary(job: Job, nest: nested_cv.Nest, outcome: nested_cv.Outcome) -> dict[str, Any]:
     """Gather what `dvc exp show` compares; scores are in the contest's metric (log_loss: lower is better)."""
     score, naive = (job.metric.function(job.targets, probs) for probs in (outcome.oof, outcome.naive))
     low, high = intervals.score_interval(job.metric, job.targets, outcome.oof, job.scored.groups)
-    best, best_oof = nesting.best_single(nest)
+    best, best_oof = nested_cv.best_single(nest)
     sign = 1 if job.metric.greater_is_better else -1
     return {
         "metric": job.contest.metric,
@@ -290,31 +285,31 @@ def _summary(job: Job, nest: nesting.Nest, outcome: nesting.Outcome) -> dict[str
 
 def _write(
     job: Job,
-    outcome: nesting.Outcome,
-    members: dict[str, nesting.Chosen],
-    test: predictions.Probs,
+    outcome: nested_cv.Outcome,
+    members: dict[str, nested_cv.Chosen],
+    test: prediction_files.Probs,
     members_table: pd.DataFrame,
 ) -> None:
     folder = job.root / "data/ensemble"
     test_table = tables.with_probs(pd.DataFrame({"image_id": job.readable}, dtype="str"), test, job.classes)
     oof_table = tables.with_probs(job.used[["image_id", "label", "fold"]], outcome.oof, job.classes)
-    tables.write(oof_table, folder / "oof.parquet", tables.OOF)
-    tables.write(test_table, folder / "test.parquet", tables.TEST)
-    tables.write(members_table, folder / "members.csv", tables.MEMBERS)
-    tables.write(evidence_tables.sizes(members), folder / "sizes.csv", tables.SIZES)
-    tables.write(evidence_tables.methods(outcome), folder / "methods.csv", tables.METHODS)
+    tables.write(oof_table, folder / "oof.parquet", contracts.OOF)
+    tables.write(test_table, folder / "test.parquet", contracts.TEST)
+    tables.write(members_table, folder / "members.csv", contracts.MEMBERS)
+    tables.write(evidence_tables.sizes(members), folder / "sizes.csv", contracts.SIZES)
+    tables.write(evidence_tables.methods(outcome), folder / "blending.csv", contracts.METHODS)
     curves.write(curves.gather(_trainings(job), job.root), folder / "curves.csv")
     _write_submission(job, test_table, folder / "submission.csv")
 
 
-def _write_singles(job: Job, nest: nesting.Nest) -> None:
+def _write_singles(job: Job, nest: nested_cv.Nest) -> None:
     """Write each member's predictions, and those of picking the best one, with all about them chosen on other parts."""
     folder, rows = job.root / "data/ensemble", job.used[["image_id", "label", "fold"]]
     for index, name in enumerate(job.sources):
-        table = tables.with_probs(rows, nesting.single(nest, index), job.classes)
-        tables.write(table, folder / f"singles/{name}.parquet", tables.OOF)
-    _, best = nesting.best_single(nest)
-    tables.write(tables.with_probs(rows, best, job.classes), folder / "best_single.parquet", tables.OOF)
+        table = tables.with_probs(rows, nested_cv.single(nest, index), job.classes)
+        tables.write(table, folder / f"singles/{name}.parquet", contracts.OOF)
+    _, best = nested_cv.best_single(nest)
+    tables.write(tables.with_probs(rows, best, job.classes), folder / "best_single.parquet", contracts.OOF)
 
 
 def _write_submission(job: Job, test_probs: pd.DataFrame, path: Path) -> None:
@@ -337,7 +332,7 @@ def _write_submission(job: Job, test_probs: pd.DataFrame, path: Path) -> None:
         print(f"ensemble: {message}")
 
 
-def _show(members: pd.DataFrame, outcome: nesting.Outcome, summary: dict[str, Any]) -> None:
+def _show(members: pd.DataFrame, outcome: nested_cv.Outcome, summary: dict[str, Any]) -> None:
     print(members.to_string(index=False, na_rep="-", float_format="{:.4f}".format))
     print(
         f"ensemble: blend ({outcome.gated.method}) out of fold: {summary['metric']} {summary['oof_score']:.4f}"
@@ -352,7 +347,7 @@ def _trainings(job: Job) -> list[tuple[str, str, str]]:
     trained = []
     for name, member in job.members.items():
         trained += [(name, phase) for phase in ("pretrain", "finetune") if getattr(member, phase).epochs > 0]
-        trained += [(name, look.phase) for look in job.sources[name].others if look.phase == resolution.FIXRES]
+        trained += [(name, look.phase) for look in job.sources[name].others if look.phase == tta.FIXRES]
     return [(name, fold, phase) for name, phase in trained for fold in job.fold_names]
 
 

@@ -6,16 +6,18 @@ come from a model that has seen neither the image nor others of its group: its f
 
 from pathlib import Path
 
-from stages.lib import cli, external, params, tables
-from stages.lib.errors import some
-from stages.lib.settings.external import ExternalSettings
+from podium import contracts
+from podium.contest import external
+from podium.contest.settings import ExternalSettings
+from podium.core import cli, params, tables
+from podium.core.errors import some
 
 
 def main(name: str, root: Path = Path()) -> None:
     """Check one set of predictions and write it in our words."""
     p = params.load(f"external.{name}", ExternalSettings, root)
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
-    facts = tables.read(root / "data/prepare/test/facts.csv", tables.FACTS)
+    facts = tables.read(root / "data/prepare/test/facts.csv", contracts.FACTS)
     scored = folds[folds["use"] == "train"].set_index("image_id")
     readable = facts.loc[facts["problem"] == "", "image_id"]
     classes, oof, test, ours = sorted(scored["label"].unique()), root / p.oof, root / p.test, scored["fold"].to_dict()

@@ -6,12 +6,13 @@ data/finetune/<member>/<fold>.parquet, and the curves of every epoch, <fold>.liv
 
 from pathlib import Path
 
-from stages.lib import cli, phase
+from podium.core import cli
+from podium.training import phase, phase_run
 
 
 def main(member: str, fold: str, root: Path = Path()) -> None:
     """Run the second phase of one member on one fold."""
-    phase.run(phase.load_job("finetune", member, fold, root), root / f"models/pretrain/{member}/{fold}.safetensors")
+    phase_run.run(phase.load_job("finetune", member, fold, root), root / f"models/pretrain/{member}/{fold}.safetensors")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ at that size, data/fixres/<member>/<fold>.parquet, and the curves of every epoch
 
 from pathlib import Path
 
-from stages.lib import cli, phase
+from podium.core import cli
+from podium.training import phase, phase_run
 
 
 def main(member: str, fold: str, root: Path = Path()) -> None:
     """Run the phase at another size of one member on one fold."""
-    phase.run(phase.load_job("fixres", member, fold, root), root / f"models/finetune/{member}/{fold}.safetensors")
+    phase_run.run(phase.load_job("fixres", member, fold, root), root / f"models/finetune/{member}/{fold}.safetensors")
 
 
 if __name__ == "__main__":

@@ -6,15 +6,15 @@ images, at each of the member's image sizes and views.
 
 from pathlib import Path
 
-from stages.lib import cli
+from podium.core import cli
 
 
 def main(member: str, root: Path = Path()) -> None:
     """Predict with all folds' models of one member."""
-    from stages.lib import inference  # torch: seconds, not spent on a mistake in the words or settings
+    from podium.inference import fold_models  # torch: seconds, not spent on a mistake in the words or settings
 
     path = root / f"data/infer/{member}.parquet"
-    inference.of_member(member, "finetune", path, root=root, image_sizes=None, name=f"infer@{member}")
+    fold_models.of_member(member, "finetune", path, root=root, image_sizes=None, name=f"infer@{member}")
 
 
 if __name__ == "__main__":

@@ -5,17 +5,17 @@ The same as `infer`, in the member's views, at the one image size that `fixres` 
 
 from pathlib import Path
 
-from stages.lib import cli, params
-from stages.lib.settings.training import FixresSettings
+from podium.core import cli, params
+from podium.training.settings import FixresSettings
 
 
 def main(member: str, root: Path = Path()) -> None:
     """Predict with all folds' models of one member's phase at another size."""
-    from stages.lib import inference  # torch: seconds, not spent on a mistake in the words or settings
+    from podium.inference import fold_models  # torch: seconds, not spent on a mistake in the words or settings
 
     size = params.load(f"fixres.{member}", FixresSettings, root).image_size
     path = root / f"data/infer_fixres/{member}.parquet"
-    inference.of_member(member, "fixres", path, root=root, image_sizes=[size], name=f"infer_fixres@{member}")
+    fold_models.of_member(member, "fixres", path, root=root, image_sizes=[size], name=f"infer_fixres@{member}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Stage `label`: label CSV (or class folders), overrides, data/prepare/train/facts.csv -> data/label/.
 
-Writes labels.csv (tables.LABELS: one row per image, unreadable ones too), decisions.csv (what the overrides did),
+Writes labels.csv (contracts.LABELS: one row per image, unreadable ones too), decisions.csv (what the overrides did),
 problems.csv and summary.json.
 """
 
@@ -9,9 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from stages.lib import cli, contest, params, tables
-from stages.lib.errors import some
-from stages.lib.settings.contest import ContestSettings
+from podium import contracts
+from podium.contest import ids, labels
+from podium.contest.settings import ContestSettings
+from podium.core import cli, params, tables
+from podium.core.errors import some
 
 SHOWN = 20  # problems printed; problems.csv has all
 
@@ -19,8 +21,8 @@ SHOWN = 20  # problems printed; problems.csv has all
 def main(*, root: Path = Path()) -> None:
     """Join labels and overrides to the train images, and report what does not fit."""
     settings = params.load("contest", ContestSettings, root)
-    facts = tables.read(root / "data/prepare/train/facts.csv", tables.FACTS)
-    given, problems = contest.read_given(
+    facts = tables.read(root / "data/prepare/train/facts.csv", contracts.FACTS)
+    given, problems = labels.read_given(
         facts["image_id"],
         layout=settings.layout,
         path=root / settings.labels,
@@ -30,20 +32,20 @@ def main(*, root: Path = Path()) -> None:
         fold_column=settings.columns.fold,
         label_type=settings.label_type,
     )
-    overrides = contest.read_overrides(
+    overrides = labels.read_overrides(
         root / settings.overrides,
-        images=contest.ImageIndex(facts["image_id"]),
+        images=ids.ImageIndex(facts["image_id"]),
         classes=sorted(set(given["label"]) - {""}),
         label_type=settings.label_type,
     )
-    joined = contest.join(facts, given, overrides)
+    joined = labels.join(facts, given, overrides)
     summary = _summary(joined)
-    tables.write(joined.decisions, root / "data/label/decisions.csv", tables.DECISIONS)
+    tables.write(joined.decisions, root / "data/label/decisions.csv", contracts.DECISIONS)
     _write(joined.labels, sorted(problems + joined.problems), summary, root / "data/label")
 
 
-def _summary(joined: contest.Joined) -> dict[str, Any]:
-    classes = contest.require_classes(joined.labels)
+def _summary(joined: labels.Joined) -> dict[str, Any]:
+    classes = labels.require_classes(joined.labels)
     return {
         "images": len(joined.labels),
         "labelled": int((joined.labels["label"] != "").sum()),
@@ -54,10 +56,10 @@ def _summary(joined: contest.Joined) -> dict[str, Any]:
     }
 
 
-def _write(labels: pd.DataFrame, problems: list[contest.Problem], summary: dict[str, Any], folder: Path) -> None:
-    tables.write(labels, folder / "labels.csv", tables.LABELS)
-    rows = pd.DataFrame(problems, columns=list(tables.PROBLEMS.columns), dtype="str")
-    tables.write(rows, folder / "problems.csv", tables.PROBLEMS)
+def _write(labels: pd.DataFrame, problems: list[labels.Problem], summary: dict[str, Any], folder: Path) -> None:
+    tables.write(labels, folder / "labels.csv", contracts.LABELS)
+    rows = pd.DataFrame(problems, columns=list(contracts.PROBLEMS.columns), dtype="str")
+    tables.write(rows, folder / "problems.csv", contracts.PROBLEMS)
     tables.write_json(summary, folder / "summary.json")
     classes = some([f"{name} {count}" for name, count in summary["classes"].items()], SHOWN)
     print(

@@ -13,24 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.lib import (
-    blended,
-    calibration,
-    cli,
-    intervals,
-    params,
-    predictions,
-    resolution,
-    rungs,
-    scored,
-    scores,
-    sources,
-    tables,
-)
-from stages.lib.rungs import Rung
-from stages.lib.settings.contest import ContestSettings
-from stages.lib.settings.members import MemberSettings
-from stages.lib.settings.training import PhaseSettings
+from podium.contest.settings import ContestSettings
+from podium.core import cli, params, tables
+from podium.inference.settings import MemberSettings
+from podium.predictions import calibration, member_predictions, prediction_files, tta
+from podium.reports import ablation
+from podium.reports.ablation import Rung
+from podium.scoring import evaluation_set, intervals, scores
+from podium.training.settings import PhaseSettings
 
 ENSEMBLE = "data/ensemble"
 STEPS = tables.Contract(  # of the plot
@@ -44,11 +34,11 @@ class Inputs:
 
     root: Path
     members: dict[str, MemberSettings]
-    sources: dict[str, sources.Source]
+    sources: dict[str, member_predictions.Source]
     fold_names: list[str]
     folds: pd.DataFrame
     classes: list[str]
-    scored: scored.Scored
+    scored: evaluation_set.Scored
 
     @property
     def used(self) -> pd.DataFrame:
@@ -56,7 +46,7 @@ class Inputs:
         return self.folds[self.folds["use"] == "train"]
 
     @property
-    def shifts(self) -> predictions.Probs:
+    def shifts(self) -> prediction_files.Probs:
         """Return what puts back the priors after a training that weighed classes (scored images, classes)."""
         shifts = calibration.prior_shifts(self.scored.targets, self.scored.folds, len(self.classes))
         return np.asarray(shifts[self.scored.folds])
@@ -66,12 +56,12 @@ def main(*, root: Path = Path()) -> None:
     """Climb every member's ladder, and the blend's step; say what held."""
     inputs = _load(root)
     ladders = [_ladder(inputs, name) for name in inputs.members]
-    short = [ladder[0].member for ladder in ladders if not rungs.beats(ladder[-1], ladder[0], inputs.scored)]
+    short = [ladder[0].member for ladder in ladders if not ablation.beats(ladder[-1], ladder[0], inputs.scored)]
     ladders += filter(None, (_third(inputs, source) for source in inputs.sources.values()))
     if len(inputs.sources) > 1:
         ladders.append(_blend(inputs))
-    table = rungs.judge(ladders, inputs.scored)
-    tables.write(table, root / "data/ladder/ladder.csv", rungs.LADDER)
+    table = ablation.judge(ladders, inputs.scored)
+    tables.write(table, root / "data/ladder/ladder.csv", ablation.LADDER)
     tables.write(_picture(table), root / "data/ladder/steps.csv", STEPS)
     _tell(table, short, inputs.scored)
 
@@ -83,9 +73,15 @@ def _load(root: Path) -> Inputs:
     used = folds[folds["use"] == "train"]
     classes = sorted(used["label"].unique())
     fold_names = [str(fold) for fold in params.section(values, "folds")]
-    images = scored.of_folds(used, fold_names, classes, scores.named(contest.metric, classes))
+    images = evaluation_set.of_folds(used, fold_names, classes, scores.named(contest.metric, classes))
     return Inputs(
-        root, blended.members_of(values), blended.sources_of(values, root), fold_names, folds, classes, images
+        root,
+        member_predictions.members_of(values),
+        member_predictions.sources_of(values, root),
+        fold_names,
+        folds,
+        classes,
+        images,
     )
 
 
@@ -113,7 +109,7 @@ def _probe(inputs: Inputs, name: str, size: int) -> Rung:
     return _rung(inputs, name, "probe", what, probs[(predicted["use"] == "train").to_numpy()])
 
 
-def _phase(inputs: Inputs, folder: str, size: int, settings: PhaseSettings) -> predictions.Probs:
+def _phase(inputs: Inputs, folder: str, size: int, settings: PhaseSettings) -> prediction_files.Probs:
     """Return what a phase's models say of their held-out images, with the classes' priors put back."""
     paths = [inputs.root / f"data/{folder}/{fold}.parquet" for fold in inputs.fold_names]
     probs = _read(inputs, paths, inputs.used, size)
@@ -121,12 +117,12 @@ def _phase(inputs: Inputs, folder: str, size: int, settings: PhaseSettings) -> p
     return _seen(probs[None, None], shifts)
 
 
-def _third(inputs: Inputs, source: sources.Source) -> list[Rung]:
+def _third(inputs: Inputs, source: member_predictions.Source) -> list[Rung]:
     """Return a member's third phase, over what its weights of before say in the same look; [] where it has none.
 
     Where those are not inferred at that size, over their usual look: then the step holds the change of size too.
     """
-    look = next((look for look in source.others if look.phase == resolution.FIXRES), None)
+    look = next((look for look in source.others if look.phase == tta.FIXRES), None)
     if look is None:
         return []
     same = replace(look, phase=source.usual.phase)
@@ -138,9 +134,9 @@ def _third(inputs: Inputs, source: sources.Source) -> list[Rung]:
     ]
 
 
-def _at(inputs: Inputs, source: sources.Source, look: resolution.Look) -> predictions.Probs:
+def _at(inputs: Inputs, source: member_predictions.Source, look: tta.Look) -> prediction_files.Probs:
     """Return what a member says in a look."""
-    probs = sources.read_train(source, look, inputs.folds, inputs.classes)
+    probs = member_predictions.read_train(source, look, inputs.folds, inputs.classes)
     return _seen(probs, inputs.shifts if look.phase in source.weighted else None)
 
 
@@ -153,13 +149,13 @@ def _blend(inputs: Inputs) -> list[Rung]:
     ]
 
 
-def _rung(inputs: Inputs, member: str, step: str, what: str, probs: predictions.Probs) -> Rung:
-    return Rung(member, step, what, rungs.tempered(probs, inputs.scored))
+def _rung(inputs: Inputs, member: str, step: str, what: str, probs: prediction_files.Probs) -> Rung:
+    return Rung(member, step, what, ablation.tempered(probs, inputs.scored))
 
 
-def _seen(probs: predictions.Probs, shifts: predictions.Probs | None) -> predictions.Probs:
+def _seen(probs: prediction_files.Probs, shifts: prediction_files.Probs | None) -> prediction_files.Probs:
     """Average (sizes, views, images, classes) as `ensemble` does: (images, classes)."""
-    return np.exp(resolution.seen(probs, shifts))
+    return np.exp(tta.seen(probs, shifts))
 
 
 def _words(phase: str, member: MemberSettings) -> str:
@@ -169,22 +165,22 @@ def _words(phase: str, member: MemberSettings) -> str:
     return f"{after.epochs}{' more' if before.epochs else ''} epochs on clean images"
 
 
-def _read(inputs: Inputs, paths: Sequence[Path], rows: pd.DataFrame, size: int) -> predictions.Probs:
+def _read(inputs: Inputs, paths: Sequence[Path], rows: pd.DataFrame, size: int) -> prediction_files.Probs:
     """Read out-of-fold predictions at one size in the identity view: (rows, classes)."""
-    probs = predictions.read_train(
+    probs = prediction_files.read_train(
         paths,
         image_ids=list(rows["image_id"]),
         folds=list(rows["fold"]),
         classes=inputs.classes,
         image_sizes=[size],
-        views=[resolution.IDENTITY],
+        views=[tta.IDENTITY],
     )
     return np.asarray(probs[0, 0], np.float32)
 
 
-def _read_chosen(inputs: Inputs, name: str) -> predictions.Probs:
+def _read_chosen(inputs: Inputs, name: str) -> prediction_files.Probs:
     """Read what `ensemble` chose on other images and calibrated: (scored images, classes)."""
-    return predictions.read_oof(inputs.root / f"{ENSEMBLE}/{name}.parquet", inputs.used, inputs.classes)
+    return prediction_files.read_oof(inputs.root / f"{ENSEMBLE}/{name}.parquet", inputs.used, inputs.classes)
 
 
 def _picture(table: pd.DataFrame) -> pd.DataFrame:
@@ -192,7 +188,7 @@ def _picture(table: pd.DataFrame) -> pd.DataFrame:
     return steps.assign(rung=steps["member"] + ": " + steps["step"])[list(STEPS.columns)]
 
 
-def _tell(table: pd.DataFrame, short: list[str], images: scored.Scored) -> None:
+def _tell(table: pd.DataFrame, short: list[str], images: evaluation_set.Scored) -> None:
     shown = table[["member", "step", "score", "gain", "low", "high", "log_loss", "verdict"]]
     print(shown.to_string(index=False, na_rep="", float_format="{:.4f}".format))
     decides = "log loss" if images.by_log_loss else images.metric.name

@@ -1,6 +1,6 @@
 """Stage `picture`: facts, pixels, labels and what `analyze` found -> data/picture/, what people look at.
 
-Tables for plots (`dvc plots show` draws them; see stages/lib/plot_tables.py) and pictures: contact sheets of the
+Tables for plots (`dvc plots show` draws them; see podium/pictures/plot_tables.py) and pictures: contact sheets of the
 classes (classes/), duplicates with their labels (within train; between test and train), and findings.
 """
 
@@ -9,8 +9,10 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from stages.lib import cli, drawing, gallery, measures, pixels, plot_tables, progress, tables
-from stages.lib.errors import some
+from podium import contracts
+from podium.core import cli, pixels, progress, tables
+from podium.core.errors import some
+from podium.pictures import drawing, gallery, measures, plot_tables
 
 PARTS = ("train", "test")
 SIZE_COLOUR = "#0072b2"  # of marks that show no colour of images
@@ -25,9 +27,9 @@ SPREADS = {  # measure -> colour of its marks
 
 def main(*, root: Path = Path()) -> None:
     """Write the tables and draw the sheets."""
-    facts = {part: tables.read(root / f"data/prepare/{part}/facts.csv", tables.FACTS) for part in PARTS}
+    facts = {part: tables.read(root / f"data/prepare/{part}/facts.csv", contracts.FACTS) for part in PARTS}
     packs = {part: pixels.open_pack(root / f"data/prepare/{part}/pixels.arrow") for part in PARTS}
-    labels = tables.read(root / "data/label/labels.csv", tables.LABELS)
+    labels = tables.read(root / "data/label/labels.csv", contracts.LABELS)
     used = labels.loc[labels["use"] == "train", ["image_id", "label"]]
     folder = root / "data/picture"
     pages = gallery.class_pages(used["label"].unique())
@@ -67,9 +69,9 @@ def _draw_classes(used: pd.DataFrame, pack: pixels.Packed, pages: dict[str, list
 def _draw_oddities(
     label_of: dict[str, str], unused: set[str], packs: dict[str, pixels.Packed], found: Path, folder: Path
 ) -> None:
-    findings = tables.read(found / "findings.csv", tables.FINDINGS)
-    clusters = tables.read(found / "clusters.csv", tables.CLUSTERS)
-    leaks = tables.read(found / "leaks.csv", tables.LEAKS)
+    findings = tables.read(found / "findings.csv", contracts.FINDINGS)
+    clusters = tables.read(found / "clusters.csv", contracts.CLUSTERS)
+    leaks = tables.read(found / "leaks.csv", contracts.LEAKS)
     drawing.write(gallery.cluster_sheet(clusters, label_of, unused, packs["train"]), folder / "clusters.png")
     drawing.write(gallery.leak_sheet(leaks, label_of, packs["train"], packs["test"]), folder / "leaks.png")
     drawing.write(gallery.finding_sheet(findings, packs["train"]), folder / "findings.png")

@@ -1,7 +1,7 @@
 """Stage `prepare`: the images of one part -> data/prepare/<part>/facts.csv and pixels.arrow. Knows no labels.
 
 Every image is decoded once, checked, turned upright, made RGB and shrunk to `prepare.short_side`; facts.csv
-(tables.FACTS) has a row for every file, pixels.arrow (stages.lib.pixels) the pixels of every readable one.
+(contracts.FACTS) has a row for every file, pixels.arrow (podium.core.pixels) the pixels of every readable one.
 """
 
 from collections.abc import Iterator
@@ -12,19 +12,21 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from stages.lib import cli, image_files, parallel, params, pixels, progress, tables
-from stages.lib.errors import InputError, some
-from stages.lib.settings.contest import Images
-from stages.lib.settings.data import PrepareSettings
+from podium import contracts
+from podium.core import cli, parallel, params, pixels, progress, tables
+from podium.core.errors import InputError, some
+from podium.images import image_files
+from podium.images.settings import PrepareSettings
 
-WORKERS_NEED = ("stages.lib.image_files", "stages.lib.pixels", "stages.lib.settings.data")  # what is slow to import
+WORKERS_NEED = ("podium.images.image_files", "podium.core.pixels", "podium.images.settings")  # what is slow to import
+SUBSETS = ("train", "test")
 SHOWN = 20  # problems printed; facts.csv has all
 
 
 def main(part: str = "", *, root: Path = Path()) -> None:
     """Decode the images of `part`, "train" or "test"."""
     settings = params.load("prepare", PrepareSettings, root)
-    folder = _folder(part, params.load("contest.images", Images, root), root)
+    folder = _folder(part, root)
     files, hidden = image_files.walk(folder)
     out = root / "data/prepare" / part
     read = partial(image_files.read, short_side=settings.short_side, max_megapixels=settings.max_megapixels)
@@ -34,17 +36,17 @@ def main(part: str = "", *, root: Path = Path()) -> None:
             rows.append(facts)
             if decoded is not None:
                 writer.add(facts["image_id"], decoded)
-        table = pd.DataFrame(rows, columns=list(tables.FACTS.columns))
+        table = pd.DataFrame(rows, columns=list(contracts.FACTS.columns))
         if part == "train":
             _require_images(table, folder)
-    tables.write(table, out / "facts.csv", tables.FACTS)
+    tables.write(table, out / "facts.csv", contracts.FACTS)
     _tell(table, part, hidden)
 
 
-def _folder(part: str, images: Images, root: Path) -> Path:
-    if part not in Images.model_fields:
-        raise InputError(f"prepare: {part!r} is no part; run `python -m stages.prepare train` or `... test`")
-    folder = root / str(getattr(images, part))
+def _folder(part: str, root: Path) -> Path:
+    if part not in SUBSETS:
+        raise InputError(f"prepare: {part!r} is neither train nor test; run `python -m stages.prepare train`")
+    folder = root / str(params.section(params.read(root), f"contest.images.{part}"))
     if not folder.is_dir():
         raise InputError(f"contest.images.{part}: {folder} is no folder; correct it in params.yaml")
     return folder

@@ -6,12 +6,13 @@ size, data/pretrain/<member>/<fold>.parquet, and the curves of every epoch, <fol
 
 from pathlib import Path
 
-from stages.lib import cli, phase
+from podium.core import cli
+from podium.training import phase, phase_run
 
 
 def main(member: str, fold: str, root: Path = Path()) -> None:
     """Run the first phase of one member on one fold."""
-    phase.run(phase.load_job("pretrain", member, fold, root), root / f"models/weights/{member}.safetensors")
+    phase_run.run(phase.load_job("pretrain", member, fold, root), root / f"models/weights/{member}.safetensors")
 
 
 if __name__ == "__main__":

@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages.lib import cli, params, seeding, tables
-from stages.lib.settings.compute import TorchSettings
-from stages.lib.settings.training import ModelSettings
+from podium.core import cli, params, seeding, tables
+from podium.models.settings import ModelSettings, TorchSettings
 
 BATCH = 64  # no gradients are kept: what trains fits
 
@@ -27,16 +26,17 @@ def main(member: str, root: Path = Path()) -> None:
     targets = pd.Index(classes).get_indexer(rows["label"].where(rows["use"] == "train"))
     fold_names = [str(fold) for fold in params.section(params.read(root), "folds")]
     inputs = _features(member, p, list(rows["image_id"]), len(classes), root)
-    from stages.lib import evaluation, probing
+    from podium.models import predict
+    from podium.probes import linear_probe
 
-    probs, strengths = probing.out_of_fold(
+    probs, strengths = linear_probe.out_of_fold(
         inputs,
         targets.astype(np.int64),
         rows["fold"].to_numpy(str),
         n_classes=len(classes),
         seeds={fold: seeding.derive(p.seed, member, fold, "probe") for fold in fold_names},
     )
-    table = evaluation.prediction_table(
+    table = predict.prediction_table(
         list(rows["image_id"]), probs, classes, part="train", fold="", image_size=p.image_size, view="identity"
     ).assign(fold=list(rows["fold"]))
     tables.write(table, root / f"data/probe/{member}.parquet", tables.PREDICTIONS)
@@ -46,12 +46,13 @@ def main(member: str, root: Path = Path()) -> None:
 def _features(member: str, p: ModelSettings, image_ids: list[str], n_classes: int, root: Path) -> NDArray[np.float32]:
     """Return the untouched backbone's features of images (n_images, 2 views, n_features)."""
     # torch: seconds, not spent on a mistake in settings
-    from stages.lib import backbones, compute, evaluation, loading, pixels
-    from stages.lib.preprocessing import Preprocessing
+    from podium.core import pixels
+    from podium.models import backbones, devices, plain_images, predict
+    from podium.models.preprocessing import Preprocessing
 
     t = params.load("torch", TorchSettings, root)
-    device = compute.start(t)
-    numerics = compute.Numerics(device, p.precision, p.channels_last)
+    device = devices.start(t)
+    numerics = devices.Numerics(device, p.precision, p.channels_last)
     checkpoint = backbones.read(root / f"models/weights/{member}.safetensors")
     values = checkpoint.meta["preprocessing"]
     preprocessing = Preprocessing(tuple(values["mean"]), tuple(values["std"]), p.resize, p.crop_fraction)
@@ -59,11 +60,11 @@ def _features(member: str, p: ModelSettings, image_ids: list[str], n_classes: in
     model = backbones.create(p.backbone, n_classes=n_classes, model_kwargs=p.model_kwargs)
     backbones.load(model, checkpoint.state, f"weights of {member}")
     name = f"probe@{member}"
-    return compute.reproducibly(
+    return devices.reproducibly(
         name,
-        lambda: evaluation.features(
+        lambda: predict.features(
             numerics.place(model),
-            loading.PlainImages(packed, image_ids, preprocessing, p.image_size),
+            plain_images.PlainImages(packed, image_ids, preprocessing, p.image_size),
             batch_size=BATCH,
             numerics=numerics,
             label=name,

@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.lib import bootstrap, cli, confusion, differences, params, predictions, reliability, scores, tables
-from stages.lib.settings.contest import ContestSettings
+from podium.contest.settings import ContestSettings
+from podium.core import cli, params, tables
+from podium.predictions import prediction_files
+from podium.reports import confusion, diversity, reliability
+from podium.scoring import bootstrap, scores
 
 MISTAKES = 3  # that the terminal names
 
@@ -44,15 +47,15 @@ def main(*, root: Path = Path()) -> None:
     cluster = bootstrap.clusters(list(inputs.used["group"]))
     probs = _read(inputs, "oof")
     _report_blend(root / "data/report", targets, probs, cluster, inputs.classes)
-    pairs, members = differences.judge(
+    pairs, members = diversity.judge(
         lambda name: _read(inputs, f"singles/{name}"),
         inputs.names,
         metric=scores.named(inputs.contest.metric, inputs.classes),
         targets=targets,
         cluster=cluster,
     )
-    tables.write(pairs, root / "data/report/differences.csv", differences.DIFFERENCES)
-    tables.write(members, root / "data/report/members.csv", differences.MEMBERS)
+    tables.write(pairs, root / "data/report/differences.csv", diversity.DIFFERENCES)
+    tables.write(members, root / "data/report/members.csv", diversity.MEMBERS)
     for sentence in members["sentence"]:
         print(f"report: {sentence}")
 
@@ -69,7 +72,11 @@ def _load(root: Path) -> Inputs:
 
 
 def _report_blend(
-    folder: Path, targets: scores.Targets, probs: predictions.Probs, cluster: bootstrap.Clusters, classes: list[str]
+    folder: Path,
+    targets: scores.Targets,
+    probs: prediction_files.Probs,
+    cluster: bootstrap.Clusters,
+    classes: list[str],
 ) -> None:
     predicted = probs.argmax(1)
     confused = confusion.table(targets, predicted, classes)
@@ -89,9 +96,9 @@ def _report_blend(
     )
 
 
-def _read(inputs: Inputs, name: str) -> predictions.Probs:
+def _read(inputs: Inputs, name: str) -> prediction_files.Probs:
     """Read what `ensemble` wrote of the scored images: (images, classes), all about it chosen on other images."""
-    return predictions.read_oof(inputs.root / f"data/ensemble/{name}.parquet", inputs.used, inputs.classes)
+    return prediction_files.read_oof(inputs.root / f"data/ensemble/{name}.parquet", inputs.used, inputs.classes)
 
 
 if __name__ == "__main__":

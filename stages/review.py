@@ -15,7 +15,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages.lib import blended, cli, drawing, label_errors, params, pixels, sources, suspect_sheet, tables
+from podium import contracts
+from podium.core import cli, params, pixels, tables
+from podium.pictures import drawing
+from podium.predictions import member_predictions
+from podium.reports import label_errors, suspect_sheet
 
 SHOWN = 10  # suspects printed; suspects.csv has all
 
@@ -36,8 +40,8 @@ class Said:
 def main(*, root: Path = Path()) -> None:
     """Rank the labels by how much the members doubt them."""
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
-    decisions = tables.read(root / "data/label/decisions.csv", tables.DECISIONS)
-    clusters = tables.read(root / "data/analyze/clusters.csv", tables.CLUSTERS)
+    decisions = tables.read(root / "data/label/decisions.csv", contracts.DECISIONS)
+    clusters = tables.read(root / "data/analyze/clusters.csv", contracts.CLUSTERS)
     classes = sorted(folds.loc[folds["use"] == "train", "label"].unique())
     state = label_errors.reviewable(folds, decisions, classes)
     reviewed = folds[state == label_errors.REVIEWED]
@@ -65,8 +69,8 @@ def main(*, root: Path = Path()) -> None:
 def _said(root: Path, folds: pd.DataFrame, reviewed: pd.DataFrame, classes: list[str]) -> Said:
     """Read every member's predictions, one member in memory at a time, and keep those of the reviewed images."""
     total, said, votes = np.zeros((len(reviewed), len(classes))), np.zeros(len(reviewed), np.int64), {}
-    for name, source in blended.sources_of(params.read(root), root).items():
-        rows, probs = sources.predicted(source, folds), np.full(total.shape, np.nan)
+    for name, source in member_predictions.sources_of(params.read(root), root).items():
+        rows, probs = member_predictions.predicted(source, folds), np.full(total.shape, np.nan)
         known = reviewed["image_id"].isin(rows["image_id"]).to_numpy()
         kept = rows["image_id"].isin(reviewed["image_id"]).to_numpy()
         probs[known] = _mean(source, rows, classes)[kept]
@@ -76,12 +80,12 @@ def _said(root: Path, folds: pd.DataFrame, reviewed: pd.DataFrame, classes: list
     return Said(total / said[:, None], votes)
 
 
-def _mean(source: sources.Source, rows: pd.DataFrame, classes: list[str]) -> NDArray[np.float64]:
+def _mean(source: member_predictions.Source, rows: pd.DataFrame, classes: list[str]) -> NDArray[np.float64]:
     """Average what a source says in all sizes and views, of all phases: (rows, classes)."""
     total, count = np.zeros((len(rows), len(classes))), 0
     for look in (source.usual, *source.others):
         if look.views == source.usual.views:  # the identity view alone is among these
-            probs = sources.read_predicted(source, look, rows, classes)
+            probs = member_predictions.read_predicted(source, look, rows, classes)
             total += probs.sum(axis=(0, 1), dtype=np.float64)
             count += probs.shape[0] * probs.shape[1]
     return total / count
@@ -101,11 +105,11 @@ def _summary(state: pd.Series, reviewed: pd.DataFrame, suspects: pd.DataFrame, m
 
 def _write(root: Path, suspects: pd.DataFrame, labels: pd.Series, summary: dict[str, Any]) -> None:
     folder = root / "data/review"
-    tables.write(suspects, folder / "suspects.csv", tables.SUSPECTS)
-    tables.write(label_errors.label_pairs(suspects, labels), folder / "pairs.csv", tables.LABEL_PAIRS)
+    tables.write(suspects, folder / "suspects.csv", contracts.SUSPECTS)
+    tables.write(label_errors.label_pairs(suspects, labels), folder / "pairs.csv", contracts.LABEL_PAIRS)
     nothing = _mean_nothing(summary)
     rows = label_errors.overrides_to_consider(suspects[:0] if nothing else suspects)
-    tables.write(rows, folder / "overrides_to_consider.csv", tables.OVERRIDES)
+    tables.write(rows, folder / "overrides_to_consider.csv", contracts.OVERRIDES)
     tables.write_json(summary, folder / "summary.json")
     pack = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
     warning = "no member is better than chance at these labels: this means nothing" if nothing else ""

@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from stages.lib import balance, cli, conflicts, folds, params, tables
-from stages.lib.settings.data import FoldList, SplitSettings
+from podium import contracts
+from podium.core import cli, params, tables
+from podium.folds import assignment, balance, conflicts
+from podium.folds.settings import FoldList, SplitSettings
 
 
 def main(*, root: Path = Path()) -> None:
@@ -17,14 +19,14 @@ def main(*, root: Path = Path()) -> None:
     values = params.read(root)
     names = params.parse({"folds": params.section(values, "folds")}, "", FoldList).folds
     p = params.parse(params.section(values, "split"), "split", SplitSettings)
-    facts = tables.read(root / "data/prepare/train/facts.csv", tables.FACTS)
-    clusters = tables.read(root / "data/analyze/clusters.csv", tables.CLUSTERS)
-    labels = tables.read(root / "data/label/labels.csv", tables.LABELS)
-    decisions = tables.read(root / "data/label/decisions.csv", tables.DECISIONS)
+    facts = tables.read(root / "data/prepare/train/facts.csv", contracts.FACTS)
+    clusters = tables.read(root / "data/analyze/clusters.csv", contracts.CLUSTERS)
+    labels = tables.read(root / "data/label/labels.csv", contracts.LABELS)
+    decisions = tables.read(root / "data/label/decisions.csv", contracts.DECISIONS)
     confirmed = decisions.loc[decisions["effect"] == "confirmed", "image_id"]
     settled = conflicts.settle(labels, clusters, p.conflicting_duplicates, list(confirmed))
     _tell_conflicts(settled.conflicts, p.conflicting_duplicates)
-    assigned = folds.assign(
+    assigned = assignment.assign(
         settled.labels,
         clusters=clusters,
         unreadable=list(facts.loc[facts["problem"] != "", "image_id"]),
@@ -33,8 +35,8 @@ def main(*, root: Path = Path()) -> None:
     )
     summary = balance.summary(assigned.table)
     tables.write(assigned.table, root / "data/split/folds.csv", tables.FOLDS)
-    tables.write(settled.conflicts, root / "data/split/conflicts.csv", tables.CONFLICTS)
-    tables.write(balance.counts(assigned.table), root / "data/split/balance.csv", tables.BALANCE)
+    tables.write(settled.conflicts, root / "data/split/conflicts.csv", contracts.CONFLICTS)
+    tables.write(balance.counts(assigned.table), root / "data/split/balance.csv", contracts.BALANCE)
     tables.write_json(summary, root / "data/split/balance.json")
     _tell_balance(summary)
     for warning in assigned.warnings:

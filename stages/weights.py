@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from stages.lib import cli, params
-from stages.lib.settings.training import ModelSettings
+from podium.core import cli, params
+from podium.models.settings import ModelSettings
 
 
 def main(member: str, root: Path = Path()) -> None:
     """Check and save the weights a member starts from."""
     p = params.load(f"members.{member}.model", ModelSettings, root)
-    from stages.lib import initial_weights  # torch: seconds, not spent on a mistake in the settings
+    from podium.models import initial_weights  # torch: seconds, not spent on a mistake in the settings
 
     n_values = initial_weights.save(p, member, root)
     print(f"weights@{member}: {p.backbone} from {p.weights}, {n_values:,} values")

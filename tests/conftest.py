@@ -2,7 +2,7 @@
 
 import gc
 
-from stages.lib.cli import RARELY
+from podium.core.cli import RARELY
 
 
 def pytest_configure() -> None:

@@ -113,17 +113,15 @@ class Graph:
         }
 
 
-def build(top: Path, rooms: Sequence[str] = (), folds: Sequence[int] = (0, 1)) -> Graph:
+def build(top: Path, folds: Sequence[int] = (0, 1)) -> Graph:
     """Make a repository with a contest of its own and the members `a` (weights from a file) and `b`; run nothing.
 
     Args:
         top: where it goes.
-        rooms: of stages/lib, e.g. "inference": the files to keep among the deps.
         folds: of params.yaml.
     """
     graph = _graph(top)
     _copy(PROJECT / "dvc.yaml", graph.root / "dvc.yaml")
-    without_rooms(graph.root, but=rooms)
     for name in KEPT:
         _copy(PROJECT / name, graph.root / name)
     _write_standins(graph.root)
@@ -141,20 +139,6 @@ def build(top: Path, rooms: Sequence[str] = (), folds: Sequence[int] = (0, 1)) -
     for key, value in {"user.name": "tester", "user.email": "tester@example.invalid"}.items():
         graph.run("git", "config", key, value)
     return graph
-
-
-def without_rooms(root: Path, but: Sequence[str] = ()) -> None:
-    """Take the files of stages/lib out of the deps in dvc.yaml, except those of the rooms in `but`.
-
-    DVC reads and writes the whole dvc.lock at every stage, and they are most of it: without them the tests take half
-    the time.
-    """
-    kept = {f"stages/lib/{room}.py" for room in but}
-    values = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))
-    for stage in values["stages"].values():
-        spec = stage.get("do", stage)
-        spec["deps"] = [dep for dep in spec["deps"] if dep in kept or not dep.startswith("stages/lib/")]
-    (root / "dvc.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
 
 @functools.cache
@@ -193,25 +177,19 @@ def imported(file: str, root: Path = PROJECT) -> set[str]:
     while waiting:
         now = waiting.pop()
         found.add(now)
-        modules = _modules(ast.parse((root / now).read_text(encoding="utf-8")))
-        files = {path for module in modules for path in _files(module, root)}
-        waiting |= {path for one in files for path in (one, *_packages(one))} - found
+        named = modules(ast.parse((root / now).read_text(encoding="utf-8")))
+        found_files = {path for module in named for path in files(module, root)}
+        waiting |= {path for one in found_files for path in (one, *_packages(one))} - found
     return found
 
 
 def foreign(files: Iterable[str], root: Path = PROJECT) -> set[str]:
     """Return the top-level names of all modules that any of the files imports, e.g. {"torch", "pandas"}."""
     trees = (ast.parse((root / file).read_text(encoding="utf-8")) for file in files)
-    return {module.split(".")[0] for tree in trees for module in _modules(tree)}
+    return {module.split(".")[0] for tree in trees for module in modules(tree)}
 
 
-def print_deps(root: Path = PROJECT) -> None:
-    """Print, for each stage, the project files to list in its deps: `python -m tests.graph`."""
-    for stage in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]:
-        print(f"{stage}: {', '.join(sorted(imported(f'stages/{stage}.py', root)))}")
-
-
-def _modules(tree: ast.AST) -> set[str]:
+def modules(tree: ast.AST) -> set[str]:
     """Dotted names that a module imports anywhere in it; of `from a import b`, both `a` and `a.b`."""
     names: set[str] = set()
     for node in ast.walk(tree):
@@ -223,7 +201,7 @@ def _modules(tree: ast.AST) -> set[str]:
     return names
 
 
-def _files(module: str, root: Path) -> list[str]:
+def files(module: str, root: Path) -> list[str]:
     path = module.replace(".", "/")
     return [file for file in (f"{path}.py", f"{path}/__init__.py") if (root / file).is_file()]
 
@@ -250,15 +228,15 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _write_standins(root: Path) -> None:
-    """Every stage is the stand-in; of the rooms, pruning alone is real, and the others' bytes do not matter."""
-    for folder in ("stages", "demo"):
+    """Every stage is the stand-in; of the packages, pruning alone is real, and the others' bytes do not matter."""
+    for folder in ("podium", "stages", "demo"):
         for source in (PROJECT / folder).rglob("*.py"):
             target = root / source.relative_to(PROJECT)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text("")
     for file in [*(root / "stages").glob("[!_]*.py"), root / "demo/draw.py"]:
         _copy(PROJECT / "tests/standin.py", file)
-    _copy(PROJECT / "stages/lib/pruning.py", root / "stages/lib/pruning.py")
+    _copy(PROJECT / "podium/preflight/pruning.py", root / "podium/preflight/pruning.py")
 
 
 def _write_contest(folder: Path) -> None:
@@ -268,7 +246,3 @@ def _write_contest(folder: Path) -> None:
             (folder / name / f"{i}.png").write_text(f"{name} {i}")
     for name in ("labels", "template", "overrides"):
         (folder / f"{name}.csv").write_text(name)
-
-
-if __name__ == "__main__":
-    print_deps()

@@ -80,7 +80,8 @@ def declared(spec: dict[str, Any], *kinds: str) -> list[str]:
 def content(path: str, spec: dict[str, Any], params: dict[str, Any]) -> str:
     if path == "data/check/ok.txt":
         return "ok\n"
-    read = [d for d in declared(spec, "deps") if not d.startswith("stages/") and d.startswith(READ_BY.get(path, ""))]
+    data = [d for d in declared(spec, "deps") if not d.startswith(("stages/", "podium/"))]
+    read = [d for d in data if d.startswith(READ_BY.get(path, ""))]
     values = [lookup(key, params) for key in spec.get("params", []) if isinstance(key, str)]
     digest = hashlib.sha256(
         json.dumps([path, values, [tree(Path(d), PASSED_OVER.get(path)) for d in read]]).encode()
@@ -106,7 +107,7 @@ def write(path: Path, text: str) -> None:
 
 
 def prune(params: dict[str, Any]) -> None:
-    from stages.lib import pruning
+    from podium.preflight import pruning
 
     folds = [str(fold) for fold in params["folds"]]
     owners = {key: params[key] for key in ("members", "fixres", "external")}

@@ -11,8 +11,9 @@ from sklearn import ensemble, metrics
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from stages.lib import auditing, folds, metadata
-from stages.lib.auditing import Verdict
+from podium.audit import auditing, metadata
+from podium.audit.auditing import Verdict
+from podium.folds import assignment
 
 COLUMNS = [*metadata.FILE, *metadata.NAME]
 
@@ -30,7 +31,7 @@ def contest(n: int, n_classes: int, seed: int, group_size: int = 1) -> tuple[pd.
     table = pd.DataFrame({"image_id": facts["image_id"], "label": [f"c{k:04}" for k in labels]})
     table = table.assign(use="train", reason="", group=[f"g{k}" for k in group], fold="").astype("str")
     nothing = pd.DataFrame({"image_id": [], "cluster": []}, dtype="str")
-    assigned = folds.assign(table, clusters=nothing, unreadable=[], names=("0", "1", "2"), seed=0).table
+    assigned = assignment.assign(table, clusters=nothing, unreadable=[], names=("0", "1", "2"), seed=0).table
     known = metadata.of_files(facts).join(metadata.of_names(list(facts["image_id"]), False))
     return known.join(assigned.set_index("image_id")["group"]), assigned
 

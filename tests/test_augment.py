@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.lib import augment
-from stages.lib.errors import InputError
+from podium.core.errors import InputError
+from podium.training import augment
 
 SPEC: list[dict[str, Any]] = [
     {"RandomResizedCrop": {"size": ["image_size", "image_size"], "scale": [0.5, 1.0]}},

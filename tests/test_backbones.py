@@ -7,8 +7,8 @@ import timm
 import torch
 from torch import nn
 
-from stages.lib import backbones
-from stages.lib.errors import InputError
+from podium.core.errors import InputError
+from podium.models import backbones
 
 SMALL = {"channels": [8, 8, 8, 8], "stem_width": 8}
 

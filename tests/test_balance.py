@@ -3,17 +3,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.lib import balance, folds
+from podium.folds import assignment, balance
 
 NAMES = ("0", "1", "2")
 
 
-def drawn(labels: list[str], groups: list[str] | None = None, names: tuple[str, ...] = NAMES) -> folds.Assigned:
+def drawn(labels: list[str], groups: list[str] | None = None, names: tuple[str, ...] = NAMES) -> assignment.Assigned:
     ids = [f"{i:05}.png" for i in range(len(labels))]
     table = pd.DataFrame({"image_id": ids, "label": labels, "use": "train", "reason": "", "fold": ""})
     table["group"] = groups or ""
     nothing = pd.DataFrame({"image_id": [], "cluster": []}, dtype="str")
-    return folds.assign(table.astype("str"), clusters=nothing, unreadable=[], names=names, seed=0)
+    return assignment.assign(table.astype("str"), clusters=nothing, unreadable=[], names=names, seed=0)
 
 
 def test_classes_are_spread_evenly() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stages.lib import bootstrap, scores
+from podium.scoring import bootstrap, scores
 
 ACCURACY, LOG_LOSS = scores.SCORES["accuracy"], scores.SCORES["log_loss"]
 

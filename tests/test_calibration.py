@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from stages.lib import calibration
+from podium.predictions import calibration
 
 
 def drawn(n: int, n_classes: int, sureness: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

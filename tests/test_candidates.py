@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.lib import candidates
+from podium.analysis import lsh
 
 
 def flipped(hashes: np.ndarray, bits: int, rng: np.random.Generator) -> np.ndarray:
@@ -11,7 +11,7 @@ def flipped(hashes: np.ndarray, bits: int, rng: np.random.Generator) -> np.ndarr
 
 
 def found(queries: np.ndarray, hashes: np.ndarray, distance: int) -> list[tuple[int, int]]:
-    return [tuple(row) for block in candidates.near(queries, hashes, distance) for row in block.tolist()]
+    return [tuple(row) for block in lsh.near(queries, hashes, distance) for row in block.tolist()]
 
 
 def random_hashes(count: int, seed: int = 0) -> np.ndarray:
@@ -44,7 +44,7 @@ def test_a_pair_depends_on_no_other_image(monkeypatch: pytest.MonkeyPatch) -> No
     queries = flipped(hashes, 9, np.random.default_rng(1))
     alone = [k for k in range(300) if found(queries[k : k + 1], hashes[k : k + 1], 9)]
     assert 0 < len(alone) < 300, "some are missed, or this test says nothing"
-    monkeypatch.setattr(candidates, "BLOCK", 7)
+    monkeypatch.setattr(lsh, "BLOCK", 7)
     assert sorted(found(queries, hashes, 9)) == [(k, k) for k in alone]
 
 
@@ -55,7 +55,7 @@ def test_equal_hashes_all_meet_and_none_is_an_empty_answer() -> None:
 
 
 def test_every_table_looks_at_bits_that_vary() -> None:
-    masks = [int(mask) for mask in candidates.masks()]
-    assert len(set(masks)) == candidates.TABLES
-    assert {mask.bit_count() for mask in masks} == {candidates.KEY_BITS}
+    masks = [int(mask) for mask in lsh.masks()]
+    assert len(set(masks)) == lsh.TABLES
+    assert {mask.bit_count() for mask in masks} == {lsh.KEY_BITS}
     assert not any(mask & 1 for mask in masks)

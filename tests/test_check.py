@@ -13,10 +13,12 @@ import timm
 import torch
 import yaml
 
+from podium.core import params
+from podium.core.errors import InputError
+from podium.models import backbones
+from podium.preflight import cpu, model_checks, pruning
+from podium.preflight.settings import Podium
 from stages import check
-from stages.lib import backbones, checking, params, processor, pruning
-from stages.lib.errors import InputError
-from stages.lib.settings.whole import Podium
 from tests import tiny
 
 ROOT = Path(__file__).parents[1]
@@ -63,7 +65,7 @@ def test_a_recipe_s_members_take_its_sizes_and_settings(file: Path) -> None:
     for name, settings in p.members.items():
         model = settings.model.model_copy(update={"weights": "none"})  # its files are not here
         own = settings.model_copy(update={"model": model})
-        assert checking.member(name, own, p.fixres.get(name), torch.device("cpu"), ROOT) > 0
+        assert model_checks.member(name, own, p.fixres.get(name), torch.device("cpu"), ROOT) > 0
 
 
 def test_the_settings_alone_are_read_without_torch_and_nothing_is_removed(tmp_path: Path) -> None:
@@ -292,18 +294,18 @@ def test_a_precision_that_this_cpu_computes_without_instructions_for_it_is_warne
     for precision, emulated in itertools.product(["bf16", "fp32"], [True, False]):
         root = tmp_path / f"{precision} {emulated}"
         project(root, members__a__model__precision=precision)
-        monkeypatch.setattr(processor, "emulates_bf16", lambda emulated=emulated: emulated)
+        monkeypatch.setattr(cpu, "emulates_bf16", lambda emulated=emulated: emulated)
         check.main(root=root)
         warned = "precision bf16 (a) takes" in capsys.readouterr().out
         assert warned == (precision == "bf16" and emulated)
 
 
 def test_what_the_cpu_can_is_asked_of_this_torch() -> None:
-    assert isinstance(processor.emulates_bf16(), bool)
+    assert isinstance(cpu.emulates_bf16(), bool)
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     if "avx" in flags:
         known = (" avx512_bf16 ", " amx_bf16 ", " avx_ne_convert ")
-        assert processor.emulates_bf16() != any(flag in flags.replace("\n", " ") for flag in known)
+        assert cpu.emulates_bf16() != any(flag in flags.replace("\n", " ") for flag in known)
 
 
 def test_images_that_an_experiment_would_put_into_git_are_warned_of(

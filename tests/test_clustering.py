@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.lib.clustering import star_clusters, supported
+from podium.analysis.clustering import star_clusters, supported
 
 
 def test_a_chain_does_not_grow() -> None:

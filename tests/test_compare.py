@@ -9,8 +9,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from stages.lib import pixels, tables
-from stages.lib.errors import InputError
+from podium import contracts
+from podium.core import pixels, tables
+from podium.core.errors import InputError
 from tests.graph import Graph
 from tools import compare, pairing, revisions
 from tools.revisions import Run
@@ -158,7 +159,7 @@ def test_no_line_is_wider_than_a_terminal() -> None:
 
 
 def write_workspace(root: Path, run: Run, pack: bool = True) -> None:
-    tables.write(run.oof, root / revisions.OOF, tables.OOF)
+    tables.write(run.oof, root / revisions.OOF, contracts.OOF)
     tables.write(run.folds, root / revisions.FOLDS, tables.FOLDS)
     contest = {"images": {"train": "a", "test": "b"}, "metric": run.metric}
     (root / "params.yaml").write_text(yaml.safe_dump({"contest": contest}))

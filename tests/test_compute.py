@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils import deterministic
 
-from stages.lib import compute
-from stages.lib.settings.compute import TorchSettings
+from podium.models import devices
+from podium.models.settings import TorchSettings
 
 NONE_DETERMINISTIC = "upsample_backward_cuda does not have a deterministic implementation, but you set ..."
 
@@ -27,7 +27,7 @@ def _as_it_was() -> Iterator[None]:
 
 
 def test_settings_reach_torch() -> None:
-    assert compute.start(TorchSettings(device="cpu", threads=1)) == torch.device("cpu")
+    assert devices.start(TorchSettings(device="cpu", threads=1)) == torch.device("cpu")
     assert torch.get_num_threads() == 1
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.is_deterministic_algorithms_warn_only_enabled()  # with it, attention on CUDA is not
@@ -43,18 +43,18 @@ def test_what_torch_cannot_do_deterministically_is_told_and_done_anyway(capsys: 
             raise RuntimeError(NONE_DETERMINISTIC)
         return "done"
 
-    assert compute.reproducibly("pretrain@a-0", run) == "done"
+    assert devices.reproducibly("pretrain@a-0", run) == "done"
     assert asked == [False, True]
     said = capsys.readouterr().out
     assert "pretrain@a-0: torch has no deterministic upsample_backward_cuda" in said
     assert "model_kwargs: {img_size: ...}" in said
-    assert not compute.reproducibly("pretrain@a-1", torch.is_deterministic_algorithms_warn_only_enabled)  # strict again
+    assert not devices.reproducibly("pretrain@a-1", torch.is_deterministic_algorithms_warn_only_enabled)  # strict again
 
 
 def test_torchs_own_error_is_recognised(capsys: pytest.CaptureFixture[str]) -> None:
     values, index = torch.zeros(4), torch.tensor([0, 1])
     with pytest.warns(UserWarning, match="put_"):
-        compute.reproducibly("a", lambda: values.put_(index, torch.ones(2)))
+        devices.reproducibly("a", lambda: values.put_(index, torch.ones(2)))
     said = capsys.readouterr().out
     assert "a: torch has no deterministic put_" in said
     assert "position table" not in said
@@ -66,4 +66,4 @@ def test_other_errors_stay_as_they_are() -> None:
         raise RuntimeError("CUDA out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        compute.reproducibly("pretrain@a-0", run)
+        devices.reproducibly("pretrain@a-0", run)

@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from stages.lib import conflicts
-from stages.lib.errors import InputError
+from podium.core.errors import InputError
+from podium.folds import conflicts
 
 
 def labels_table(rows: str, **changes: list[str]) -> pd.DataFrame:

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from stages.lib import confusion
+from podium.reports import confusion
 
 CLASSES = ["ant", "bee", "cat", "dog"]  # no image is a dog
 TARGETS = np.array([0] * 10 + [1] * 6 + [2] * 4)

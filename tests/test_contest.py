@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.lib import contest, tables
-from stages.lib.errors import InputError
-from stages.lib.settings.placeholders import NO_FILE, NO_FOLDER
+from podium import contracts
+from podium.contest import ids, labels, paths
+from podium.core.errors import InputError
+from podium.core.placeholders import NO_FILE, NO_FOLDER
 
 # the same examples on every run, however slow the machine
 STEADY = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
@@ -24,8 +25,8 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
 
 def read(tmp_path: Path, text: str, images: list[str] = IMAGES, **options):
     path = write(tmp_path / "labels.csv", text, options.pop("encoding", "utf-8"))
-    return contest.read_labels(
-        path, images=contest.ImageIndex(images), **{"id_column": "id", "label_column": "label", **options}
+    return labels.read_labels(
+        path, images=ids.ImageIndex(images), **{"id_column": "id", "label_column": "label", **options}
     )
 
 
@@ -68,14 +69,14 @@ def labelled(**labels: str) -> pd.DataFrame:
     ],
 )
 def test_an_id_is_a_path_or_a_name_with_or_without_ending(written, image_id):
-    images = contest.ImageIndex(["x/a.jpg", "0012.png", "v1.0.jpg", "b..c.jpg", "noending"])
+    images = ids.ImageIndex(["x/a.jpg", "0012.png", "v1.0.jpg", "b..c.jpg", "noending"])
     assert images.find(written, "row 2") == image_id
 
 
 @given(st.lists(st.from_regex(r"[a-z]{1,3}(/[a-z]{1,3})?\.(jpg|png)", fullmatch=True), unique=True))
 @settings(max_examples=50, **STEADY)
 def test_every_image_is_found_by_its_own_id(image_ids):
-    images = contest.ImageIndex(image_ids)
+    images = ids.ImageIndex(image_ids)
     assert [images.find(image_id, "row 2") for image_id in image_ids] == image_ids
 
 
@@ -85,12 +86,12 @@ APART, TOGETHER = "e\u0301", "\u00e9"  # two ways to write one letter: macOS's, 
 @pytest.mark.parametrize(("file", "written"), [(APART, TOGETHER), (TOGETHER, APART)])
 @pytest.mark.parametrize("form", ["x/{}.jpg", "x/{}", "{}.jpg", "{}", " {} "])
 def test_an_id_may_be_written_in_other_characters_that_look_the_same(file, written, form):
-    images = contest.ImageIndex([f"x/{file}.jpg", "x/e.jpg"])
+    images = ids.ImageIndex([f"x/{file}.jpg", "x/e.jpg"])
     assert images.find(form.format(written), "row 2") == f"x/{file}.jpg"
 
 
 def test_the_very_characters_come_first_and_files_that_look_the_same_are_no_match_for_others():
-    images = contest.ImageIndex([f"{APART}{APART}.jpg", f"{TOGETHER}{TOGETHER}.jpg"])
+    images = ids.ImageIndex([f"{APART}{APART}.jpg", f"{TOGETHER}{TOGETHER}.jpg"])
     assert images.find(APART * 2, "row 2") == f"{APART}{APART}.jpg"
     assert images.find(TOGETHER * 2, "row 2") == f"{TOGETHER}{TOGETHER}.jpg"
     with pytest.raises(InputError, match=r"row 2: id .* look the same .*'e\\u0301e\\u0301\.jpg'.*; rename all but one"):
@@ -99,16 +100,16 @@ def test_the_very_characters_come_first_and_files_that_look_the_same_are_no_matc
 
 @pytest.mark.parametrize("written", ["a", "x/a"])
 def test_an_ambiguous_id_names_all_its_images(written):
-    images = contest.ImageIndex(["x/a.jpg", "x/a.png"])
+    images = ids.ImageIndex(["x/a.jpg", "x/a.png"])
     with pytest.raises(InputError, match=r"row 7: id '.*a' could be any of x/a.jpg, x/a.png"):
         images.find(written, "row 7")
 
 
 def test_the_whole_path_beats_a_bare_name():
-    images = contest.ImageIndex(["a.jpg", "x/a.jpg"])
+    images = ids.ImageIndex(["a.jpg", "x/a.jpg"])
     assert images.find("a.jpg", "row 2") == "a.jpg"
     with pytest.raises(InputError, match=r"x/b.jpg, y/b.jpg"):
-        contest.ImageIndex(["x/b.jpg", "y/b.jpg"]).find("b.jpg", "row 2")
+        ids.ImageIndex(["x/b.jpg", "y/b.jpg"]).find("b.jpg", "row 2")
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ def test_a_label_that_would_command_a_page_or_a_terminal_is_refused(tmp_path, la
         read(tmp_path, f"id,label\na,<1 mm\nb,{label}\n")
     if "/" not in label:
         with pytest.raises(InputError, match=r"class folders: labels hold .* correct them"):
-            contest.folder_labels(["x/a.jpg", f"{label}/b.jpg"])
+            labels.folder_labels(["x/a.jpg", f"{label}/b.jpg"])
 
 
 def test_labels_that_look_the_same_are_refused(tmp_path):
@@ -255,30 +256,30 @@ def test_what_is_no_number_is_refused_by_row(tmp_path, cell):
 @settings(**STEADY)
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**12), max_value=10**12))
 def test_a_number_is_spelled_the_same_whatever_its_zeros(number):
-    text = contest.number_text(number)
-    assert contest.as_number(text) == number
-    assert contest.number_text(number + contest.Decimal("0.0000")) == text
+    text = ids.number_text(number)
+    assert ids.as_number(text) == number
+    assert ids.number_text(number + labels.Decimal("0.0000")) == text
 
 
 def test_long_numbers_stay_apart():
-    numbers = [contest.as_number(f"1234567890123456789012345678901234567890{last}") for last in "12"]
-    assert len({contest.number_text(number) for number in numbers if number is not None}) == 2
+    numbers = [ids.as_number(f"1234567890123456789012345678901234567890{last}") for last in "12"]
+    assert len({ids.number_text(number) for number in numbers if number is not None}) == 2
 
 
 # --- a folder per class
 
 
 def test_the_first_folder_is_the_class():
-    table, problems = contest.folder_labels(["0012/a.jpg", "new york/x/b.jpg", "c.jpg"])
+    table, problems = labels.folder_labels(["0012/a.jpg", "new york/x/b.jpg", "c.jpg"])
     assert labels_of(table) == {"0012/a.jpg": "0012", "new york/x/b.jpg": "new york"}
     assert problems == [("c.jpg", "lies in no class folder: move it into one")]
 
 
 def test_class_folders_can_be_numbers():
-    table, _ = contest.folder_labels(["01/a.jpg", "1/b.jpg", "2/c.jpg"], label_type="number")
+    table, _ = labels.folder_labels(["01/a.jpg", "1/b.jpg", "2/c.jpg"], label_type="number")
     assert list(table["label"]) == ["1", "1", "2"]
     with pytest.raises(InputError, match="the class folders: labels '01', '1' are the same number"):
-        contest.folder_labels(["01/a.jpg", "1/b.jpg"])
+        labels.folder_labels(["01/a.jpg", "1/b.jpg"])
 
 
 # --- overrides
@@ -286,7 +287,7 @@ def test_class_folders_can_be_numbers():
 
 def read_overrides(tmp_path: Path, text: str, classes: tuple[str, ...] = ("x", "y"), label_type: str = "text"):
     path = write(tmp_path / "overrides.csv", text)
-    return contest.read_overrides(path, images=contest.ImageIndex(IMAGES), classes=classes, label_type=label_type)
+    return labels.read_overrides(path, images=ids.ImageIndex(IMAGES), classes=classes, label_type=label_type)
 
 
 def test_overrides_name_images_as_labels_do(tmp_path):
@@ -298,7 +299,7 @@ def test_overrides_name_images_as_labels_do(tmp_path):
 
 def test_no_overrides(tmp_path):
     assert len(read_overrides(tmp_path, "image_id,action,reason\n")) == 0
-    none = contest.read_overrides(tmp_path / NO_FILE, images=contest.ImageIndex([]), classes=())
+    none = labels.read_overrides(tmp_path / NO_FILE, images=ids.ImageIndex([]), classes=())
     assert list(none.columns) == ["image_id", "action", "reason"]
     assert none.empty
 
@@ -347,15 +348,15 @@ def test_a_class_called_drop_makes_the_action_ambiguous(tmp_path):
 # --- the join
 
 
-def row_of(joined: contest.Joined, image_id: str) -> list[str]:
+def row_of(joined: labels.Joined, image_id: str) -> list[str]:
     table = joined.labels.set_index("image_id")
     return table.loc[image_id, ["label", "use", "reason"]].tolist()
 
 
 def test_every_image_has_a_row_sorted_by_id_and_every_skip_a_problem():
-    joined = contest.join(facts(b="truncated"), labelled(c="x", b="y"), overrides())
+    joined = labels.join(facts(b="truncated"), labelled(c="x", b="y"), overrides())
     assert list(joined.labels["image_id"]) == IMAGES
-    assert list(joined.labels.columns) == list(tables.LABELS.columns)
+    assert list(joined.labels.columns) == list(contracts.LABELS.columns)
     assert row_of(joined, "a.jpg") == ["", "skip", "no label"]
     assert row_of(joined, "b.jpg") == ["y", "skip", "truncated"]
     assert row_of(joined, "c.png") == ["x", "train", ""]
@@ -364,14 +365,14 @@ def test_every_image_has_a_row_sorted_by_id_and_every_skip_a_problem():
 
 
 def test_an_empty_label_is_told_from_none():
-    joined = contest.join(facts(), labelled(a="x", b=""), overrides())
+    joined = labels.join(facts(), labelled(a="x", b=""), overrides())
     assert row_of(joined, "b.jpg") == ["", "skip", "empty label"]
     assert row_of(joined, "c.png") == ["", "skip", "no label"]
 
 
 def test_overrides_relabel_drop_and_are_counted():
     rows = overrides(("a.jpg", "y", "a slip"), ("b.jpg", "drop", " "), ("c.png", "x", "new"))
-    joined = contest.join(facts(), labelled(a="x", b="y"), rows)
+    joined = labels.join(facts(), labelled(a="x", b="y"), rows)
     assert row_of(joined, "a.jpg") == ["y", "train", "override: a slip"]
     assert row_of(joined, "b.jpg") == ["y", "skip", "override"]
     assert row_of(joined, "c.png") == ["x", "train", "override: new"]
@@ -387,7 +388,7 @@ def test_overrides_relabel_drop_and_are_counted():
 
 @pytest.mark.parametrize("action", ["x", "drop"])
 def test_an_override_of_an_unreadable_image_is_reported(action):
-    joined = contest.join(facts(a="truncated"), labelled(a="x", b="y", c="y"), overrides(("a.jpg", action, "why")))
+    joined = labels.join(facts(a="truncated"), labelled(a="x", b="y", c="y"), overrides(("a.jpg", action, "why")))
     assert row_of(joined, "a.jpg") == ["x", "skip", "truncated"]
     assert ("a.jpg", "its override has no effect") in joined.problems
     assert joined.overrides == {"relabelled": 0, "dropped": 0, "confirmed": 0, "without effect": 1}
@@ -395,8 +396,8 @@ def test_an_override_of_an_unreadable_image_is_reported(action):
 
 def test_a_confirmed_label_is_counted_and_leaves_the_labels_as_they_are():
     given = labelled(a="x", b="y", c="y")
-    joined = contest.join(facts(), given, overrides(("a.jpg", "x", "looked at it")))
-    pd.testing.assert_frame_equal(joined.labels, contest.join(facts(), given, overrides()).labels)
+    joined = labels.join(facts(), given, overrides(("a.jpg", "x", "looked at it")))
+    pd.testing.assert_frame_equal(joined.labels, labels.join(facts(), given, overrides()).labels)
     assert joined.overrides == {"relabelled": 0, "dropped": 0, "confirmed": 1, "without effect": 0}
     assert joined.decisions.to_numpy().tolist() == [["a.jpg", "x", "x", "confirmed"]]
     assert joined.problems == []
@@ -416,10 +417,8 @@ def test_the_join_loses_nothing_and_ignores_the_order_of_rows(labels, actions, u
     rows = labelled(**{name: label for name, label in zip("abc", labels, strict=True) if label is not None})
     changes = overrides(*((image_id, action, "r") for image_id, action in actions.items()))
     table = facts(**dict.fromkeys(unreadable, "broken"))
-    joined = contest.join(table, rows, changes)
-    shuffled = contest.join(
-        table.sample(frac=1, random_state=random.randrange(99)), rows.iloc[::-1], changes.iloc[::-1]
-    )
+    joined = labels.join(table, rows, changes)
+    shuffled = labels.join(table.sample(frac=1, random_state=random.randrange(99)), rows.iloc[::-1], changes.iloc[::-1])
     pd.testing.assert_frame_equal(joined.labels, shuffled.labels)
     assert list(joined.labels["image_id"]) == IMAGES
     skipped = joined.labels[joined.labels["use"] == "skip"]
@@ -430,14 +429,14 @@ def test_the_join_loses_nothing_and_ignores_the_order_of_rows(labels, actions, u
 
 
 def test_fewer_than_two_classes_are_refused():
-    one = contest.join(facts(), labelled(a="x", b="x"), overrides()).labels
+    one = labels.join(facts(), labelled(a="x", b="x"), overrides()).labels
     with pytest.raises(InputError, match="only one class, 'x'"):
-        contest.require_classes(one)
-    none = contest.join(facts(a="broken"), labelled(a="x"), overrides()).labels
+        labels.require_classes(one)
+    none = labels.join(facts(a="broken"), labelled(a="x"), overrides()).labels
     with pytest.raises(InputError, match="no labelled image that can be used"):
-        contest.require_classes(none)
-    two = contest.join(facts(), labelled(a="y", b="x", c="y"), overrides()).labels
-    assert contest.require_classes(two) == {"x": 1, "y": 2}
+        labels.require_classes(none)
+    two = labels.join(facts(), labelled(a="y", b="x", c="y"), overrides()).labels
+    assert labels.require_classes(two) == {"x": 1, "y": 2}
 
 
 # --- paths
@@ -479,9 +478,9 @@ FOLDERS = {"layout": "folders", "labels": NO_FILE}
     ],
 )
 def test_paths_that_work(place, change):
-    contest.check_paths(place, **{**PATHS, **change})
+    paths.check_paths(place, **{**PATHS, **change})
     absolute = {k: str(place / v) for k, v in PATHS.items() if k in ("train", "labels")}
-    contest.check_paths(place, **{**PATHS, **absolute})
+    paths.check_paths(place, **{**PATHS, **absolute})
 
 
 @pytest.mark.parametrize(
@@ -507,34 +506,34 @@ def test_paths_that_work(place, change):
 )
 def test_paths_that_cannot_work_are_refused_by_key(place, change, words):
     with pytest.raises(InputError, match=rf"(?m)^params.yaml: {words}"):
-        contest.check_paths(place, **{**PATHS, **change})
+        paths.check_paths(place, **{**PATHS, **change})
 
 
 def test_all_wrong_paths_are_told_at_once(place):
     with pytest.raises(InputError, match=r"(?s)images.train.*labels.*overrides"):
-        contest.check_paths(place, **{**PATHS, "train": "q", "labels": "r", "overrides": "s"})
+        paths.check_paths(place, **{**PATHS, "train": "q", "labels": "r", "overrides": "s"})
 
 
 def test_an_empty_file_is_not_the_placeholder(place):
     write(place / "c/empty.csv", "")
     with pytest.raises(InputError, match=r"contest.template: c/empty.csv is empty"):
-        contest.check_paths(place, **{**PATHS, "template": "c/empty.csv"})
+        paths.check_paths(place, **{**PATHS, "template": "c/empty.csv"})
 
 
 def test_a_link_is_judged_by_where_it_leads(place):
     (place / "linked").symlink_to(place / "c/train")
-    contest.check_paths(place, **{**PATHS, "train": "linked"})
+    paths.check_paths(place, **{**PATHS, "train": "linked"})
     with pytest.raises(InputError, match="two folders"):
-        contest.check_paths(place, **{**PATHS, "test": "linked"})
+        paths.check_paths(place, **{**PATHS, "test": "linked"})
     (place / "c/linked.csv").symlink_to(place / "c/train/labels.csv")
     with pytest.raises(InputError, match=r"contest.labels: c/linked.csv lies in images.train"):
-        contest.check_paths(place, **{**PATHS, "labels": "c/linked.csv"})
+        paths.check_paths(place, **{**PATHS, "labels": "c/linked.csv"})
 
 
 def test_a_folder_that_dvc_tracks_but_is_not_checked_out(place):
     write(place / "c/photos.dvc", "outs: []\n")
     with pytest.raises(InputError, match="c/photos is no folder; run `dvc checkout` or `dvc pull`"):
-        contest.check_paths(place, **{**PATHS, "train": "c/photos"})
+        paths.check_paths(place, **{**PATHS, "train": "c/photos"})
 
 
 # --- real contests
@@ -552,9 +551,9 @@ def test_real_contests_are_read_whole(name, id_column, label_column, classes):
     if not folder.is_dir():
         pytest.skip(f"{folder} is not on this machine")
     image_ids = sorted(p.name for p in (folder / "train").iterdir())
-    table, problems = contest.read_labels(
+    table, problems = labels.read_labels(
         folder / "train_label.csv",
-        images=contest.ImageIndex(image_ids),
+        images=ids.ImageIndex(image_ids),
         id_column=id_column,
         label_column=label_column,
     )

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from podium.core import tables
+from podium.core.errors import InputError
+from podium.models import devices
+from podium.models.settings import TorchSettings
 from stages import finetune, fixres, infer, infer_fixres, pretrain, probe, weights
-from stages.lib import compute, tables
-from stages.lib.errors import InputError
-from stages.lib.settings.compute import TorchSettings
 from tests import tiny
 from tests.test_families import FAMILIES
 from tests.test_stage_training import chain, digests
@@ -83,14 +84,14 @@ def test_a_diverging_training_names_itself(tmp_path: Path, precision: str) -> No
 
 
 def test_an_operator_that_torch_has_in_no_deterministic_form_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    device = compute.start(TorchSettings(device="cuda", threads=1))
+    device = devices.start(TorchSettings(device="cuda", threads=1))
     images = torch.rand(2, 3, 10, 10, device=device, requires_grad=True)
 
     def run() -> None:
         torch.nn.functional.adaptive_avg_pool2d(images, 7).sum().backward()
 
     with pytest.warns(UserWarning, match="adaptive_avg_pool2d"):
-        compute.reproducibly("a", run)
+        devices.reproducibly("a", run)
     assert "a: torch has no deterministic adaptive_avg_pool2d" in capsys.readouterr().out
 
 

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from podium import contracts
+from podium.core import tables
+from podium.core.errors import InputError
 from stages import analyze, audit, label, picture, prepare, split
-from stages.lib import tables
-from stages.lib.errors import InputError
 
 IMAGES = {"train": "c/train", "test": "c/test"}
 
@@ -60,7 +61,7 @@ def test_a_thousand_classes(tmp_path: Path) -> None:
     contest(tmp_path, [f"class {i % 1000}" for i in range(2000)])
     folds = run(tmp_path)
     assert folds.groupby("label")["fold"].nunique().eq(2).all()
-    assert len(tables.read(tmp_path / "data/split/balance.csv", tables.BALANCE)) == 2000
+    assert len(tables.read(tmp_path / "data/split/balance.csv", contracts.BALANCE)) == 2000
 
 
 def test_a_class_with_an_image_too_few_is_named(tmp_path: Path) -> None:
@@ -82,5 +83,5 @@ def test_broken_test_images_are_reported_and_stop_nothing(tmp_path: Path) -> Non
     for path in (tmp_path / "c/test").iterdir():
         path.write_bytes(b"")
     run(tmp_path)
-    findings = tables.read(tmp_path / "data/analyze/findings.csv", tables.FINDINGS)
+    findings = tables.read(tmp_path / "data/analyze/findings.csv", contracts.FINDINGS)
     assert (findings["check"] == "unusable").sum() == 3

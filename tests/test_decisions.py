@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from stages.lib import decisions, scores
+from podium.scoring import scores, thresholds
 
 LABEL_METRICS = [name for name in scores.NAMES if scores.named(name, "01").judges_labels]
 
@@ -22,9 +22,9 @@ def contest(n: int, prior: list[float], seed: int) -> tuple[np.ndarray, np.ndarr
 def gain(name: str, n: int, prior: list[float], seed: int) -> float:
     """How much better the decisions of n images are on others than the likeliest class."""
     metric = scores.named(name, [str(k) for k in range(len(prior))])
-    multipliers = decisions.fit(*contest(n, prior, seed), metric)
+    multipliers = thresholds.fit(*contest(n, prior, seed), metric)
     targets, probs = contest(10_000, prior, seed + 1000)
-    return metric.function(targets, decisions.apply(probs, multipliers)) - metric.function(targets, probs)
+    return metric.function(targets, thresholds.apply(probs, multipliers)) - metric.function(targets, probs)
 
 
 RARE = {2: [0.9, 0.1], 4: [0.55, 0.28, 0.12, 0.05]}
@@ -50,9 +50,9 @@ def test_a_biased_model_of_two_equal_classes_gets_a_threshold() -> None:
     targets, probs = contest(500, [0.5, 0.5], 0)
     biased = probs * [1, 5]
     biased /= biased.sum(1, keepdims=True)
-    multipliers = decisions.fit(targets, biased, scores.SCORES["accuracy"])
+    multipliers = thresholds.fit(targets, biased, scores.SCORES["accuracy"])
     assert 0.1 < multipliers[1] / multipliers[0] < 0.4
-    assert scores.accuracy_score(targets, decisions.apply(biased, multipliers)) > (
+    assert scores.accuracy_score(targets, thresholds.apply(biased, multipliers)) > (
         scores.accuracy_score(targets, biased) + 0.03
     )
 
@@ -61,36 +61,36 @@ def test_a_biased_model_of_two_equal_classes_gets_a_threshold() -> None:
 def test_multipliers_are_1_where_nothing_is_gained(n_classes: int) -> None:
     targets = np.arange(200) % n_classes
     probs = np.eye(n_classes)[targets] * 0.9 + 0.1 / n_classes
-    assert decisions.fit(targets, probs, scores.SCORES["macro_f1"]) == pytest.approx(np.ones(n_classes))
+    assert thresholds.fit(targets, probs, scores.SCORES["macro_f1"]) == pytest.approx(np.ones(n_classes))
 
 
 def test_a_class_without_images_is_no_obstacle() -> None:
     targets, probs = contest(200, RARE[4], 0)
     here = targets != 3
-    multipliers = decisions.fit(targets[here], probs[here], scores.SCORES["balanced_accuracy"])
+    multipliers = thresholds.fit(targets[here], probs[here], scores.SCORES["balanced_accuracy"])
     assert np.isfinite(multipliers).all()
     assert np.log(multipliers).sum() == pytest.approx(0, abs=1e-9)
 
 
 def test_the_order_of_images_changes_nothing() -> None:
     targets, probs = contest(300, RARE[4], 1)
-    turned = decisions.fit(targets[::-1], probs[::-1], scores.SCORES["macro_f1"])
-    np.testing.assert_array_equal(decisions.fit(targets, probs, scores.SCORES["macro_f1"]), turned)
+    turned = thresholds.fit(targets[::-1], probs[::-1], scores.SCORES["macro_f1"])
+    np.testing.assert_array_equal(thresholds.fit(targets, probs, scores.SCORES["macro_f1"]), turned)
 
 
 def test_probabilities_stay_probabilities() -> None:
-    probs = decisions.apply(np.array([[0.7, 0.3], [0.0, 1.0]]), np.array([0.5, 2.0]))
+    probs = thresholds.apply(np.array([[0.7, 0.3], [0.0, 1.0]]), np.array([0.5, 2.0]))
     np.testing.assert_allclose(probs, [[0.35 / 0.95, 0.6 / 0.95], [0, 1]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["log_loss", "roc_auc", "average_precision"])
 def test_metrics_of_probabilities_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} judges probabilities"):
-        decisions.fit(*contest(50, RARE[2], 0), scores.SCORES[name])
+        thresholds.fit(*contest(50, RARE[2], 0), scores.SCORES[name])
 
 
 def test_20000_images_of_10_classes_take_a_fraction_of_a_second() -> None:
     targets, probs = contest(20_000, [0.1] * 10, 0)
     start = time.perf_counter()
-    decisions.fit(targets, probs, scores.SCORES["macro_f1"])
+    thresholds.fit(targets, probs, scores.SCORES["macro_f1"])
     assert time.perf_counter() - start < 1

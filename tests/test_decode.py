@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, features
 
-from stages.lib import decode
-from stages.lib.decode import Decoded
+from podium.images import decode
+from podium.images.decode import Decoded
 
 
 def scene(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:

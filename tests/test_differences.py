@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from stages.lib import differences, scores
+from podium.reports import diversity
+from podium.scoring import scores
 
 ACCURACY = scores.SCORES["accuracy"]
 
@@ -14,7 +15,7 @@ def answers(targets: np.ndarray, right: np.ndarray, sure: float = 0.9) -> np.nda
 def test_measures_by_hand() -> None:
     right = np.array([[1, 1, 1, 1, 1, 0, 0, 0, 1, 0], [1, 1, 1, 0, 1, 0, 0, 1, 1, 0]], bool)
     a, b, c, d = 5, 1, 1, 3  # both, only the first, only the second, neither
-    found = differences.pairs(right)
+    found = diversity.pairs(right)
     assert found["disagreement"][0, 1] == pytest.approx((b + c) / 10)
     assert found["double fault"][0, 1] == pytest.approx(d / 10)
     assert found["Q statistic"][0, 1] == pytest.approx((a * d - b * c) / (a * d + b * c))
@@ -26,10 +27,10 @@ def test_measures_by_hand() -> None:
 
 
 def test_a_member_that_is_always_right_has_no_correlation() -> None:
-    found = differences.pairs(np.array([[1, 1, 1], [1, 0, 1]], bool))
+    found = diversity.pairs(np.array([[1, 1, 1], [1, 0, 1]], bool))
     assert np.isnan(found["error correlation"][0, 1])
     assert np.isnan(found["Q statistic"][0, 1])
-    assert differences.most_alike(0, ["a", "b"], found["error correlation"])[0] == ""
+    assert diversity.most_alike(0, ["a", "b"], found["error correlation"])[0] == ""
 
 
 def planted(n: int = 1500) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -45,7 +46,7 @@ def judged(
     targets: np.ndarray, members: dict[str, np.ndarray], metric: scores.Metric = ACCURACY, cluster: object = None
 ):
     cluster = np.arange(len(targets)) if cluster is None else cluster
-    pairs, table = differences.judge(
+    pairs, table = diversity.judge(
         members.__getitem__, sorted(members), metric=metric, targets=targets, cluster=cluster
     )
     return pairs, table.set_index("member")
@@ -82,7 +83,7 @@ def test_a_copy_among_many_images_is_redundant_and_known_as_alike() -> None:
     assert same["verdict"].to_dict() == {"x": "redundant", "y": "redundant"}
     values = pairs.set_index(["member", "other", "measure"])["value"]
     assert values["a", "a2", "disagreement"] == 0
-    assert len(pairs) == 5 * 5 * len(differences.MEASURES)
+    assert len(pairs) == 5 * 5 * len(diversity.MEASURES)
 
 
 def test_a_copy_is_redundant_however_few_images_there_are() -> None:
@@ -135,4 +136,4 @@ def test_an_only_member_has_no_rival() -> None:
     pairs, table = judged(targets, {"a": members["a"]})
     assert table.loc["a", "verdict"] == "only member"
     assert table.loc["a", ["difference", "low", "high"]].isna().all()
-    assert len(pairs) == len(differences.MEASURES)
+    assert len(pairs) == len(diversity.MEASURES)

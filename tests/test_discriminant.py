@@ -5,7 +5,7 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from stages.lib import discriminant
+from podium.probes import discriminant
 from tools import time_probe
 
 CLASSES = 4

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from stages.lib import drawing, gallery
-from stages.lib.drawing import EMPTY, GAP, MARK, TILE, Section, Tile
+from podium.pictures import drawing, gallery
+from podium.pictures.drawing import EMPTY, GAP, MARK, TILE, Section, Tile
 
 RED = (255, 0, 0)
 

@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.lib import duplicates, fingerprints, matching, resemblance, tables, views
-from stages.lib.errors import InputError
-from stages.lib.fingerprints import Prints
-from stages.lib.views import SIDE
+from podium.analysis import duplicates, fingerprints, hash_variants, near_duplicates, thumbnail_similarity
+from podium.analysis.fingerprints import Prints
+from podium.analysis.hash_variants import SIDE
+from podium.core import tables
+from podium.core.errors import InputError
 from tests.photos import brighter, cropped, jpeg, photo
 from tools import measure_drawings
 
@@ -131,10 +132,10 @@ def test_images_that_only_share_a_hash_are_not_merged() -> None:
     scenes = []
     for seed in (1, 2):
         spectrum = cv2.dct(np.random.default_rng(seed).normal(size=(SIDE, SIDE)))
-        spectrum[: views.HASH_SIDE, : views.HASH_SIDE] = 0
+        spectrum[: hash_variants.HASH_SIDE, : hash_variants.HASH_SIDE] = 0
         scene = sky / sky.std() + 0.6 * cv2.idct(spectrum)
         scenes.append(np.clip(128 + 40 * scene / scene.std(), 0, 255).round().astype(np.uint8))
-    same, other = views.hashes(np.stack(scenes), turns=[0])[0]
+    same, other = hash_variants.hashes(np.stack(scenes), turns=[0])[0]
     assert int(same ^ other).bit_count() <= SETTINGS["max_hash_distance"]
     large = [cv2.resize(scene, (128, 128), interpolation=cv2.INTER_NEAREST) for scene in scenes]
     assert search(dict(zip("ab", map(in_colour, large), strict=True))).clusters == {}
@@ -170,7 +171,7 @@ def test_bright_images_that_saturate_when_brightened_resemble_nothing_else() -> 
 
 
 def test_too_many_pairs_are_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "MAX_MATCHES", 20)
+    monkeypatch.setattr(near_duplicates, "MAX_MATCHES", 20)
     with pytest.raises(InputError, match=r"analyze\.max_hash_distance \(10\)"):
         search({str(k): jpeg(photo(1), 50 + k) for k in range(12)})
 
@@ -187,11 +188,11 @@ def test_a_slowly_changing_series_is_not_one_cluster() -> None:
     steps = {f"{k:02}": np.round(first + (last - first) * k / 30).astype(np.uint8) for k in range(31)}
     found = search(steps)
     assert found.apart > 0
-    shots = {name: views.shot(prints({name: image}).thumbs, 0) for name, image in steps.items()}
+    shots = {name: hash_variants.shot(prints({name: image}).thumbs, 0) for name, image in steps.items()}
     for cluster in set(found.clusters.values()):
         members = [name for name, c in found.clusters.items() if c == cluster]
         assert members[0] == cluster
-        alike = [[resemblance.similarities(shots[a], shots[b])[0] >= 0.95 for b in members] for a in members]
+        alike = [[thumbnail_similarity.similarities(shots[a], shots[b])[0] >= 0.95 for b in members] for a in members]
         assert any(all(row) for row in alike), "no member resembles all others"
 
 
@@ -229,7 +230,7 @@ def test_none_and_one_image(n: int) -> None:
 
 
 def test_the_number_of_workers_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "CHUNK", 3)
+    monkeypatch.setattr(near_duplicates, "CHUNK", 3)
     train = {f"{k}": photo(k) for k in range(8)}
     test = {f"{k}": cropped(image, 0, 0, 0.05, 0) for k, image in enumerate(train.values())}
     alone = search(train, test)

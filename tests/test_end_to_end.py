@@ -12,10 +12,19 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests import graph, tiny
+from tests import tiny
 
 PROJECT = Path(__file__).parents[1]
-KEPT = ("stages", "dvc.yaml", "demo/dvc.yaml", "demo/params.yaml", "placeholders", ".dvcignore", ".dvc/config")
+KEPT = (
+    "podium",
+    "stages",
+    "dvc.yaml",
+    "demo/dvc.yaml",
+    "demo/params.yaml",
+    "placeholders",
+    ".dvcignore",
+    ".dvc/config",
+)
 
 
 def write_contest(root: Path) -> list[str]:
@@ -45,7 +54,6 @@ def write_project(root: Path) -> None:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
-    graph.without_rooms(root)
     values = yaml.safe_load((PROJECT / "params.yaml").read_text())
     values["contest"] |= {
         "images": {"train": "data/contest/train", "test": "data/contest/test"},

@@ -4,8 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from stages.lib import calibration, ensembling, scores
-from stages.lib.ensembling import Fitting
+from podium.ensembling import blending
+from podium.ensembling.blending import Fitting
+from podium.predictions import calibration
+from podium.scoring import scores
 
 ACCURACY = scores.SCORES["accuracy"].utility
 LOG_LOSS = scores.SCORES["log_loss"].utility
@@ -22,21 +24,21 @@ def simulated(seed: int, n_members: int = 4, n: int = 200, n_classes: int = 3, s
 
 def climbed(probs: np.ndarray, fitting: Fitting) -> np.ndarray:
     own = probs[:, np.arange(len(fitting.targets)), fitting.targets].astype(float)
-    return ensembling.climb(own if fitting.utility is None else probs, fitting.targets, fitting)
+    return blending.climb(own if fitting.utility is None else probs, fitting.targets, fitting)
 
 
 def loss_of(weights: np.ndarray, probs: np.ndarray, targets: np.ndarray) -> float:
     return scores.log_loss(targets, np.tensordot(weights, probs, 1).astype(np.float32))
 
 
-@pytest.mark.parametrize("name", ensembling.METHODS)
+@pytest.mark.parametrize("name", blending.METHODS)
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 1000), n_members=st.integers(1, 5), n_classes=st.integers(2, 4))
 def test_blends_are_probabilities_and_weights_shares(name: str, seed: int, n_members: int, n_classes: int) -> None:
     probs, targets = simulated(seed, n_members, n=40, n_classes=n_classes)
     folds = np.arange(40) % 3
-    blend = ensembling.METHODS[name](probs, Fitting(targets, ACCURACY, 5))
-    blended = ensembling.blended(blend, probs, folds)
+    blend = blending.METHODS[name](probs, Fitting(targets, ACCURACY, 5))
+    blended = blending.blended(blend, probs, folds)
     assert blended.dtype == np.float32
     assert (blended >= 0).all()
     np.testing.assert_allclose(blended.sum(axis=1), 1, atol=1e-5)
@@ -46,20 +48,20 @@ def test_blends_are_probabilities_and_weights_shares(name: str, seed: int, n_mem
         assert blend.weights.sum() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("name", ensembling.METHODS)
+@pytest.mark.parametrize("name", blending.METHODS)
 def test_members_may_come_one_at_a_time_and_twice_gives_the_same(name: str) -> None:
     probs, targets = simulated(1)
     folds = np.arange(200) % 3
-    first, second = (ensembling.METHODS[name](probs, Fitting(targets)) for _ in range(2))
-    together = ensembling.blended(first, list(probs), folds)
-    np.testing.assert_array_equal(together, ensembling.blended(second, iter(probs), folds))
+    first, second = (blending.METHODS[name](probs, Fitting(targets)) for _ in range(2))
+    together = blending.blended(first, list(probs), folds)
+    np.testing.assert_array_equal(together, blending.blended(second, iter(probs), folds))
 
 
 def test_the_equal_blend_is_the_mean_and_the_logit_blend_the_mean_of_logs() -> None:
     probs, targets = simulated(2)
-    equal = ensembling.blended(ensembling.equal(probs, Fitting(targets)), probs)
+    equal = blending.blended(blending.equal(probs, Fitting(targets)), probs)
     np.testing.assert_allclose(equal, probs.mean(axis=0), atol=1e-6)
-    logits = ensembling.blended(ensembling.logits(probs, Fitting(targets)), probs)
+    logits = blending.blended(blending.logits(probs, Fitting(targets)), probs)
     expected = np.exp(np.log(probs.astype(float)).mean(axis=0))
     np.testing.assert_allclose(logits, expected / expected.sum(axis=1, keepdims=True), atol=1e-5)
 
@@ -67,15 +69,15 @@ def test_the_equal_blend_is_the_mean_and_the_logit_blend_the_mean_of_logs() -> N
 def test_ranks_are_taken_within_a_fold_and_see_no_confidence() -> None:
     probs, targets = simulated(3, n_classes=2)
     folds = np.arange(200) % 2
-    blend = ensembling.ranks(probs, Fitting(targets))
-    found = ensembling.blended(blend, probs, folds)
+    blend = blending.ranks(probs, Fitting(targets))
+    found = blending.blended(blend, probs, folds)
     sharper = calibration.scaled(calibration.log_probs(probs.reshape(-1, 2)), 0.3).reshape(probs.shape)
     shifted = sharper.copy()
     shifted[:, folds == 1] = calibration.scaled(
         calibration.log_probs(sharper[:, folds == 1].reshape(-1, 2)) + np.array([1.0, 0.0], np.float32), 1.0
     ).reshape(len(probs), -1, 2)
-    np.testing.assert_allclose(ensembling.blended(blend, shifted, folds), found, atol=0.02)
-    np.testing.assert_allclose(ensembling.blended(blend, probs[:, folds == 1], folds[folds == 1]), found[folds == 1])
+    np.testing.assert_allclose(blending.blended(blend, shifted, folds), found, atol=0.02)
+    np.testing.assert_allclose(blending.blended(blend, probs[:, folds == 1], folds[folds == 1]), found[folds == 1])
 
 
 @pytest.mark.parametrize("utility", [ACCURACY, LOG_LOSS, None])
@@ -114,21 +116,21 @@ def with_a_harmful_one(n_members: int = 4) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("name", ["greedy", "weighted"])
 def test_a_member_that_only_harms_is_left_out(name: str) -> None:
     probs, targets = with_a_harmful_one()
-    weights = ensembling.METHODS[name](probs, Fitting(targets)).weights
+    weights = blending.METHODS[name](probs, Fitting(targets)).weights
     assert weights[0] < 0.01
 
 
 def test_stacking_makes_use_of_a_member_that_is_wrong_in_a_regular_way() -> None:
     probs, targets = with_a_harmful_one()
-    found = ensembling.blended(ensembling.stacking(probs, Fitting(targets)), probs)
+    found = blending.blended(blending.stacking(probs, Fitting(targets)), probs)
     assert scores.accuracy_score(targets, found) > 0.98
 
 
 def test_stacking_survives_a_class_without_images() -> None:
     probs, targets = simulated(0)
     few = targets != 2
-    blend = ensembling.stacking(probs[:, few], Fitting(targets[few]))
-    found = ensembling.blended(blend, probs)
+    blend = blending.stacking(probs[:, few], Fitting(targets[few]))
+    found = blending.blended(blend, probs)
     assert np.isfinite(found).all()
     assert (found[:, 2] < 0.01).all()
     assert scores.accuracy_score(targets[few], found[few]) > 0.7
@@ -137,12 +139,12 @@ def test_stacking_survives_a_class_without_images() -> None:
 def test_weights_are_those_of_a_general_search() -> None:
     probs, targets = simulated(5, n_members=3, skill=0.1)
     probs[0] = 0.5 * probs[0] + 0.5 * np.eye(3)[targets]
-    found = ensembling.weighted(probs, Fitting(targets)).weights
+    found = blending.weighted(probs, Fitting(targets)).weights
 
     def penalised(free: np.ndarray) -> float:
         weights = np.exp(free) / np.exp(free).sum()
         away = ((weights - 1 / 3) ** 2).sum()
-        return len(targets) * loss_of(weights, probs, targets) + ensembling.SHRINKAGE * 3 / 2 * away
+        return len(targets) * loss_of(weights, probs, targets) + blending.SHRINKAGE * 3 / 2 * away
 
     best = optimize.minimize(penalised, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-6}).x
     np.testing.assert_allclose(found, np.exp(best) / np.exp(best).sum(), atol=0.01)
@@ -151,21 +153,21 @@ def test_weights_are_those_of_a_general_search() -> None:
 def test_few_images_leave_weights_near_equal_and_many_do_not() -> None:
     probs, targets = simulated(6, n_members=3, n=3000, skill=0.1)
     probs[0] = 0.8 * probs[0] + 0.2 * np.eye(3)[targets]
-    few, many = (ensembling.weighted(probs[:, :n], Fitting(targets[:n])).weights[0] for n in (15, 3000))
+    few, many = (blending.weighted(probs[:, :n], Fitting(targets[:n])).weights[0] for n in (15, 3000))
     assert 1 / 3 <= few < 0.6 < many
 
 
 def test_what_cannot_be_used_says_why() -> None:
     sizes = {"n_members": 2, "n_classes": 3}
-    assert "metrics of ranks" in ensembling.without_use("ranks", of_ranks=False, **sizes)
-    assert not ensembling.without_use("ranks", of_ranks=True, **sizes)
-    assert "more than 500 features" in ensembling.without_use("stacking", of_ranks=False, n_members=2, n_classes=1000)
-    assert not any(ensembling.without_use(name, of_ranks=True, **sizes) for name in ensembling.METHODS)
+    assert "metrics of ranks" in blending.without_use("ranks", of_ranks=False, **sizes)
+    assert not blending.without_use("ranks", of_ranks=True, **sizes)
+    assert "more than 500 features" in blending.without_use("stacking", of_ranks=False, n_members=2, n_classes=1000)
+    assert not any(blending.without_use(name, of_ranks=True, **sizes) for name in blending.METHODS)
 
 
 def test_no_members_are_refused() -> None:
     with pytest.raises(ValueError, match="no members"):
-        ensembling.blended(ensembling.Linear(np.ones(1)), [], NO_FOLDS)
+        blending.blended(blending.Linear(np.ones(1)), [], NO_FOLDS)
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
@@ -176,6 +178,6 @@ def test_greedy_selection_sees_a_rare_class_among_many_images(name: str) -> None
     likelihood = rng.random((3, 20_000)) / 2
     likelihood[1, targets == 1] += 0.5  # knows the class
     probs = np.stack([1 - likelihood, likelihood], axis=2).astype(np.float32)
-    weights = ensembling.greedy(probs, Fitting(targets, scores.SCORES[name].utility, 3)).weights
+    weights = blending.greedy(probs, Fitting(targets, scores.SCORES[name].utility, 3)).weights
     assert weights is not None
     assert weights[1] == max(weights) > 0.5

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from stages.lib import cli
-from stages.lib.errors import InputError, legible, some
+from podium.core import cli
+from podium.core.errors import InputError, legible, some
 
 
 def test_control_characters_are_spelled_out_and_nothing_else() -> None:

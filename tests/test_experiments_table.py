@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from stages.lib.errors import InputError
+from podium.core.errors import InputError
 from tools import experiments
 
 MEMBER = {"model": {"backbone": "resnet10t"}, "finetune": {"epochs": 1, "lr": 0.001}, "infer": {"image_sizes": [64]}}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from podium.core import tables
 from stages import finetune, infer, pretrain, weights
-from stages.lib import tables
 from tests import tiny
 
 FAMILIES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {

@@ -11,7 +11,7 @@ from timm.layers import SEModule
 from timm.optim import create_optimizer_v2
 from torch import nn
 
-from stages.lib import fcanet
+from podium.models import fcanet
 
 MEAN_ALONE = ((0, 0),)
 NARROW = {"num_classes": 5, "channels": (32, 32, 32, 32)}  # the same depth, a fraction of the time

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.lib import fingerprints
+from podium.analysis import fingerprints
 from tests.photos import photo
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.lib import folds
-from stages.lib.errors import InputError
+from podium.core.errors import InputError
+from podium.folds import assignment
 
 NO_CLUSTERS = pd.DataFrame({"image_id": [], "cluster": []}, dtype="str")
 NAMES = ("0", "b", "2")
@@ -21,7 +21,7 @@ def labels_table(labels: list[str], **columns: list[str]) -> pd.DataFrame:
 
 def assign(labels: pd.DataFrame, clusters: pd.DataFrame = NO_CLUSTERS, seed: int = 0, **options: list[str]):
     options = {"unreadable": [], "names": NAMES, **options}
-    return folds.assign(labels, clusters=clusters, seed=seed, **options)
+    return assignment.assign(labels, clusters=clusters, seed=seed, **options)
 
 
 def clusters_table(rows: dict[str, str]) -> pd.DataFrame:
@@ -83,7 +83,7 @@ def test_other_seeds_draw_other_folds() -> None:
 def test_groups_and_clusters_join_into_components_named_after_the_smallest_image() -> None:
     labels = labels_table(["a"] * 5, group=["", "g", "g", "h", ""])
     clusters = clusters_table({"0002.png": "0002.png", "0003.png": "0002.png"})
-    assert list(folds.connect(labels, clusters)) == ["0000.png", "0001.png", "0001.png", "0001.png", "0004.png"]
+    assert list(assignment.connect(labels, clusters)) == ["0000.png", "0001.png", "0001.png", "0001.png", "0004.png"]
 
 
 def test_skipped_images_follow_their_group_and_unreadable_ones_have_no_fold() -> None:

@@ -1,5 +1,6 @@
 """What runs again after which change: the real dvc.yaml with quick stand-ins for the stages (tests/graph.py)."""
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -98,19 +99,30 @@ def test_confirming_a_label_reviews_again_and_trains_nothing(repo: Graph) -> Non
     assert repo.repro() == once("label", "split", "review")
 
 
-def test_work_on_what_follows_training_or_reads_the_contest_retrains_nothing(tmp_path: Path) -> None:
-    changed = ("inference", "ensembling", "predictions", "submission", "contest")
-    repo = graph.build(tmp_path, rooms=changed, folds=FOLDS)
-    repo.edit(lambda values: values.update(members={"b": graph.member()}))
-    assert repo.repro("infer@b").keys() >= {"weights@b", *of_member("b", *PHASES, folds=FOLDS), "infer@b"}
-    for room in changed:
-        with (repo.root / f"stages/lib/{room}.py").open("a") as opened:
-            opened.write("# changed\n")
-    with (repo.root / "stages/infer.py").open("a") as opened:
-        opened.write("# changed\n")
-    ran = repo.repro("infer@b")
-    assert "infer@b" in ran
-    assert not ran.keys() & {"weights@b", *TRAINING}
+AFTER_TRAINING = ("contest", "predictions", "scoring", "ensembling", "reports")
+
+
+def test_an_edit_of_what_follows_training_or_reads_the_contest_retrains_nothing(repo: Graph) -> None:
+    for package in AFTER_TRAINING:
+        with (repo.root / f"podium/{package}/__init__.py").open("a") as opened:
+            opened.write("# edited")
+    with (repo.root / "podium/contracts.py").open("a") as opened:
+        opened.write("# edited")
+    changed = set(json.loads(repo.run("dvc", "status", "--json")))
+    assert changed >= {"label", "split", "ensemble", "report", "ladder", "review"}
+    assert not changed & {
+        *TRAINING,
+        *(name for member in "ab" for name in of_member(member, "weights", "probe", "infer")),
+    }
+    assert not repo.repro().keys() & TRAINING
+
+
+def test_an_edit_of_inference_trains_nothing(repo: Graph) -> None:
+    with (repo.root / "podium/inference/__init__.py").open("a") as opened:
+        opened.write("# edited")
+    changed = set(json.loads(repo.run("dvc", "status", "--json")))
+    assert {"infer@a", "infer@b"} <= changed
+    assert not changed & TRAINING
 
 
 def test_the_demo_is_drawn_when_the_contest_points_there(repo: Graph) -> None:

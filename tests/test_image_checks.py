@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from stages.lib import image_checks, image_files, pixels
-from stages.lib.image_checks import CHECKS
-from stages.lib.settings.data import Thresholds
+from podium.analysis import image_checks
+from podium.analysis.image_checks import CHECKS
+from podium.analysis.settings import Thresholds
+from podium.core import pixels
+from podium.images import image_files
 
 PROJECT = Path(__file__).parents[1]
 THRESHOLDS = Thresholds().model_dump()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from stages.lib import image_files
-from stages.lib.errors import InputError
+from podium.core.errors import InputError
+from podium.images import image_files
 
 
 @pytest.fixture

@@ -40,9 +40,9 @@ def test_a_stage_is_imported_without_the_torch_it_needs_later(stage: str) -> Non
 def test_a_stage_is_imported_without_looking_for_garbage_again_and_again() -> None:
     program = """
 import gc
-from stages.lib import cli
+from podium.core import cli
 def main():
-    from stages.lib import phase_training
+    from podium.training import trainer
 cli.run(main)
 print(sum(generation["collections"] for generation in gc.get_stats()))
 """

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stages.lib import intervals, scores
+from podium.scoring import intervals, scores
 
 ACCURACY, LOG_LOSS, AUC = (scores.SCORES[name] for name in ("accuracy", "log_loss", "roc_auc"))
 

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.lib import label_errors, tables
+from podium import contracts
+from podium.reports import label_errors
 
 
 def predicted(n_images: int, n_classes: int, rate: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -87,7 +88,7 @@ def test_why_an_image_is_not_reviewed() -> None:
     )
     decisions = pd.DataFrame(
         [("dropped", "x", "drop", "dropped"), ("relabelled", "x", "y", "relabelled")],
-        columns=[*tables.DECISIONS.columns],
+        columns=[*contracts.DECISIONS.columns],
     )
     assert list(label_errors.reviewable(folds, decisions, ["x", "y"])) == [
         *[label_errors.REVIEWED] * 3,
@@ -125,7 +126,7 @@ def listed(probs: np.ndarray, labels: list[int], flagged: bool = False) -> pd.Da
 def test_the_table_says_what_each_member_says() -> None:
     probs = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3]])
     suspects = listed(probs, [1, 1, 0])
-    assert list(suspects.columns) == list(tables.SUSPECTS.columns)
+    assert list(suspects.columns) == list(contracts.SUSPECTS.columns)
     assert list(suspects["image_id"]) == ["a", "c", "b"]
     assert list(suspects["given"]) == ["y", "x", "y"]
     assert list(suspects["suggested"]) == ["x", "y", "z"]
@@ -144,11 +145,11 @@ def test_pairs_count_every_suspect_once() -> None:
     labels = pd.Series(["y", "y", "y", "x"])
     pairs = label_errors.label_pairs(listed(probs, [1, 1, 1, 0], flagged=True), labels)
     assert pairs.to_numpy().tolist() == [["y", "x", 2, 2, 3], ["y", "z", 1, 1, 3]]
-    assert list(pairs.columns) == list(tables.LABEL_PAIRS.columns)
+    assert list(pairs.columns) == list(contracts.LABEL_PAIRS.columns)
 
 
 def test_no_suspects_make_empty_tables() -> None:
     suspects = listed(np.array([[0.7, 0.2, 0.1]]), [0])
     assert suspects.empty
-    assert list(label_errors.label_pairs(suspects, pd.Series(["x"])).columns) == list(tables.LABEL_PAIRS.columns)
+    assert list(label_errors.label_pairs(suspects, pd.Series(["x"])).columns) == list(contracts.LABEL_PAIRS.columns)
     assert label_errors.overrides_to_consider(suspects).empty

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.lib import leaked, tables
+from podium.core import tables
+from podium.ensembling import leakage
 
 CLASSES = ["blue", "red"]
 
@@ -18,7 +19,7 @@ def folds() -> pd.DataFrame:
 
 
 def known(*rows: tuple[str, str, str], exact_only: bool = False) -> dict[str, str]:
-    return leaked.known(leaks(*rows), folds(), exact_only=exact_only)[0].to_dict()
+    return leakage.known(leaks(*rows), folds(), exact_only=exact_only)[0].to_dict()
 
 
 def test_near_duplicates_have_a_say_only_where_they_are_wanted() -> None:
@@ -46,15 +47,15 @@ def test_duplicates_that_are_too_many_to_name_tell_nothing(monkeypatch: pytest.M
 
 def test_what_tells_nothing_is_named() -> None:
     rows = [("t2", "c", "exact"), ("t1", "a", "exact"), ("t1", "b", "exact"), ("t3", "a", "exact"), ("t4", "a", "near")]
-    assert leaked.known(leaks(*rows), folds(), exact_only=True)[1] == ["t1", "t2"]
+    assert leakage.known(leaks(*rows), folds(), exact_only=True)[1] == ["t1", "t2"]
 
 
 @pytest.mark.parametrize("exact_only", [False, True])
 def test_without_leaks_nothing_is_known_or_replaced(exact_only: bool) -> None:
-    labels, untold = leaked.known(leaks(), folds(), exact_only=exact_only)
+    labels, untold = leakage.known(leaks(), folds(), exact_only=exact_only)
     assert untold == []
     probs = np.float32([[0.5, 0.5]])
-    replaced, count = leaked.apply(probs, ["t"], CLASSES, labels)
+    replaced, count = leakage.apply(probs, ["t"], CLASSES, labels)
     assert count == 0
     np.testing.assert_array_equal(replaced, probs)
 
@@ -62,7 +63,7 @@ def test_without_leaks_nothing_is_known_or_replaced(exact_only: bool) -> None:
 def test_a_leaked_label_is_put_in_its_row_whatever_was_predicted() -> None:
     probs = np.float32([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
     labels = pd.Series({"t3": "red", "t1": "red", "unreadable": "blue"})
-    replaced, count = leaked.apply(probs, ["t1", "t2", "t3"], CLASSES, labels)
+    replaced, count = leakage.apply(probs, ["t1", "t2", "t3"], CLASSES, labels)
     assert count == 2
     np.testing.assert_allclose(replaced, [[0.009, 0.991], [0.2, 0.8], [0.007, 0.993]], atol=1e-6)
     np.testing.assert_allclose(probs[0], [0.9, 0.1])

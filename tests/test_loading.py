@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from stages.lib import loading
-from stages.lib.preprocessing import Preprocessing
+from podium.models import plain_images
+from podium.models.preprocessing import Preprocessing
+from podium.training import train_images
 
 HALF = (0.5, 0.5, 0.5)
 CPU = torch.device("cpu")
@@ -20,8 +21,8 @@ def pack(n: int) -> FakePack:
     return FakePack({f"{i}.png": rng.integers(0, 256, (20, 30, 3), dtype=np.uint8) for i in range(n)})
 
 
-def train_images(n: int, seed: int = 0) -> loading.TrainImages:
-    return loading.TrainImages(
+def train_images(n: int, seed: int = 0) -> train_images.TrainImages:
+    return train_images.TrainImages(
         pack(n),  # type: ignore[arg-type]
         [f"{i}.png" for i in range(n)],
         [i % 2 for i in range(n)],
@@ -35,8 +36,8 @@ def train_images(n: int, seed: int = 0) -> loading.TrainImages:
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 4), (3, 8), (8, 4), (5, 5)])
 def test_every_epoch_sees_every_image_in_full_batches(n: int, batch_size: int) -> None:
-    batches = list(loading.EpochBatches(n, batch_size, epochs=3, seed=1))
-    assert len(batches) == len(loading.EpochBatches(n, batch_size, epochs=3, seed=1)) == 3 * -(-n // batch_size)
+    batches = list(train_images.EpochBatches(n, batch_size, epochs=3, seed=1))
+    assert len(batches) == len(train_images.EpochBatches(n, batch_size, epochs=3, seed=1)) == 3 * -(-n // batch_size)
     assert all(len(batch) == batch_size for batch in batches)
     for epoch in range(3):
         seen = Counter(index for batch in batches for e, index in batch if e == epoch)
@@ -45,10 +46,10 @@ def test_every_epoch_sees_every_image_in_full_batches(n: int, batch_size: int) -
 
 
 def test_the_order_is_another_each_epoch_and_the_same_each_time() -> None:
-    batches = list(loading.EpochBatches(20, 20, epochs=2, seed=1))
+    batches = list(train_images.EpochBatches(20, 20, epochs=2, seed=1))
     orders = [[index for _, index in batch] for batch in batches]
     assert orders[0] != orders[1]
-    assert batches == list(loading.EpochBatches(20, 20, epochs=2, seed=1))
+    assert batches == list(train_images.EpochBatches(20, 20, epochs=2, seed=1))
 
 
 def test_any_number_of_workers_gives_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,8 +57,8 @@ def test_any_number_of_workers_gives_the_same_batches(monkeypatch: pytest.Monkey
     for workers in ("0", "2"):
         monkeypatch.setenv("PODIUM_WORKERS", workers)
         torch.manual_seed(int(workers))
-        order = loading.EpochBatches(6, 4, epochs=2, seed=0)
-        streams.append(list(loading.train_batches(train_images(6), order, CPU)))
+        order = train_images.EpochBatches(6, 4, epochs=2, seed=0)
+        streams.append(list(train_images.train_batches(train_images(6), order, CPU)))
     for (images, targets), (other_images, other_targets) in zip(*streams, strict=True):
         assert torch.equal(images, other_images)
         assert torch.equal(targets, other_targets)
@@ -67,8 +68,8 @@ def test_loading_draws_nothing_from_the_trainings_random_stream() -> None:
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    order = loading.EpochBatches(4, 4, epochs=1, seed=0)
-    list(loading.train_batches(train_images(4), order, CPU))
+    order = train_images.EpochBatches(4, 4, epochs=1, seed=0)
+    list(train_images.train_batches(train_images(4), order, CPU))
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -84,7 +85,7 @@ def test_workers_follow_the_device_and_the_environment(
     monkeypatch: pytest.MonkeyPatch, device: str, expected: int | None
 ) -> None:
     monkeypatch.delenv("PODIUM_WORKERS", raising=False)
-    found = loading.worker_count(torch.device(device))
+    found = plain_images.worker_count(torch.device(device))
     assert found == expected if expected is not None else 1 <= found <= 8
     monkeypatch.setenv("PODIUM_WORKERS", "3")
-    assert loading.worker_count(torch.device(device)) == 3
+    assert plain_images.worker_count(torch.device(device)) == 3

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.lib import pixels, tables
+from podium.core import pixels, tables
 from tests.photos import jpeg, photo
 from tools import growing, planting
 from tools import measure_duplicates as measuring

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.lib import measures
-from stages.lib.errors import InputError
+from podium.core.errors import InputError
+from podium.pictures import measures
 
 
 def facts_of(*image_ids: str) -> pd.DataFrame:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.lib import metadata
+from podium.audit import metadata
 
 
 def text(*words: str) -> pd.Series:

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from stages.lib import mixup
+from podium.training import mixup
 
 TARGETS = torch.tensor([0, 1, 2, 0])
 

@@ -3,11 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stages.lib import calibration, ensembling, gating, nesting, scores
-from stages.lib.nesting import EVERYTHING, Nest
-from stages.lib.parts import in_parts
-from stages.lib.resolution import Look, Member
-from stages.lib.scored import Scored
+from podium.ensembling import blending, nested_cv, selection
+from podium.ensembling.nested_cv import EVERYTHING, Nest
+from podium.ensembling.tta_selection import Member
+from podium.folds.outer_folds import in_parts
+from podium.predictions import calibration
+from podium.predictions.tta import Look
+from podium.scoring import scores
+from podium.scoring.evaluation_set import Scored
 
 VIEWS = ("identity",)
 AUTO = ["equal", "logits", "greedy", "weighted", "stacking"]
@@ -41,8 +44,8 @@ def simulated(
 
 
 def nest_of(probs: np.ndarray, s: Scored, methods: list[str] = AUTO) -> Nest:
-    without = nesting.choices(s, len(methods))
-    return Nest(s, [nesting.chosen(member, without) for member in members_of(probs, s)], methods, 10)
+    without = nested_cv.choices(s, len(methods))
+    return Nest(s, [nested_cv.chosen(member, without) for member in members_of(probs, s)], methods, 10)
 
 
 @pytest.mark.parametrize(
@@ -68,8 +71,8 @@ def test_blends_of_noise_are_not_flattered_but_naive_ones_are() -> None:
         found = nest.outcome()
         naive.append(scores.accuracy_score(targets, found.naive))
         nested.append(scores.accuracy_score(targets, found.oof))
-        picked.append(scores.accuracy_score(targets, nesting.best_single(nest)[1]))
-        best.append(max(scores.accuracy_score(targets, nesting.single(nest, k)) for k in range(10)))
+        picked.append(scores.accuracy_score(targets, nested_cv.best_single(nest)[1]))
+        best.append(max(scores.accuracy_score(targets, nested_cv.single(nest, k)) for k in range(10)))
     assert np.mean(naive) > 0.38
     assert np.mean(best) > 0.38
     assert abs(np.mean(nested) - 1 / 3) < 0.03
@@ -112,8 +115,8 @@ def test_the_gate_seldom_opens_for_nothing() -> None:
         base = rng.dirichlet((1, 1), 150)
         probs = {"equal": base, **{f"m{i}": base * rng.uniform(0.7, 1.4, (150, 2)) for i in range(4)}}
         probs = {k: (p / p.sum(axis=1, keepdims=True)).astype(np.float32) for k, p in probs.items()}
-        judged = gating.Judged(scores.SCORES["accuracy"], targets, np.arange(150))
-        opened += gating.choose_method(judged, probs).method != "equal"
+        judged = selection.Judged(scores.SCORES["accuracy"], targets, np.arange(150))
+        opened += selection.choose_method(judged, probs).method != "equal"
     assert opened <= 4
 
 
@@ -164,7 +167,7 @@ def test_the_order_of_images_does_not_matter() -> None:
 
 def test_a_recipe_without_decisions_gives_what_it_blends() -> None:
     probs, targets = simulated(7, [1.0, 1.2], n_sizes=1)
-    recipe = nesting.Recipe(ensembling.equal(probs[:, 0], ensembling.Fitting(targets)))
+    recipe = nested_cv.Recipe(blending.equal(probs[:, 0], blending.Fitting(targets)))
     folds = np.zeros(len(targets), np.int64)
     np.testing.assert_array_equal(recipe.apply(probs[:, 0], folds), recipe.blended(probs[:, 0], folds))
     decided = replace(recipe, multipliers=np.array([1.0, 1.0, 50.0])).apply(probs[:, 0], folds)

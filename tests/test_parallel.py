@@ -8,8 +8,8 @@ import pytest
 import scipy.linalg  # noqa: F401  its threads are among those that are counted
 from threadpoolctl import threadpool_info
 
-from stages.lib import parallel
-from stages.lib.errors import InputError
+from podium.core import parallel
+from podium.core.errors import InputError
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])

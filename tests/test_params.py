@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from stages.lib import params
-from stages.lib.errors import InputError
+from podium.core import params
+from podium.core.errors import InputError
 
 
 class Example(params.Section):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.lib.parts import in_parts, without_choice
+from podium.folds.outer_folds import in_parts, without_choice
 
 AB = ("a", "b")
 

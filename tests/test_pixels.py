@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.lib import pixels
-from stages.lib.errors import InputError
+from podium.core import pixels
+from podium.core.errors import InputError
 
 
 def images(n: int = 5) -> dict[str, np.ndarray]:

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.lib import plot_tables, tables
+from podium.core import tables
+from podium.pictures import plot_tables
 
 
 def images(classes: dict[str, int], seed: int = 0) -> pd.DataFrame:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.lib import predictions, tables
-from stages.lib.errors import InputError
+from podium.core import tables
+from podium.core.errors import InputError
+from podium.predictions import prediction_files
 
 CLASSES = ["a", "b", "c"]
 IDS = [f"{i:02}.png" for i in range(12)]
@@ -41,11 +42,11 @@ def save(table: pd.DataFrame, path: Path) -> Path:
 
 
 def read_train(path: Path, **changes: Any) -> np.ndarray:
-    return predictions.read_train([path], **{"image_ids": IDS, "folds": FOLDS, **AXES, **changes})
+    return prediction_files.read_train([path], **{"image_ids": IDS, "folds": FOLDS, **AXES, **changes})
 
 
 def read_test(path: Path, **changes: Any) -> np.ndarray:
-    return predictions.read_test(path, **{"image_ids": IDS, "fold": "1", **AXES, **changes})
+    return prediction_files.read_test(path, **{"image_ids": IDS, "fold": "1", **AXES, **changes})
 
 
 def test_rows_are_joined_by_id_whatever_their_order(path: Path) -> None:
@@ -102,7 +103,7 @@ def test_no_test_images_is_an_empty_result(path: Path) -> None:
 def test_files_of_the_folds_are_read_as_one(path: Path) -> None:
     table = rows("train")
     paths = [save(table[table["fold"] == fold], path.parent / f"{fold}.parquet") for fold in "012"]
-    together = predictions.read_train(paths, image_ids=IDS, folds=FOLDS, **AXES)
+    together = prediction_files.read_train(paths, image_ids=IDS, folds=FOLDS, **AXES)
     np.testing.assert_array_equal(together, read_train(save(table, path)))
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.lib.preprocessing import Preprocessing
+from podium.models.preprocessing import Preprocessing
 
 HALF = (0.5, 0.5, 0.5)
 

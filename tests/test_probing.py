@@ -4,8 +4,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from stages.lib import discriminant, probing
-from stages.lib.errors import InputError
+from podium.core.errors import InputError
+from podium.probes import discriminant, linear_probe
 
 
 def data(n_classes: int, n: int = 90) -> tuple[np.ndarray, np.ndarray]:
@@ -19,9 +19,9 @@ def data(n_classes: int, n: int = 90) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_the_linear_layer_says_what_the_regression_says(n_classes: int) -> None:
     inputs, targets = data(n_classes)
-    weights, biases, strength = probing.fit(inputs, targets, n_classes=n_classes, seed=0)
+    weights, biases, strength = linear_probe.fit(inputs, targets, n_classes=n_classes, seed=0)
     head = nn.Linear(6, n_classes)
-    probing.set_classifier(head, weights, biases)
+    linear_probe.set_classifier(head, weights, biases)
     probs = head(torch.from_numpy(inputs[:, 0])).softmax(1).detach().numpy()
     flat = inputs.reshape(-1, 6).astype(np.float64)
     mean, std = flat.mean(0), flat.std(0)
@@ -33,7 +33,7 @@ def test_the_linear_layer_says_what_the_regression_says(n_classes: int) -> None:
 def test_a_feature_that_never_moves_does_no_harm() -> None:
     inputs, targets = data(2)
     inputs[:, :, 3] = 7
-    weights, biases, _ = probing.fit(inputs, targets, n_classes=2, seed=0)
+    weights, biases, _ = linear_probe.fit(inputs, targets, n_classes=2, seed=0)
     assert np.isfinite(weights).all()
     assert np.isfinite(biases).all()
 
@@ -41,18 +41,18 @@ def test_a_feature_that_never_moves_does_no_harm() -> None:
 def test_a_class_with_one_image_still_gets_a_classifier() -> None:
     inputs, targets = data(2, n=12)
     targets = np.array([1] + [0] * 11)
-    assert probing.fit(inputs, targets, n_classes=2, seed=0)[2] == min(probing.STRENGTHS)
+    assert linear_probe.fit(inputs, targets, n_classes=2, seed=0)[2] == min(linear_probe.STRENGTHS)
 
 
-@pytest.mark.parametrize("work", [0, probing.MAX_WORK])
+@pytest.mark.parametrize("work", [0, linear_probe.MAX_WORK])
 @pytest.mark.parametrize("present", [(0, 2), (0, 1, 3)])
 def test_a_class_without_an_image_here_is_never_predicted(
     present: tuple[int, ...], work: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probing, "MAX_WORK", work)
+    monkeypatch.setattr(linear_probe, "MAX_WORK", work)
     inputs, targets = data(4)
     here = np.isin(targets, present)
-    weights, biases, _ = probing.fit(inputs[here], targets[here], n_classes=4, seed=0)
+    weights, biases, _ = linear_probe.fit(inputs[here], targets[here], n_classes=4, seed=0)
     assert weights.shape == (4, 6)
     predicted = (inputs[here, 0] @ weights.T + biases).argmax(1)
     assert set(predicted) == set(present)
@@ -61,10 +61,10 @@ def test_a_class_without_an_image_here_is_never_predicted(
 
 def test_where_a_regression_would_take_too_long_a_discriminant_is_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, targets = data(3)
-    monkeypatch.setattr(probing, "MAX_WORK", 90 * 2 * 6 * 3)
-    assert probing.fit(inputs, targets, n_classes=3, seed=0)[2] in probing.STRENGTHS
-    monkeypatch.setattr(probing, "MAX_WORK", 90 * 2 * 6 * 3 - 1)
-    weights, biases, strength = probing.fit(inputs, targets, n_classes=3, seed=0)
+    monkeypatch.setattr(linear_probe, "MAX_WORK", 90 * 2 * 6 * 3)
+    assert linear_probe.fit(inputs, targets, n_classes=3, seed=0)[2] in linear_probe.STRENGTHS
+    monkeypatch.setattr(linear_probe, "MAX_WORK", 90 * 2 * 6 * 3 - 1)
+    weights, biases, strength = linear_probe.fit(inputs, targets, n_classes=3, seed=0)
     expected = discriminant.fit(inputs, targets, n_classes=3, seed=0)
     assert (weights == expected[0]).all()
     assert (biases == expected[1]).all()
@@ -75,22 +75,22 @@ def test_features_that_are_not_finite_are_refused() -> None:
     inputs = np.ones((6, 2, 3), np.float32)
     inputs[4, 1, 2] = np.nan
     with pytest.raises(InputError, match="features are not finite"):
-        probing.fit(inputs, np.array([0, 1, 0, 1, 0, 1]), n_classes=2, seed=0)
+        linear_probe.fit(inputs, np.array([0, 1, 0, 1, 0, 1]), n_classes=2, seed=0)
 
 
 def test_images_of_one_class_are_refused() -> None:
     inputs, targets = data(2)
     with pytest.raises(InputError, match="two classes"):
-        probing.fit(inputs, targets * 0, n_classes=2, seed=0)
+        linear_probe.fit(inputs, targets * 0, n_classes=2, seed=0)
 
 
 def test_every_image_is_predicted_out_of_fold_by_a_regression_on_the_others() -> None:
     inputs, targets = data(3, n=60)
     folds = np.array(["a", "b", "c"])[np.arange(60) // 20]
-    probs, strengths = probing.out_of_fold(inputs, targets, folds, n_classes=3, seeds={"a": 1, "b": 2, "c": 3})
+    probs, strengths = linear_probe.out_of_fold(inputs, targets, folds, n_classes=3, seeds={"a": 1, "b": 2, "c": 3})
     np.testing.assert_allclose(probs.sum(1), 1, atol=1e-6)
     assert (probs.argmax(1) == targets).mean() > 0.8
-    weights, biases, strength = probing.fit(inputs[20:], targets[20:], n_classes=3, seed=1)
+    weights, biases, strength = linear_probe.fit(inputs[20:], targets[20:], n_classes=3, seed=1)
     logits = inputs[:20, 0] @ weights.T + biases
     np.testing.assert_allclose(probs[:20], torch.from_numpy(logits).softmax(1), atol=1e-6)
     assert strengths["a"] == strength
@@ -100,9 +100,9 @@ def test_an_image_s_own_label_reaches_no_prediction_of_its_fold() -> None:
     inputs, targets = data(3, n=60)
     folds = np.array(["a", "b"])[np.arange(60) % 2]
     seeds = {"a": 1, "b": 2}
-    before, _ = probing.out_of_fold(inputs, targets, folds, n_classes=3, seeds=seeds)
+    before, _ = linear_probe.out_of_fold(inputs, targets, folds, n_classes=3, seeds=seeds)
     changed = np.where(folds == "a", (targets + 1) % 3, targets)
-    after, _ = probing.out_of_fold(inputs, changed, folds, n_classes=3, seeds=seeds)
+    after, _ = linear_probe.out_of_fold(inputs, changed, folds, n_classes=3, seeds=seeds)
     assert (before[folds == "a"] == after[folds == "a"]).all()
     assert (before[folds == "b"] != after[folds == "b"]).any()
 
@@ -114,8 +114,8 @@ def test_nothing_is_learned_from_an_image_without_a_target_and_it_is_predicted()
     poisoned = inputs.copy()
     poisoned[:5] = 1e4
     seeds = {"a": 1, "b": 2}
-    clean, _ = probing.out_of_fold(inputs, without, folds, n_classes=2, seeds=seeds)
-    probs, _ = probing.out_of_fold(poisoned, without, folds, n_classes=2, seeds=seeds)
+    clean, _ = linear_probe.out_of_fold(inputs, without, folds, n_classes=2, seeds=seeds)
+    probs, _ = linear_probe.out_of_fold(poisoned, without, folds, n_classes=2, seeds=seeds)
     assert (probs[5:] == clean[5:]).all()
     np.testing.assert_allclose(probs.sum(1), 1, atol=1e-6)
 
@@ -123,6 +123,6 @@ def test_nothing_is_learned_from_an_image_without_a_target_and_it_is_predicted()
 def test_where_the_other_folds_hold_one_class_that_class_is_predicted() -> None:
     inputs, targets = data(2, n=40)
     folds = np.where(targets == 1, "a", "b")
-    probs, strengths = probing.out_of_fold(inputs, targets, folds, n_classes=2, seeds={"a": 1, "b": 2})
+    probs, strengths = linear_probe.out_of_fold(inputs, targets, folds, n_classes=2, seeds={"a": 1, "b": 2})
     assert strengths == {"a": None, "b": None}
     assert (probs == np.eye(2)[1 - targets]).all()

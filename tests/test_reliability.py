@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.lib import reliability
+from podium.reports import reliability
 
 
 def predictions(n: int, seed: int, sharpen: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

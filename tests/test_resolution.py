@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 
-from stages.lib import calibration, intervals, resolution, scores
-from stages.lib.resolution import Look, Member, decide
-from stages.lib.scored import Scored
+from podium.ensembling import tta_selection
+from podium.ensembling.tta_selection import Member, decide
+from podium.predictions import calibration, tta
+from podium.predictions.tta import Look
+from podium.scoring import intervals, scores
+from podium.scoring.evaluation_set import Scored
 
 VIEWS = ("hflip", "identity")
 
@@ -35,11 +38,11 @@ def member(
     return Member(usual, tuple(others), logs, scored(targets, metric, group_size))
 
 
-def taken(found: resolution.Decision) -> tuple[int, ...]:
+def taken(found: tta_selection.Decision) -> tuple[int, ...]:
     return found.look.image_sizes
 
 
-def verdicts(found: resolution.Decision) -> dict[tuple[int, ...], str]:
+def verdicts(found: tta_selection.Decision) -> dict[tuple[int, ...], str]:
     return {candidate.look.image_sizes: candidate.verdict for candidate in found.candidates}
 
 
@@ -114,8 +117,8 @@ def test_bootstraps_that_are_spared_change_nothing(
     pairs = [frozenset({one, other}) for one in range(5) for other in range(one)]
     first = member(skills, metric=metric, n=200, noise=1.0)
     spared = [decide(first, without) for without in pairs]
-    evidence = resolution._evidence
-    monkeypatch.setattr(resolution, "_evidence", lambda *given: evidence(*given[:-1], False))
+    evidence = tta_selection._evidence
+    monkeypatch.setattr(tta_selection, "_evidence", lambda *given: evidence(*given[:-1], False))
     full = [decide(first, without) for without in pairs]
     assert [(one.look, one.temperature) for one in spared] == [(one.look, one.temperature) for one in full]
     assert [one.candidates for one in spared] != [one.candidates for one in full]  # some were spared
@@ -136,7 +139,7 @@ def test_what_is_spared_takes_no_support_from_a_better_look(
         return intervals.Evidence(0.1, 0.0, 0.2, asked[-1], 1.0)
 
     monkeypatch.setattr(intervals.Baseline, "evidence", evidence)
-    monkeypatch.setattr(resolution, "_average", lambda *given: None)
+    monkeypatch.setattr(tta_selection, "_average", lambda *given: None)
     assert decide(first, frozenset({2})).look == first.others[taken]
 
 
@@ -148,25 +151,25 @@ def test_one_view_may_be_better_than_all() -> None:
 
 
 def test_the_usual_look_is_the_training_size_in_all_views() -> None:
-    usual = resolution.usual_look([288, 224], ["identity", "hflip"], 224)
+    usual = tta.usual_look([288, 224], ["identity", "hflip"], 224)
     assert usual == Look((224,), VIEWS)
-    assert resolution.usual_look([288, 320], ["identity"], 224) == Look((288,), ("identity",))
-    assert resolution.other_looks(usual, [288, 224]) == (Look((288,), VIEWS), Look((224,), ("identity",)))
-    assert resolution.other_looks(Look((224,), ("identity",)), [224]) == ()
+    assert tta.usual_look([288, 320], ["identity"], 224) == Look((288,), ("identity",))
+    assert tta.other_looks(usual, [288, 224]) == (Look((288,), VIEWS), Look((224,), ("identity",)))
+    assert tta.other_looks(Look((224,), ("identity",)), [224]) == ()
 
 
 def test_a_look_is_the_mean_over_its_views_then_its_sizes() -> None:
     probs = np.random.default_rng(0).dirichlet((1, 1, 1), (2, 2, 5)).astype(np.float32)
-    np.testing.assert_allclose(np.exp(resolution.seen(probs, None)), probs.mean(axis=(0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(np.exp(tta.seen(probs, None)), probs.mean(axis=(0, 1)), rtol=1e-5)
     shifts = np.log(np.array([3.0, 1.0, 1.0], np.float32))
     shifted = [of_size.mean(axis=0) * [3, 1, 1] for of_size in probs]
     expected = np.mean([x / x.sum(axis=1, keepdims=True) for x in shifted], axis=0)
-    np.testing.assert_allclose(np.exp(resolution.seen(probs, shifts)), expected, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(tta.seen(probs, shifts)), expected, rtol=1e-5)
 
 
 def test_the_average_made_of_single_sizes_is_the_one_read_at_once() -> None:
     probs = np.random.default_rng(0).dirichlet((1, 1, 1), (2, 2, 5)).astype(np.float32)
     looks = [Look((size,), VIEWS) for size in (10, 20)]
-    logs = {look: resolution.seen(probs[[i]], None) for i, look in enumerate(looks)}
+    logs = {look: tta.seen(probs[[i]], None) for i, look in enumerate(looks)}
     both = Member(looks[0], (looks[1],), logs, scored(np.arange(5) % 3)).at(Look((10, 20), VIEWS))
-    np.testing.assert_allclose(both, resolution.seen(probs, None), rtol=1e-5)
+    np.testing.assert_allclose(both, tta.seen(probs, None), rtol=1e-5)

@@ -4,8 +4,10 @@ import pandas as pd
 import pytest
 
 from demo import score
-from stages.lib import differences, tables
-from stages.lib.errors import InputError
+from podium import contracts
+from podium.core import tables
+from podium.core.errors import InputError
+from podium.reports import diversity
 from tools import results
 
 SUMMARY = {
@@ -32,15 +34,15 @@ LEAKS = "test_image_id,train_image_id,kind,similarity\n"
 
 def write_facts(root, problems):
     rows = [[name, 4, 4, "RGB", "JPEG", 9, "", problem, ""] for name, problem in problems.items()]
-    table = pd.DataFrame(rows, columns=list(tables.FACTS.columns))
-    tables.write(table, root / results.TEST_FACTS, tables.FACTS)
+    table = pd.DataFrame(rows, columns=list(contracts.FACTS.columns))
+    tables.write(table, root / results.TEST_FACTS, contracts.FACTS)
 
 
 def write_worth(root, weak):
     row = {"score": 0.7, "difference": -0.01, "low": -0.02, "high": -0.001, "p_value": 0.03}
     row |= {"log_loss_difference": 0.1, "log_loss_low": 0, "log_loss_high": 0.2, "most_alike": "", "sentence": ""}
     rows = [{"member": "weak", "verdict": weak, **row}, {"member": "strong_one", "verdict": "helps", **row}]
-    tables.write(pd.DataFrame(rows)[list(differences.MEMBERS.columns)], root / results.WORTH, differences.MEMBERS)
+    tables.write(pd.DataFrame(rows)[list(diversity.MEMBERS.columns)], root / results.WORTH, diversity.MEMBERS)
 
 
 @pytest.fixture
@@ -102,8 +104,8 @@ def test_a_member_that_harms_is_named_with_the_command_that_tries_without_it(bui
     assert "(-0.0200 to -0.0010" in printed
     assert "try without it: dvc exp run -S '~members.weak' -S '~fixres.weak'\n" in printed
     assert max(map(len, printed.splitlines())) <= 100
-    members = tables.read(built / results.MEMBERS, tables.MEMBERS)
-    tables.write(members.assign(weight=[0.0, 1.0]), built / results.MEMBERS, tables.MEMBERS)
+    members = tables.read(built / results.MEMBERS, contracts.MEMBERS)
+    tables.write(members.assign(weight=[0.0, 1.0]), built / results.MEMBERS, contracts.MEMBERS)
     results.main(root=built)
     assert "harms" not in capsys.readouterr().out
 

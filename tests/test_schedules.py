@@ -3,8 +3,8 @@ import timm
 import torch
 from torch import nn
 
-from stages.lib import schedules
-from stages.lib.errors import InputError
+from podium.core.errors import InputError
+from podium.training import schedules
 
 
 def net() -> nn.Module:

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from stages.lib import label_scores, rank_scores, scores
-from stages.lib.errors import InputError
-from stages.lib.settings.contest import ContestSettings
+from podium.contest.settings import ContestSettings
+from podium.core.errors import InputError
+from podium.scoring import label_scores, rank_scores, scores
 
 FIVE = ("0", "1", "2", "3", "10")
 ALL = [scores.named(name, FIVE) for name in scores.NAMES]

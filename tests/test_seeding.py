@@ -1,4 +1,4 @@
-from stages.lib import seeding
+from podium.core import seeding
 
 
 def test_a_seed_depends_on_every_part_and_on_nothing_else() -> None:

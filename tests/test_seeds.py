@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 import yaml
 
-from stages.lib import bootstrap, calibration, parts, rungs, scored, scores, tables
-from stages.lib.errors import InputError
+from podium.core import tables
+from podium.core.errors import InputError
+from podium.folds import outer_folds
+from podium.predictions import calibration
+from podium.reports import ablation
+from podium.scoring import bootstrap, evaluation_set, scores
 from tests import test_stage_ensemble as contest
 from tools import revisions, seeds
 from tools.seeds import Run, Term
@@ -20,14 +24,16 @@ A, B, C = (Term(name, None) for name in "abc")
 CLASSES = 3
 
 
-def images(n: int, metric: str = "accuracy", group: int = 1) -> scored.Scored:
+def images(n: int, metric: str = "accuracy", group: int = 1) -> evaluation_set.Scored:
     groups = np.arange(n) // group
     targets = np.arange(n) // group % CLASSES
     folds = groups % 3
-    return scored.Scored(targets, folds, groups, parts.in_parts(folds, groups, targets), scores.SCORES[metric])
+    return evaluation_set.Scored(
+        targets, folds, groups, outer_folds.in_parts(folds, groups, targets), scores.SCORES[metric]
+    )
 
 
-def said(of: scored.Scored, skill: float, seed: int) -> np.ndarray:
+def said(of: evaluation_set.Scored, skill: float, seed: int) -> np.ndarray:
     """Probabilities that know the class the better, the higher the skill."""
     logits = np.random.default_rng(seed).normal(size=(len(of.targets), CLASSES))
     logits[np.arange(len(of.targets)), of.targets] += skill
@@ -107,7 +113,7 @@ def test_images_of_a_group_are_drawn_together() -> None:
 def test_a_blend_is_the_mean_of_its_members() -> None:
     of = runs(90, skills={A: 1.0, B: 1.0})[0]
     mean, first, second = (seeds.predict(seeds.comparison(f"{text} : c")[0], of) for text in ("a + b", "a", "b"))
-    np.testing.assert_array_equal(first, rungs.tempered(of.probs[A], of.scored))
+    np.testing.assert_array_equal(first, ablation.tempered(of.probs[A], of.scored))
     plain = np.log((first + second) / 2)
     given, said_of = plain - plain[:, :1], np.log(mean) - np.log(mean[:, :1])
     for part in of.scored.all_parts:  # one temperature a part

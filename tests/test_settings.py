@@ -7,9 +7,9 @@ import pytest
 import yaml
 from dvc.utils import hydra
 
-from stages.lib import params
-from stages.lib.errors import InputError
-from stages.lib.settings.whole import Podium
+from podium.core import params
+from podium.core.errors import InputError
+from podium.preflight.settings import Podium
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,7 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.lib import ensembling, intervals, nesting, scratch
+from podium.core import scratch
+from podium.ensembling import blending, nested_cv
+from podium.scoring import intervals
 from tests import test_stage_ensemble
 from tools import (
     measure_choices,
@@ -60,9 +62,9 @@ def test_drawn_members_differ_in_skill_as_asked_and_the_truth_is_the_populations
     contest = simulated.draw(condition, 0)
     right = [(member.logs[member.usual].argmax(axis=1) == contest.scored.targets).mean() for member in contest.members]
     assert right[0] > right[1] + 0.05
-    without = nesting.choices(contest.scored, 1)
-    chosen = [nesting.chosen(member, without) for member in contest.members]
-    nest = nesting.Nest(contest.scored, chosen, ("equal",))
+    without = nested_cv.choices(contest.scored, 1)
+    chosen = [nested_cv.chosen(member, without) for member in contest.members]
+    nest = nested_cv.Nest(contest.scored, chosen, ("equal",))
     outcome = nest.outcome()
     single, mean = contest.truths(nest, outcome)
     assert single == mean  # all folds' models are one model
@@ -100,11 +102,11 @@ def test_a_contest_is_halved_by_group_and_both_estimates_are_held_against_the_ot
 
 def test_choices_fixed_in_code_are_measured_and_left_as_they_are(tmp_path: Path, capsys) -> None:
     test_stage_ensemble.write_inputs(tmp_path)
-    before = ensembling.INVERSE_PENALTY
+    before = blending.INVERSE_PENALTY
     measure_choices.main(str(tmp_path))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1].rstrip(":") for line in lines] == ["a", "b", "stacking"]
-    assert before == ensembling.INVERSE_PENALTY
+    assert before == blending.INVERSE_PENALTY
 
 
 def test_intervals_are_compared_on_the_same_draws(monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import yaml
 
-from stages.lib import blended, params, resolution, sources
-from stages.lib.errors import InputError
-from stages.lib.resolution import FINETUNE, FIXRES, Look
+from podium.core import params
+from podium.core.errors import InputError
+from podium.predictions import member_predictions, tta
+from podium.predictions.tta import FINETUNE, FIXRES, Look
 
 
 def member(pretrain: dict[str, Any] | None = None, finetune: dict[str, Any] | None = None, **infer: Any) -> dict:
@@ -20,16 +21,16 @@ def member(pretrain: dict[str, Any] | None = None, finetune: dict[str, Any] | No
     }
 
 
-def found(root: Path, **values: Any) -> dict[str, sources.Source]:
+def found(root: Path, **values: Any) -> dict[str, member_predictions.Source]:
     settings = {"members": {"a": member()}, "fixres": {}, "external": {}, **values}
     (root / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
-    return blended.sources_of(params.read(root), root)
+    return member_predictions.sources_of(params.read(root), root)
 
 
 def test_members_and_predictions_made_elsewhere_are_sorted_together(tmp_path: Path) -> None:
     given = found(tmp_path, members={"c": member(), "a": member()}, external={"b": {}})
     assert list(given) == ["a", "b", "c"]
-    assert given["b"].usual.phase == resolution.ELSEWHERE
+    assert given["b"].usual.phase == tta.ELSEWHERE
     assert given["b"].others == ()
 
 
@@ -65,7 +66,7 @@ def test_the_last_training_says_whether_priors_are_put_back(
     source = found(tmp_path, members={"a": member(pretrain, finetune)})["a"]
     assert source.weighted == weighted
     targets, folds = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 0, 1, 0, 1])
-    shifts = sources.shifts(source, targets, folds, n_classes=2)
+    shifts = member_predictions.shifts(source, targets, folds, n_classes=2)
     assert shifts.keys() == weighted
     for rows in shifts.values():
         np.testing.assert_allclose(rows, np.log([[1, 2], [2, 1]]), rtol=1e-6)  # counts on the other fold

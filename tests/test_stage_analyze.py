@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from podium import contracts
+from podium.analysis import image_checks
+from podium.core import pixels, tables
+from podium.core.errors import InputError
 from stages import analyze
-from stages.lib import image_checks, pixels, tables
-from stages.lib.errors import InputError
 
 FILES = ["findings.csv", "clusters.csv", "leaks.csv", "summary.json"]
 
@@ -29,8 +31,8 @@ def write_part(root: Path, part: str, images: dict[str, np.ndarray], changes: di
             "image_id": image_id, "width": image.shape[1], "height": image.shape[0], "mode": "RGB", "format": "PNG",
             "bytes": 9, "sha256": hashlib.sha256(image.tobytes()).hexdigest(), "problem": "", "note": "",
         } | (changes or {}).get(image_id, {})  # fmt: skip
-    table = pd.DataFrame(list(rows.values()), columns=list(tables.FACTS.columns))
-    tables.write(table, root / f"data/prepare/{part}/facts.csv", tables.FACTS)
+    table = pd.DataFrame(list(rows.values()), columns=list(contracts.FACTS.columns))
+    tables.write(table, root / f"data/prepare/{part}/facts.csv", contracts.FACTS)
     with pixels.Writer(root / f"data/prepare/{part}/pixels.arrow", encoding="raw") as writer:
         for image_id in sorted(images):
             writer.add(image_id, images[image_id])
@@ -61,7 +63,7 @@ def run(root: Path) -> dict[str, bytes]:
 
 def test_what_is_odd_is_found(root: Path) -> None:
     run(root)
-    table = tables.read(root / "data/analyze/findings.csv", tables.FINDINGS)
+    table = tables.read(root / "data/analyze/findings.csv", contracts.FINDINGS)
     found = {(i, part, check): (value, threshold) for i, part, check, value, threshold in table.itertuples(index=False)}
     assert {key: value for key, value in found.items() if key[2] != "near_duplicate"} == {
         ("a.png", "train", "same_file"): ("test/a.png", ""),
@@ -89,14 +91,14 @@ def test_what_is_odd_is_found(root: Path) -> None:
 
 def test_clusters_and_leaks(root: Path) -> None:
     run(root)
-    clusters = tables.read(root / "data/analyze/clusters.csv", tables.CLUSTERS)
+    clusters = tables.read(root / "data/analyze/clusters.csv", contracts.CLUSTERS)
     assert dict(clusters.itertuples(index=False)) == {
         "a.png": "a.png",
         "b.png": "a.png",
         "c.png": "c.png",
         "d.png": "c.png",
     }
-    leaks = tables.read(root / "data/analyze/leaks.csv", tables.LEAKS)
+    leaks = tables.read(root / "data/analyze/leaks.csv", contracts.LEAKS)
     assert [tuple(row[:3]) for row in leaks.itertuples(index=False)] == [
         ("a.png", "a.png", "exact"),
         ("a.png", "b.png", "mirrored"),
@@ -120,7 +122,7 @@ def test_same_inputs_same_bytes_and_a_test_image_changes_no_cluster(root: Path) 
 def test_a_test_image_changes_no_finding_on_a_train_image(root: Path) -> None:
     def on_train() -> pd.DataFrame:
         run(root)
-        table = tables.read(root / "data/analyze/findings.csv", tables.FINDINGS)
+        table = tables.read(root / "data/analyze/findings.csv", contracts.FINDINGS)
         return table[(table["part"] == "train") & table["check"].isin(image_checks.CHECKS)].reset_index(drop=True)
 
     before = on_train()
@@ -133,7 +135,7 @@ def test_thresholds_are_settings_and_a_mistyped_one_is_refused(root: Path) -> No
     def checks(**thresholds: object) -> set[str]:
         (root / "params.yaml").write_text(yaml.safe_dump({"analyze": {"thresholds": thresholds}}))
         run(root)
-        return set(tables.read(root / "data/analyze/findings.csv", tables.FINDINGS)["check"])
+        return set(tables.read(root / "data/analyze/findings.csv", contracts.FINDINGS)["check"])
 
     assert checks(low_information=0) == checks() - {"low_information"}
     with pytest.raises(InputError, match=r"analyze\.thresholds\.grayscale: unknown key"):
@@ -148,13 +150,13 @@ def test_works_without_test_images_and_without_usable_ones(root: Path) -> None:
     assert run(root)["clusters.csv"] == clusters
     write_part(root, "train", {}, {"lost.png": {"problem": "not an image"}})
     run(root)
-    assert len(tables.read(root / "data/analyze/clusters.csv", tables.CLUSTERS)) == 0
+    assert len(tables.read(root / "data/analyze/clusters.csv", contracts.CLUSTERS)) == 0
     assert tables.read_json(root / "data/analyze/summary.json")["largest_train_cluster"] == 0
 
 
 def test_facts_that_do_not_fit_the_pixels_are_refused(root: Path) -> None:
-    facts = tables.read(root / "data/prepare/train/facts.csv", tables.FACTS)
-    tables.write(facts[facts["image_id"] != "e.png"], root / "data/prepare/train/facts.csv", tables.FACTS)
+    facts = tables.read(root / "data/prepare/train/facts.csv", contracts.FACTS)
+    tables.write(facts[facts["image_id"] != "e.png"], root / "data/prepare/train/facts.csv", contracts.FACTS)
     with pytest.raises(InputError, match=r"train/pixels\.arrow.*e\.png.*dvc repro"):
         analyze.main(root=root)
 
@@ -176,7 +178,7 @@ def test_pairs_that_leaks_csv_does_not_name_are_counted(
     assert "left out" not in capsys.readouterr().out
     monkeypatch.setattr(tables, "MAX_TWINS", 1)
     run(root)
-    leaks = tables.read(root / "data/analyze/leaks.csv", tables.LEAKS)
+    leaks = tables.read(root / "data/analyze/leaks.csv", contracts.LEAKS)
     assert list(leaks["train_image_id"]) == ["a.png"]
     assert tables.read_json(root / "data/analyze/summary.json")["leaks_left_out"] == 1
     assert "names the 1 likest train images of each test image; 1 more pairs are left out" in capsys.readouterr().out

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from podium import contracts
+from podium.core import pixels, tables
 from stages import audit
-from stages.lib import pixels, tables
 
 WRITTEN = ("summary.json", "importances.csv", "leaked_labels.csv")
 N = 60
@@ -28,14 +29,14 @@ def write_inputs(root: Path, ids: list[str], widths: np.ndarray, n_test: int = 2
         table["sha256"] = [f"{part}{name}" for name in names]
         if part == "train":
             table.loc[0, ["width", "height", "problem"]] = [0, 0, "truncated"]
-        tables.write(table, root / f"data/prepare/{part}/facts.csv", tables.FACTS)
+        tables.write(table, root / f"data/prepare/{part}/facts.csv", contracts.FACTS)
     folds = pd.DataFrame({"image_id": ids, "label": ["a", "b"] * (N // 2), "use": "train", "reason": "", "group": ids})
     folds["fold"] = [str(i // 2 % 3) for i in range(N)]
     folds.loc[0, ["use", "fold"]] = ["skip", ""]
     leaks = [("t00.png", ids[1], "exact", 1.0)] if n_test else []
     tables.write(folds, root / "data/split/folds.csv", tables.FOLDS)
-    leaked = pd.DataFrame(leaks, columns=list(tables.LEAKS.columns))
-    tables.write(leaked, root / "data/analyze/leaks.csv", tables.LEAKS)
+    leaked = pd.DataFrame(leaks, columns=list(contracts.LEAKS.columns))
+    tables.write(leaked, root / "data/analyze/leaks.csv", contracts.LEAKS)
     (root / "params.yaml").write_text(yaml.safe_dump({"contest": {"layout": layout}}))
 
 
@@ -54,7 +55,7 @@ def test_a_cheat_by_size_is_warned_of_and_named(tmp_path: Path, capsys: pytest.C
     assert found["label_from_metadata"]["well_above_chance"]
     assert found["label_from_metadata"]["images"] == N - 1
     assert not found["label_from_colours"]["well_above_chance"]
-    importances = tables.read(tmp_path / "data/audit/importances.csv", tables.IMPORTANCES)
+    importances = tables.read(tmp_path / "data/audit/importances.csv", contracts.IMPORTANCES)
     assert importances.iloc[0][["question", "feature"]].tolist() == ["label_from_metadata", "width"]
     assert set(importances["question"]) == set(audit.ASKED)
     assert "audit: WARNING: width" in capsys.readouterr().out
@@ -82,7 +83,7 @@ def test_leaked_labels_are_those_of_the_duplicates(tmp_path: Path, capsys: pytes
     ids = scrambled_names()
     write_inputs(tmp_path, ids, np.full(N, 100))
     audit.main(root=tmp_path)
-    leaked = tables.read(tmp_path / "data/audit/leaked_labels.csv", tables.LEAKED)
+    leaked = tables.read(tmp_path / "data/audit/leaked_labels.csv", contracts.LEAKED)
     assert leaked.to_numpy().tolist() == [["t00.png", ids[1], "exact", "b", "train"]]
     assert "1 test images have a duplicate in train" in capsys.readouterr().out
 
@@ -92,7 +93,7 @@ def test_without_a_test_part_the_shift_is_skipped_with_a_word(tmp_path: Path, ca
     audit.main(root=tmp_path)
     assert summary(tmp_path)["test_from_colours"] == {"skipped": "there is no test image"}
     assert capsys.readouterr().out.count("skipped, there is no test image") == 2
-    assert tables.read(tmp_path / "data/audit/leaked_labels.csv", tables.LEAKED).empty
+    assert tables.read(tmp_path / "data/audit/leaked_labels.csv", contracts.LEAKED).empty
 
 
 def test_same_inputs_same_bytes(tmp_path: Path) -> None:

@@ -8,9 +8,12 @@ import pandas as pd
 import pytest
 import yaml
 
+from podium import contracts
+from podium.core import tables
+from podium.core.errors import InputError
+from podium.ensembling import blending
+from podium.scoring import scores
 from stages import ensemble
-from stages.lib import ensembling, scores, tables
-from stages.lib.errors import InputError
 
 CLASSES = ("blue", "red")
 FOLDS = ("0", "1", "2")
@@ -74,7 +77,7 @@ def write_facts(root: Path, test_ids: list[str]) -> None:
     facts = pd.DataFrame({"image_id": test_ids, "width": 9, "height": 9, "mode": "RGB", "format": "PNG", "bytes": 1})
     facts = facts.assign(sha256="", problem="", note="")
     facts.loc[facts["image_id"] == UNREADABLE_TEST, "problem"] = "truncated"
-    tables.write(facts, root / "data/prepare/test/facts.csv", tables.FACTS)
+    tables.write(facts, root / "data/prepare/test/facts.csv", contracts.FACTS)
 
 
 def write_inputs(root: Path, test_ids: list[str] = TEST, **changes: Any) -> None:
@@ -117,7 +120,7 @@ def test_outputs_agree_with_each_other(tmp_path: Path, method: str, metric: str)
     ensemble.main(root=tmp_path)
     found = summary(tmp_path)
     assert len(found) <= 12
-    oof = tables.read(tmp_path / "data/ensemble/oof.parquet", tables.OOF)
+    oof = tables.read(tmp_path / "data/ensemble/oof.parquet", contracts.OOF)
     assert list(oof["image_id"]) == [i for i in TRAIN if i not in (SKIPPED, UNREADABLE)]
     targets = (oof["label"] == "red").to_numpy().astype(np.int64)
     assert found["oof_score"] == pytest.approx(scores.SCORES[metric].function(targets, probs(oof)), abs=1e-6)
@@ -125,7 +128,7 @@ def test_outputs_agree_with_each_other(tmp_path: Path, method: str, metric: str)
     assert found["oof_score_low"] < found["oof_score"] < found["oof_score_high"]
     flattered = found["oof_score_naive"] - found["oof_score"]
     assert found["optimism"] == pytest.approx(-flattered if metric == "log_loss" else flattered, abs=2e-6)
-    members = tables.read(tmp_path / "data/ensemble/members.csv", tables.MEMBERS).set_index("member")
+    members = tables.read(tmp_path / "data/ensemble/members.csv", contracts.MEMBERS).set_index("member")
     assert list(members.index) == ["a", "b"]
     weights = members["weight"]
     assert weights.isna().all() if method == "stacking" else weights.isna().all() or weights.sum() == pytest.approx(1)
@@ -141,7 +144,7 @@ def test_outputs_agree_with_each_other(tmp_path: Path, method: str, metric: str)
 def test_every_decision_is_in_a_table_with_its_evidence(tmp_path: Path) -> None:
     write_inputs(tmp_path, ensemble={"method": "auto"})
     ensemble.main(root=tmp_path)
-    sizes = tables.read(tmp_path / "data/ensemble/sizes.csv", tables.SIZES)
+    sizes = tables.read(tmp_path / "data/ensemble/sizes.csv", contracts.SIZES)
     assert set(sizes.groupby("member").groups) == {"a", "b"}
     for name, rows in sizes.groupby("member"):
         assert (rows["verdict"] == "usual").sum() == 1
@@ -149,20 +152,20 @@ def test_every_decision_is_in_a_table_with_its_evidence(tmp_path: Path) -> None:
         assert set(rows["views"]) == {"hflip identity", "identity"}
         assert rows["taken_in_parts"].sum() == len(FOLDS)
         taken = rows[rows["verdict"] == "taken"]
-        used = tables.read(tmp_path / "data/ensemble/members.csv", tables.MEMBERS).set_index("member")
+        used = tables.read(tmp_path / "data/ensemble/members.csv", contracts.MEMBERS).set_index("member")
         expected = "32" if taken.empty else taken["image_sizes"].iloc[0]
         assert used.loc[name, "image_sizes"] == expected
         others = rows[rows["verdict"] != "usual"]
         assert ((others["low"] <= others["gain"]) & (others["gain"] <= others["high"])).all()
         assert (taken["p"] < 0.05).all()
-    methods = tables.read(tmp_path / "data/ensemble/methods.csv", tables.METHODS)
+    methods = tables.read(tmp_path / "data/ensemble/methods.csv", contracts.METHODS)
     assert list(methods["method"]) == ["equal", "logits", "greedy", "weighted", "stacking"]
     assert methods["taken_in_parts"].sum() == len(FOLDS)
 
 
 def calibrated(root: Path, name: str, fold: str) -> np.ndarray:
     """One fold's test predictions of a member as its decision says, worked out from the tables alone."""
-    sizes = tables.read(root / "data/ensemble/sizes.csv", tables.SIZES).query("member == @name")
+    sizes = tables.read(root / "data/ensemble/sizes.csv", contracts.SIZES).query("member == @name")
     row = (sizes[sizes["verdict"] == "taken"] if "taken" in set(sizes["verdict"]) else sizes.head(1)).iloc[0]
     table = pd.read_parquet(root / f"data/infer/{name}.parquet").query("part == 'test' and fold == @fold")
     table = table[table["image_size"].isin([int(size) for size in row["image_sizes"].split()])]
@@ -176,8 +179,8 @@ def calibrated(root: Path, name: str, fold: str) -> np.ndarray:
 def test_test_images_are_blended_fold_by_fold_as_they_were_scored(tmp_path: Path, method: str) -> None:
     write_inputs(tmp_path, ensemble={"method": method})
     ensemble.main(root=tmp_path)
-    members = tables.read(tmp_path / "data/ensemble/members.csv", tables.MEMBERS)
-    blend = tables.read(tmp_path / "data/ensemble/test.parquet", tables.TEST)
+    members = tables.read(tmp_path / "data/ensemble/members.csv", contracts.MEMBERS)
+    blend = tables.read(tmp_path / "data/ensemble/test.parquet", contracts.TEST)
     assert list(blend["image_id"]) == [image_id for image_id in TEST if image_id != UNREADABLE_TEST]
     cells = list(zip(members["member"], members["weight"], strict=True))
     folds = [sum(weight * calibrated(tmp_path, name, fold) for name, weight in cells) for fold in FOLDS]
@@ -201,7 +204,7 @@ def test_weights_of_classes_are_undone(tmp_path: Path) -> None:
             settings["finetune"]["class_weights"] = weights
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
         ensemble.main(root=tmp_path)
-        shares.append(tables.read(tmp_path / "data/ensemble/oof.parquet", tables.OOF)["p:red"].mean())
+        shares.append(tables.read(tmp_path / "data/ensemble/oof.parquet", contracts.OOF)["p:red"].mean())
     assert shares[1] < shares[0] - 0.03
 
 
@@ -218,13 +221,13 @@ def rare(root: Path) -> None:
 
 
 def test_a_method_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ensembling, "MAX_FEATURES", 3)
+    monkeypatch.setattr(blending, "MAX_FEATURES", 3)
     write_inputs(tmp_path, ensemble={"method": "stacking"})
     with pytest.raises(InputError, match=r"ensemble\.method: stacking 2 members with 2 classes"):
         ensemble.main(root=tmp_path)
     write_inputs(tmp_path, ensemble={"method": "auto"})
     ensemble.main(root=tmp_path)
-    methods = tables.read(tmp_path / "data/ensemble/methods.csv", tables.METHODS)
+    methods = tables.read(tmp_path / "data/ensemble/methods.csv", contracts.METHODS)
     assert "stacking" not in set(methods["method"])
 
 
@@ -241,7 +244,7 @@ def test_a_contest_without_test_images_works(tmp_path: Path) -> None:
     write_inputs(tmp_path, test_ids=[])
     ensemble.main(root=tmp_path)
     assert (tmp_path / "data/ensemble/submission.csv").read_text() == "image_id,label\n"
-    blend = tables.read(tmp_path / "data/ensemble/test.parquet", tables.TEST)
+    blend = tables.read(tmp_path / "data/ensemble/test.parquet", contracts.TEST)
     assert blend.empty
     assert list(blend.columns) == ["image_id", "p:blue", "p:red"]
     assert summary(tmp_path)["n_test_images"] == 0
@@ -283,7 +286,7 @@ def reverse(root: Path) -> None:
     (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     for path in (root / "data").rglob("*.parquet"):
         tables.write(tables.read(path, tables.PREDICTIONS)[::-1], path, tables.PREDICTIONS)
-    for path, contract in (("split/folds.csv", tables.FOLDS), ("prepare/test/facts.csv", tables.FACTS)):
+    for path, contract in (("split/folds.csv", tables.FOLDS), ("prepare/test/facts.csv", contracts.FACTS)):
         tables.write(tables.read(root / "data" / path, contract)[::-1], root / "data" / path, contract)
 
 

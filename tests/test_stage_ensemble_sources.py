@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from podium import contracts
+from podium.core import tables
 from stages import ensemble
-from stages.lib import external, tables
 from tests import test_stage_ensemble as contest
 
 READABLE = [image_id for image_id in contest.TEST if image_id != contest.UNREADABLE_TEST]
@@ -45,20 +46,22 @@ def write_fixres(root: Path, name: str, sureness: float | None = None) -> None:
 def write_external(root: Path, name: str, sureness: float) -> None:
     """What external@<name> would leave: scored images and readable test images."""
     used = contest.folds_table().query("use == 'train'")
-    size, view = [external.IMAGE_SIZE], [external.VIEW]
+    size, view = [contracts.EXTERNAL_IMAGE_SIZE], [contracts.EXTERNAL_VIEW]
     train = contest.predicted("train", contest.pairs(used), size, view, seed=1)
-    test = contest.predicted("test", [(image_id, external.TEST_FOLD) for image_id in READABLE], size, view, seed=2)
+    test = contest.predicted(
+        "test", [(image_id, contracts.EXTERNAL_TEST_FOLD) for image_id in READABLE], size, view, seed=2
+    )
     table = pd.concat([sure(train, sureness), sure(test, sureness)])
     tables.write(table, root / f"data/external/{name}.parquet", tables.PREDICTIONS)
 
 
 def write_leaks(root: Path, *rows: tuple[str, str, str]) -> None:
     table = pd.DataFrame(rows, columns=["test_image_id", "train_image_id", "kind"], dtype="str")
-    tables.write(table.assign(similarity=1.0), root / "data/analyze/leaks.csv", tables.LEAKS)
+    tables.write(table.assign(similarity=1.0), root / "data/analyze/leaks.csv", contracts.LEAKS)
 
 
 def members(root: Path) -> pd.DataFrame:
-    return tables.read(root / "data/ensemble/members.csv", tables.MEMBERS).set_index("member")
+    return tables.read(root / "data/ensemble/members.csv", contracts.MEMBERS).set_index("member")
 
 
 def outputs(root: Path) -> dict[str, bytes]:
@@ -85,7 +88,7 @@ def test_the_test_images_of_a_member_are_read_of_the_phase_that_is_taken(tmp_pat
     del values["members"]["b"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     ensemble.main(root=tmp_path)
-    table = tables.read(tmp_path / "data/ensemble/test.parquet", tables.TEST)
+    table = tables.read(tmp_path / "data/ensemble/test.parquet", contracts.TEST)
     assert (contest.probs(table).argmax(axis=1) == truth(table)).all()
 
 
@@ -94,7 +97,7 @@ def test_a_third_phase_that_is_no_better_is_not_taken(tmp_path: Path) -> None:
     write_fixres(tmp_path, "a")
     ensemble.main(root=tmp_path)
     assert members(tmp_path).loc["a", "phase"] == "finetune"
-    sizes = tables.read(tmp_path / "data/ensemble/sizes.csv", tables.SIZES)
+    sizes = tables.read(tmp_path / "data/ensemble/sizes.csv", contracts.SIZES)
     assert (sizes.loc[sizes["phase"] == "fixres", "verdict"] != "taken").all()
     assert (sizes["phase"] == "fixres").sum() == 1
 
@@ -133,7 +136,7 @@ def test_what_was_chosen_for_a_member_alone_is_not_what_its_own_images_chose(tmp
 
 
 def probs_of(root: Path, name: str) -> pd.DataFrame:
-    table = tables.read(root / f"data/ensemble/{name}.parquet", tables.OOF).set_index("image_id")
+    table = tables.read(root / f"data/ensemble/{name}.parquet", contracts.OOF).set_index("image_id")
     return table[["p:blue", "p:red"]]
 
 
@@ -149,7 +152,7 @@ def test_a_leaked_label_is_submitted_only_where_a_setting_says_so(
         write_leaks(root, ("t1.png", "00.png", "exact"), ("t4.png", "01.png", "near"))
         capsys.readouterr()
         ensemble.main(root=root)
-        plain[rule] = tables.read(root / "data/ensemble/test.parquet", tables.TEST).set_index("image_id")
+        plain[rule] = tables.read(root / "data/ensemble/test.parquet", contracts.TEST).set_index("image_id")
     said = capsys.readouterr().out
     assert (f"{len(told)} test images get the label of a duplicate in train" in said) == bool(told)
     changed = (plain[setting] != plain["ignore"]).any(axis=1)

@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from podium import contracts
+from podium.core import tables
+from podium.core.errors import InputError
+from podium.core.placeholders import NO_FILE
+from podium.predictions import prediction_files
 from stages import external as stage
-from stages.lib import external, predictions, tables
-from stages.lib.errors import InputError
-from stages.lib.settings.placeholders import NO_FILE
 from tests import tiny
 
 TRAIN = [f"sub/{i:02}.png" for i in range(12)]
@@ -39,10 +41,10 @@ def project(root: Path, oof: pd.DataFrame, test: pd.DataFrame | None, fold: str 
     folds.loc[11, ["use", "fold"]] = ["skip", ""]
     tables.write(folds, root / "data/split/folds.csv", tables.FOLDS)
     facts = pd.DataFrame({"image_id": TEST, "problem": ["", "", "", "broken"]})
-    for column, kind in tables.FACTS.columns.items():
+    for column, kind in contracts.FACTS.columns.items():
         if column not in facts:
             facts[column] = 0 if kind == "int" else ""
-    tables.write(facts, root / "data/prepare/test/facts.csv", tables.FACTS)
+    tables.write(facts, root / "data/prepare/test/facts.csv", contracts.FACTS)
     (root / "data/contest").mkdir()
     oof.to_csv(root / OOF, index=False)
     if test is not None:
@@ -62,11 +64,15 @@ def test_what_it_writes_is_read_like_a_member_s_whatever_the_order_of_rows(tmp_p
     oof, test = given(SCORED, 1), given(TEST[:3], 2)
     project(tmp_path, oof.sample(frac=1, random_state=0), test.sample(frac=1, random_state=1))
     path = run(tmp_path)
-    axes: dict[str, Any] = {"classes": CLASSES, "image_sizes": [external.IMAGE_SIZE], "views": [external.VIEW]}
-    read = predictions.read_train([path], image_ids=SCORED, folds=FOLDS[:10], **axes)
+    axes: dict[str, Any] = {
+        "classes": CLASSES,
+        "image_sizes": [contracts.EXTERNAL_IMAGE_SIZE],
+        "views": [contracts.EXTERNAL_VIEW],
+    }
+    read = prediction_files.read_train([path], image_ids=SCORED, folds=FOLDS[:10], **axes)
     np.testing.assert_allclose(read.reshape(10, 3), probs(10, 1), rtol=1e-5)
     rows = tables.read(path, tables.PREDICTIONS)
-    submitted = rows[(rows["part"] == "test") & (rows["fold"] == external.TEST_FOLD)].set_index("image_id")
+    submitted = rows[(rows["part"] == "test") & (rows["fold"] == contracts.EXTERNAL_TEST_FOLD)].set_index("image_id")
     np.testing.assert_allclose(submitted.loc[TEST[:3], ["p:0", "p:1", "p:2"]], probs(3, 2), rtol=1e-5)
     assert len(rows) == 10 + 3
     before = path.read_bytes()
@@ -112,8 +118,8 @@ def test_other_folds_are_refused(tmp_path: Path, own: list[str], count: str) -> 
 
 def test_no_test_images_need_no_file(tmp_path: Path) -> None:
     project(tmp_path, given(SCORED, 1), None)
-    facts = tables.read(tmp_path / "data/prepare/test/facts.csv", tables.FACTS)
-    tables.write(facts.iloc[3:], tmp_path / "data/prepare/test/facts.csv", tables.FACTS)
+    facts = tables.read(tmp_path / "data/prepare/test/facts.csv", contracts.FACTS)
+    tables.write(facts.iloc[3:], tmp_path / "data/prepare/test/facts.csv", contracts.FACTS)
     assert set(tables.read(run(tmp_path), tables.PREDICTIONS)["part"]) == {"train"}
 
 

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
+from podium.core import tables
+from podium.core.errors import InputError
+from podium.models import backbones
 from stages import finetune, fixres, infer_fixres, pretrain, weights
-from stages.lib import backbones, tables
-from stages.lib.errors import InputError
 from tests import tiny
 
 SETTINGS = {"image_size": 48, "epochs": 2, "batch_size": 4, "lr": 0.01}

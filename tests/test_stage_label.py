@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from podium import contracts
+from podium.core import tables
+from podium.core.errors import InputError
+from podium.core.placeholders import NO_FILE
 from stages import label
-from stages.lib import tables
-from stages.lib.errors import InputError
-from stages.lib.settings.placeholders import NO_FILE
 
 IMAGES = [f"{name}.jpg" for name in "abcdef"]
 CONTEST = {
@@ -35,11 +36,11 @@ def put(root: Path, contest: dict, labels: str = "", images: list[str] = IMAGES,
     (root / "c/labels.csv").write_text(labels)
     facts = pd.DataFrame({"image_id": images, "width": 8, "height": 8, "mode": "RGB", "format": "JPEG", "bytes": 9})
     facts = facts.assign(sha256="0", problem=["truncated" if i == unreadable else "" for i in images], note="")
-    tables.write(facts, root / "data/prepare/train/facts.csv", tables.FACTS)
+    tables.write(facts, root / "data/prepare/train/facts.csv", contracts.FACTS)
 
 
 def rows(root: Path) -> list[list[str]]:
-    return tables.read(root / "data/label/labels.csv", tables.LABELS).to_numpy().tolist()
+    return tables.read(root / "data/label/labels.csv", contracts.LABELS).to_numpy().tolist()
 
 
 def test_labels_overrides_and_facts_meet(root, capsys):
@@ -52,7 +53,7 @@ def test_labels_overrides_and_facts_meet(root, capsys):
         ["e.jpg", "", "skip", "no label", "", ""],
         ["f.jpg", "y", "skip", "truncated", "", ""],
     ]
-    problems = tables.read(root / "data/label/problems.csv", tables.PROBLEMS)
+    problems = tables.read(root / "data/label/problems.csv", contracts.PROBLEMS)
     assert dict(problems.to_numpy().tolist()) == {
         "d.jpg": "skipped: empty label",
         "e.jpg": "skipped: no label",
@@ -91,7 +92,7 @@ def test_confirming_a_label_changes_the_decisions_and_no_label(root):
         opened.write("a,x,looked at it\n")
     label.main(root=root)
     assert (root / "data/label/labels.csv").read_bytes() == labels
-    assert tables.read(root / "data/label/decisions.csv", tables.DECISIONS).to_numpy().tolist() == [
+    assert tables.read(root / "data/label/decisions.csv", contracts.DECISIONS).to_numpy().tolist() == [
         ["a.jpg", "x", "x", "confirmed"],
         ["b.jpg", "y", "drop", "dropped"],
         ["c.jpg", "x", "y", "relabelled"],
@@ -136,5 +137,5 @@ def test_one_class_alone_is_refused_and_nothing_is_written(root):
 
 
 def test_it_imports_no_torch():
-    code = "import stages.label, stages.lib.submission, sys; sys.exit('torch' in sys.modules)"
+    code = "import stages.label, podium.contest.submission, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

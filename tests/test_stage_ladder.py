@@ -6,8 +6,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from podium import contracts
+from podium.core import tables
+from podium.reports import ablation
+from podium.scoring import scores
 from stages import ensemble, ladder
-from stages.lib import rungs, scores, tables
 from tests import test_stage_ensemble as contest
 from tests import test_stage_ensemble_sources as optional
 
@@ -35,7 +38,7 @@ def change(root: Path, into: dict[str, Any]) -> None:
 def climb(root: Path) -> pd.DataFrame:
     ensemble.main(root=root)
     ladder.main(root=root)
-    return tables.read(root / "data/ladder/ladder.csv", rungs.LADDER)
+    return tables.read(root / "data/ladder/ladder.csv", ablation.LADDER)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss", "roc_auc", "kappa"])
@@ -46,7 +49,7 @@ def test_rungs_are_those_that_were_climbed_and_scores_are_the_ensembles(tmp_path
         "blend": ["best member", "ensemble"]
     }
     assert list(table["verdict"] == "") == list(table["step"].isin(["probe", "best member"]))
-    members = tables.read(tmp_path / "data/ensemble/members.csv", tables.MEMBERS).set_index("member")
+    members = tables.read(tmp_path / "data/ensemble/members.csv", contracts.MEMBERS).set_index("member")
     found, top = contest.summary(tmp_path), table.set_index(["member", "step"])
     for name in "ab":
         assert top.loc[(name, "resolution"), "score"] == members.loc[name, "score"]

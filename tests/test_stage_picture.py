@@ -9,8 +9,10 @@ import pytest
 import yaml
 from PIL import Image
 
+from podium import contracts
+from podium.core import pixels, tables
+from podium.pictures import plot_tables
 from stages import picture
-from stages.lib import pixels, plot_tables, tables
 
 PROJECT = Path(__file__).parents[1]
 IMAGES = {
@@ -35,17 +37,17 @@ def root(tmp_path: Path) -> Path:
                            "reason": "", "group": "", "fold": ""})  # fmt: skip
     findings = pd.DataFrame(
         [("b.png", "test", "small", "9", "64"), ("b.png", "train", "note", "alpha laid on white", ""),
-         ("lost.png", "train", "unusable", "empty file", "")], columns=list(tables.FINDINGS.columns),
+         ("lost.png", "train", "unusable", "empty file", "")], columns=list(contracts.FINDINGS.columns),
     )  # fmt: skip
     clusters = pd.DataFrame({"image_id": ["b.png", "福/1.png"], "cluster": "b.png"})
-    leaks = pd.DataFrame([("t.png", "c.png", "near", 0.98)], columns=list(tables.LEAKS.columns))
+    leaks = pd.DataFrame([("t.png", "c.png", "near", 0.98)], columns=list(contracts.LEAKS.columns))
     test = facts.head(1).assign(image_id="t.png", problem="")
-    tables.write(facts.sample(frac=1, random_state=0), tmp_path / "data/prepare/train/facts.csv", tables.FACTS)
-    tables.write(test, tmp_path / "data/prepare/test/facts.csv", tables.FACTS)
-    tables.write(labels, tmp_path / "data/label/labels.csv", tables.LABELS)
-    tables.write(findings, tmp_path / "data/analyze/findings.csv", tables.FINDINGS)
-    tables.write(clusters, tmp_path / "data/analyze/clusters.csv", tables.CLUSTERS)
-    tables.write(leaks, tmp_path / "data/analyze/leaks.csv", tables.LEAKS)
+    tables.write(facts.sample(frac=1, random_state=0), tmp_path / "data/prepare/train/facts.csv", contracts.FACTS)
+    tables.write(test, tmp_path / "data/prepare/test/facts.csv", contracts.FACTS)
+    tables.write(labels, tmp_path / "data/label/labels.csv", contracts.LABELS)
+    tables.write(findings, tmp_path / "data/analyze/findings.csv", contracts.FINDINGS)
+    tables.write(clusters, tmp_path / "data/analyze/clusters.csv", contracts.CLUSTERS)
+    tables.write(leaks, tmp_path / "data/analyze/leaks.csv", contracts.LEAKS)
     write_pack(tmp_path, "train", [i for i in ids if i != "lost.png"])
     write_pack(tmp_path, "test", ["t.png"])
     return tmp_path
@@ -91,9 +93,9 @@ def test_tables_and_pictures(root: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_conflict_that_a_drop_has_settled_is_none(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    labels = tables.read(root / "data/label/labels.csv", tables.LABELS)
+    labels = tables.read(root / "data/label/labels.csv", contracts.LABELS)
     labels.loc[labels["image_id"] == "b.png", ["use", "reason"]] = ["skip", "override: wrong"]
-    tables.write(labels, root / "data/label/labels.csv", tables.LABELS)
+    tables.write(labels, root / "data/label/labels.csv", contracts.LABELS)
     picture.main(root=root)
     assert "conflicting" not in capsys.readouterr().out
 
@@ -111,13 +113,13 @@ def test_brightness_and_colour_are_joined_on_the_image(root: Path) -> None:
 def test_nothing_to_show_is_no_error(root: Path, broken: str) -> None:
     """No test folder; all images broken."""
     write_pack(root, "test", [])
-    facts = tables.read(root / "data/prepare/test/facts.csv", tables.FACTS)
-    tables.write(facts.head(0), root / "data/prepare/test/facts.csv", tables.FACTS)
-    (root / "data/analyze/leaks.csv").write_text(",".join(tables.LEAKS.columns) + "\n")
+    facts = tables.read(root / "data/prepare/test/facts.csv", contracts.FACTS)
+    tables.write(facts.head(0), root / "data/prepare/test/facts.csv", contracts.FACTS)
+    (root / "data/analyze/leaks.csv").write_text(",".join(contracts.LEAKS.columns) + "\n")
     if broken == "everything":
-        labels = tables.read(root / "data/label/labels.csv", tables.LABELS)
-        tables.write(labels.assign(use="skip"), root / "data/label/labels.csv", tables.LABELS)
-        (root / "data/analyze/clusters.csv").write_text(",".join(tables.CLUSTERS.columns) + "\n")
+        labels = tables.read(root / "data/label/labels.csv", contracts.LABELS)
+        tables.write(labels.assign(use="skip"), root / "data/label/labels.csv", contracts.LABELS)
+        (root / "data/analyze/clusters.csv").write_text(",".join(contracts.CLUSTERS.columns) + "\n")
         write_pack(root, "train", [])
     picture.main(root=root)
     spread = tables.read(root / "data/picture/brightness.csv", plot_tables.SPREAD)

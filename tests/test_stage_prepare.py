@@ -9,9 +9,10 @@ import pytest
 import yaml
 from PIL import Image
 
+from podium import contracts
+from podium.core import pixels, tables
+from podium.core.errors import InputError
 from stages import prepare
-from stages.lib import pixels, tables
-from stages.lib.errors import InputError
 
 OUTPUTS = ("facts.csv", "pixels.arrow")
 
@@ -54,7 +55,7 @@ def outputs(root: Path, part: str = "train") -> list[bytes]:
 
 def test_every_file_is_a_row_and_every_readable_one_is_packed(root, capsys):
     prepare.main("train", root=root)
-    facts = tables.read(root / "data/prepare/train/facts.csv", tables.FACTS).set_index("image_id")
+    facts = tables.read(root / "data/prepare/train/facts.csv", contracts.FACTS).set_index("image_id")
     good = ["b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg", 'sub/a, "b".png']
     assert list(facts.index) == [*good[:2], "cut.jpg", *good[2:5], "notes.txt", good[5], "zero.jpg"]
     packed = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
@@ -99,7 +100,7 @@ def test_an_absolute_folder_reaches_no_output(root, tmp_path_factory):
 
 def test_an_empty_test_folder_gives_empty_tables(root, capsys):
     prepare.main("test", root=root)
-    assert len(tables.read(root / "data/prepare/test/facts.csv", tables.FACTS)) == 0
+    assert len(tables.read(root / "data/prepare/test/facts.csv", contracts.FACTS)) == 0
     assert len(pixels.open_pack(root / "data/prepare/test/pixels.arrow")) == 0
     assert "1 hidden" in capsys.readouterr().out
 

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from podium.core import tables
+from podium.models import predict
+from podium.predictions import prediction_files
 from stages import probe, weights
-from stages.lib import evaluation, predictions, tables
 from tests import tiny
 
 
@@ -17,7 +19,7 @@ def probed(root: Path, **changes: Any) -> np.ndarray:
     weights.main("a", root=root)
     probe.main("a", root=root)
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
-    read = predictions.read_train(
+    read = prediction_files.read_train(
         [root / "data/probe/a.parquet"],
         image_ids=list(folds["image_id"]),
         folds=list(folds["fold"]),
@@ -50,13 +52,13 @@ def test_only_the_models_section_reaches_it(tmp_path: Path) -> None:
 
 def test_features_are_computed_once_for_all_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
-    features = evaluation.features
+    features = predict.features
 
     def counted(model: Any, images: Any, **kwargs: Any) -> Any:
         seen.append(images.image_ids)
         return features(model, images, **kwargs)
 
-    monkeypatch.setattr(evaluation, "features", counted)
+    monkeypatch.setattr(predict, "features", counted)
     probed(tmp_path)
     assert seen == [[f"{i:02}.png" for i in range(16)]]
 

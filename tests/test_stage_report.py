@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 import yaml
 
+from podium import contracts
+from podium.core import tables
+from podium.core.errors import InputError
+from podium.reports import confusion, diversity, reliability
+from podium.scoring import scores
 from stages import report
-from stages.lib import confusion, differences, reliability, scores, tables
-from stages.lib.errors import InputError
 
 PROJECT = Path(__file__).parents[1]
 CLASSES = ["blue", "red", "福"]
@@ -53,7 +56,7 @@ def write_inputs(root: Path, names: tuple[str, ...] = ("b", "a"), shuffled: bool
     for name, seed in seeds.items():
         oof = with_probs(used[["image_id", "label", "fold"]], probabilities(used["label"], seed))
         oof = oof.sample(frac=1, random_state=1) if shuffled else oof
-        tables.write(oof, root / f"data/ensemble/{name}.parquet", tables.OOF)
+        tables.write(oof, root / f"data/ensemble/{name}.parquet", contracts.OOF)
     tables.write(folds[::-1] if shuffled else folds, root / "data/split/folds.csv", tables.FOLDS)
     contest = {"images": {"train": "a", "test": "b"}, "metric": "macro_f1"}
     inside = [name for name in names if name != ELSEWHERE]
@@ -71,7 +74,7 @@ def test_tables_agree_with_the_predictions(tmp_path: Path, capsys: pytest.Captur
     report.main(root=tmp_path)
     folder = tmp_path / "data/report"
     assert list(written(tmp_path)) == OUTPUTS
-    oof = tables.read(tmp_path / "data/ensemble/oof.parquet", tables.OOF)
+    oof = tables.read(tmp_path / "data/ensemble/oof.parquet", contracts.OOF)
     right = (
         oof[[tables.PROBABILITY + c for c in CLASSES]].to_numpy().argmax(1) == oof["label"].map(CLASSES.index)
     ).sum()
@@ -91,7 +94,7 @@ def test_tables_agree_with_the_predictions(tmp_path: Path, capsys: pytest.Captur
 def test_members_are_read_as_other_images_chose_them(tmp_path: Path) -> None:
     write_inputs(tmp_path, ("b", "a", ELSEWHERE))
     report.main(root=tmp_path)
-    found = tables.read(tmp_path / "data/report/members.csv", differences.MEMBERS).set_index("member")["score"]
+    found = tables.read(tmp_path / "data/report/members.csv", diversity.MEMBERS).set_index("member")["score"]
     assert list(found.index) == ["a", "b", ELSEWHERE]
     used = folds_table().query("use == 'train'")
     targets = pd.Index(CLASSES).get_indexer(used["label"])

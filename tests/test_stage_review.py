@@ -10,9 +10,12 @@ import pytest
 import yaml
 from PIL import Image
 
+from podium import contracts
+from podium.core import pixels, tables
+from podium.core.errors import InputError
+from podium.pictures import drawing
+from podium.reports import label_errors, suspect_sheet
 from stages import label, review, split
-from stages.lib import drawing, label_errors, pixels, suspect_sheet, tables
-from stages.lib.errors import InputError
 
 CLASSES = ("blue", "red")
 IDS = [f"{i:02}.png" for i in range(24)]
@@ -76,9 +79,9 @@ def root(tmp_path: Path) -> Path:
     tables.write_text(f"image_id,action,reason\n{BLURRED},drop,blurred\n", tmp_path / "overrides.csv")
     facts = pd.DataFrame({"image_id": IDS, "width": 50, "height": 40, "mode": "RGB", "format": "PNG", "bytes": 9})
     facts = facts.assign(sha256="", problem=["truncated" if i == UNREADABLE else "" for i in IDS], note="")
-    tables.write(facts, tmp_path / "data/prepare/train/facts.csv", tables.FACTS)
+    tables.write(facts, tmp_path / "data/prepare/train/facts.csv", contracts.FACTS)
     clusters = pd.DataFrame({"image_id": ["04.png", "05.png"], "cluster": "04.png"})
-    tables.write(clusters, tmp_path / "data/analyze/clusters.csv", tables.CLUSTERS)
+    tables.write(clusters, tmp_path / "data/analyze/clusters.csv", contracts.CLUSTERS)
     write_pack(tmp_path)
     for seed, name in enumerate(members):
         write_predictions(tmp_path, name, members[name]["infer"]["image_sizes"], seed)
@@ -99,7 +102,7 @@ def override(root: Path, *rows: str) -> None:
 
 def suspects(root: Path) -> pd.DataFrame:
     review.main(root=root)
-    return tables.read(root / "data/review/suspects.csv", tables.SUSPECTS)
+    return tables.read(root / "data/review/suspects.csv", contracts.SUSPECTS)
 
 
 def summary(root: Path) -> dict[str, Any]:
@@ -203,7 +206,7 @@ def turn(root: Path) -> None:
     for file, contract in (
         ("infer/a.parquet", tables.PREDICTIONS),
         ("split/folds.csv", tables.FOLDS),
-        ("analyze/clusters.csv", tables.CLUSTERS),
+        ("analyze/clusters.csv", contracts.CLUSTERS),
     ):
         tables.write(tables.read(root / "data" / file, contract)[::-1], root / "data" / file, contract)
 
@@ -217,7 +220,7 @@ def test_pasted_suggestions_relabel_and_are_not_asked_again(root: Path) -> None:
     assert [folds.loc[i, "label"] for i in WRONG] == [TRUTH[i] for i in WRONG]
     assert tables.read_json(root / "data/label/summary.json")["overrides"]["relabelled"] == 3
     assert suspects(root).empty
-    assert tables.read(root / "data/review/pairs.csv", tables.LABEL_PAIRS).empty
+    assert tables.read(root / "data/review/pairs.csv", contracts.LABEL_PAIRS).empty
 
 
 def test_a_confirmed_label_is_not_asked_again_and_changes_no_fold(root: Path) -> None:
@@ -241,7 +244,7 @@ def test_a_skipped_image_with_a_label_is_reviewed(root: Path) -> None:
 
 def test_duplicates_with_another_label_are_named(root: Path) -> None:
     clusters = pd.DataFrame({"image_id": ["04.png", "02.png"], "cluster": "02.png"})
-    tables.write(clusters, root / "data/analyze/clusters.csv", tables.CLUSTERS)
+    tables.write(clusters, root / "data/analyze/clusters.csv", contracts.CLUSTERS)
     table = suspects(root).set_index("image_id")
     assert table.loc["04.png", "other_duplicates"] == f"02.png {given('02.png')}"
     override(root, "02.png,drop,blurred")
@@ -250,7 +253,7 @@ def test_duplicates_with_another_label_are_named(root: Path) -> None:
 
 def test_pairs_count_the_suspects(root: Path) -> None:
     table = suspects(root)
-    pairs = tables.read(root / "data/review/pairs.csv", tables.LABEL_PAIRS)
+    pairs = tables.read(root / "data/review/pairs.csv", contracts.LABEL_PAIRS)
     assert pairs["suspects"].sum() == len(table)
     assert pairs["flagged"].sum() == (table["flagged"] == "yes").sum()
 

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from podium import contracts
+from podium.core import tables
+from podium.core.errors import InputError
 from stages import split
-from stages.lib import tables
-from stages.lib.errors import InputError
 
 WRITTEN = ("folds.csv", "balance.csv", "balance.json", "conflicts.csv")
 
@@ -24,12 +25,12 @@ def write_inputs(
     facts = pd.DataFrame({"image_id": ids, "width": 9, "height": 9, "mode": "RGB", "format": "PNG", "bytes": 1})
     facts = facts.assign(sha256="", problem=["truncated", *[""] * (n - 1)], note="")
     clusters = pd.DataFrame({"image_id": ["04.png", "09.png"], "cluster": "04.png"})
-    tables.write(labels, root / "data/label/labels.csv", tables.LABELS)
+    tables.write(labels, root / "data/label/labels.csv", contracts.LABELS)
     decisions = labels[labels["image_id"].isin(confirmed)].assign(effect="confirmed")
-    decisions = decisions.assign(given=decisions["label"], action=decisions["label"])[list(tables.DECISIONS.columns)]
-    tables.write(decisions, root / "data/label/decisions.csv", tables.DECISIONS)
-    tables.write(facts, root / "data/prepare/train/facts.csv", tables.FACTS)
-    tables.write(clusters, root / "data/analyze/clusters.csv", tables.CLUSTERS)
+    decisions = decisions.assign(given=decisions["label"], action=decisions["label"])[list(contracts.DECISIONS.columns)]
+    tables.write(decisions, root / "data/label/decisions.csv", contracts.DECISIONS)
+    tables.write(facts, root / "data/prepare/train/facts.csv", contracts.FACTS)
+    tables.write(clusters, root / "data/analyze/clusters.csv", contracts.CLUSTERS)
     values = {
         "folds": list(folds) if isinstance(folds, tuple) else folds,
         "split": {"seed": 0, "conflicting_duplicates": rule},
@@ -55,13 +56,13 @@ def test_every_image_has_a_row_and_every_readable_one_a_fold(tmp_path: Path, cap
 def test_classes_that_are_not_even_are_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     write_inputs(tmp_path)
     clusters = pd.DataFrame({"image_id": [f"{i:02}.png" for i in range(4, 20, 2)], "cluster": "04.png"})
-    tables.write(clusters, tmp_path / "data/analyze/clusters.csv", tables.CLUSTERS)
+    tables.write(clusters, tmp_path / "data/analyze/clusters.csv", contracts.CLUSTERS)
     split.main(root=tmp_path)
     printed = capsys.readouterr().out
     assert "least even: class 'a' has 8 images in fold" in printed
     assert "take fewer folds or finer groups" in printed
     write_inputs(tmp_path, folds=(0, 1))
-    tables.write(clusters, tmp_path / "data/analyze/clusters.csv", tables.CLUSTERS)
+    tables.write(clusters, tmp_path / "data/analyze/clusters.csv", contracts.CLUSTERS)
     split.main(root=tmp_path)
     assert "take finer groups" in capsys.readouterr().out  # two folds are the fewest there can be
 
@@ -78,7 +79,7 @@ def test_same_inputs_same_bytes(tmp_path: Path) -> None:
 def test_balance_is_a_row_per_fold_and_class(tmp_path: Path) -> None:
     write_inputs(tmp_path)
     split.main(root=tmp_path)
-    table = tables.read(tmp_path / "data/split/balance.csv", tables.BALANCE)
+    table = tables.read(tmp_path / "data/split/balance.csv", contracts.BALANCE)
     assert list(table[["fold", "label"]].itertuples(index=False, name=None)) == [(f, x) for f in "012" for x in "ab"]
     assert table["images"].sum() == 22
 
@@ -88,10 +89,10 @@ def test_other_words_for_a_relabelling_leave_the_folds_as_they_are(tmp_path: Pat
     """All training depends on folds.csv."""
     write_inputs(tmp_path)
     path = tmp_path / "data/label/labels.csv"
-    labels, written = tables.read(path, tables.LABELS), []
+    labels, written = tables.read(path, contracts.LABELS), []
     for words in ("override: blurred", "override: I looked again"):
         labels.loc[image, "reason"] = words
-        tables.write(labels, path, tables.LABELS)
+        tables.write(labels, path, contracts.LABELS)
         split.main(root=tmp_path)
         written.append([(tmp_path / "data/split" / name).read_bytes() for name in WRITTEN])
     assert written[0] == written[1]
@@ -111,7 +112,7 @@ def test_conflicting_duplicates_are_never_silent(
     assert pair["reason"].str.startswith("labels of its duplicates differ: ").all()
     assert pair["fold"].nunique() == 1
     assert pair["fold"].iloc[0] in {"0", "1", "2"}
-    listed = tables.read(tmp_path / "data/split/conflicts.csv", tables.CONFLICTS)
+    listed = tables.read(tmp_path / "data/split/conflicts.csv", contracts.CONFLICTS)
     assert list(listed["image_id"]) == ["04.png", "09.png"]
     done = "kept" if rule == "keep" else "dropped"
     assert f"WARNING: 1 clusters of duplicates have labels that differ; of their images: {done} 2" in (
@@ -123,9 +124,9 @@ def test_a_class_with_too_few_groups_after_the_drop_is_named(tmp_path: Path) -> 
     """Three images of class c suffice for three folds; one of them is a duplicate of an a."""
     write_inputs(tmp_path, rule="drop")
     path = tmp_path / "data/label/labels.csv"
-    labels = tables.read(path, tables.LABELS)
+    labels = tables.read(path, contracts.LABELS)
     labels.loc[[9, 10, 11], "label"] = "c"
-    tables.write(labels, path, tables.LABELS)
+    tables.write(labels, path, contracts.LABELS)
     with pytest.raises(InputError, match=r"class 'c' \(2 images in 2 groups\)"):
         split.main(root=tmp_path)
 
@@ -139,8 +140,8 @@ def test_an_unknown_rule_is_refused(tmp_path: Path) -> None:
 def test_a_persons_crossing_group_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     write_inputs(tmp_path)
     path = tmp_path / "data/label/labels.csv"
-    labels = tables.read(path, tables.LABELS)
-    tables.write(labels.assign(fold=[str(i // 2 % 3) for i in range(24)]), path, tables.LABELS)
+    labels = tables.read(path, contracts.LABELS)
+    tables.write(labels.assign(fold=[str(i // 2 % 3) for i in range(24)]), path, contracts.LABELS)
     split.main(root=tmp_path)
     assert "WARNING: 1 groups or duplicates lie in several of your folds, so scores flatter: 04.png, 09.png" in (
         capsys.readouterr().out

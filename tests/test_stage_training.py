@@ -14,10 +14,11 @@ import torch
 import yaml
 from sklearn import metrics
 
+from podium.core import tables
+from podium.core.errors import InputError
+from podium.models import backbones
+from podium.training.trainer import Trainer
 from stages import finetune, infer, pretrain, weights
-from stages.lib import backbones, tables
-from stages.lib.errors import InputError
-from stages.lib.phase_training import Trainer
 from tests import tiny
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.lib import submission
-from stages.lib.errors import InputError
-from stages.lib.settings.placeholders import NO_FILE
+from podium.contest import submission
+from podium.core.errors import InputError
+from podium.core.placeholders import NO_FILE
 
 # the same examples on every run, however slow the machine
 STEADY = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.lib import tables
-from stages.lib.errors import InputError
+from podium.core import tables
+from podium.core.errors import InputError
 
 EXAMPLE = tables.Contract({"image_id": "text", "label": "text", "value": "float", "count": "int"})
 

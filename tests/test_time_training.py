@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.lib.errors import InputError
+from podium.core.errors import InputError
 from tests import tiny
 from tools import time_training
 

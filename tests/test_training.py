@@ -5,10 +5,10 @@ import timm
 import torch
 from torch import nn
 
-from stages.lib import mixup, schedules, training
-from stages.lib.compute import Numerics
-from stages.lib.errors import InputError
-from stages.lib.preprocessing import Preprocessing
+from podium.core.errors import InputError
+from podium.models.devices import Numerics
+from podium.models.preprocessing import Preprocessing
+from podium.training import loop, mixup, schedules
 
 NUMERICS = Numerics(torch.device("cpu"))
 HALF = (0.5, 0.5, 0.5)
@@ -29,10 +29,10 @@ def batches(n: int, batch: int = 4) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return made
 
 
-def fit(model: nn.Module, stream: list[Any], **changes: Any) -> tuple[nn.Module, list[training.Epoch]]:
+def fit(model: nn.Module, stream: list[Any], **changes: Any) -> tuple[nn.Module, list[loop.Epoch]]:
     settings = {"epochs": 2, "steps_per_epoch": len(stream) // 2, "frozen": "nothing", "lr": 0.01, **changes}
     lr, name, layer_decay = settings.pop("lr"), settings.pop("optimizer", "adamw"), settings.pop("layer_decay", None)
-    training.set_mode(model, settings["frozen"])
+    loop.set_mode(model, settings["frozen"])
     optimizer = schedules.optimizer(
         model, name=name, lr=lr, momentum=None, weight_decay=0.0, layer_decay=layer_decay, head_lr_factor=1.0
     )
@@ -46,14 +46,14 @@ def fit(model: nn.Module, stream: list[Any], **changes: Any) -> tuple[nn.Module,
         decay_epochs=(),
         decay_rate=0.1,
     )
-    seen: list[training.Epoch] = []
+    seen: list[loop.Epoch] = []
     fixed = {"accumulate": 1, "clip_grad": None, "ema_decay": None, "head_only_epochs": 0, "compiled": False, "seed": 0}
-    kept = training.fit(
+    kept = loop.fit(
         model,
         iter(stream),
         optimizer=optimizer,
         scheduler=scheduler,
-        loss=training.soft_target_loss(None, 0.0),
+        loss=loop.soft_target_loss(None, 0.0),
         mix=settings.pop("mix", mixup.build(mixup=0, cutmix=0, n_classes=2, seed=0)),
         preprocessing=Preprocessing(HALF, HALF),
         numerics=NUMERICS,
@@ -121,7 +121,7 @@ def test_backbones_without_batch_norms_learn_the_weights_of_the_norms_they_have(
     backbone: str, kwargs: dict[str, Any], n_norms: int
 ) -> None:
     model = timm.create_model(backbone, num_classes=2, **kwargs)
-    training.set_mode(model, "all_but_norms")
+    loop.set_mode(model, "all_but_norms")
     learned = {name.rpartition(".")[0] for name, p in model.named_parameters() if p.requires_grad}
     assert len(learned) == n_norms + 1
     assert model.get_classifier() in [model.get_submodule(name) for name in learned]
@@ -146,15 +146,15 @@ def test_the_moving_average_is_another_model_that_lags_behind() -> None:
 
 
 def test_hard_and_soft_targets_weigh_classes_alike() -> None:
-    weights = training.balanced_weights(torch.tensor([0, 0, 0, 1]), 2)
+    weights = loop.balanced_weights(torch.tensor([0, 0, 0, 1]), 2)
     assert weights[torch.tensor([0, 0, 0, 1])].mean() == pytest.approx(1.0)
     assert weights[1] == 3 * weights[0]
     logits, targets = torch.randn(4, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 0, 1, 1])
-    loss = training.soft_target_loss(weights, 0.0)
+    loss = loop.soft_target_loss(weights, 0.0)
     hard = loss(logits, mixup.soft(targets, 2))
     nearly_hard = loss(logits, 0.999 * mixup.soft(targets, 2) + 0.001 * mixup.soft(1 - targets, 2))
     assert nearly_hard == pytest.approx(hard.item(), rel=0.02)
 
 
 def test_a_class_without_images_gets_no_infinite_weight() -> None:
-    assert torch.isfinite(training.balanced_weights(torch.tensor([0, 0, 2]), 3)).all()
+    assert torch.isfinite(loop.balanced_weights(torch.tensor([0, 0, 2]), 3)).all()

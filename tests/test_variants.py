@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.lib.errors import InputError
+from podium.core.errors import InputError
 from tools import variants
 
 CONTEST = {"images": {"train": "data/train", "test": "data/test"}, "labels": "data/train.csv", "metric": "accuracy"}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from stages.lib import pixels, tables
+from podium.core import pixels, tables
 
 CLASSES = ("blue", "red")
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.lib import bootstrap, cli, drawing, pixels, scores, tables
-from stages.lib.bootstrap import Difference
-from stages.lib.drawing import Section, Tile
-from stages.lib.errors import InputError
+from podium.core import cli, pixels, tables
+from podium.core.errors import InputError
+from podium.pictures import drawing
+from podium.pictures.drawing import Section, Tile
+from podium.scoring import bootstrap, scores
+from podium.scoring.bootstrap import Difference
 from tools import pairing, revisions
 from tools.pairing import KINDS, Pair
 

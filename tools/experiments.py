@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.lib import cli
-from stages.lib.errors import InputError
+from podium.core import cli
+from podium.core.errors import InputError
 
 LONGEST_NAME = 24  # characters
 LONGEST_VALUE = 24

@@ -9,7 +9,9 @@ import time
 import numpy as np
 import pandas as pd
 
-from stages.lib import auditing, folds, metadata, tables
+from podium import contracts
+from podium.audit import auditing, metadata
+from podium.folds import assignment
 
 FOLDS = ("0", "1", "2", "3", "4")
 SIDES = (500, 333, 375, 640, 480)  # pixels
@@ -39,8 +41,8 @@ def draw(n_images: int, n_classes: int, seed: int, grouped: bool) -> tuple[pd.Da
         {"image_id": ids, "label": [f"c{k}" for k in label], "use": "train", "reason": "", "fold": ""}
     )
     labels["group"] = [f"g{k}" for k in group] if grouped else ""
-    nothing = pd.DataFrame({column: [] for column in tables.CLUSTERS.columns}, dtype="str")
-    assigned = folds.assign(labels.astype("str"), clusters=nothing, unreadable=[], names=FOLDS, seed=seed).table
+    nothing = pd.DataFrame({column: [] for column in contracts.CLUSTERS.columns}, dtype="str")
+    assigned = assignment.assign(labels.astype("str"), clusters=nothing, unreadable=[], names=FOLDS, seed=seed).table
     known = metadata.of_files(facts).join(metadata.of_names(ids, class_folders=False))
     return known.join(assigned.set_index("image_id")["group"]), assigned
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stages.lib import fingerprints, parallel, pixels, seeding
-from stages.lib.duplicates import Found
-from stages.lib.fingerprints import Prints
-from stages.lib.pixels import Pixels
+from podium.analysis import fingerprints
+from podium.analysis.duplicates import Found
+from podium.analysis.fingerprints import Prints
+from podium.core import parallel, pixels, seeding
+from podium.core.pixels import Pixels
 from tools import planting
 
 EVERY = 50  # one image in so many is a copy of the one before it

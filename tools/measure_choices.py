@@ -12,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from podium.core import cli
+from podium.ensembling import blending, nested_cv
+from podium.ensembling.tta_selection import Member
+from podium.predictions import calibration
+from podium.scoring import scores
 from stages import ensemble
-from stages.lib import calibration, cli, ensembling, nesting, scores
-from stages.lib.resolution import Member
 
 TENTHS = 10
 PENALTIES = (0.001, 0.01, 0.1, 1.0)
@@ -54,12 +57,12 @@ def temperatures(member: Member) -> tuple[float, float, float]:
 def stacked(members: list[Member], inverse_penalty: float) -> float:
     """Return the nested log loss of stacking at a penalty."""
     scored = members[0].scored
-    usual, ensembling.INVERSE_PENALTY = ensembling.INVERSE_PENALTY, inverse_penalty
+    usual, blending.INVERSE_PENALTY = blending.INVERSE_PENALTY, inverse_penalty
     try:
-        chosen = [nesting.chosen(member, nesting.choices(scored, 1)) for member in members]
-        return scores.log_loss(scored.targets, nesting.Nest(scored, chosen, ["stacking"]).outcome().oof)
+        chosen = [nested_cv.chosen(member, nested_cv.choices(scored, 1)) for member in members]
+        return scores.log_loss(scored.targets, nested_cv.Nest(scored, chosen, ["stacking"]).outcome().oof)
     finally:
-        ensembling.INVERSE_PENALTY = usual
+        blending.INVERSE_PENALTY = usual
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.lib import cli, fingerprints, seeding
+from podium.analysis import fingerprints
+from podium.core import cli, seeding
 from tools.measure_duplicates import search
 
 Image = NDArray[np.uint8]

@@ -19,11 +19,14 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import coo_matrix, csgraph
 
-from stages.lib import cli, drawing, duplicates, fingerprints, image_files, parallel, tables
-from stages.lib.duplicates import Found, Name
-from stages.lib.errors import InputError
-from stages.lib.fingerprints import Prints
-from stages.lib.settings.data import AnalyzeSettings
+from podium.analysis import duplicates, fingerprints
+from podium.analysis.duplicates import Found, Name
+from podium.analysis.fingerprints import Prints
+from podium.analysis.settings import AnalyzeSettings
+from podium.core import cli, parallel, tables
+from podium.core.errors import InputError
+from podium.images import image_files
+from podium.pictures import drawing
 from tools import growing, planting
 
 PARTS = ("train", "test")

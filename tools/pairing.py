@@ -8,8 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from stages.lib import bootstrap, tables
-from stages.lib.errors import InputError, some
+from podium.core import tables
+from podium.core.errors import InputError, some
+from podium.scoring import bootstrap
 from tools.revisions import Run
 
 CHANGES = tables.Contract(

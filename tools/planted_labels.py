@@ -18,10 +18,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from stages.lib import backbones, cli, compute, evaluation, loading, params, pixels, seeding, tables
-from stages.lib.preprocessing import Preprocessing
-from stages.lib.settings.compute import TorchSettings
-from stages.lib.settings.training import ModelSettings
+from podium.core import cli, params, pixels, seeding, tables
+from podium.models import backbones, devices, plain_images, predict
+from podium.models.preprocessing import Preprocessing
+from podium.models.settings import ModelSettings, TorchSettings
 
 RATES = (0.05, 0.10)
 REPEATS = 5  # seeds
@@ -72,17 +72,17 @@ def _features(root: Path, member: str, images: Images) -> Features:
     """Return what the member's frozen backbone says of the images, (images, features)."""
     p = params.load(f"members.{member}.model", ModelSettings, root)
     settings = params.load("torch", TorchSettings, root)
-    device = compute.start(settings)
-    numerics = compute.Numerics(device, p.precision, p.channels_last)
+    device = devices.start(settings)
+    numerics = devices.Numerics(device, p.precision, p.channels_last)
     checkpoint = backbones.read(root / f"models/weights/{member}.safetensors")
     model = backbones.create(p.backbone, n_classes=0, model_kwargs=p.model_kwargs)
     backbones.load(model, checkpoint.state, member)
     values = checkpoint.meta["preprocessing"]
     preprocessing = Preprocessing(tuple(values["mean"]), tuple(values["std"]), p.resize, p.crop_fraction)
     packed = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
-    plain = loading.PlainImages(packed, images.image_ids, preprocessing, p.image_size)
-    views = compute.reproducibly(
-        member, lambda: evaluation.features(numerics.place(model), plain, batch_size=32, numerics=numerics)
+    plain = plain_images.PlainImages(packed, images.image_ids, preprocessing, p.image_size)
+    views = devices.reproducibly(
+        member, lambda: predict.features(numerics.place(model), plain, batch_size=32, numerics=numerics)
     )
     return np.asarray(views[:, 0], np.float32)
 

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from stages.lib import decode, fingerprints
+from podium.analysis import fingerprints
+from podium.images import decode
 
 Pixels = npt.NDArray[np.uint8]  # (height, width, 3), RGB
 Change = Callable[[Pixels], Pixels]

@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from podium.core import cli, seeding
+from podium.ensembling import nested_cv
+from podium.ensembling.tta_selection import Member
+from podium.folds.outer_folds import in_parts
+from podium.scoring import scores
+from podium.scoring.evaluation_set import Indices, Scored
 from stages import ensemble
-from stages.lib import cli, nesting, scores, seeding
-from stages.lib.parts import in_parts
-from stages.lib.resolution import Member
-from stages.lib.scored import Indices, Scored
 
 
 def main(*words: str) -> None:
@@ -47,17 +49,17 @@ def one(members: list[Member], scored: Scored, number: int) -> dict[str, object]
     here, there = (np.flatnonzero(halves == half) for half in (0, 1))
     half = _part(scored, here)
     methods = [name for name in METHODS if name != "ranks" or scored.metric.name == "roc_auc"]
-    without = nesting.choices(half, len(methods))
-    chosen = [nesting.chosen(_member(member, half, here), without) for member in members]
-    nest = nesting.Nest(half, chosen, methods)
+    without = nested_cv.choices(half, len(methods))
+    chosen = [nested_cv.chosen(_member(member, half, here), without) for member in members]
+    nest = nested_cv.Nest(half, chosen, methods)
     outcome = nest.outcome()
     others = [_member(member, _part(scored, there), there) for member in members]
-    looks = [one.decisions[nesting.EVERYTHING].look for one in chosen]
+    looks = [one.decisions[nested_cv.EVERYTHING].look for one in chosen]
     elsewhere = [
         replace(one, logs={look: other.at(look)}) for one, other, look in zip(chosen, others, looks, strict=True)
     ]
     blend = outcome.recipe.apply(
-        nesting.Calibrated(elsewhere, nesting.EVERYTHING, np.arange(len(there))), scored.folds[there]
+        nested_cv.Calibrated(elsewhere, nested_cv.EVERYTHING, np.arange(len(there))), scored.folds[there]
     )
     function = scored.metric.function
     return {

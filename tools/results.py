@@ -8,9 +8,13 @@ from typing import Any
 import pandas as pd
 
 from demo import score
-from stages.lib import balance, cli, differences, gating, params, resolution, tables
-from stages.lib.errors import InputError
-from stages.lib.settings.ensemble import EnsembleSettings
+from podium import contracts
+from podium.core import cli, params, tables
+from podium.core.errors import InputError
+from podium.ensembling import selection, tta_selection
+from podium.ensembling.settings import EnsembleSettings
+from podium.folds import balance
+from podium.reports import diversity
 from tools import variants
 
 SUBMISSION = Path("data/ensemble/submission.csv")
@@ -35,18 +39,18 @@ def main(*, root: Path = Path()) -> None:
     if missing:
         raise InputError(f"nothing to show yet: {', '.join(missing)} not found; run `make`")
     summary = tables.read_json(root / SUMMARY)
-    members = tables.read(root / MEMBERS, tables.MEMBERS)
+    members = tables.read(root / MEMBERS, contracts.MEMBERS)
     print(table(members, summary))
     print(f"\n{honesty(summary)}")
     values = params.read(root)
     settings = params.parse(params.section(values, "ensemble"), "ensemble", EnsembleSettings)
     folds = tables.read(root / FOLDS, tables.FOLDS)
     for line in (
-        *blended_by(tables.read(root / METHODS, tables.METHODS), settings.method),
-        *harmful(tables.read(root / WORTH, differences.MEMBERS), members, values),
+        *blended_by(tables.read(root / METHODS, contracts.METHODS), settings.method),
+        *harmful(tables.read(root / WORTH, diversity.MEMBERS), members, values),
         *parted(folds),
-        *left_out(folds, tables.read(root / TEST_FACTS, tables.FACTS)),
-        *leaked(tables.read(root / LEAKS, tables.LEAKS), summary, settings.leaked_labels),
+        *left_out(folds, tables.read(root / TEST_FACTS, contracts.FACTS)),
+        *leaked(tables.read(root / LEAKS, contracts.LEAKS), summary, settings.leaked_labels),
     ):
         print(line)
     print(tried(root, summary))
@@ -84,17 +88,17 @@ def blended_by(methods: pd.DataFrame, asked: str) -> list[str]:
     """Say which method blends, and why, in a line; none for an only member.
 
     Args:
-        methods: tables.METHODS.
+        methods: contracts.METHODS.
         asked: ensemble.method.
     """
     if asked != "auto":
         return [f"{'method':{ASIDE}}{asked}: asked for (ensemble.method)"]
-    others = methods[~methods["method"].isin([gating.BASELINE, gating.DECIDED])]
+    others = methods[~methods["method"].isin([selection.BASELINE, selection.DECIDED])]
     if others.empty:
         return []
-    taken = others.loc[others["verdict"] == resolution.TAKEN, "method"]
+    taken = others.loc[others["verdict"] == tta_selection.TAKEN, "method"]
     why = f"surely better than the equal mean ({METHODS})" if len(taken) else f"no other is surely better ({METHODS})"
-    return [f"{'method':{ASIDE}}{taken.iloc[0] if len(taken) else gating.BASELINE}: {why}"]
+    return [f"{'method':{ASIDE}}{taken.iloc[0] if len(taken) else selection.BASELINE}: {why}"]
 
 
 def harmful(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) -> list[str]:
@@ -102,7 +106,7 @@ def harmful(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) 
 
     Args:
         worth: differences.MEMBERS.
-        members: tables.MEMBERS; those that weigh nothing harm nothing.
+        members: contracts.MEMBERS; those that weigh nothing harm nothing.
         values: of params.yaml.
     """
     weightless = set(members.loc[members["weight"] == 0, "member"])
@@ -136,7 +140,7 @@ def left_out(folds: pd.DataFrame, test_facts: pd.DataFrame) -> list[str]:
 
     Args:
         folds: tables.FOLDS.
-        test_facts: tables.FACTS of the test images.
+        test_facts: contracts.FACTS of the test images.
     """
     skipped, unreadable = (folds["use"] == "skip").sum(), (test_facts["problem"] != "").sum()
     lines = []
@@ -154,7 +158,7 @@ def leaked(leaks: pd.DataFrame, summary: dict[str, Any], setting: str) -> list[s
     """Say what became of labels that test images' duplicates in train leak, in lines; none where there are none.
 
     Args:
-        leaks: tables.LEAKS.
+        leaks: contracts.LEAKS.
         summary: of metrics/summary.json.
         setting: ensemble.leaked_labels.
     """

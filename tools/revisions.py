@@ -10,9 +10,10 @@ import pandas as pd
 from dvc.repo import Repo
 from dvc.scm import SCM, RevError, SCMError, resolve_rev
 
-from stages.lib import params, tables
-from stages.lib.errors import InputError
-from stages.lib.settings.contest import ContestSettings
+from podium import contracts
+from podium.contest.settings import ContestSettings
+from podium.core import params, tables
+from podium.core.errors import InputError
 
 WORKSPACE = "workspace"
 PARAMS, FOLDS, OOF = "params.yaml", "data/split/folds.csv", "data/ensemble/oof.parquet"
@@ -26,7 +27,7 @@ class Run:
         name: as the person said it.
         metric: its `contest.metric`.
         folds: tables.FOLDS, sorted by image_id.
-        oof: tables.OOF, sorted by image_id.
+        oof: contracts.OOF, sorted by image_id.
     """
 
     name: str
@@ -47,7 +48,7 @@ def read(name: str, root: Path) -> Run:
             name=name,
             metric=params.parse(params.section(values, "contest"), "contest", ContestSettings).metric,
             folds=tables.read(folder / FOLDS, tables.FOLDS).sort_values("image_id", ignore_index=True),
-            oof=tables.read(folder / OOF, tables.OOF).sort_values("image_id", ignore_index=True),
+            oof=tables.read(folder / OOF, contracts.OOF).sort_values("image_id", ignore_index=True),
         )
 
 

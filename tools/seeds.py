@@ -25,23 +25,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from stages.lib import (
-    blended,
-    bootstrap,
-    calibration,
-    cli,
-    intervals,
-    params,
-    resolution,
-    scored,
-    scores,
-    sources,
-    tables,
-)
-from stages.lib.calibration import Probs
-from stages.lib.errors import InputError
-from stages.lib.resolution import Look
-from stages.lib.scored import Scored
+from podium.core import cli, params, tables
+from podium.core.errors import InputError
+from podium.predictions import calibration, member_predictions, tta
+from podium.predictions.calibration import Probs
+from podium.predictions.tta import Look
+from podium.scoring import bootstrap, evaluation_set, intervals, scores
+from podium.scoring.evaluation_set import Scored
 from tools import experiments, revisions
 
 Values = NDArray[np.float64]
@@ -257,7 +247,7 @@ def _refuse_copies(earlier: Run, run: Run, terms: Sequence[Term]) -> None:
 def _read_run(name: str, terms: Sequence[Term], root: Path) -> tuple[Run, dict[str, Any], pd.DataFrame]:
     members = sorted({term.member for term in terms})
     with revisions.files(name, root, (revisions.PARAMS,)) as folder:
-        known = blended.members_of(params.read(folder))
+        known = member_predictions.members_of(params.read(folder))
     if unknown := [member for member in members if member not in known]:
         raise InputError(f"{name}: no member is named {unknown[0]}; its members: {', '.join(known)}")
     paths = (revisions.PARAMS, revisions.FOLDS, *(f"data/infer/{member}.parquet" for member in members))
@@ -267,22 +257,24 @@ def _read_run(name: str, terms: Sequence[Term], root: Path) -> tuple[Run, dict[s
         used = folds[folds["use"] == "train"]
         classes = sorted(used["label"].unique())
         metric = scores.named(params.section(values, "contest.metric"), classes)
-        images = scored.of_folds(used, [str(fold) for fold in params.section(values, "folds")], classes, metric)
-        found = blended.sources_of(values, folder)
+        images = evaluation_set.of_folds(used, [str(fold) for fold in params.section(values, "folds")], classes, metric)
+        found = member_predictions.sources_of(values, folder)
         probs = {term: _probs(found[term.member], term, folds, classes, images) for term in terms}
     return Run(name, images, probs), values, folds
 
 
-def _probs(source: sources.Source, term: Term, folds: pd.DataFrame, classes: Sequence[str], images: Scored) -> Probs:
+def _probs(
+    source: member_predictions.Source, term: Term, folds: pd.DataFrame, classes: Sequence[str], images: Scored
+) -> Probs:
     """Read a term's predictions in all views, with the classes' priors put back."""
     size = source.usual.image_sizes[0] if term.image_size is None else term.image_size
     look = Look((size,), source.usual.views)
     if look not in (source.usual, *source.others):
         sizes = sorted({other.image_sizes[0] for other in (source.usual, *source.others)})
         raise InputError(f"--hold: {term.member} infers at {', '.join(map(str, sizes))} pixels, not at {size}")
-    shifts = sources.shifts(source, images.targets, images.folds, len(classes)).get(look.phase)
-    logs = resolution.seen(
-        sources.read_train(source, look, folds, classes), None if shifts is None else shifts[images.folds]
+    shifts = member_predictions.shifts(source, images.targets, images.folds, len(classes)).get(look.phase)
+    logs = tta.seen(
+        member_predictions.read_train(source, look, folds, classes), None if shifts is None else shifts[images.folds]
     )
     return np.exp(logs)
 

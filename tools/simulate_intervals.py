@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from stages.lib import calibration, cli, intervals, scores, seeding
-from stages.lib.calibration import Probs, Targets
+from podium.core import cli, seeding
+from podium.predictions import calibration
+from podium.predictions.calibration import Probs, Targets
+from podium.scoring import intervals, scores
 
 DOUBTS = (1e-9, 0.25, 0.5, 1.0)
 POPULATION = 300_000

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.lib import calibration, cli, resolution, scores, seeding
-from stages.lib.calibration import Probs, Targets
-from stages.lib.parts import in_parts
-from stages.lib.resolution import Look, Member
-from stages.lib.scored import Indices, Scored
+from podium.core import cli, seeding
+from podium.ensembling import tta_selection
+from podium.ensembling.tta_selection import Member
+from podium.folds.outer_folds import in_parts
+from podium.predictions import calibration
+from podium.predictions.calibration import Probs, Targets
+from podium.predictions.tta import Look
+from podium.scoring import scores
+from podium.scoring.evaluation_set import Indices, Scored
 
 VIEWS = ("identity",)
 N_CLASSES = 3
@@ -93,7 +97,7 @@ def taken(case: Case, number: int) -> tuple[Look, Look]:
     targets, logs = _said(case, case.n_images, case.group_size, rng)
     usual, *others = logs
     scored = _scored(case, targets, np.arange(len(targets)) // case.group_size)
-    return usual, resolution.decide(Member(usual, tuple(others), logs, scored)).look
+    return usual, tta_selection.decide(Member(usual, tuple(others), logs, scored)).look
 
 
 def _said(case: Case, n_images: int, group_size: int, rng: np.random.Generator) -> tuple[Targets, dict[Look, Probs]]:

@@ -10,8 +10,10 @@ from unittest import mock
 
 import numpy as np
 
-from stages.lib import calibration, cli, intervals, scores, seeding
-from stages.lib.calibration import Probs, Targets
+from podium.core import cli, seeding
+from podium.predictions import calibration
+from podium.predictions.calibration import Probs, Targets
+from podium.scoring import intervals, scores
 
 METRICS = ("balanced_accuracy", "macro_f1", "mcc", "kappa", "roc_auc", "average_precision")
 POPULATION = 200  # times the images of the contest

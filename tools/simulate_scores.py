@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.lib import cli, intervals, nesting
+from podium.core import cli
+from podium.ensembling import nested_cv
+from podium.scoring import intervals
 from tools import simulated
 from tools.simulated import Condition
 
@@ -82,16 +84,16 @@ def fill(condition: Condition, path: Path, *, draws: int, seconds: float) -> Non
 def one(condition: Condition, number: int) -> list[object]:
     """Draw a contest, choose, estimate, and look up the truth: the cells of FIELDS."""
     contest = simulated.draw(condition, number)
-    without = nesting.choices(contest.scored, len(condition.methods))
-    chosen = [nesting.chosen(member, without) for member in contest.members]
-    nest = nesting.Nest(contest.scored, chosen, condition.methods)
+    without = nested_cv.choices(contest.scored, len(condition.methods))
+    chosen = [nested_cv.chosen(member, without) for member in contest.members]
+    nest = nested_cv.Nest(contest.scored, chosen, condition.methods)
     outcome = nest.outcome()
     truth, of_mean = contest.truths(nest, outcome)
     metric, targets = contest.scored.metric, contest.scored.targets
     low, high = intervals.score_interval(metric, targets, outcome.oof, contest.scored.groups)
     nested, naive = metric.function(targets, outcome.oof), metric.function(targets, outcome.naive)
     pairs = zip(chosen, contest.members, strict=True)
-    moved = sum(member.decisions[nesting.EVERYTHING].look != given.usual for member, given in pairs)
+    moved = sum(member.decisions[nested_cv.EVERYTHING].look != given.usual for member, given in pairs)
     return [number, truth, of_mean, nested, naive, low, high, outcome.gated.method, moved / len(chosen)]
 
 

@@ -7,11 +7,15 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.lib import calibration, nesting, scores, seeding
-from stages.lib.calibration import Probs, Targets
-from stages.lib.parts import in_parts
-from stages.lib.resolution import Look, Member
-from stages.lib.scored import Indices, Scored
+from podium.core import seeding
+from podium.ensembling import nested_cv
+from podium.ensembling.tta_selection import Member
+from podium.folds.outer_folds import in_parts
+from podium.predictions import calibration
+from podium.predictions.calibration import Probs, Targets
+from podium.predictions.tta import Look
+from podium.scoring import scores
+from podium.scoring.evaluation_set import Indices, Scored
 
 N_FOLDS = 5
 VIEWS = ("identity",)
@@ -61,7 +65,7 @@ class Contest:
     targets: Targets
     looks: list[list[dict[Look, Probs]]] = field(repr=False)
 
-    def truths(self, nest: nesting.Nest, outcome: nesting.Outcome) -> tuple[float, float]:
+    def truths(self, nest: nested_cv.Nest, outcome: nested_cv.Outcome) -> tuple[float, float]:
         """Return the true score of the recipe on single folds' models (their mean), and on the mean of the folds."""
         metric = self.scored.metric
         blends = [outcome.recipe.apply(self._calibrated(nest, of_fold), self._one_fold) for of_fold in self.looks]
@@ -72,9 +76,9 @@ class Contest:
     def _one_fold(self) -> Indices:
         return np.zeros(len(self.targets), np.int64)
 
-    def _calibrated(self, nest: nesting.Nest, of_fold: list[dict[Look, Probs]]) -> Iterator[Probs]:
+    def _calibrated(self, nest: nested_cv.Nest, of_fold: list[dict[Look, Probs]]) -> Iterator[Probs]:
         for chosen, logs in zip(nest.members, of_fold, strict=True):
-            decision = chosen.decisions[nesting.EVERYTHING]
+            decision = chosen.decisions[nested_cv.EVERYTHING]
             yield calibration.scaled(_averaged(logs, decision.look), decision.temperature)
 
 

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
-from stages.lib import cli, seeding, tables
-from stages.lib.errors import InputError
+from podium import contracts
+from podium.core import cli, seeding, tables
+from podium.core.errors import InputError
 
 STAGES = ("ensemble", "report", "ladder")
 FOLDS = ("0", "1", "2", "3", "4")
@@ -118,7 +119,7 @@ def _write_tables(folder: Path, n_images: int, n_tests: int, n_classes: int) -> 
     facts = test[["image_id"]].assign(
         width=9, height=9, mode="RGB", format="PNG", bytes=1, sha256="", problem="", note=""
     )
-    tables.write(facts, folder / "data/prepare/test/facts.csv", tables.FACTS)
+    tables.write(facts, folder / "data/prepare/test/facts.csv", contracts.FACTS)
     return train, test
 
 

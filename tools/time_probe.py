@@ -1,6 +1,6 @@
 """How long a probe's fit takes on generated features: `python -m tools.time_probe IMAGES CLASSES [--strength C ...]`.
 
-Times what stages.lib.probing fits for one fold, or with --strength single logistic regressions of those strengths
+Times what podium.probes.linear_probe fits for one fold, or with --strength single regressions of those strengths
 (the choice of one takes 15 times as long), and says what each is worth on 2,000 other images.
 """
 
@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from stages.lib import cli, discriminant, probing, scores
+from podium.core import cli
+from podium.probes import discriminant, linear_probe
+from podium.scoring import scores
 
 OTHERS = 2000  # images that are predicted
 CHUNK = 5000
@@ -73,7 +75,7 @@ def _fits(
     if asked.strength:
         for strength in asked.strength:
             with threadpool_limits(1, "blas"):
-                scaler, model = probing._regression(inputs, targets, strength)
+                scaler, model = linear_probe._regression(inputs, targets, strength)
             weights = model.coef_ / scaler.scale_
             yield f"regression, C {strength:g}", weights, model.intercept_ - weights @ scaler.mean_
         return
@@ -82,8 +84,8 @@ def _fits(
             weights, biases, chosen = discriminant.fit(inputs, targets, n_classes=asked.classes, seed=0)
         yield f"discriminant, shrinkage {chosen:g}", weights, biases
         return
-    weights, biases, chosen = probing.fit(inputs, targets, n_classes=asked.classes, seed=0)
-    large = probing.is_large(2 * len(targets), asked.features, asked.classes)
+    weights, biases, chosen = linear_probe.fit(inputs, targets, n_classes=asked.classes, seed=0)
+    large = linear_probe.is_large(2 * len(targets), asked.features, asked.classes)
     yield f"{'discriminant, shrinkage' if large else 'regression, C'} {chosen:g}", weights, biases
 
 

@@ -21,12 +21,14 @@ import yaml
 from dvclive import Live
 from torch import nn
 
-from stages.lib import backbones, cli, compute, evaluation, loading, params, phase, pixels, training
-from stages.lib.errors import InputError
-from stages.lib.phase_training import Trainer
-from stages.lib.settings.compute import TorchSettings
-from stages.lib.settings.members import InferSettings
-from stages.lib.settings.training import FinetuneSettings, ModelSettings, PretrainSettings
+from podium.core import cli, params, pixels
+from podium.core.errors import InputError
+from podium.inference.settings import InferSettings
+from podium.models import backbones, devices, plain_images, predict
+from podium.models.settings import ModelSettings, TorchSettings
+from podium.training import loop, phase
+from podium.training.settings import FinetuneSettings, PretrainSettings
+from podium.training.trainer import Trainer
 
 PHASES: dict[str, type[PretrainSettings] | type[FinetuneSettings]] = {
     "pretrain": PretrainSettings,
@@ -47,7 +49,7 @@ class Timed(Trainer):
         with tempfile.TemporaryDirectory() as folder, Live(dir=folder, dvcyaml=None, save_dvc_exp=False) as live:
             self.model = self._fit(self.numerics.place(self._model()), live)
 
-    def _log(self, live: Live, epoch: training.Epoch, kept: nn.Module) -> None:
+    def _log(self, live: Live, epoch: loop.Epoch, kept: nn.Module) -> None:
         del live, epoch, kept
         _wait()
         self.ends.append(time.perf_counter())
@@ -83,7 +85,7 @@ def main(*words: str) -> None:
 def _time(asked: argparse.Namespace, root: Path) -> bool:
     """Time all members; say whether one of them failed."""
     settings, jobs = _read(asked, root)
-    device = compute.start(settings)
+    device = devices.start(settings)
     place = torch.cuda.get_device_name() if device.type == "cuda" else f"{settings.threads} threads of the CPU"
     print(f"torch {torch.__version__}, {place}; {asked.images} images of {SIDE} pixels", flush=True)
     data, failed = _generate(root, asked.images), False
@@ -166,9 +168,9 @@ def _train(job: phase.Job, data: phase.Data, device: torch.device) -> Timed:
     torch.manual_seed(0)
     model = backbones.create(job.model.backbone, n_classes=0, model_kwargs=job.model.model_kwargs)
     start = backbones.Checkpoint(model.state_dict(), {"preprocessing": {"mean": HALF, "std": HALF}})
-    trainer = Timed(job, start, data, compute.Numerics(device, job.model.precision, job.model.channels_last))
+    trainer = Timed(job, start, data, devices.Numerics(device, job.model.precision, job.model.channels_last))
     with contextlib.redirect_stdout(io.StringIO()):  # that the head is new
-        compute.reproducibly(job.name, trainer.run)
+        devices.reproducibly(job.name, trainer.run)
     return trainer
 
 
@@ -176,9 +178,9 @@ def _predict(trained: Timed, data: phase.Data, infer: InferSettings) -> Iterator
     for image_size in infer.image_sizes:
         for _ in range(2):  # the first holds the start
             begun = time.perf_counter()
-            evaluation.probabilities(
+            predict.probabilities(
                 trained.model,
-                loading.PlainImages(trained.packed, data.train.image_ids, trained.preprocessing, image_size),
+                plain_images.PlainImages(trained.packed, data.train.image_ids, trained.preprocessing, image_size),
                 views=infer.views,
                 batch_size=infer.batch_size,
                 numerics=trained.numerics,

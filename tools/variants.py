@@ -21,8 +21,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from stages.lib import params, tables
-from stages.lib.errors import InputError
+from podium.core import params, tables
+from podium.core.errors import InputError
 from tools import experiments
 
 SUMMARY, PARAMS, LOCK, LABELS = "metrics/summary.json", "params.yaml", "dvc.lock", "data/label/labels.csv"

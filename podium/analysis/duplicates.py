@@ -1,0 +1,132 @@
+"""Which images are the same, within and across parts: exact and near duplicates, and clusters of them.
+
+Two images are exact duplicates when their decoded pixels are equal. They are near duplicates when a hash of some
+view of one (brightened, cut, turned or mirrored) makes them candidates, and the view and the other image, compared
+pixel by pixel, confirm it: scenes that merely share a hash (two sunsets) are not duplicates. Where only the margins
+do not fit, the window of the one that shows what the other shows is looked for.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from podium import contracts
+from podium.analysis import clustering, near_duplicates
+from podium.analysis.fingerprints import MIN_CONTRAST, Prints, contrasts
+from podium.analysis.near_duplicates import Alike
+
+Name = tuple[str, str]  # (part, image_id)
+Pairs = npt.NDArray[np.int64]  # (pairs, 2), positions
+Leak = tuple[str, str, str, float]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Which images are the same.
+
+    Attributes:
+        clusters: train image -> its cluster, for clusters of at least 2.
+        apart: pairs of near train images that ended in different clusters, since clusters do not chain.
+        leaks: (test image, train image, kind, similarity), sorted; kind as in contracts.LEAKS; of each test image the
+            contracts.MAX_TWINS likest.
+        leaks_left_out: how many more there are.
+        exact: groups of at least 2 images of equal pixels, each image as (part, image_id).
+        near: pairs of near duplicates, with kind and similarity; of images of equal pixels one stands for all.
+        nearest: (part, image_id) -> similarity of its nearest near duplicate.
+    """
+
+    clusters: dict[str, str]
+    apart: int
+    leaks: list[Leak]
+    leaks_left_out: int
+    exact: list[list[Name]]
+    near: list[tuple[Name, Name, str, float]]
+    nearest: dict[Name, float]
+
+
+def search(
+    train: Prints, test: Prints, *, max_hash_distance: int | None, min_similarity: float, workers: int = 0
+) -> Found:
+    """Find the images that are the same, within and across parts; test images change no cluster.
+
+    Images of equal pixels are one node; nodes of too little contrast have no near duplicates, and plain drawings only
+    what shows the same at the same place in the same colours.
+    """
+    names = [("train", i) for i in train.image_ids] + [("test", i) for i in test.image_ids]
+    groups: dict[str, list[int]] = {}
+    for position, key in enumerate(train.digests + test.digests):
+        groups.setdefault(key, []).append(position)
+    nodes = [[names[position] for position in group] for group in groups.values()]
+    thumbs = np.concatenate([train.thumbs, test.thumbs])[[group[0] for group in groups.values()]]
+    colours = np.concatenate([train.colours, test.colours])[[group[0] for group in groups.values()]]
+    searched = np.flatnonzero(contrasts(thumbs[:, 0]) >= MIN_CONTRAST)
+    alike = near_duplicates.near_pairs(
+        thumbs[searched],
+        colours[searched],
+        max_hash_distance=max_hash_distance,
+        min_similarity=min_similarity,
+        workers=workers,
+    )
+    alike = Alike(searched[alike.pairs], alike.similarity, alike.kinds, searched[alike.doubtful])
+    clusters, apart = _clusters(nodes, alike)
+    leaks, left_out = _leaks(nodes, alike)
+    return Found(
+        clusters=clusters,
+        apart=apart,
+        leaks=leaks,
+        leaks_left_out=left_out,
+        exact=[node for node in nodes if len(node) > 1],
+        near=_near(nodes, alike),
+        nearest=_nearest(nodes, alike),
+    )
+
+
+def _has(part: str, nodes: list[list[Name]]) -> npt.NDArray[np.bool_]:
+    return np.array([any(name == part for name, _ in node) for node in nodes], np.bool_)
+
+
+def _of(part: str, node: list[Name]) -> list[str]:
+    return [image_id for name, image_id in node if name == part]
+
+
+def _clusters(nodes: list[list[Name]], alike: Alike) -> tuple[dict[str, str], int]:
+    in_train = _has("train", nodes)
+    kept, doubtful = (pairs[in_train[pairs].all(axis=1)] for pairs in (alike.pairs, alike.doubtful))
+    kept = np.concatenate([kept, clustering.supported(doubtful, kept)])
+    train = [_of("train", node) for node in nodes]
+    centres = clustering.star_clusters([min(ids, default="") for ids in train], kept)
+    members: dict[int, list[str]] = {}
+    for centre, ids in zip(centres.tolist(), train, strict=True):
+        members.setdefault(centre, []).extend(ids)
+    clusters = {image_id: min(ids) for ids in members.values() if len(ids) > 1 for image_id in ids}
+    return clusters, int(np.count_nonzero(centres[kept[:, 0]] != centres[kept[:, 1]]))
+
+
+def _leaks(nodes: list[list[Name]], alike: Alike) -> tuple[list[Leak], int]:
+    """Return the leaks, and how many pairs are not among them: test images of one node have the same twins."""
+    near: dict[int, list[tuple[float, str, int]]] = {}
+    for pair, similarity, kind in zip(alike.pairs.tolist(), alike.similarity.tolist(), alike.kinds, strict=True):
+        for one, other in (pair, pair[::-1]):
+            near.setdefault(one, []).append((similarity, kind, other))
+    found, left_out = [], 0
+    for position, node in enumerate(nodes):
+        if tests := _of("test", node):
+            alike_nodes = [(1.0, "exact", position), *near.get(position, [])]
+            twins = [(train, kind, s) for s, kind, other in alike_nodes for train in _of("train", nodes[other])]
+            twins.sort(key=lambda twin: (twin[1] != "exact", -twin[2], twin[0]))
+            found += [(test, *twin) for test in tests for twin in twins[: contracts.MAX_TWINS]]
+            left_out += len(tests) * len(twins[contracts.MAX_TWINS :])
+    return sorted(found), left_out
+
+
+def _near(nodes: list[list[Name]], alike: Alike) -> list[tuple[Name, Name, str, float]]:
+    rows = zip(alike.pairs.tolist(), alike.kinds, alike.similarity.tolist(), strict=True)
+    return [(nodes[one][0], nodes[other][0], kind, similarity) for (one, other), kind, similarity in rows]
+
+
+def _nearest(nodes: list[list[Name]], alike: Alike) -> dict[Name, float]:
+    best = np.full(len(nodes), -1.0)
+    for side in (0, 1):
+        np.maximum.at(best, alike.pairs[:, side], alike.similarity)
+    return {name: float(best[k]) for k in np.unique(alike.pairs).tolist() for name in nodes[k]}

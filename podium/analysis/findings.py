@@ -1,0 +1,81 @@
+"""What is odd about images: rows of contracts.FINDINGS, each a fact or a value held against a threshold.
+
+What the pixels look like is told by podium.analysis.image_checks.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from podium import contracts
+
+MIN_SHORT_SIDE = 64  # pixels
+
+Name = tuple[str, str]  # (part, image_id)
+Row = tuple[str, str, str, str, str]  # in the order of contracts.FINDINGS
+
+
+def of_facts(facts: pd.DataFrame, part: str) -> list[Row]:
+    """Report what prepare met (unusable images, notes), and images that are small, whatever the others are."""
+    rows: list[Row] = []
+    for image_id, width, height, problem, note in zip(
+        *(facts[column] for column in ("image_id", "width", "height", "problem", "note")), strict=True
+    ):
+        if note:
+            rows.append((image_id, part, "note", note, ""))
+        if problem:
+            rows.append((image_id, part, "unusable", problem, ""))
+            continue
+        if min(width, height) < MIN_SHORT_SIDE:
+            rows.append((image_id, part, "small", str(min(width, height)), str(MIN_SHORT_SIDE)))
+    return rows
+
+
+def of_contrast(image_ids: Sequence[str], contrasts: Iterable[float], part: str, minimum: float) -> list[Row]:
+    """Report near-uniform images by the contrast of their thumbnails, in grey levels."""
+    return [
+        (image_id, part, "near_uniform", f"{contrast:.3g}", f"{minimum:g}")
+        for image_id, contrast in zip(image_ids, contrasts, strict=True)
+        if contrast < minimum
+    ]
+
+
+def of_files(sha256: Mapping[Name, str]) -> list[Row]:
+    """Report files of equal bytes, unusable ones too; the value is the first other one."""
+    groups: dict[str, list[Name]] = {}
+    for name, digest in sha256.items():
+        if not digest:
+            continue  # never read, e.g. a link that leaves the folder
+        groups.setdefault(digest, []).append(name)
+    twins = [
+        (name, group[1] if name == group[0] else group[0]) for group in groups.values() if group[1:] for name in group
+    ]
+    return [(image_id, part, "same_file", "/".join(twin), "") for (part, image_id), twin in twins]
+
+
+def of_pixels(exact: Iterable[Sequence[Name]], sha256: Mapping[Name, str]) -> list[Row]:
+    """Report images of equal pixels from files of other bytes; the value is the first such one."""
+    rows: list[Row] = []
+    for group in exact:
+        first = group[0]
+        second = next((name for name in group if sha256[name] != sha256[first]), None)
+        if second is not None:
+            twins = ((name, second if sha256[name] == sha256[first] else first) for name in group)
+            rows += [(image_id, part, "same_pixels", "/".join(twin), "") for (part, image_id), twin in twins]
+    return rows
+
+
+def of_nearness(nearest: Mapping[Name, float], minimum: float) -> list[Row]:
+    """Report near duplicates by the similarity of the nearest one."""
+    return [(i, part, "near_duplicate", f"{value:.4f}", f"{minimum:g}") for (part, i), value in nearest.items()]
+
+
+def table(rows: Iterable[Row]) -> pd.DataFrame:
+    """Put rows into a table in the order of its key."""
+    findings = pd.DataFrame(list(rows), columns=list(contracts.FINDINGS.columns), dtype="str")
+    return findings.sort_values(list(contracts.FINDINGS.key), ignore_index=True)
+
+
+def counts(findings: pd.DataFrame, part: str) -> dict[str, int]:
+    """Count the findings of one part by check."""
+    return {str(check): int(n) for check, n in findings.loc[findings["part"] == part, "check"].value_counts().items()}

@@ -1,0 +1,354 @@
+"""Reading a contest in its owner's words: ids, labels and overrides, and what is wrong with them.
+
+Every cell is text, so that `0012` and `NA` survive. Whitespace around a cell: ids are tried as written and
+then without it; groups and folds lose it; a label keeps it, but whitespace alone counts as empty, and two
+labels that differ in nothing else are an error. Rows are counted as a spreadsheet shows them: the header is
+row 1 (blank lines are not counted).
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from podium import contracts
+from podium.contest.ids import ImageIndex, as_number, composed, number_text
+from podium.core import tables
+from podium.core.errors import InputError, legible, some
+from podium.core.placeholders import is_none
+
+DROP = "drop"  # the one action of an override that is not a label
+
+Problem = tuple[str, str]  # image_id (or the id as a person wrote it), what is wrong with it
+
+_LIST = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
+_SHOWN = 10  # faulty rows of overrides
+_FORM = "a row of overrides is image_id,action,reason, with commas between"
+_SEPARATORS = (",", ";", r"\|", r"\s+")
+_UNSAFE = {  # in a label: it would command a terminal, or the page of `dvc plots`, where labels stand in a script
+    r"[\x00-\x1f\x7f-\x9f]": "control characters, e.g. a line break",
+    r"(?i)</script|<!--": "HTML that ends or hides a script",
+}
+
+
+class Joined(NamedTuple):
+    """Images with their labels.
+
+    Attributes:
+        labels: contracts.LABELS, one row per image.
+        problems: every image that is skipped without a person's override saying so, and every idle override.
+        skipped: kind of reason -> images.
+        overrides: "relabelled", "dropped", "confirmed" and "without effect" -> images.
+        decisions: contracts.DECISIONS, one row per override.
+    """
+
+    labels: pd.DataFrame
+    problems: list[Problem]
+    skipped: dict[str, int]
+    overrides: dict[str, int]
+    decisions: pd.DataFrame
+
+
+def read_given(
+    image_ids: Iterable[str],
+    *,
+    layout: str,
+    path: Path,
+    id_column: str,
+    label_column: str,
+    group_column: str | None,
+    fold_column: str | None,
+    label_type: str,
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """Read the labels that a contest gives: `read_labels` of a CSV, or `folder_labels`, as `layout` says."""
+    if layout == "folders":
+        return folder_labels(image_ids, label_type=label_type)
+    return read_labels(
+        path,
+        images=ImageIndex(image_ids),
+        id_column=id_column,
+        label_column=label_column,
+        group_column=group_column,
+        fold_column=fold_column,
+        label_type=label_type,
+    )
+
+
+def read_labels(
+    path: Path,
+    *,
+    images: ImageIndex,
+    id_column: str,
+    label_column: str,
+    group_column: str | None = None,
+    fold_column: str | None = None,
+    label_type: str = "text",
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """Read a label CSV into one row per image that it names.
+
+    Args:
+        label_type: "text" keeps labels as written; "number" makes `1`, `1.0` and `01` one class, spelled `1`.
+
+    Returns:
+        columns image_id, label, group, fold ("" where there is none); and its problems: labels without an
+        image, ids that stand twice with the same label.
+
+    Raises:
+        InputError: a column is missing; an id is unsafe, ambiguous, or stands twice with different labels; no
+            id names an image; a label is several labels, no number where numbers are expected, or differs
+            from another one in its spelling only; a labelled image lacks a fold.
+    """
+    columns = {"id": id_column, "label": label_column, "group": group_column, "fold": fold_column}
+    table = _read_columns(path, columns)
+    table["image_id"] = [images.find(written, f"{path}: row {row}") for row, written in table["id"].items()]
+    lost = table[table["image_id"].isna()]
+    problems = [
+        (legible(written), f"{path.name}: row {row}: there is no such image") for row, written in lost["id"].items()
+    ]
+    table = table[table["image_id"].notna()].copy()
+    if table.empty:
+        raise InputError(f"{path}: no id of column {id_column!r} names a train image: {some(list(lost['id']), 3)}")
+    for column in ("group", "fold"):
+        table[column] = table[column].str.strip()
+    table["label"] = _labels(table["label"], label_type, path)
+    if fold_column is not None:
+        _require_folds(table, path, fold_column)
+    table, repeats = _without_repeats(table, path)
+    return table[["image_id", "label", "group", "fold"]].reset_index(drop=True), problems + repeats
+
+
+def folder_labels(image_ids: Iterable[str], *, label_type: str = "text") -> tuple[pd.DataFrame, list[Problem]]:
+    """Read labels off a layout of one folder per class: the class is the first folder of the image_id.
+
+    Returns:
+        as `read_labels`; the problems are the images that lie in no folder.
+    """
+    ids = sorted(image_ids)
+    inside = [image_id for image_id in ids if "/" in image_id]
+    names = pd.Series([image_id.split("/")[0] for image_id in inside], index=inside, dtype="str")
+    labels = _one_spelling(names, label_type, "the class folders")
+    table = pd.DataFrame({"image_id": inside, "label": list(labels), "group": "", "fold": ""}, dtype="str")
+    return table, [(image_id, "lies in no class folder: move it into one") for image_id in ids if "/" not in image_id]
+
+
+def read_overrides(path: Path, *, images: ImageIndex, classes: Iterable[str], label_type: str = "text") -> pd.DataFrame:
+    """Read a person's corrections: columns image_id, action (a class or `drop`), reason; others are for notes.
+
+    An action must be a class that the labels already have: a slip of the pen would make a new one. The class that
+    the image has already confirms its label.
+
+    Returns:
+        columns image_id, action (the class as the labels spell it), reason; no rows for the placeholder.
+
+    Raises:
+        InputError: a column is missing; an image is unknown, ambiguous or named twice; an action is no class: says of
+            each row what is wrong.
+    """
+    if is_none(path):
+        return pd.DataFrame({"image_id": [], "action": [], "reason": []}, dtype="str")
+    table = _read_columns(path, {column: column for column in ("image_id", "action", "reason")})
+    known, faults = frozenset(classes), []
+    for row, (written, action) in zip(table.index, table[["image_id", "action"]].to_numpy(), strict=True):
+        place = f"{path}: row {row}"
+        try:
+            table.loc[row, "image_id"] = _require_image(images, written, place)
+            table.loc[row, "action"] = _action(action, known, label_type, place)
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        more = [f"{path}: {len(faults) - _SHOWN} rows more are wrong"] if len(faults) > _SHOWN else []
+        raise InputError("\n".join(faults[:_SHOWN] + more))
+    double = table[table["image_id"].duplicated(keep=False)]
+    if not double.empty:
+        raise InputError(f"{path}: an image has several overrides; keep one: {_rows(double['image_id'])}")
+    return table.reset_index(drop=True)
+
+
+def join(facts: pd.DataFrame, given: pd.DataFrame, overrides: pd.DataFrame) -> Joined:
+    """Give every image its label, and say which ones are not used and why.
+
+    Args:
+        facts: columns image_id and problem ("" where the image can be read), one row per image.
+        given: of `read_given`.
+        overrides: of `read_overrides`.
+    """
+    table = facts[["image_id", "problem"]].merge(given, how="left", on="image_id", validate="one_to_one")
+    table = table.merge(overrides.fillna(""), how="left", on="image_id", validate="one_to_one")
+    table["effect"], table["given"] = _effects(table), table["label"].fillna("")
+    table["label"] = table["label"].mask(table["effect"] == "relabelled", table["action"])
+    table["kind"] = _kinds_of_skip(table)
+    note = ("override: " + table["reason"].str.strip()).str.removesuffix(": ")
+    overridden = table["effect"].isin(["relabelled", "dropped"])
+    table["reason"] = table["kind"].mask(overridden, note).mask(table["kind"] == "unreadable", table["problem"])
+    table["use"] = np.where(table["kind"] == "", "train", "skip")
+    faulty = ~table["kind"].isin(["", "override"])
+    problems = [(i, f"skipped: {reason}") for i, reason in table.loc[faulty, ["image_id", "reason"]].to_numpy()]
+    problems += [(i, "its override has no effect") for i in table.loc[table["effect"] == "without effect", "image_id"]]
+    effects = Counter(table["effect"])
+    table = table.sort_values("image_id", ignore_index=True)
+    return Joined(
+        labels=table[list(contracts.LABELS.columns)].fillna(""),
+        problems=problems,
+        skipped={kind: n for kind, n in sorted(Counter(table["kind"]).items()) if kind},
+        overrides={effect: effects[effect] for effect in ("relabelled", "dropped", "confirmed", "without effect")},
+        decisions=table.loc[table["effect"] != "", list(contracts.DECISIONS.columns)].reset_index(drop=True),
+    )
+
+
+def require_classes(labels: pd.DataFrame) -> dict[str, int]:
+    """Return the images per class that are used, in the order of the classes' names.
+
+    Raises:
+        InputError: there are fewer than two classes: nothing could be learned.
+    """
+    counts = labels.loc[labels["use"] == "train", "label"].value_counts().sort_index()
+    if len(counts) < 2:
+        found = f"only one class, {counts.index[0]!r}" if len(counts) else "no labelled image that can be used"
+        raise InputError(f"the contest has {found}; a classifier needs two (see contest in params.yaml)")
+    return {str(name): int(count) for name, count in counts.items()}
+
+
+def _effects(table: pd.DataFrame) -> pd.Series:
+    """Return what each image's override does: "" where there is none."""
+    effects = {
+        "": table["action"].isna(),
+        "without effect": table["problem"] != "",
+        "dropped": table["action"] == DROP,
+        "confirmed": table["action"] == table["label"],
+    }
+    return pd.Series(np.select(list(effects.values()), list(effects), "relabelled"), dtype="str")
+
+
+def _kinds_of_skip(table: pd.DataFrame) -> pd.Series:
+    """Return why each image is not used: "" where it is."""
+    kinds = {
+        "unreadable": table["problem"] != "",
+        "override": table["effect"] == "dropped",
+        "no label": table["label"].isna(),
+        "empty label": table["label"] == "",
+    }
+    return pd.Series(np.select(list(kinds.values()), list(kinds), ""), dtype="str")
+
+
+def _read_columns(path: Path, columns: Mapping[str, str | None]) -> pd.DataFrame:
+    """Read the columns {our name: the file's name, or None for an empty column}; the index is the row's number."""
+    # Without pandas' own header, which would take a first column too many for an index and rename doubled columns.
+    cells = tables.read_text_csv(path, header=False)
+    header = [str(cell) for cell in cells.iloc[0]]
+    wanted = [name for name in columns.values() if name is not None]
+    if missing := [name for name in wanted if name not in header]:
+        hint = "" if len(header) > 1 else "; cells are separated by commas"
+        raise InputError(f"{path}: no column {', '.join(map(repr, missing))}; there are {header}{hint}")
+    if double := [name for name in wanted if header.count(name) > 1]:
+        raise InputError(f"{path}: several columns are called {', '.join(map(repr, double))}; rename all but one")
+    rows = cells.iloc[1:]
+    found = {ours: "" if name is None else rows[header.index(name)] for ours, name in columns.items()}
+    return pd.DataFrame(found, index=rows.index, dtype="str").rename(index=lambda position: position + 1)
+
+
+def _labels(labels: pd.Series, label_type: str, path: Path) -> pd.Series:
+    """Check the labels (indexed by row) and spell each class in one way; whitespace alone becomes ""."""
+    labels = labels.where(labels.str.strip() != "", "")
+    filled = labels[labels != ""]
+    _refuse_several(filled, path)
+    return _one_spelling(filled, label_type, str(path)).reindex(labels.index, fill_value="")
+
+
+def _refuse_several(labels: pd.Series, path: Path) -> None:
+    known = frozenset(labels.str.strip())
+    several = [label for label in labels.unique() if _is_several(label.strip(), known)]
+    if several:
+        raise InputError(
+            f"{path}: several labels in one cell, but an image has one class here; keep one of them:"
+            f" {_rows(labels[labels.isin(several)])}"
+        )
+
+
+def _is_several(label: str, known: frozenset[str]) -> bool:
+    """Say whether a cell looks like a list, or splits into labels that other rows have alone."""
+    parts = ([part.strip() for part in re.split(separator, label)] for separator in _SEPARATORS)
+    return bool(_LIST.fullmatch(label)) or any(len(p) > 1 and known.issuperset(p) for p in parts)
+
+
+def _one_spelling(labels: pd.Series, label_type: str, where: str) -> pd.Series:
+    """Spell numbers in one way, or refuse texts that differ in nothing but their spelling, or are unsafe to show."""
+    for pattern, fault in _UNSAFE.items():
+        if (unsafe := labels[labels.str.contains(pattern, regex=True)]).size:
+            raise InputError(f"{where}: labels hold {fault}; correct them: {_rows(unsafe)}")
+    numbers = {label: as_number(label) for label in labels.unique()}
+    if label_type == "number":
+        if wrong := [label for label, number in numbers.items() if number is None]:
+            raise InputError(
+                f"{where}: not numbers, as contest.label_type says; correct them, or say `label_type: text`:"
+                f" {_rows(labels[labels.isin(wrong)])}"
+            )
+        return labels.map({label: number_text(number) for label, number in numbers.items() if number is not None})
+    _refuse_twins(
+        labels, numbers, where, "are the same number; say `label_type: number` in contest, or spell them alike"
+    )
+    stripped = {label: label.strip() for label in numbers}
+    _refuse_twins(labels, stripped, where, "differ in the whitespace around them only; spell them alike")
+    composed = {label: composed(label) for label in numbers}
+    _refuse_twins(labels, composed, where, "look the same, and are other Unicode characters; spell them alike")
+    return labels
+
+
+def _refuse_twins(labels: pd.Series, meanings: Mapping[str, Any], where: str, fault: str) -> None:
+    spellings = defaultdict(list)
+    for label, meaning in meanings.items():
+        if meaning is not None:
+            spellings[meaning].append(label)
+    for twins in spellings.values():
+        if len(twins) > 1:
+            first = labels[labels.isin(twins)].drop_duplicates()
+            raise InputError(f"{where}: labels {', '.join(map(repr, twins))} {fault}: {_rows(first)}")
+
+
+def _require_folds(table: pd.DataFrame, path: Path, fold_column: str) -> None:
+    lacking = table[(table["label"] != "") & (table["fold"] == "")]
+    if not lacking.empty:
+        raise InputError(f"{path}: a labelled image has no fold in column {fold_column!r}: {_rows(lacking['id'])}")
+
+
+def _without_repeats(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """Keep one row per image; rows that agree are a problem, rows that do not are an error."""
+    repeated = table[table["image_id"].duplicated(keep=False)]
+    problems = []
+    for image_id, rows in repeated.groupby("image_id"):
+        numbers = ", ".join(map(str, rows.index))
+        if len(rows[["label", "group", "fold"]].drop_duplicates()) > 1:
+            raise InputError(
+                f"{path}: rows {numbers}: {image_id} stands there with different labels, groups or folds"
+                f" ({_rows(rows['label'])}); keep one"
+            )
+        problems.append((str(image_id), f"{path.name}: rows {numbers}: stands there with the same label; one is used"))
+    return table.drop_duplicates("image_id"), problems
+
+
+def _require_image(images: ImageIndex, written: str, place: str) -> str:
+    image_id = images.find(written, place)
+    if image_id is None:
+        raise InputError(f"{place}: there is no train image {written!r}; correct or remove the row ({_FORM})")
+    return image_id
+
+
+def _action(written: str, known: frozenset[str], label_type: str, place: str) -> str:
+    """Return the class an override's action means, or DROP."""
+    number = as_number(written) if label_type == "number" else None
+    action = written if number is None else number_text(number)
+    if action == DROP and DROP in known:
+        raise InputError(f"{place}: a class is called `{DROP}`, so this action means two things; rename the class")
+    if action != DROP and action not in known:
+        raise InputError(
+            f"{place}: action {written!r} is neither `{DROP}` nor a class: {some(sorted(known), 20)} ({_FORM})"
+        )
+    return action
+
+
+def _rows(values: pd.Series) -> str:
+    """Name the first rows of a series that is indexed by row (or by class folder)."""
+    return some([f"row {row} {value!r}" if isinstance(row, int) else repr(row) for row, value in values.items()])

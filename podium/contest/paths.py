@@ -1,0 +1,106 @@
+"""Paths and columns of the contest section that cannot work, refused before anything runs."""
+
+from pathlib import Path, PurePosixPath
+
+from podium.core.errors import InputError
+from podium.core.placeholders import NO_FILE, NO_FOLDER
+
+
+def check_paths(
+    root: Path,
+    *,
+    train: str,
+    test: str,
+    layout: str,
+    labels: str,
+    overrides: str,
+    template: str,
+    id_column: str,
+    label_column: str,
+    group_column: str | None,
+    fold_column: str | None,
+    made_later: tuple[str, ...] = (),
+) -> None:
+    """Refuse paths of the contest section that cannot work, before anything runs.
+
+    Paths are relative to `root` or absolute; a link is judged by where it leads, and may lead out of the project
+    as an absolute path may.
+
+    Args:
+        made_later: folders that a stage of the graph makes: what lies in them need not exist yet.
+
+    Raises:
+        InputError: lists every wrong key with the remedy.
+    """
+    folders = {"images.train": train, "images.test": test}
+    files = {"labels": labels, "overrides": overrides, "template": template}
+    faults = [
+        *_column_faults(id_column, label_column, group_column),
+        *_layout_faults(layout, train, labels, {"group": group_column, "fold": fold_column}),
+        *(fault for key, path in folders.items() for fault in _folder_faults(root, key, path, made_later)),
+        *(fault for key, path in files.items() for fault in _file_faults(root, key, path, made_later)),
+        *_nesting_faults(root, folders, files),
+    ]
+    if faults:
+        raise InputError("\n".join(f"params.yaml: contest.{fault}" for fault in faults))
+
+
+def _column_faults(id_column: str, label_column: str, group_column: str | None) -> list[str]:
+    if label_column in (id_column, group_column):
+        return [f"columns: {label_column!r} is named for the label and for something else; name two columns"]
+    return []
+
+
+def _layout_faults(layout: str, train: str, labels: str, columns: dict[str, str | None]) -> list[str]:
+    faults = []
+    if train == NO_FOLDER:
+        faults.append("images.train: is the placeholder; name the folder of train images")
+    if layout == "csv" and labels == NO_FILE:
+        faults.append(
+            "labels: is the placeholder, but `layout: csv` reads a label CSV; name it, or say `layout: folders`"
+        )
+    if layout == "folders":
+        if labels != NO_FILE:
+            faults.append(f"labels: has no effect with `layout: folders`; say {NO_FILE}")
+        given = [key for key, column in columns.items() if column is not None]
+        faults += [f"columns.{key}: has no effect with `layout: folders`; remove it" for key in given]
+    return faults
+
+
+def _folder_faults(root: Path, key: str, written: str, made_later: tuple[str, ...]) -> list[str]:
+    path = root / written
+    if path.is_dir() or _is_made_later(written, path, made_later):
+        return []
+    tracked = (root / f"{written.rstrip('/')}.dvc").is_file()
+    return [f"{key}: {written} is no folder; {'run `dvc checkout` or `dvc pull`' if tracked else 'correct the path'}"]
+
+
+def _file_faults(root: Path, key: str, written: str, made_later: tuple[str, ...]) -> list[str]:
+    path = root / written
+    if written == NO_FILE or _is_made_later(written, path, made_later):
+        return []
+    if not path.is_file():
+        return [f"{key}: {written} is no file; correct the path, or say {NO_FILE} where the contest has none"]
+    return [] if path.stat().st_size else [f"{key}: {written} is empty; say {NO_FILE} where the contest has none"]
+
+
+def _is_made_later(written: str, path: Path, made_later: tuple[str, ...]) -> bool:
+    return not path.exists() and any(PurePosixPath(written).is_relative_to(folder) for folder in made_later)
+
+
+def _nesting_faults(root: Path, folders: dict[str, str], files: dict[str, str]) -> list[str]:
+    resolved = {key: (root / written).resolve() for key, written in folders.items()}
+    train, test = resolved.values()
+    faults = []
+    if train == test or train.is_relative_to(test) or test.is_relative_to(train):
+        faults.append(
+            "images: train and test must be two folders, none in the other: a new test image would retrain all"
+        )
+    for key, written in files.items():
+        for folder, place in resolved.items():
+            if written != NO_FILE and (root / written).resolve().is_relative_to(place):
+                faults.append(
+                    f"{key}: {written} lies in {folder} ({folders[folder]}), where each change of it would decode all"
+                    f" images again; put it outside, e.g. beside that folder"
+                )
+    return faults

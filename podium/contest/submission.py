@@ -1,0 +1,367 @@
+"""Writing a submission in the words of a contest: its template's rows and columns, or the settings'.
+
+A template is one of: image ids alone, without or with a header; id and label; id and the probability of one
+class; id and one probability column per class, named in the header. Its ids may lack the file's ending or folder,
+and come back as they stand there.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from podium.contest.ids import ImageIndex, as_number, number_text
+from podium.core import tables
+from podium.core.errors import InputError, some
+from podium.core.placeholders import is_none
+
+Header = bool | Literal["template"]
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a contest's own template decides.
+
+    Attributes:
+        path: of the file, for messages.
+        ids: one per row, as written, in its order.
+        image_ids: the test image that each of `ids` means.
+        header: its cells, None where the first row is an image already.
+        class_columns: names of the probability columns, () where the template has at most a label column.
+        label_cells: the distinct labels that its own rows hold, () where it has no label column.
+        messages: what a person should know about it.
+    """
+
+    path: Path
+    ids: tuple[str, ...]
+    image_ids: tuple[str, ...]
+    header: tuple[str, ...] | None
+    class_columns: tuple[str, ...]
+    label_cells: tuple[str, ...]
+    messages: tuple[str, ...]
+
+
+def read_template(path: Path, test_ids: Sequence[str], classes: Sequence[str] | None = None) -> Template | None:
+    """Read a submission template; None for the placeholder.
+
+    The first row is a header unless its first cell means a test image.
+
+    Args:
+        path: of the template.
+        test_ids: image_ids of the test images, unreadable ones too.
+        classes: the labels' classes; None where they are not known yet, then class columns are not compared.
+
+    Raises:
+        InputError: a row's id means no test image, or several, or leaves the folder; two rows mean the same one;
+            there is no row; probability columns have no header or are not the classes.
+    """
+    if is_none(path):
+        return None
+    cells = tables.read_text_csv(path, header=False)
+    images = ImageIndex(test_ids)
+    header = _header(cells, images, test_ids, path)
+    rows = cells if header is None else cells.iloc[1:]
+    image_ids = _image_ids(rows[0], images, path)
+    width = cells.shape[1]
+    if width > 2 and header is None:
+        raise InputError(f"{path}: {width} columns and no header: a first row must name the class of each column")
+    template = Template(
+        path=path,
+        ids=tuple(rows[0]),
+        image_ids=image_ids,
+        header=header,
+        class_columns=header[1:] if header is not None and width > 2 else (),
+        label_cells=tuple(rows[1].unique()) if width == 2 else (),
+        messages=_messages(header, image_ids, test_ids, path),
+    )
+    if classes is not None and template.class_columns:
+        _columns_by_class(template, classes)
+    return template
+
+
+def check(
+    path: Path,
+    test_ids: Sequence[str],
+    *,
+    classes: Sequence[str] | None,
+    values: str | None,
+    labels: str,
+    positive: str | None,
+) -> Template | None:
+    """Check a template and the submission's settings against each other, before anything is trained.
+
+    Args:
+        path: of the template.
+        test_ids: image_ids of the test images.
+        classes: as `read_template`.
+        values: contest.submission.values where the person set it, else None.
+        labels: contest.submission.labels.
+        positive: contest.submission.positive.
+
+    Returns:
+        the template.
+
+    Raises:
+        InputError: as `read_template` and, for its settings, as `write`.
+    """
+    template = read_template(path, test_ids, classes)
+    if template is not None and template.class_columns and values == "label":
+        raise InputError(
+            f"params.yaml: contest.submission.values: label has no effect: {path} has a probability column per class;"
+            " say probabilities"
+        )
+    if template is not None:
+        _refuse_contradictions(template, values or "label", labels, positive)
+    if positive is not None and classes is not None:
+        _positive_class(positive, classes)
+    _spelled(classes or (), labels, template)
+    return template
+
+
+def write(
+    path: Path,
+    *,
+    test_probs: pd.DataFrame,
+    prior: Mapping[str, float],
+    template: Template | None,
+    test_ids: Sequence[str],
+    id_column: str,
+    label_column: str,
+    values: str,
+    header: Header,
+    labels: str,
+    positive: str | None,
+) -> list[str]:
+    """Write a submission: the template's rows in its order, or every test image, sorted by id.
+
+    A test image without a prediction (an unreadable one) gets the training prior: its likeliest class, or the
+    prior itself as probabilities. Ties go to the class whose column stands first.
+
+    Args:
+        path: of the submission.
+        test_probs: (images, 1 + classes) image_id and one column `p:<class>` per class, >= 0, no row all 0.
+        prior: class -> share of the training images.
+        template: of `read_template`.
+        test_ids: image_ids of the test images, unreadable ones too.
+        id_column: the header's name for ids, where the template has none.
+        label_column: the header's name for labels, where the template has none.
+        values: "label" or "probabilities", where the template does not say.
+        header: true, false, or "template".
+        labels: how classes are spelled: "template", "given", "int" or "float".
+        positive: the class whose probability alone is written, in one column; None for a column per class.
+
+    Returns:
+        messages for the person.
+
+    Raises:
+        InputError: a setting has no effect beside the template, or a class cannot be spelled as `labels` says.
+        ValueError: predictions are of other images or classes, double, negative or not finite.
+    """
+    if template is not None:
+        _refuse_contradictions(template, values, labels, positive)
+    probs, messages = _complete(test_probs, prior, test_ids)
+    spelled = _spelled(list(probs.columns), labels, template)
+    if positive is None:
+        columns = _value_columns(spelled, values, template)
+        written = list(columns.values())
+    else:  # one column, named as a label column would be
+        columns, written = {}, [_positive_class(positive, list(spelled))]
+    ids, image_ids = (template.ids, template.image_ids) if template else (sorted(test_ids), sorted(test_ids))
+    cells = _cells(probs.loc[list(image_ids)], spelled, written)
+    rows = [[image_id, *row] for image_id, row in zip(ids, cells, strict=True)]
+    if _has_header(header, template):
+        rows.insert(0, _header_row(template, id_column, label_column, list(columns)))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    tables.write_text(text.getvalue(), path)
+    validate(path, template=template, test_ids=test_ids, header=header)
+    said = {row[0] for row in cells}
+    if not written and len(said) == 1 < len(cells):
+        messages.append(
+            f"WARNING: all {len(cells)} rows say {said.pop()!r}; the most frequent class has"
+            f" {max(prior.values()):.2f} of the train images"
+        )
+    return [*(template.messages if template else ()), *messages]
+
+
+def validate(path: Path, *, template: Template | None, test_ids: Sequence[str], header: Header) -> None:
+    """Check that a submission has the template's ids (or all test images), each once, in order, and no empty cell.
+
+    Raises:
+        InputError: names the first row that is wrong.
+    """
+    expected = list(template.ids) if template else sorted(test_ids)
+    has_header = _has_header(header, template)
+    if not expected and not has_header:
+        return
+    cells = tables.read_text_csv(path, header=False)
+    found = list(cells[0])[int(has_header) :]
+    for position, (written, wanted) in enumerate(zip(found, expected, strict=False)):
+        if written != wanted:
+            raise InputError(f"{path}: row {position + 1 + has_header} is {written!r}, must be {wanted!r}")
+    if len(found) != len(expected):
+        raise InputError(f"{path}: {len(found)} rows, must be {len(expected)}")
+    if cells.shape[1] < 2 or (cells.iloc[int(has_header) :, 1:] == "").to_numpy().any():
+        raise InputError(f"{path}: a row has no prediction")
+
+
+def _header(cells: pd.DataFrame, images: ImageIndex, test_ids: Sequence[str], path: Path) -> tuple[str, ...] | None:
+    """Return the first row where it is a header."""
+    first = str(cells.iloc[0, 0])
+    if first.strip() and images.find(first, f"{path}: row 1") is not None:
+        return None
+    ending = PurePosixPath(first).suffix
+    if ending and ending in {PurePosixPath(image_id).suffix for image_id in test_ids}:
+        raise InputError(f"{path}: row 1: there is no test image {first!r}, and it is no header either")
+    return tuple(str(cell) for cell in cells.iloc[0])
+
+
+def _image_ids(written: pd.Series, images: ImageIndex, path: Path) -> tuple[str, ...]:
+    """Return the test image of each row (index: position in the file), each one once."""
+    if written.empty:
+        raise InputError(f"{path}: has a header and no rows; give it a row per test image, or do without a template")
+    found = [images.find(text, f"{path}: row {position + 1}") for position, text in written.items()]
+    if unknown := [f"row {p + 1} {text!r}" for (p, text), f in zip(written.items(), found, strict=True) if f is None]:
+        raise InputError(f"{path}: no such test image: {some(unknown)}; correct contest.images.test or the template")
+    image_ids = pd.Series(found, index=written.index, dtype="str")
+    if (double := image_ids.duplicated(keep=False)).any():
+        rows = [f"row {position + 1} {text!r}" for position, text in written[double].items()]
+        raise InputError(f"{path}: test images stand there twice: {some(rows)}; keep one row of each")
+    return tuple(image_ids)
+
+
+def _messages(
+    header: tuple[str, ...] | None, image_ids: Sequence[str], test_ids: Sequence[str], path: Path
+) -> tuple[str, ...]:
+    what = "no header" if header is None else f"header {','.join(header)}"
+    messages = [f"template {path.name}: {what}, {len(image_ids)} rows"]
+    if left_out := sorted(set(test_ids).difference(image_ids)):
+        messages.append(f"{len(left_out)} test images are not in the template and are left out: {some(left_out)}")
+    return tuple(messages)
+
+
+def _columns_by_class(template: Template, classes: Sequence[str]) -> dict[str, str]:
+    """Return {the template's column: class}, equal as text or as numbers, in the template's order."""
+    numbers = {as_number(name): name for name in classes}
+    numbers.pop(None, None)
+    columns = template.class_columns
+    found = {column: column if column in classes else numbers.get(as_number(column)) for column in columns}
+    known = {column: name for column, name in found.items() if name is not None}
+    missing = sorted(set(classes).difference(known.values()))
+    unknown = [column for column in columns if column not in known]
+    if missing or unknown or len(known) < len(columns) or len(set(known.values())) < len(known):
+        raise InputError(
+            f"{template.path}: its columns must be the classes, each once: no column for {missing}, no class for"
+            f" {unknown}, columns {list(columns)}"
+        )
+    return known
+
+
+def _positive_class(positive: str, classes: Sequence[str]) -> str:
+    """Return the class that `positive` means, as text or as a number."""
+    number = as_number(positive)
+    found = [name for name in classes if name == positive or (number is not None and as_number(name) == number)]
+    if len(found) != 1:
+        raise InputError(
+            f"params.yaml: contest.submission.positive: {positive!r} is none of the classes {some(list(classes))}"
+        )
+    return found[0]
+
+
+def _refuse_contradictions(template: Template, values: str, labels: str, positive: str | None) -> None:
+    """Refuse settings that the template overrules."""
+    if template.class_columns and positive is not None:
+        raise InputError(
+            f"params.yaml: contest.submission.positive: {positive} has no effect: {template.path} has a probability"
+            " column per class; say null"
+        )
+    if template.class_columns and labels != "template":
+        raise InputError(
+            f"params.yaml: contest.submission.labels: {labels} has no effect: {template.path} names the class columns;"
+            " say template"
+        )
+    if template.label_cells and values == "probabilities" and positive is None:
+        raise InputError(
+            f"params.yaml: contest.submission.values: probabilities cannot be: {template.path} has one column beside"
+            " the ids; say label, or name the class whose probability it holds: contest.submission.positive"
+        )
+
+
+def _complete(
+    test_probs: pd.DataFrame, prior: Mapping[str, float], test_ids: Sequence[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return (test images, classes) probabilities, indexed by image_id, summing to 1, the prior where none is."""
+    classes = tables.class_names(test_probs)
+    probs = test_probs.set_index("image_id")[[tables.PROBABILITY + name for name in classes]].astype("float64")
+    probs.columns = pd.Index(classes)
+    if set(prior) != set(classes) or probs.index.has_duplicates or not set(probs.index) <= set(test_ids):
+        raise ValueError("predictions and prior must have the same classes, and at most one row per test image")
+    missing = sorted(set(test_ids).difference(probs.index))
+    rows = pd.DataFrame([[prior[name] for name in classes]] * len(missing), index=missing, columns=classes)
+    probs = pd.concat([probs, rows.astype("float64")]) if missing else probs
+    sums = probs.sum(axis=1)
+    if not np.isfinite(probs.to_numpy()).all() or (probs < 0).to_numpy().any() or (sums <= 0).any():
+        raise ValueError("probabilities must be finite, at least 0, and not all 0 in a row")
+    messages = [f"{len(missing)} test images have no prediction and get the training prior: {some(missing)}"]
+    return probs.div(sums, axis=0), messages if missing else []
+
+
+def _value_columns(spelled: Mapping[str, str], values: str, template: Template | None) -> dict[str, str]:
+    """Return {probability column: class}, empty where the submission has a label column."""
+    if template is not None and template.class_columns:
+        return _columns_by_class(template, list(spelled))
+    return {column: name for name, column in spelled.items()} if values == "probabilities" else {}
+
+
+def _cells(probs: pd.DataFrame, spelled: Mapping[str, str], classes: list[str]) -> list[list[str]]:
+    """Return each row's probabilities of `classes`, or its likeliest class where there are none to write."""
+    if classes:
+        return [[repr(float(p)) for p in row] for row in probs[classes].to_numpy()]
+    return [[spelled[name]] for name in probs.idxmax(axis=1)] if len(probs) else []
+
+
+def _spelled(classes: Sequence[str], labels: str, template: Template | None) -> dict[str, str]:
+    """Return {class: its spelling in the submission}."""
+    style = labels
+    if labels == "template":
+        style = _template_style(classes, template.label_cells if template else ())
+    if style == "given":
+        return {name: name for name in classes}
+    return {name: _number_style(name, style) for name in classes}
+
+
+def _template_style(classes: Sequence[str], cells: Sequence[str]) -> str:
+    """Return "int" or "float" where all classes and cells are numbers, the cells of one such form; else "given"."""
+    numbers = [as_number(name) for name in classes]
+    if not cells or any(as_number(text) is None for text in [*cells, *classes]) or set(cells) & set(classes):
+        return "given"
+    if not any("." in text or "e" in text.lower() for text in cells):
+        return "int" if all(number == int(number) for number in numbers if number is not None) else "given"
+    return "float" if all("." in text for text in cells) else "given"
+
+
+def _number_style(name: str, style: str) -> str:
+    number = as_number(name)
+    if number is None or (style == "int" and number != number.to_integral_value()):
+        raise InputError(
+            f"params.yaml: contest.submission.labels: {style}: class {name!r} cannot be spelled so; say given"
+        )
+    text = number_text(number)
+    return f"{text}.0" if style == "float" and Decimal(text) == int(Decimal(text)) else text
+
+
+def _has_header(header: Header, template: Template | None) -> bool:
+    return (template is None or template.header is not None) if header == "template" else bool(header)
+
+
+def _header_row(template: Template | None, id_column: str, label_column: str, class_columns: list[str]) -> list[str]:
+    """Return the template's names where it has them, else the settings'."""
+    names = template.header if template is not None and template.header is not None else ()
+    values = class_columns or [names[1] if len(names) == 2 else label_column]
+    return [names[0] if names else id_column, *values]

@@ -1,0 +1,171 @@
+"""The packed image file: written once by prepare, memory-mapped by everything after it.
+
+An Arrow IPC file, so that other tools can read it too; a record batch holds a few megabytes of images.
+Raw pixels are read without a copy. Only readable images are in it.
+"""
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from podium.core import tables
+from podium.core.errors import InputError
+
+Pixels = NDArray[np.uint8]  # (height, width, 3) RGB
+
+SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("encoding", pa.string(), nullable=False),  # "raw" or "jpeg"
+        pa.field("pixels", pa.large_binary(), nullable=False),
+    ]
+)
+BATCH_BYTES = 4 << 20  # what a writer holds back: few enough bytes for memory, enough for few batches
+JPEG_QUALITY = 95
+JPEG_LONGEST_SIDE = 65500  # libjpeg's limit, pixels
+
+
+class Packed:
+    """A pack opened for reading: image_id -> pixels. Safe in forked workers, and reopened by spawned ones.
+
+    Attributes:
+        image_ids: sorted.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Map the file and note where each image lies in it; use `open_pack`, which says what is wrong."""
+        self.path = path.absolute()
+        mapped = pa.memory_map(str(path)).read_buffer()
+        self._bytes: Pixels = np.frombuffer(mapped, dtype=np.uint8)
+        # Positions in the file rather than Arrow's arrays: plain numbers need no library in a forked worker.
+        self._places: dict[str, tuple[int, int, int, int, str]] = {}
+        reader = pa.ipc.open_file(mapped)
+        if reader.schema != SCHEMA:
+            raise pa.ArrowInvalid("columns are not those of a pack")
+        for i in range(reader.num_record_batches):
+            self._note_places(reader.get_batch(i), mapped.address)
+        self.image_ids = sorted(self._places)
+
+    def _note_places(self, batch: pa.RecordBatch, base: int) -> None:
+        _validity, offset_buffer, data = batch.column("pixels").buffers()
+        offsets = np.frombuffer(offset_buffer, dtype=np.int64, count=batch.num_rows + 1) + (data.address - base)
+        columns = (batch.column(name).to_pylist() for name in ("image_id", "height", "width", "encoding"))
+        for row, (image_id, height, width, encoding) in enumerate(zip(*columns, strict=True)):
+            self._places[image_id] = (int(offsets[row]), int(offsets[row + 1]), height, width, encoding)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._places)
+
+    def __contains__(self, image_id: object) -> bool:
+        """Return whether the image was readable."""
+        return image_id in self._places
+
+    def __getitem__(self, image_id: str) -> Pixels:
+        """Return the pixels (height, width, 3), RGB; raw ones are a read-only view of the file.
+
+        Raises:
+            InputError: the pack has no such image.
+        """
+        if image_id not in self._places:
+            raise InputError(f"{self.path}: has no image {image_id}: it is unreadable, or prepare has not run since")
+        start, stop, height, width, encoding = self._places[image_id]
+        stored = self._bytes[start:stop]
+        if encoding == "raw":
+            return stored.reshape(height, width, 3)
+        return np.asarray(cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB), dtype=np.uint8)
+
+    def __getstate__(self) -> dict[str, Path]:
+        """Pickle the path alone: a worker maps the file itself."""
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Path]) -> None:
+        """Map the file again."""
+        self.__init__(state["path"])  # type: ignore[misc]
+
+
+def open_pack(path: Path) -> Packed:
+    """Open a pack that prepare wrote.
+
+    Raises:
+        InputError: the file is missing or no pack.
+    """
+    try:
+        return Packed(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; run `dvc repro prepare`") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: is no pack of pixels ({error}); run `dvc repro -f prepare`") from None
+
+
+class Writer:
+    """Write a pack image by image in flat memory; the file appears when the block ends without an error."""
+
+    def __init__(self, path: Path, *, encoding: Literal["raw", "jpeg"]) -> None:
+        self.path, self.encoding = path, encoding
+        self._rows: list[tuple[str, int, int, str, bytes]] = []
+        self._held_bytes = 0
+        self._written: set[str] = set()
+
+    def __enter__(self) -> Self:
+        """Start the file under a temporary name."""
+        with ExitStack() as stack:
+            temporary = stack.enter_context(tables.replacing(self.path))
+            self._arrow = stack.enter_context(pa.ipc.new_file(str(temporary), SCHEMA))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Move the whole file to its place; after an error leave what was there before."""
+        if error is not None:
+            self._stack.__exit__(kind, error, trace)
+            return
+        with self._stack:
+            self._flush()
+
+    def add(self, image_id: str, pixels: Pixels) -> None:
+        """Append one image (height, width, 3), RGB.
+
+        Raises:
+            ValueError: the array is not of that form, or the image stands in the pack already.
+        """
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+            raise ValueError(f"{image_id}: pixels must be (height, width, 3) uint8: {pixels.shape} {pixels.dtype}")
+        if image_id in self._written:
+            raise ValueError(f"{image_id}: added twice")
+        self._written.add(image_id)
+        height, width = pixels.shape[:2]
+        self._rows.append((image_id, height, width, *_encoded(pixels, self.encoding)))
+        self._held_bytes += len(self._rows[-1][-1])
+        if self._held_bytes >= BATCH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            columns = [
+                pa.array(column, field.type)
+                for column, field in zip(zip(*self._rows, strict=True), SCHEMA, strict=True)
+            ]
+            self._arrow.write_batch(pa.record_batch(columns, schema=SCHEMA))
+            self._rows, self._held_bytes = [], 0
+
+
+def _encoded(pixels: Pixels, encoding: str) -> tuple[str, bytes]:
+    """Return the encoding used and its bytes; a side that JPEG cannot hold is kept raw."""
+    if encoding == "raw" or max(pixels.shape) > JPEG_LONGEST_SIDE:
+        return "raw", pixels.tobytes()
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    done, coded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise ValueError(f"JPEG cannot hold an image of shape {pixels.shape}")
+    return "jpeg", coded.tobytes()

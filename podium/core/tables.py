@@ -1,0 +1,171 @@
+"""Column contracts; CSV, parquet and JSON read with checks and written atomically.
+
+CSV cells are text until a contract says otherwise, so that ids such as `0012` and labels such as `NA`
+survive. Every writer creates the parent folders (DVC does not) and replaces the file in one step.
+"""
+
+import csv
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from podium.core.errors import InputError, some
+
+PROBABILITY = "p:"  # prefix of a class's column in a table of predictions
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a table between two stages holds.
+
+    Attributes:
+        columns: column -> "text", "int" or "float" ("" in a CSV is a missing float).
+        key: the columns that together name a row; no two rows may share them.
+    """
+
+    columns: Mapping[str, str]
+    key: tuple[str, ...] = ("image_id",)
+
+
+FOLDS = Contract(
+    {
+        "image_id": "text",  # every row of labels.csv
+        "label": "text",
+        "use": "text",  # "train": trained on and scored; "skip": neither
+        "reason": "text",
+        "group": "text",  # never crosses drawn folds; a person's own may part it, which `split` warns of
+        "fold": "text",  # whose model predicts it out of fold; "" where the image is unreadable
+    }
+)
+PREDICTIONS = Contract(
+    {
+        "image_id": "text",
+        "part": "text",  # "train" (out of fold) or "test"
+        "fold": "text",  # whose model made the row
+        "image_size": "int",
+        "view": "text",  # "identity" or "hflip"
+    },
+    key=("image_id", "part", "fold", "image_size", "view"),
+)
+_RAGGED = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # as pandas says it
+_KINDS = {"text": "str", "int": "int64", "float": "float64"}
+
+
+def read_text_csv(path: Path, header: bool = True) -> pd.DataFrame:
+    """Read a CSV with every cell as text, exactly as written; without a header columns are 0, 1, ...
+
+    Raises:
+        InputError: the file is missing, empty, not UTF-8 or ragged.
+    """
+    try:
+        return pd.read_csv(path, dtype="str", keep_default_na=False, header=0 if header else None, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found") from None
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        if ragged := _RAGGED.search(str(error)):
+            wanted, line, found = ragged.groups()
+            raise InputError(
+                f"{path}: line {line} has {found} cells, the lines before it {wanted}; put quotes around a cell that"
+                " holds a comma"
+            ) from None
+        raise InputError(f"{path}: cannot be read as a UTF-8 CSV: {error}") from None
+
+
+def read(path: Path, contract: Contract) -> pd.DataFrame:
+    """Read a CSV or parquet that another stage wrote, in its contract's types.
+
+    Raises:
+        InputError: a column is missing or unknown, or two rows share a key.
+    """
+    table = pd.read_parquet(path) if path.suffix == ".parquet" else read_text_csv(path)
+    _check_columns(table, contract, path)
+    for column, kind in contract.columns.items():
+        if kind == "float":
+            table[column] = table[column].replace("", "nan").astype("float64")
+        else:
+            table[column] = table[column].astype(_KINDS[kind])
+    return table
+
+
+def write(table: pd.DataFrame, path: Path, contract: Contract) -> None:
+    """Write a table as CSV or parquet (by the path's ending), after checking its contract."""
+    _check_columns(table, contract, path)
+    extra = [column for column in table.columns if column not in contract.columns]
+    table = table[[*contract.columns, *extra]].astype({c: _KINDS[k] for c, k in contract.columns.items()})
+    with replacing(path) as temporary:
+        if path.suffix == ".parquet":
+            table.to_parquet(temporary, index=False, compression="zstd")
+        else:
+            quoting = csv.QUOTE_ALL if _holds_returns(table) else csv.QUOTE_MINIMAL
+            table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8", quoting=quoting)
+
+
+def with_probs(rows: pd.DataFrame, probs: NDArray[Any], classes: Sequence[str]) -> pd.DataFrame:
+    """Put a column per class beside rows, probs (rows, classes); at once, since pandas warns of column after column."""
+    columns = pd.DataFrame(probs, columns=[PROBABILITY + name for name in classes])
+    return pd.concat([rows.reset_index(drop=True), columns], axis=1)
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write JSON with sorted keys; refuses NaN and infinities, which are not JSON."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_text(text + "\n", path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write UTF-8 text with plain line feeds."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON that another stage wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, moved over it in one step if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def class_names(predictions: pd.DataFrame) -> list[str]:
+    """Return the classes of a table of predictions, in the order of its columns."""
+    return [c.removeprefix(PROBABILITY) for c in predictions.columns if c.startswith(PROBABILITY)]
+
+
+def rounded(value: float, digits: int = 6) -> float | None:
+    """Round for a report; None (JSON's null) where there is no finite number."""
+    return round(float(value), digits) if math.isfinite(value) else None
+
+
+def _holds_returns(table: pd.DataFrame) -> bool:
+    """Say whether a text holds a carriage return: to readers it ends a row, and csv quotes it from Python 3.13 on."""
+    texts = table.select_dtypes("str")
+    return any(texts[column].str.contains("\r", regex=False).any() for column in texts)
+
+
+def _check_columns(table: pd.DataFrame, contract: Contract, path: Path) -> None:
+    missing = [column for column in contract.columns if column not in table.columns]
+    unknown = [c for c in table.columns if c not in contract.columns and not c.startswith(PROBABILITY)]
+    if missing or unknown:
+        raise InputError(f"{path}: columns missing: {missing}, unknown: {unknown}; run `dvc repro` to rebuild it")
+    double = table.duplicated(list(contract.key))
+    if double.any():
+        rows = table.loc[double, list(contract.key)].astype("str").agg("/".join, axis=1)
+        raise InputError(f"{path}: rows appear twice: {some(list(rows))}")

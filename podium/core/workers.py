@@ -1,0 +1,17 @@
+"""How many processes work beside this one: environment, which never reaches a hashed file."""
+
+import os
+
+from podium.core.errors import InputError
+
+
+def count(default: int) -> int:
+    """Return `PODIUM_WORKERS`, or `default` where it is not set.
+
+    Raises:
+        InputError: it is no whole number.
+    """
+    wanted = os.environ.get("PODIUM_WORKERS", "")
+    if wanted and not wanted.isdecimal():
+        raise InputError(f"PODIUM_WORKERS is {wanted!r}: give a whole number of processes, or unset it")
+    return int(wanted) if wanted else default

@@ -1,0 +1,34 @@
+"""The `ensemble` section."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from podium.core.params import Section
+
+RANK_METRICS = ("roc_auc", "average_precision")  # they look at the order of images alone
+
+
+class EnsembleSettings(Section):
+    """How members are blended.
+
+    Attributes:
+        method: "auto" takes the equal mean of probabilities unless another method wins on left-out images; or one of
+            these, always: "equal", "logits" (mean of log probabilities), "ranks" (mean of ranks within folds, for
+            metrics of ranks), "greedy" (forward selection with replacement, bagged: Caruana et al. 2004), "weighted"
+            (weights of the smallest log loss, shrunk to equal), "stacking" (regularised logistic regression).
+        greedy_rounds: how many picks a greedy selection makes.
+        leaked_labels: what to do with labels of train images that a test image equals ("exact") or resembles ("near",
+            which includes equal ones): "ignore" them, or put them into the submission. No score knows of it, and a
+            contest's rules may forbid it.
+    """
+
+    method: Literal["auto", "equal", "logits", "ranks", "greedy", "weighted", "stacking"] = "auto"
+    greedy_rounds: int = Field(20, ge=1, le=1000)
+    leaked_labels: Literal["ignore", "exact", "near"] = "ignore"
+
+    @model_validator(mode="after")
+    def _refuse_settings_without_effect(self) -> Self:
+        if self.method not in ("auto", "greedy") and "greedy_rounds" in self.model_fields_set:
+            raise ValueError(f"greedy_rounds has no effect with `method: {self.method}`")
+        return self

@@ -1,0 +1,117 @@
+"""How evenly folds share the classes, and whether groups that may not be torn apart are what keeps them from it."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from podium.core.errors import some
+
+
+def counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Count the used images of every fold and class.
+
+    Args:
+        table: tables.FOLDS.
+
+    Returns:
+        columns fold, label, images: every pair, those without images too, sorted.
+    """
+    wide = _wide(table)
+    return wide.T.rename_axis("fold").reset_index().melt("fold", value_name="images").sort_values(["fold", "label"])
+
+
+def deviations(table: pd.DataFrame) -> pd.DataFrame:
+    """Hold each fold's images of a class against an even share.
+
+    An even share is the class's images over the number of folds. A difference below 1 is rounding; sqrt(even share) is
+    what a draw without stratification gives (the standard deviation of a count). Larger differences are a fault:
+
+    - "group" where one group alone holds at least an image more than the even share: no split can be even;
+    - "several" where the difference is more than that group explains, and more than twice what chance gives: groups of
+      several classes are in each other's way, and the draw found no better.
+
+    Args:
+        table: tables.FOLDS.
+
+    Returns:
+        columns label, fold, images, even_share, largest_group (images of the class in one group), deviation (images)
+        and fault ("", "group" or "several"); the largest deviation first.
+    """
+    wide = _wide(table)
+    used = table[table["use"] == "train"]
+    largest = used.groupby(["label", "group"]).size().groupby("label").max().rename("largest_group")
+    cells = wide.reset_index().melt("label", var_name="fold", value_name="images")
+    cells["even_share"] = cells["label"].map(wide.mean(axis=1))
+    cells = cells.merge(largest.reset_index(), on="label", validate="many_to_one")
+    cells["deviation"] = (cells["images"] - cells["even_share"]).abs()
+    by_chance = cells["even_share"] ** 0.5
+    overfills = cells["largest_group"] >= cells["even_share"] + 1
+    several = cells["deviation"] > np.maximum(cells["largest_group"], 2 * by_chance)
+    group = overfills & (cells["deviation"] > np.maximum(1, by_chance))
+    cells["fault"] = np.select([group, several], ["group", "several"], "")
+    return cells.sort_values(["deviation", "label", "fold"], ascending=[False, True, True], ignore_index=True)
+
+
+def summary(table: pd.DataFrame) -> dict[str, Any]:
+    """Return what balance.json says of tables.FOLDS.
+
+    Returns:
+        images_per_fold, images_per_class_per_fold, groups_of_several (how many groups hold two images or more),
+        worst_share_deviation: the largest difference between a class's share in a fold and over all, worst: the row of
+        `deviations` with the largest one, and unbalanced_classes: those with a fault.
+    """
+    wide = _wide(table)
+    groups = table.loc[table["use"] == "train", "group"].value_counts()
+    shares = wide.div(wide.sum(axis=0), axis=1).sub(wide.sum(axis=1) / wide.to_numpy().sum(), axis=0)
+    cells = deviations(table)
+    worst = cells.iloc[0]
+    return {
+        "images_per_fold": {str(fold): int(n) for fold, n in wide.sum(axis=0).items()},
+        "images_per_class_per_fold": {
+            str(label): {str(f): int(n) for f, n in row.items()} for label, row in wide.iterrows()
+        },
+        "groups_of_several": int((groups > 1).sum()),
+        "worst_share_deviation": round(float(shares.abs().to_numpy().max()), 6),
+        "worst": {
+            "label": str(worst["label"]),
+            "fold": str(worst["fold"]),
+            "images": int(worst["images"]),
+            "even_share": round(float(worst["even_share"]), 3),
+            "largest_group": int(worst["largest_group"]),
+        },
+        "unbalanced_classes": sorted(set(cells.loc[cells["fault"] != "", "label"])),
+    }
+
+
+def warnings(table: pd.DataFrame) -> list[str]:
+    """Say which classes are unbalanced since images that belong together may not be torn apart."""
+    cells = deviations(table).drop_duplicates("label")
+    fewer = "fewer folds or " if table.loc[table["use"] == "train", "fold"].nunique() > 2 else ""
+    told = {
+        "group": "groups make a balanced split impossible, since one group alone holds more than a fold's share:"
+        f" take {fewer}finer groups",
+        "several": f"groups keep the folds from being balanced: try another split.seed, {fewer}finer groups",
+    }
+    found = []
+    for fault, words in told.items():
+        rows = [
+            f"class {label!r} has {images} images in fold {fold}, {even_share:.1f} would be even (largest group"
+            f" {largest})"
+            for label, fold, images, even_share, largest, _, _ in cells[cells["fault"] == fault].to_numpy()
+        ]
+        if rows:
+            found.append(f"{words}. {some(rows, 3)}")
+    return found
+
+
+def parted(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the used rows of tables.FOLDS whose group lies in several folds; only a person's own folds part one."""
+    used = table[table["use"] == "train"]
+    return used[used.groupby("group")["fold"].transform("nunique") > 1]
+
+
+def _wide(table: pd.DataFrame) -> pd.DataFrame:
+    """Count used images: (classes, folds), both sorted by name."""
+    used = table[table["use"] == "train"]
+    return pd.crosstab(used["label"], used["fold"])

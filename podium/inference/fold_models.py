@@ -1,0 +1,168 @@
+"""Resolutions and views: what the folds' models of a member say of images, as rows of tables.PREDICTIONS."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from podium.core import params, pixels, tables
+from podium.core.errors import InputError
+from podium.core.pixels import Packed
+from podium.inference.settings import InferSettings
+from podium.models import backbones, devices, predict
+from podium.models.devices import Numerics
+from podium.models.plain_images import PlainImages
+from podium.models.preprocessing import Preprocessing
+from podium.models.settings import ModelSettings, TorchSettings
+
+
+def of_member(member: str, phase: str, path: Path, *, root: Path, image_sizes: Sequence[int] | None, name: str) -> None:
+    """Predict with a member's models of one phase, as its settings in params.yaml say.
+
+    Args:
+        member: its name there.
+        phase: whose weights, models/<phase>/<member>/<fold>.safetensors.
+        path: of the parquet file that is written.
+        root: of the project.
+        image_sizes: pixels; None for those of `infer`.
+        name: of the stage, for progress bars.
+
+    Raises:
+        InputError: as `run`, or a setting is wrong.
+    """
+    model = params.load(f"members.{member}.model", ModelSettings, root)
+    p = params.load(f"members.{member}.infer", InferSettings, root)
+    t = params.load("torch", TorchSettings, root)
+    device = devices.start(t)
+    run(
+        path,
+        root / f"models/{phase}/{member}",
+        root=root,
+        folds=[str(fold) for fold in params.section(params.read(root), "folds")],
+        image_sizes=p.image_sizes if image_sizes is None else image_sizes,
+        views=p.views,
+        batch_size=p.batch_size,
+        numerics=devices.Numerics(device, model.precision, model.channels_last),
+        name=name,
+    )
+
+
+def run(
+    path: Path,
+    models: Path,
+    *,
+    root: Path,
+    folds: Sequence[str],
+    image_sizes: Sequence[int],
+    views: Sequence[str],
+    batch_size: int,
+    numerics: Numerics,
+    name: str,
+) -> None:
+    """Predict with all folds' models of one member: train images out of fold (skipped ones too), and all test images.
+
+    Args:
+        path: of the parquet file that is written.
+        models: folder of the folds' weights.
+        root: of the project, whose folds.csv and packs are read.
+        folds: names, in the order of the rows.
+        name: of the stage, for progress bars.
+
+    Raises:
+        InputError: a model was trained on other classes.
+    """
+    table = tables.read(root / "data/split/folds.csv", tables.FOLDS)
+    classes = sorted(table.loc[table["use"] == "train", "label"].unique())
+    train, test = (pixels.open_pack(root / f"data/prepare/{part}/pixels.arrow") for part in ("train", "test"))
+
+    def rows() -> Iterator[pd.DataFrame]:
+        for fold in folds:
+            model, preprocessing = load_model(models / f"{fold}.safetensors", classes=classes)
+            held_out = sorted(table.loc[table["fold"] == fold, "image_id"])
+            yield from tables_of_fold(
+                numerics.place(model),
+                [("train", train, held_out), ("test", test, test.image_ids)],
+                fold=fold,
+                classes=classes,
+                preprocessing=preprocessing,
+                image_sizes=image_sizes,
+                views=views,
+                batch_size=batch_size,
+                numerics=numerics,
+                name=name,
+            )
+
+    devices.reproducibly(name, lambda: write(path, rows()))
+
+
+def load_model(path: Path, *, classes: Sequence[str]) -> tuple[torch.nn.Module, Preprocessing]:
+    """Build a fold's model from its weights and what is stored with them.
+
+    Raises:
+        InputError: it was trained on other classes.
+    """
+    checkpoint = backbones.read(path)
+    meta = checkpoint.meta
+    if meta["classes"] != list(classes):
+        raise InputError(
+            f"{path}: trained on classes {meta['classes']}, the folds have {list(classes)}; run `dvc repro`"
+        )
+    model = backbones.create(meta["backbone"], n_classes=len(classes), model_kwargs=meta["model_kwargs"])
+    backbones.load(model, checkpoint.state, str(path))
+    return model, Preprocessing.from_dict(meta["preprocessing"])
+
+
+def tables_of_fold(
+    model: torch.nn.Module,
+    parts: Sequence[tuple[str, Packed, Sequence[str]]],
+    *,
+    fold: str,
+    classes: Sequence[str],
+    preprocessing: Preprocessing,
+    image_sizes: Sequence[int],
+    views: Sequence[str],
+    batch_size: int,
+    numerics: Numerics,
+    name: str,
+) -> Iterator[pd.DataFrame]:
+    """Yield a table per part, image size and view.
+
+    Args:
+        model: of `fold`, placed by `numerics`.
+        parts: ("train" or "test", its pack, ids of images to predict).
+        classes: names in the order of the model's outputs.
+        name: of the member, for progress bars.
+    """
+    for part, packed, image_ids in parts:
+        if not image_ids:
+            continue
+        for image_size in image_sizes:
+            probs = predict.probabilities(
+                model,
+                PlainImages(packed, image_ids, preprocessing, image_size),
+                views=views,
+                batch_size=batch_size,
+                numerics=numerics,
+                label=f"{name} fold {fold}, {part} at {image_size}",
+            )
+            for view in views:
+                yield predict.prediction_table(
+                    image_ids, probs[view], classes, part=part, fold=fold, image_size=image_size, view=view
+                )
+
+
+def write(path: Path, rows: Iterator[pd.DataFrame]) -> None:
+    """Write tables one after another into one parquet file, holding only one in memory."""
+    writer: pq.ParquetWriter | None = None
+    with tables.replacing(path) as temporary:
+        try:
+            for table in rows:
+                arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+                writer = writer or pq.ParquetWriter(temporary, arrow.schema, compression="zstd")
+                writer.write_table(arrow)
+        finally:
+            if writer is not None:
+                writer.close()

@@ -1,0 +1,40 @@
+"""All sections of one member; those its trainings read have a file of their own, so that `infer`'s retrain nothing."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from podium.core.params import Section
+from podium.models.settings import ModelSettings
+from podium.training.settings import FinetuneSettings, PretrainSettings
+
+
+class InferSettings(Section):
+    """At which sizes (pixels) and in which views an image is looked at."""
+
+    image_sizes: tuple[int, ...] = Field(min_length=1)
+    views: tuple[Literal["identity", "hflip"], ...] = Field(("identity", "hflip"), min_length=1)
+    batch_size: int = Field(32, ge=1)
+
+    @model_validator(mode="after")
+    def _refuse_repeats(self) -> Self:
+        if len(set(self.image_sizes)) < len(self.image_sizes) or len(set(self.views)) < len(self.views):
+            raise ValueError("an image size or a view stands twice")
+        if min(self.image_sizes) < 8:
+            raise ValueError("image sizes are in pixels, at least 8")
+        return self
+
+
+class MemberSettings(Section):
+    """A member of the ensemble: every section is mandatory, so that DVC sees which phase a change touches."""
+
+    model: ModelSettings
+    pretrain: PretrainSettings
+    finetune: FinetuneSettings
+    infer: InferSettings
+
+    @model_validator(mode="after")
+    def _refuse_nothing_to_train(self) -> Self:
+        if self.pretrain.epochs + self.finetune.epochs == 0:
+            raise ValueError("pretrain and finetune both have 0 epochs: nothing would be trained")
+        return self

@@ -1,0 +1,248 @@
+"""timm models: built, loaded with every key checked, and saved as safetensors with what they need to be used."""
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import timm
+import torch
+from timm.models import load_state_dict
+from torch import nn
+
+from podium.core import tables
+from podium.core.errors import InputError, some
+from podium.models import fcanet
+
+fcanet.register()
+
+Rgb = tuple[float, float, float]
+
+RESERVED = {"num_classes", "pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"}
+META_KEY = "podium"  # one key: safetensors writes several in no fixed order
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights by name, and what stands beside them."""
+
+    state: dict[str, torch.Tensor]
+    meta: dict[str, Any]
+
+
+def create(
+    backbone: str, *, n_classes: int | None, model_kwargs: Mapping[str, Any], drop_path: float = 0.0
+) -> nn.Module:
+    """Build a timm model with random weights.
+
+    Args:
+        backbone: timm's name, or one of fcanet.py.
+        n_classes: outputs of the new head; None leaves the head the backbone was published with.
+        model_kwargs: passed on to timm as they are.
+        drop_path: stochastic depth rate; 0 is not passed on, since not every backbone has it.
+
+    Raises:
+        InputError: timm does not know the backbone, or the backbone not an argument.
+    """
+    kwargs = dict(model_kwargs)
+    if reserved := sorted(RESERVED & kwargs.keys()):
+        raise InputError(f"backbone {backbone!r}: model_kwargs must not hold {some(reserved)}: Podium sets them itself")
+    if n_classes is not None:
+        kwargs["num_classes"] = n_classes
+    if drop_path > 0:
+        kwargs["drop_path_rate"] = drop_path
+    if not timm.is_model(backbone):
+        near = difflib.get_close_matches(backbone, timm.list_models(), cutoff=0.4)
+        raise InputError(f"backbone {backbone!r}: timm {timm.__version__} has no such model; near names: {some(near)}")
+    try:
+        model: nn.Module = timm.create_model(backbone, pretrained=False, **kwargs)
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        raise InputError(f"backbone {backbone!r} cannot be built with {kwargs}: {error}") from None
+    return model
+
+
+def from_hub(backbone: str, model_kwargs: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
+    """Build a model with timm's pretrained weights; return it and its configuration (mean, std, ...).
+
+    Raises:
+        InputError: timm has no weights for it, or the hub cannot be reached.
+    """
+    create(backbone, n_classes=None, model_kwargs=model_kwargs)
+    try:
+        model: nn.Module = timm.create_model(backbone, pretrained=True, **model_kwargs)
+    except Exception as error:  # the hub's client has dozens of error classes, all with the same remedy
+        raise InputError(
+            f"backbone {backbone!r}: no weights from the hub ({type(error).__name__}: {error}). Without a way to it, "
+            "bring a file: `weights: file` and `weights_file: path` (.safetensors or .pth)"
+        ) from None
+    return model, dict(model.pretrained_cfg)  # type: ignore[arg-type]
+
+
+def head_names(model: nn.Module) -> tuple[str, ...]:
+    """Return the names of the classifier modules, e.g. ("fc",)."""
+    names = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def is_head(parameter: str, model: nn.Module) -> bool:
+    """Say whether a parameter's name belongs to the classifier."""
+    return any(parameter.startswith(f"{name}.") for name in head_names(model))
+
+
+def norms(model: nn.Module) -> list[nn.Module]:
+    """Return the modules that normalise and learn a weight for it: batch, layer, group, RMS norms, timm's own too.
+
+    By the name of their class, since timm's share no base class.
+    """
+    return [m for m in model.modules() if "norm" in type(m).__name__.lower() and [*m.parameters(recurse=False)]]
+
+
+def linear_head(model: nn.Module, key: str) -> nn.Linear:
+    """Return the model's classifier.
+
+    Raises:
+        InputError: it is not one linear layer with a bias; names `key`.
+    """
+    names = head_names(model)
+    head = model.get_submodule(names[0]) if len(names) == 1 else None
+    if not isinstance(head, nn.Linear) or head.bias is None:
+        raise InputError(f"{key}: probe needs a linear classifier, this backbone's is {names or 'none'}; say keep")
+    return head
+
+
+def read_file(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Read a person's .safetensors or .pth (never unpickled); return tensors and safetensors' metadata.
+
+    Raises:
+        InputError: it is missing, has another ending, cannot be read, or holds more than tensors.
+    """
+    if path.suffix not in {".safetensors", ".pth", ".pt", ".bin"}:
+        raise InputError(f"{path}: weights must be .safetensors, or torch's .pth, .pt or .bin")
+    try:
+        state = load_state_dict(str(path), weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such weights file") from None
+    except Exception as error:  # torch and safetensors raise a dozen classes for a broken file
+        raise InputError(f"{path}: cannot be read as weights ({type(error).__name__}: {error})") from None
+    if not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise InputError(f"{path}: holds no plain map of names to tensors")
+    return state, _file_metadata(path)
+
+
+def _file_metadata(path: Path) -> dict[str, str]:
+    if path.suffix != ".safetensors":
+        return {}
+    with safetensors.safe_open(str(path), framework="pt") as opened:
+        return dict(opened.metadata() or {})
+
+
+def mean_and_std(
+    mean: Rgb | None, std: Rgb | None, metadata: Mapping[str, str], key: str
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Return the input's mean and std from the member's settings or a safetensors file's metadata.
+
+    Raises:
+        InputError: neither says them (timm's default would be wrong in silence), or both do and differ.
+    """
+    if META_KEY in metadata:
+        raise InputError(
+            f"{key}.weights_file: was trained here, on all folds but one: as a start it would leak the others into"
+            " their own scores. Bring weights that have not seen this contest"
+        )
+    stored = [
+        _numbers(metadata[name], f"{key}.weights_file: its own {name}") for name in ("mean", "std") if name in metadata
+    ]
+    if mean is not None and std is not None:
+        if len(stored) == 2 and stored != [list(mean), list(std)]:
+            raise InputError(f"{key}: mean {mean} and std {std} differ from the weights file's own {stored}")
+        return mean, std
+    if len(stored) < 2:
+        raise InputError(
+            f"{key}: the weights file does not say its mean and std (safetensors metadata `mean` and `std`, JSON"
+            " lists of 3 numbers): give `mean` and `std` here"
+        )
+    return stored[0], stored[1]
+
+
+def _numbers(text: str, what: str) -> list[float]:
+    """Read three numbers in [0, 1] from a file's metadata."""
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError:
+        values = None
+    if (
+        not isinstance(values, list)
+        or len(values) != 3
+        or not all(isinstance(v, int | float) and 0 <= v <= 1 for v in values)
+    ):
+        raise InputError(f"{what} is {text!r}, not a JSON list of 3 numbers from 0 to 1")
+    return values
+
+
+def load(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> str:
+    """Load weights into a model; return a message where the head is new, else "".
+
+    A head that is missing or of another shape leaves the model's new head as it is.
+
+    Raises:
+        InputError: any other key is missing, unexpected or of another shape; lists them.
+    """
+    kept, message = fitting(model, state, source)
+    model.load_state_dict(kept, strict=False)
+    return message
+
+
+def fitting(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> tuple[dict[str, torch.Tensor], str]:
+    """Return the weights that `load` would load and its message; the model may lie on the meta device."""
+    wanted = model.state_dict()
+    head = {k for k in {*wanted, *state} if is_head(k, model)}
+    head_fits = all(k in state and k in wanted and state[k].shape == wanted[k].shape for k in head)
+    kept = {k: v for k, v in state.items() if head_fits or k not in head}
+    _compare(wanted, kept, set() if head_fits else head, source)
+    found = [f"{k} {tuple(state[k].shape)}" for k in sorted(head) if k in state]
+    why = f"since the weights' own is another: {some(found)}" if found else "since the weights have none"
+    return kept, "" if head_fits else f"{source}: new head, {why}"
+
+
+def _compare(
+    wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], head: set[str], source: str
+) -> None:
+    faults = {
+        "missing": [k for k in wanted if k not in given and k not in head and not k.endswith("num_batches_tracked")],
+        "unexpected": [k for k in given if k not in wanted],
+        "wrongly shaped": [
+            f"{k} {tuple(given[k].shape)} for {tuple(wanted[k].shape)}"
+            for k in wanted
+            if k in given and given[k].shape != wanted[k].shape
+        ],
+    }
+    lines = [f"  {name} ({len(keys)}): {some(keys, 20)}" for name, keys in faults.items() if keys]
+    if lines:
+        raise InputError(
+            f"{source}: these weights do not fit the backbone (is it another one, or are model_kwargs missing?)\n"
+            + "\n".join(lines)
+        )
+
+
+def save(path: Path, model_or_state: nn.Module | Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> None:
+    """Write weights as safetensors with `meta` (plain data) beside them; same inputs, same bytes."""
+    state = model_or_state.state_dict() if isinstance(model_or_state, nn.Module) else model_or_state
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in sorted(state.items())}
+    with tables.replacing(path) as temporary:
+        safetensors.torch.save_file(tensors, str(temporary), metadata={META_KEY: json.dumps(meta, sort_keys=True)})
+
+
+def read(path: Path) -> Checkpoint:
+    """Read what `save` wrote.
+
+    Raises:
+        InputError: it was not written by `save`.
+    """
+    state, metadata = read_file(path)
+    if META_KEY not in metadata:
+        raise InputError(f"{path}: has not the metadata of a stage's own weights; run `dvc repro` to rebuild it")
+    return Checkpoint(state, json.loads(metadata[META_KEY]))

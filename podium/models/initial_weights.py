@@ -1,0 +1,48 @@
+"""The weights a member starts from: timm's own, a person's file, or random ones."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from podium.core import seeding
+from podium.models import backbones
+from podium.models.settings import ModelSettings
+
+Loaded = tuple[dict[str, torch.Tensor], Any, Any]  # state dict, mean, std
+
+
+def save(p: ModelSettings, member: str, root: Path) -> int:
+    """Check the weights and save them with their mean and std; return how many values they are.
+
+    Raises:
+        InputError: there are none on the hub, or the file does not fit or does not say its mean and std.
+    """
+    read = {"hub": _from_hub, "file": _from_file, "none": _random}[p.weights]
+    state, mean, std = read(p, member, root)
+    meta = {"backbone": p.backbone, "model_kwargs": p.model_kwargs, "weights": p.weights}
+    meta["preprocessing"] = {"mean": mean, "std": std}
+    backbones.save(root / f"models/weights/{member}.safetensors", state, meta)
+    return sum(v.numel() for v in state.values())
+
+
+def _from_hub(p: ModelSettings, member: str, root: Path) -> Loaded:
+    del member, root
+    model, config = backbones.from_hub(p.backbone, p.model_kwargs)
+    return model.state_dict(), config["mean"], config["std"]
+
+
+def _from_file(p: ModelSettings, member: str, root: Path) -> Loaded:
+    state, metadata = backbones.read_file(root / p.weights_file)
+    mean, std = backbones.mean_and_std(p.mean, p.std, metadata, f"params.yaml: members.{member}.model")
+    model = backbones.create(p.backbone, n_classes=0, model_kwargs=p.model_kwargs)
+    backbones.load(model, state, p.weights_file)
+    return state, mean, std
+
+
+def _random(p: ModelSettings, member: str, root: Path) -> Loaded:
+    del root
+    torch.manual_seed(seeding.derive(p.seed, member, "weights"))
+    model = backbones.create(p.backbone, n_classes=0, model_kwargs=p.model_kwargs)
+    half = (0.5, 0.5, 0.5)  # random weights know no data set's mean: pixels then run from -1 to 1
+    return model.state_dict(), p.mean or half, p.std or half

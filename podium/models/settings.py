@@ -1,0 +1,67 @@
+"""The sections `model` (of a member) and `torch`."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from podium.core.params import Section
+from podium.core.placeholders import NO_FILE, FileOrNone
+
+Unit = Annotated[float, Field(ge=0, le=1)]  # pixels are in [0, 1]: not 0 to 255
+Rgb = tuple[Unit, Unit, Unit]
+
+
+class ModelSettings(Section):
+    """The backbone, its weights, and how an image becomes its input.
+
+    Attributes:
+        backbone: a timm model name, or one of podium/models/fcanet.py.
+        model_kwargs: passed on to timm.create_model as they are.
+        weights: "hub" (timm's own), "none" (random), or "file" (`weights_file`: .safetensors or .pth).
+        mean, std: of the model's input, for pixels in [0, 1]; needed where a file does not say them.
+        image_size: pixels, both sides, of training.
+        resize: "squash" to a square, "crop" the middle, or "pad" with the mean colour.
+        crop_fraction: with "crop", the part of the short side that is kept.
+    """
+
+    backbone: str = Field(min_length=1)
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    weights: Literal["hub", "none", "file"]
+    weights_file: FileOrNone = NO_FILE
+    mean: Rgb | None = None
+    std: Rgb | None = None
+    image_size: int = Field(ge=8, le=4096)
+    resize: Literal["squash", "crop", "pad"] = "squash"
+    crop_fraction: float = Field(1.0, gt=0, le=1)
+    seed: int = Field(0, ge=0, lt=2**32)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    channels_last: bool = False
+    compile: bool = False
+
+    @model_validator(mode="after")
+    def _refuse_settings_without_effect(self) -> Self:
+        if (self.weights == "file") != (self.weights_file != NO_FILE):
+            raise ValueError(
+                f"weights is {self.weights} and weights_file is {self.weights_file}: `weights: file` goes with"
+                f" a weights_file, the others with {NO_FILE}"
+            )
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together: give both or neither")
+        if self.weights == "hub" and self.mean is not None:
+            raise ValueError("mean and std come from the hub's configuration: remove them, or use `weights: file`")
+        if self.std is not None and min(self.std) < 0.001:
+            raise ValueError("std must be 0.001 at least")
+        if self.resize != "crop" and self.crop_fraction != 1:
+            raise ValueError(f"crop_fraction has no effect with `resize: {self.resize}`")
+        return self
+
+    def side_needed(self, image_size: int) -> int:
+        """Return the short side, in pixels, an image needs to reach `image_size` without being enlarged."""
+        return round(image_size / self.crop_fraction)
+
+
+class TorchSettings(Section):
+    """Device and threads; the number of threads changes sums of floats, so it is a parameter."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: int = Field(2, ge=1)

@@ -1,0 +1,154 @@
+"""A classifier fitted as a logistic regression on a frozen backbone's features: a start, or a baseline.
+
+Source: Kumar et al. 2022, arXiv 2202.10054: linear probing first, then fine-tuning, distorts features less.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+from torch import nn
+
+from podium.core.errors import InputError
+from podium.probes import discriminant
+
+# rows x features x classes above which five folds' regressions, with the choice of their strengths, take ten minutes of
+# one core and more: a linear discriminant is fitted instead (docs/honest_scores.md, Speed)
+MAX_WORK = 500_000_000
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # sklearn's C, on standardised features
+
+
+def fit(
+    inputs: NDArray[np.float32], targets: NDArray[np.int64], *, n_classes: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Fit a multinomial logistic regression, its strength chosen by log loss on inner folds.
+
+    Above MAX_WORK a linear discriminant, its shrinkage chosen likewise: a regression would take hours.
+
+    Args:
+        inputs: (n_images, n_views, n_features); an image's views stay on one side of every inner split.
+        targets: class indices (n_images,).
+        seed: of the inner folds.
+
+        n_classes: of the contest; one without an image here gets no weights and a bias below all others.
+
+    Returns:
+        Weights (n_classes, n_features) and biases (n_classes,) for features as they are, and the chosen C or shrinkage.
+
+    Raises:
+        InputError: all images are of one class.
+    """
+    present, counts = np.unique(targets, return_counts=True)
+    if len(present) < 2:
+        raise InputError(
+            "a linear classifier on frozen features (`probe`, `head_init: probe`) needs training images of two classes"
+            " outside every fold: bring more, or other folds; or, for `head_init`, say keep"
+        )
+    if not np.isfinite(inputs).all():
+        raise InputError("the backbone's features are not finite: say precision: fp32, or bring other weights")
+    if is_large(len(targets) * inputs.shape[1], inputs.shape[2], len(present)):
+        dense = np.searchsorted(present, targets)
+        with threadpool_limits(1, "blas"):
+            weights, biases, strength = discriminant.fit(inputs, dense, n_classes=len(present), seed=seed)
+    else:
+        weights, biases, strength = _by_regression(inputs, targets, min(3, int(counts.min())), seed)
+    all_weights = np.zeros((n_classes, weights.shape[1]))
+    all_biases = np.full(n_classes, biases.min() - np.log(len(targets)))
+    all_weights[present], all_biases[present] = weights, biases
+    return all_weights, all_biases, strength
+
+
+def is_large(n_rows: int, n_features: int, n_classes: int) -> bool:
+    """Say whether a linear discriminant is fitted instead of a regression.
+
+    Args:
+        n_rows: of images and views.
+        n_features: of a row.
+        n_classes: that have an image.
+    """
+    return n_rows * n_features * n_classes > MAX_WORK
+
+
+def out_of_fold(
+    inputs: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    folds: NDArray[np.str_],
+    *,
+    n_classes: int,
+    seeds: Mapping[str, int],
+) -> tuple[NDArray[np.float32], dict[str, float | None]]:
+    """Predict every image, as it is, by the regression that was fitted on the other folds' images.
+
+    Args:
+        inputs: (n_images, n_views, n_features), the first view that of the image as it is.
+        targets: class indices (n_images,); -1 where an image is predicted but nothing is learned from it.
+        folds: (n_images,) each image's fold.
+        n_classes: of the contest.
+        seeds: of the inner folds, by fold.
+
+    Returns:
+        probabilities (n_images, n_classes), and the chosen C by fold: None where the other folds hold images of one
+        class alone, which is then what is predicted.
+    """
+    probs = np.zeros((len(targets), n_classes), np.float32)
+    strengths: dict[str, float | None] = {}
+    for fold, seed in seeds.items():
+        train, held_out = (folds != fold) & (targets >= 0), folds == fold
+        present = np.unique(targets[train])
+        if len(present) == 1:
+            probs[held_out, present[0]], strengths[fold] = 1, None
+            continue
+        weights, biases, strengths[fold] = fit(inputs[train], targets[train], n_classes=n_classes, seed=seed)
+        probs[held_out] = softmax(inputs[held_out, 0] @ weights.T + biases, axis=1)
+    return probs, strengths
+
+
+def set_classifier(head: nn.Linear, weights: NDArray, biases: NDArray) -> None:  # type: ignore[type-arg]
+    """Put a regression's weights (n_classes, n_features) and biases (n_classes,) into a linear classifier."""
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(weights))
+        head.bias.copy_(torch.from_numpy(biases))
+
+
+def _by_regression(
+    inputs: NDArray[np.float32], targets: NDArray[np.int64], n_splits: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return weights and biases of the classes that have an image, for features as they are, and the chosen C."""
+    with threadpool_limits(1, "blas"):  # its threads spin: beside other work two of them were thirty times slower
+        strength = _strength(inputs, targets, n_splits, seed) if n_splits > 1 else STRENGTHS[0]
+        scaler, model = _regression(inputs, targets, strength)
+    weights, biases = model.coef_, model.intercept_
+    if len(weights) == 1:  # two classes: sklearn keeps one row, for the second class
+        weights, biases = np.concatenate([-weights / 2, weights / 2]), np.concatenate([-biases / 2, biases / 2])
+    weights = weights / scaler.scale_
+    return weights, biases - weights @ scaler.mean_, strength
+
+
+def _strength(inputs: NDArray[np.float32], targets: NDArray[np.int64], n_splits: int, seed: int) -> float:
+    folds = StratifiedKFold(n_splits, shuffle=True, random_state=seed % 2**31)
+    losses = np.zeros(len(STRENGTHS))
+    for train, held_out in folds.split(targets, targets):
+        for i, strength in enumerate(STRENGTHS):
+            scaler, model = _regression(inputs[train], targets[train], strength)
+            probs = model.predict_proba(scaler.transform(inputs[held_out, 0]))
+            losses[i] += log_loss(targets[held_out], probs, labels=model.classes_)
+    return STRENGTHS[int(losses.argmin())]
+
+
+def _regression(
+    inputs: NDArray[np.float32], targets: NDArray[np.int64], strength: float
+) -> tuple[StandardScaler, LogisticRegression]:
+    n_views = inputs.shape[1]
+    flat = inputs.reshape(-1, inputs.shape[2]).astype(np.float64)
+    scaler = StandardScaler().fit(flat)
+    scaler.scale_ = np.maximum(scaler.scale_, 1e-6)  # a feature that never moves must not be blown up
+    model = LogisticRegression(C=strength, max_iter=2000)
+    model.fit(scaler.transform(flat), np.repeat(targets, n_views))
+    return scaler, model

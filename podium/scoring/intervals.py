@@ -1,0 +1,345 @@
+"""How sure a score or a difference is: intervals and one-sided tests whose unit is the group of images.
+
+Images of one group (a burst, a patient, near duplicates) are not independent; all sums are over groups first. What
+is a mean over images needs no resampling: the cluster-robust variance is the limit of infinitely many draws of a
+bootstrap of groups. Means of losses are skewed (few images cost much), so that plain t intervals miss the truth on
+one side: Hall's transformation corrects for it. Metrics that are no mean are bootstrapped by group.
+
+What these intervals cover is told in docs/honest_scores.md, with the simulation.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from podium.core import seeding
+from podium.scoring import proportions, scores
+
+Probs = NDArray[np.float32]
+Targets = NDArray[np.int64]
+Values = NDArray[np.float64]
+Groups = NDArray[np.int64]
+
+LEVEL = 0.95  # of intervals
+ALPHA = 0.05  # of one-sided tests
+DRAWS = 200  # of a bootstrap whose spread alone is used: its standard error is known to 5%
+BY_LOG_LOSS = {"accuracy", "micro_f1", "balanced_accuracy", "log_loss"}  # metrics whose comparisons are by log loss
+HITS = {"accuracy", "micro_f1"}  # shares of images
+FEW = 50  # groups of a class, whose bootstrap may show too little variance
+OF_CLASSES = {"balanced_accuracy", "roc_auc", "average_precision"}  # means over classes, of which one may be rare
+SIGNED = {"kappa", "quadratic_kappa", "mcc"}  # scores in [-1, 1]
+DOUBT = 0.25  # groups, wrong or right as one, that are added: few errors cannot tell how they cluster
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What images say of a difference in a mean, or a score; higher is better.
+
+    Attributes:
+        difference: candidate minus baseline.
+        low, high: its 95% interval, two-sided.
+        p_better, p_worse: one-sided, of the hypotheses that the candidate is no better, and no worse.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_better: float
+    p_worse: float
+
+
+NOTHING = Evidence(0.0, 0.0, 0.0, 1.0, 1.0)
+
+
+def compare(metric: scores.Metric, targets: Targets, *, base: Probs, candidate: Probs, groups: Groups) -> Evidence:
+    """Say whether `candidate` is better than `base`, both probabilities (images, classes).
+
+    For metrics in BY_LOG_LOSS per-image log losses decide: an accuracy moves by whole images, and hides what its
+    probabilities show. Others are bootstrapped.
+    """
+    if scores.alike(base, candidate):
+        return NOTHING
+    if metric.name in BY_LOG_LOSS:
+        gains = scores.log_losses(targets, base) - scores.log_losses(targets, candidate)
+        return mean_evidence(gains, groups)
+    return score_evidence(metric, targets, base=base, candidate=candidate, groups=groups)
+
+
+def mean_evidence(differences: Values, groups: Groups) -> Evidence:
+    """Test whether the mean of paired differences (images,) is above 0, clustered by group.
+
+    The interval has Hall's correction for skewness. The test takes the less sure of the plain t and the corrected
+    one, on as many degrees of freedom as groups carry the variance: where three groups of a thousand make all the
+    difference, they are three, whatever their signs.
+
+    Sources: Hall 1992, J. R. Statist. Soc. B 54(1), 221-228; degrees of freedom as of Satterthwaite 1946.
+    """
+    if float(np.abs(differences).max()) <= scores.ROUNDING:
+        return NOTHING
+    mean = _Mean.of(differences, groups)
+    if mean.error == 0:
+        return _without_spread(mean.value, n_groups(groups))
+    t = mean.value / mean.error
+    both = t, mean.transformed(t)
+    low, high = mean.interval()
+    return Evidence(mean.value, low, high, _tail(min(both), mean.carriers), _tail(-max(both), mean.carriers))
+
+
+def score_evidence(
+    metric: scores.Metric, targets: Targets, *, base: Probs, candidate: Probs, groups: Groups
+) -> Evidence:
+    """Test whether `candidate` has the better score, by a paired bootstrap of groups.
+
+    The spread of the draws is the standard error of a t test: their tails would take thousands of draws to carry a
+    Holm correction.
+    """
+    return Baseline(metric, targets, base, groups).evidence(candidate)
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """What several candidates are held against by `score_evidence`: its own draws are scored once.
+
+    Attributes:
+        metric: the contest's.
+        targets: (images,) class indices.
+        probs: (images, classes).
+        groups: (images,).
+    """
+
+    metric: scores.Metric
+    targets: Targets
+    probs: Probs
+    groups: Groups
+
+    @cached_property
+    def utility(self) -> float:
+        """Return the metric's utility."""
+        return self.metric.utility(self.targets, self.probs)
+
+    @cached_property
+    def _draws(self) -> NDArray[np.float32]:
+        return group_draws(self.groups)
+
+    @cached_property
+    def _drawn(self) -> Values:
+        return self.metric.weighted(self.targets, self.probs, self._draws)
+
+    def evidence(self, candidate: Probs) -> Evidence:
+        """Test a candidate (images, classes)."""
+        if scores.alike(self.probs, candidate):
+            return NOTHING
+        metric, sign = self.metric, 1 if self.metric.greater_is_better else -1
+        difference = metric.utility(self.targets, candidate) - self.utility
+        error = _spread(sign * (metric.weighted(self.targets, candidate, self._draws) - self._drawn))
+        if error == 0:
+            if difference == 0:
+                unseen = _unseen(n_groups(self.groups))
+                return replace(NOTHING, low=-unseen, high=unseen)
+            return _without_spread(difference, n_groups(self.groups))
+        freedom = min(n_groups(self.groups), DRAWS) - 1
+        half, t = _quantile(freedom) * error, difference / error
+        return Evidence(difference, difference - half, difference + half, _tail(t, freedom), _tail(-t, freedom))
+
+
+def score_interval(metric: scores.Metric, targets: Targets, probs: Probs, groups: Groups) -> tuple[float, float]:
+    """Return the 95% interval (low, high) of a metric's true value, by group.
+
+    log_loss: the mean's interval with Hall's correction. Scores: Wilson's interval, which is right at 0 and 100%
+    too, for as many images as would give the score's clustered variance; scores that may be negative are moved to
+    [0, 1] for it. Of a mean over classes with a rare one, no narrower than what the classes' own intervals give: few
+    images of a class that are all right show no variance.
+    """
+    if metric.name == "log_loss":
+        mean = _Mean.of(scores.log_losses(targets, probs), groups)
+        low, high = mean.interval() if mean.error > 0 else _equal_losses(mean.value, n_groups(groups))
+        return max(low, 0.0), high
+    value = metric.function(targets, probs)
+    shift, scale = (1, 2) if metric.name in SIGNED else (0, 1)
+    share = (value + shift) / scale
+    if metric.name in HITS:
+        size = _size_of_hits(probs.argmax(axis=1) == targets, groups)
+    else:
+        drawn = metric.weighted(targets, probs, group_draws(groups))
+        size = _size_of_draws(share, drawn / scale, targets, groups)
+    ends = proportions.wilson(share, size, _quantile(max(n_groups(groups) - 1, 1)))
+    low, high = float(ends[0]) * scale - shift, float(ends[1]) * scale - shift
+    if metric.name in OF_CLASSES and _groups_of_classes(targets, groups).min() < FEW:
+        of_classes = _mean_of_classes(metric, targets, probs, groups)
+        low, high = min(low, of_classes[0]), max(high, of_classes[1])
+    return low, high
+
+
+def _equal_losses(loss: float, count: int) -> tuple[float, float]:
+    """Return the interval of a mean where all groups have the same loss: a share that none shows may have any other."""
+    unseen = min(_unseen(count), 1.0)
+    return (1 - unseen) * loss, (1 - unseen) * loss + unseen * scores.WORST_LOSS
+
+
+def group_draws(groups: Groups, draws: int = DRAWS) -> NDArray[np.float32]:
+    """Draw groups with replacement: how often each image is in each draw (images, draws).
+
+    Whole numbers, in the type that sums fastest; sums over up to 16 million images are exact.
+    """
+    return _counts(n_groups(groups), draws)[dense(groups)].astype(np.float32)
+
+
+@lru_cache(maxsize=20)  # the choices without each part and pair of parts ask for them again and again
+def _counts(count: int, draws: int) -> NDArray[Any]:
+    """Draw so many groups with replacement: how often each is drawn (count, draws)."""
+    rng = np.random.default_rng(seeding.derive("intervals", count))
+    drawn = rng.multinomial(count, np.full(count, 1 / count), draws).T
+    return np.ascontiguousarray(drawn, np.min_scalar_type(drawn.max()))
+
+
+def n_groups(groups: Groups) -> int:
+    """Return how many groups there are."""
+    return int((np.bincount(groups) > 0).sum())
+
+
+def dense(groups: NDArray[np.generic]) -> Groups:
+    """Number groups 0, 1, ... in their sorted order."""
+    return cast(Groups, np.unique(groups, return_inverse=True)[1])
+
+
+@dataclass(frozen=True)
+class _Mean:
+    """A mean over images and its clustered spread.
+
+    Attributes:
+        error: standard error.
+        skew: skewness of the groups' sums over sqrt(groups).
+        freedom: groups - 1.
+        carriers: the same for the number of groups that carry the variance: (sum of squares)^2 / sum of 4th powers.
+    """
+
+    value: float
+    error: float
+    skew: float
+    freedom: int
+    carriers: float
+
+    @classmethod
+    def of(cls, values: Values, groups: Groups) -> Self:
+        mean = float(values.mean())
+        sums = np.bincount(groups, values - mean)
+        count = int((np.bincount(groups) > 0).sum())
+        squares = float((sums**2).sum())
+        if count < 2 or squares <= len(values) * 1e-24:
+            return cls(mean, 0.0, 0.0, 1, 1.0)
+        error = np.sqrt(squares * count / (count - 1)) / len(values)
+        skewness = float((sums**3).sum()) / count / (squares / count) ** 1.5
+        carriers = min(squares**2 / float((sums**4).sum()), count) - 1
+        return cls(mean, float(error), skewness / np.sqrt(count), count - 1, max(carriers, 1.0))
+
+    def transformed(self, t: float) -> float:
+        """Hall's cubic, which rises everywhere: t of a skewed mean -> nearly Student's t."""
+        k = self.skew
+        return t + k * (t**2 / 3 + 1 / 6) + k**2 * t**3 / 27
+
+    def interval(self) -> tuple[float, float]:
+        quantile = _quantile(self.freedom)
+        return self.value - self._inverse(quantile) * self.error, self.value - self._inverse(-quantile) * self.error
+
+    def _inverse(self, t: float) -> float:
+        k = self.skew
+        return t if abs(k) < 1e-9 else float(3 * (np.cbrt(1 + k * (t - k / 6)) - 1) / k)
+
+
+def _tail(t: float, freedom: float) -> float:
+    """Return the chance that Student's t is above `t` (scipy.stats does the same, a hundred times slower)."""
+    return float(special.stdtr(freedom, -t))
+
+
+def _quantile(freedom: int) -> float:
+    return float(special.stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+def _without_spread(difference: float, count: int) -> Evidence:
+    """Nothing differs, or all of `count` groups differ alike: then the sign test, in which each is a toss of a coin."""
+    if difference == 0:
+        return NOTHING
+    half = abs(difference) * min(_unseen(count), 1.0)
+    chance = 0.5**count
+    p_better, p_worse = (chance, 1.0) if difference > 0 else (1.0, chance)
+    return Evidence(difference, difference - half, difference + half, p_better, p_worse)
+
+
+def _unseen(count: int) -> float:
+    """Return how large a share may be that none of `count` groups shows (Hanley & Lippman-Hand 1983, JAMA 249)."""
+    return 3 / count
+
+
+def _spread(drawn: Values) -> float:
+    there = drawn[np.isfinite(drawn)]
+    return float(there.std(ddof=1)) if len(there) > 1 else 0.0
+
+
+def _size_of_hits(hits: NDArray[np.bool_], groups: Groups) -> float:
+    """Return the number of independent images that would tell as much of an accuracy.
+
+    With no errors it is the number of groups; with few, between that and what their clustering says.
+    """
+    share, count = hits.mean(), n_groups(groups)
+    mean = _Mean.of(hits.astype(np.float64), groups)
+    if mean.error == 0:
+        return float(count)
+    size = min(share * (1 - share) / mean.error**2, len(hits))
+    rare = hits if share < 0.5 else ~hits
+    told = n_groups(groups[rare])
+    return float((told + DOUBT) / (told / size + DOUBT / count))
+
+
+def _mean_of_classes(metric: scores.Metric, targets: Targets, probs: Probs, groups: Groups) -> tuple[float, float]:
+    """Return the interval of a mean over classes: from Wilson's of each class, as if classes were independent.
+
+    Source: Zou & Donner 2008, Statistics in Medicine 27(10), 1693-1702 (MOVER).
+    """
+    quantile = _quantile(max(n_groups(groups) - 1, 1))
+    hits, found = probs.argmax(axis=1) == targets, []
+    for index in np.unique(targets):
+        positive = targets == index
+        if metric.judges_labels:
+            share, size = hits[positive].mean(), _size_of_hits(hits[positive], groups[positive])
+        elif probs.shape[1] == 2 and index == 0:
+            continue  # two classes have the curve of the second
+        else:
+            against = np.column_stack([-probs[:, index], probs[:, index]])
+            share = metric.weighted(positive.astype(np.int64), against, np.ones((len(targets), 1)))[0]
+            size = _size_of_curve(metric.name, share, n_groups(groups[positive]), n_groups(groups[~positive]))
+        found.append((share, *proportions.wilson(share, size, quantile)))
+    shares, lows, highs = np.array(found, np.float64).T
+    mean, below, above = shares.mean(), np.linalg.norm(shares - lows), np.linalg.norm(highs - shares)
+    return float(mean - below / len(shares)), float(mean + above / len(shares))
+
+
+def _groups_of_classes(targets: Targets, groups: Groups) -> NDArray[np.int64]:
+    return np.array([n_groups(groups[targets == index]) for index in np.unique(targets)])
+
+
+def _size_of_curve(name: str, area: float, positives: int, negatives: int) -> float:
+    """Return the number of images whose share would be as sure as the area under a curve of so many groups.
+
+    Sources: ROC: Newcombe 2006, Statistics in Medicine 25(4), 559-573, method 5; average precision: Boyd, Eng & Page
+    2013, ECML PKDD, 451-466 (binomial, by the number of positives).
+    """
+    if name == "average_precision":
+        return float(positives)
+    others = (positives + negatives) / 2 - 1
+    return positives * negatives / (1 + others * ((1 - area) / (2 - area) + area / (1 + area)))
+
+
+def _size_of_draws(share: float, drawn: Values, targets: Targets, groups: Groups) -> float:
+    """Return the number of independent images that would give a score its bootstrap's variance.
+
+    A score without variance is that of a class average on one image a group and class.
+    """
+    error = _spread(drawn)
+    if error > 0 and 0 < share < 1:
+        return float(np.clip(share * (1 - share) / error**2, 1, len(targets)))
+    per_class = _groups_of_classes(targets, groups)
+    return float(min(len(per_class) ** 2 / (1 / per_class).sum(), n_groups(groups)))

@@ -1,0 +1,100 @@
+"""[{Op: kwargs}, ...] of params.yaml -> an albumentations pipeline whose randomness is a function of a seed."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would look for updates online when imported
+
+import albumentations as A
+import numpy as np
+
+from podium.core.errors import InputError
+from podium.models.preprocessing import Image
+
+NESTING = {"OneOf", "SomeOf", "Sequential"}
+IMAGE_SIZE = "image_size"  # stands for the member's training size in an op's arguments
+
+
+def build(spec: Sequence[dict[str, Any]], image_size: int, key: str) -> A.Compose:
+    """Build the pipeline of a phase's `augmentation` list.
+
+    Args:
+        spec: one-key maps of an albumentations class to its arguments (null for none); OneOf, SomeOf and
+            Sequential hold such a list under `transforms`.
+        image_size: pixels; replaces the word image_size in arguments.
+        key: the dotted name in params.yaml, for errors.
+
+    Raises:
+        InputError: an op is unknown or not for images, or its arguments are wrong or unknown.
+    """
+    pipeline = A.Compose([_op(item, image_size, f"{key}.{i}") for i, item in enumerate(spec)], seed=0)
+    _try_out(pipeline, image_size, key)
+    return pipeline
+
+
+def apply(pipeline: A.Compose, image: Image, seed: int) -> Image:
+    """Augment one image (height, width, 3); the same seed gives the same result in any process."""
+    pipeline.set_random_seed(seed)
+    return np.ascontiguousarray(pipeline(image=image)["image"])
+
+
+def _try_out(pipeline: A.Compose, image_size: int, key: str) -> None:
+    """Refuse a pipeline that gives something else than RGB bytes, e.g. Normalize: pixels are normalised afterwards."""
+    side = max(2 * image_size, 256)
+    try:
+        drawn = apply(pipeline, np.full((side, side, 3), 128, np.uint8), seed=0)
+    except (ValueError, KeyError, IndexError) as error:
+        raise InputError(f"params.yaml: {key}: fails on an image of {side} x {side} pixels: {error}") from None
+    if drawn.dtype != np.uint8 or drawn.ndim != 3 or drawn.shape[2] != 3:
+        raise InputError(
+            f"params.yaml: {key}: turns RGB bytes into {drawn.dtype} {drawn.shape}; leave out what changes the type or"
+            " the channels (mean and std are applied afterwards)"
+        )
+
+
+def _op(item: Any, image_size: int, key: str) -> A.BasicTransform | A.BaseCompose:
+    if not isinstance(item, dict) or len(item) != 1:
+        raise InputError(f"params.yaml: {key}: must be a map of one albumentations class, is {item!r}")
+    ((name, kwargs),) = item.items()
+    key = f"{key}.{name}"
+    kwargs = _resolved(kwargs or {}, image_size)
+    if not isinstance(kwargs, dict):
+        raise InputError(f"params.yaml: {key}: its arguments must be a map, are {kwargs!r}")
+    if name in NESTING:
+        nested = kwargs.pop("transforms", None)
+        if not isinstance(nested, list) or not nested:
+            raise InputError(f"params.yaml: {key}: needs a list `transforms` of ops")
+        kwargs["transforms"] = [_op(inner, image_size, f"{key}.{i}") for i, inner in enumerate(nested)]
+    return _construct(_image_class(name, key), kwargs, key)
+
+
+def _image_class(name: str, key: str) -> Any:
+    cls = getattr(A, str(name), None)
+    if name in NESTING:
+        return cls
+    if not isinstance(cls, type) or not issubclass(cls, (A.ImageOnlyTransform, A.DualTransform)):
+        raise InputError(f"params.yaml: {key}: albumentations {A.__version__} has no image transform of this name")
+    return cls
+
+
+def _construct(cls: Any, kwargs: dict[str, Any], key: str) -> Any:
+    """Albumentations only warns of unknown arguments and drops them: here they are errors."""
+    import warnings
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return cls(**kwargs)
+    except (TypeError, ValueError, UserWarning) as error:
+        raise InputError(f"params.yaml: {key}: {error}") from None
+
+
+def _resolved(value: Any, image_size: int) -> Any:
+    if value == IMAGE_SIZE:
+        return image_size
+    if isinstance(value, dict):
+        return {k: _resolved(v, image_size) if k != "transforms" else v for k, v in value.items()}
+    if isinstance(value, list):
+        return [_resolved(v, image_size) for v in value]
+    return value

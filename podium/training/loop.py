@@ -1,0 +1,189 @@
+"""One training loop for every phase: `fit(..., mix=...)`.
+
+The weights that go on are those of the last step, or their moving average: never those of the epoch that
+scored best on the fold that will score them, since a score that chose its own checkpoint is flattered.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from timm.scheduler.scheduler import Scheduler
+from timm.utils import ModelEmaV3
+from torch import nn
+from tqdm import tqdm
+
+from podium.core import seeding
+from podium.core.errors import InputError
+from podium.core.progress import shown
+from podium.models.backbones import head_names, is_head, norms
+from podium.models.devices import Numerics
+from podium.models.preprocessing import Preprocessing
+from podium.training.mixup import Mix
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch of training was like."""
+
+    number: int  # from 0
+    loss: float  # mean over its batches
+    lr: float  # of a parameter group without a factor, at its end
+
+
+def fit(
+    model: nn.Module,
+    batches: Iterator[Any],
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    optimizer: torch.optim.Optimizer,
+    scheduler: Scheduler,
+    loss: nn.Module,
+    mix: Mix,
+    preprocessing: Preprocessing,
+    numerics: Numerics,
+    compiled: bool,
+    accumulate: int,
+    clip_grad: float | None,
+    ema_decay: float | None,
+    frozen: str,
+    head_only_epochs: int,
+    seed: int,
+    name: str,
+    on_epoch: Callable[[Epoch, nn.Module], None],
+) -> nn.Module:
+    """Train a model in place and return the one whose weights go on (itself, or its moving average).
+
+    Args:
+        model: placed by `numerics`.
+        batches: epochs * steps_per_epoch pairs of uint8 images (batch, 3, size, size) and class indices (batch,).
+        epochs: whole passes over the images.
+        steps_per_epoch: batches of one epoch.
+        optimizer: over the model's trainable parameters.
+        scheduler: told the number of batches seen before each optimizer step.
+        loss: of logits and soft targets (batch, n_classes).
+        mix: turns a batch and its targets into mixed images and soft targets.
+        preprocessing: its mean and std.
+        numerics: device, precision, memory layout.
+        compiled: run the forward pass through torch.compile.
+        accumulate: batches whose gradients are averaged for one optimizer step; an epoch's last step may have fewer.
+        clip_grad: largest norm of the gradients of one optimizer step; None clips nothing.
+        ema_decay: of a moving average of the weights with timm's warm-up; None keeps none.
+        frozen: "nothing", "batch_norms", "backbone" or "all_but_norms".
+        head_only_epochs: first epochs in which only the classifier learns.
+        seed: of dropout and stochastic depth, drawn anew each epoch.
+        name: of this training, for the progress bar and errors.
+        on_epoch: called after each epoch with its record and the model whose weights would go on.
+
+    Raises:
+        InputError: the loss is not finite; names the training, the epoch and the step.
+    """
+    average = None if ema_decay is None else ModelEmaV3(model, decay=ema_decay, use_warmup=True)
+    forward = torch.compile(model) if compiled else model
+    scaler = torch.amp.GradScaler(numerics.device.type, enabled=numerics.precision == "fp16")
+    updates = 0
+    bar = tqdm(total=epochs * steps_per_epoch, desc=name, disable=not shown(), leave=False)
+    for epoch in range(epochs):
+        torch.manual_seed(seeding.derive(seed, "dropout", epoch))
+        set_mode(model, "backbone" if epoch < head_only_epochs else frozen)
+        losses = []
+        for step in range(steps_per_epoch):
+            images, targets = next(batches)
+            images, soft_targets = mix(
+                preprocessing.normalise(images.to(numerics.device)), targets.to(numerics.device), epoch, step
+            )
+            with numerics.autocast():
+                logits = forward(numerics.layout(images))
+            batch_loss = loss(logits.float(), soft_targets)
+            losses.append(_finite(batch_loss, name, epoch, step))
+            group_start = step - step % accumulate
+            group = min(accumulate, steps_per_epoch - group_start)
+            scaler.scale(batch_loss / group).backward()
+            if step == group_start + group - 1:
+                # an epoch's steps, not its updates, drive the schedule: accumulation leaves it as it was
+                scheduler.step_update(epoch * steps_per_epoch + group_start)
+                _update(model, optimizer, scaler, clip_grad)
+                updates += 1
+                if average is not None:
+                    average.update(model, step=updates)
+            bar.update()
+            bar.set_postfix(epoch=f"{epoch + 1}/{epochs}", loss=f"{losses[-1]:.4f}", refresh=False)
+        kept = model if average is None else average.module
+        on_epoch(Epoch(epoch, math.fsum(losses) / len(losses), _base_lr(optimizer)), kept)
+    bar.close()
+    return model if average is None else average.module
+
+
+def set_mode(model: nn.Module, frozen: str) -> None:
+    """Put a model into training mode with "nothing", its "batch_norms", "backbone" or "all_but_norms" frozen.
+
+    Frozen batch norms keep their statistics and get no gradient; a frozen backbone runs as in evaluation.
+    With "all_but_norms" it does so too, but norms of every kind learn, and batch norms follow the images.
+    """
+    model.train()
+    whole = frozen in {"nothing", "batch_norms"}
+    for parameter_name, parameter in model.named_parameters():
+        parameter.requires_grad_(whole or is_head(parameter_name, model))
+    if not whole:
+        model.eval()
+        for head in head_names(model):
+            model.get_submodule(head).train()
+    if frozen == "all_but_norms":
+        for norm in norms(model):
+            norm.train()
+            for parameter in norm.parameters(recurse=False):  # its own: timm puts an activation inside some norms
+                parameter.requires_grad_(True)
+    elif frozen == "batch_norms":
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+                module.requires_grad_(False)
+
+
+def soft_target_loss(class_weights: torch.Tensor | None, label_smoothing: float) -> nn.Module:
+    """Return cross-entropy of soft targets, averaged over the batch.
+
+    Hard targets go in as one-hot rows too, so that class weights are normalised alike in every phase (torch
+    divides by the sum of weights for class indices, but by the batch size for soft targets).
+    """
+    return nn.CrossEntropyLoss(weight=class_weights, label_smoothing=label_smoothing)
+
+
+def balanced_weights(targets: torch.Tensor, n_classes: int) -> torch.Tensor:
+    """Weigh classes by the inverse of their counts, scaled so that the mean weight over `targets` is 1."""
+    counts = torch.bincount(targets, minlength=n_classes).float()
+    return targets.numel() / (counts * (counts > 0).sum()).clamp(min=1)
+
+
+def _update(
+    model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, clip_grad: float | None
+) -> None:
+    if clip_grad is not None:
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), clip_grad)
+    scaler.step(optimizer)
+    scaler.update()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def diverged(name: str, what: str, epoch: int, step: int | None = None) -> InputError:
+    """Return the error of a training whose numbers are not finite any more, with where and what to do."""
+    where = f"epoch {epoch + 1}" + ("" if step is None else f", step {step + 1}")
+    return InputError(
+        f"{name}: {what} at {where}: lower lr, warm up longer, clip gradients (clip_grad: 1) or say `precision: fp32`"
+    )
+
+
+def _finite(loss: torch.Tensor, name: str, epoch: int, step: int) -> float:
+    value = loss.item()
+    if not math.isfinite(value):
+        raise diverged(name, f"the loss is {value}", epoch, step)
+    return value
+
+
+def _base_lr(optimizer: torch.optim.Optimizer) -> float:
+    group = optimizer.param_groups[-1]
+    return float(group["lr"] / group.get("lr_scale", 1.0))

@@ -1,0 +1,44 @@
+"""Mixup and CutMix through timm, with randomness that is a function of (seed, epoch, step).
+
+Sources: Zhang et al. 2018, arXiv 1710.09412 (mixup); Yun et al. 2019, arXiv 1905.04899 (CutMix).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from timm.data.mixup import Mixup
+from torch.nn import functional
+
+from podium.core import seeding
+
+Mix = Callable[[torch.Tensor, torch.Tensor, int, int], tuple[torch.Tensor, torch.Tensor]]
+
+
+def build(*, mixup: float, cutmix: float, n_classes: int, seed: int) -> Mix:
+    """Return mix(images, targets, epoch, step) -> (images, soft targets (batch, n_classes)).
+
+    Args:
+        mixup, cutmix: alpha of the Beta distribution of the mixing share; 0 turns it off.
+        n_classes: width of the soft targets.
+        seed: the share and box of a batch depend on it, the epoch and the step alone.
+    """
+    if mixup == 0 and cutmix == 0:
+        return lambda images, targets, _epoch, _step: (images, soft(targets, n_classes))
+    mixer = Mixup(mixup_alpha=mixup, cutmix_alpha=cutmix, label_smoothing=0.0, num_classes=n_classes)
+
+    def mix(images: torch.Tensor, targets: torch.Tensor, epoch: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        state = np.random.get_state()  # timm draws from numpy's global stream
+        np.random.seed(seeding.derive(seed, "mixup", epoch, step))
+        try:
+            mixed, soft_targets = mixer(images, targets)
+        finally:
+            np.random.set_state(state)
+        return mixed, soft_targets.float()
+
+    return mix
+
+
+def soft(targets: torch.Tensor, n_classes: int) -> torch.Tensor:
+    """Turn class indices (batch,) into one-hot rows (batch, n_classes), float32."""
+    return functional.one_hot(targets, n_classes).float()

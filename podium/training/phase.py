@@ -1,0 +1,120 @@
+"""What `pretrain`, `finetune` and `fixres` share: weights, folds and pixels in; weights, predictions and curves out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from podium.core import params, tables
+from podium.core.errors import InputError
+from podium.models.settings import ModelSettings, TorchSettings
+from podium.training.settings import FinetuneSettings, FixresSettings, PretrainSettings
+
+Settings = PretrainSettings | FinetuneSettings | FixresSettings
+_SETTINGS: dict[str, type[Settings]] = {
+    "pretrain": PretrainSettings,
+    "finetune": FinetuneSettings,
+    "fixres": FixresSettings,
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: which phase of which member on which fold, and its settings."""
+
+    phase: str
+    member: str
+    fold: str
+    model: ModelSettings
+    settings: Settings
+    torch: TorchSettings
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """Return the DVC stage's name."""
+        return f"{self.phase}@{self.member}-{self.fold}"
+
+    @property
+    def key(self) -> str:
+        """Return the dotted key of the phase's settings."""
+        return _key(self.phase, self.member)
+
+    @property
+    def image_size(self) -> int:
+        """Return the side, in pixels, of the images it trains on and predicts."""
+        return self.settings.image_size if isinstance(self.settings, FixresSettings) else self.model.image_size
+
+    def path(self, top: str, ending: str) -> Path:
+        """Return the path of an output under models/ or data/."""
+        return self.root / top / self.phase / self.member / f"{self.fold}{ending}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images of one side of a fold: ids and class indices (n_images,)."""
+
+    image_ids: list[str]
+    targets: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Data:
+    """One fold as a training sees it.
+
+    Attributes:
+        classes: names in the order of the model's outputs.
+        train: used images of the other folds.
+        held_out: used images of this fold.
+    """
+
+    classes: list[str]
+    train: Part
+    held_out: Part
+
+
+def read_fold(folds: pd.DataFrame, fold: str) -> Data:
+    """Split folds.csv into the images a training learns from and the held-out ones, both sorted by id.
+
+    Raises:
+        InputError: one side is empty.
+    """
+    used = folds[folds["use"] == "train"].sort_values("image_id")
+    classes = sorted(used["label"].unique())
+    index = {name: i for i, name in enumerate(classes)}
+
+    def part(rows: pd.DataFrame) -> Part:
+        return Part(list(rows["image_id"]), np.array([index[label] for label in rows["label"]], np.int64))
+
+    data = Data(classes, part(used[used["fold"] != fold]), part(used[used["fold"] == fold]))
+    if not data.train.image_ids or not data.held_out.image_ids:
+        raise InputError(f"data/split/folds.csv: fold {fold} leaves no image to train on or none to score")
+    return data
+
+
+def write_predictions(job: Job, table: pd.DataFrame) -> None:
+    """Write held-out predictions (tables.PREDICTIONS and a column per class)."""
+    tables.write(table, job.path("data", ".parquet"), tables.PREDICTIONS)
+
+
+def load_job(phase: str, member: str, fold: str, root: Path) -> Job:
+    """Read a job's sections of params.yaml.
+
+    Raises:
+        InputError: a section is missing or wrong.
+    """
+    return Job(
+        phase,
+        member,
+        fold,
+        params.load(f"members.{member}.model", ModelSettings, root),
+        params.load(_key(phase, member), _SETTINGS[phase], root),
+        params.load("torch", TorchSettings, root),
+        root,
+    )
+
+
+def _key(phase: str, member: str) -> str:
+    return f"fixres.{member}" if phase == "fixres" else f"members.{member}.{phase}"

@@ -1,0 +1,47 @@
+"""Runs one phase of one member on one fold: trains it, or hands its weights on where it has 0 epochs."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from podium.core import tables
+from podium.training.phase import Data, Job, read_fold, write_predictions
+
+
+def run(job: Job, weights: Path) -> None:
+    """Train one phase from `weights` and write its outputs; with 0 epochs hand the weights on."""
+    data = read_fold(tables.read(job.root / "data/split/folds.csv", tables.FOLDS), job.fold)
+    if job.settings.epochs == 0:
+        _hand_on(job, weights, data)
+        return
+    from podium.training.trainer import train  # torch takes seconds to import: a phase of 0 epochs needs none
+
+    started = time.monotonic()
+    train(job, weights, data)
+    _log_seconds(job, time.monotonic() - started)
+
+
+def _hand_on(job: Job, weights: Path, data: Data) -> None:
+    with tables.replacing(job.path("models", ".safetensors")) as temporary:
+        temporary.write_bytes(weights.read_bytes())
+    write_predictions(job, _no_predictions(data.classes))
+    tables.write_json({"epochs": 0}, job.path("data", ".live") / "metrics.json")
+    print(f"{job.name}: 0 epochs, hands on {weights}")
+
+
+def _no_predictions(classes: Sequence[str]) -> pd.DataFrame:
+    columns: dict[str, Any] = dict.fromkeys(tables.PREDICTIONS.columns, "str")
+    columns["image_size"] = "int64"
+    columns |= {tables.PROBABILITY + name: "float32" for name in classes}
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
+
+
+def _log_seconds(job: Job, seconds: float) -> None:
+    """Timings go to an ignored log: in a hashed file they would make every run another one."""
+    log = job.root / "logs/seconds.csv"
+    log.parent.mkdir(exist_ok=True)
+    with log.open("a") as opened:
+        opened.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')},{job.name},{seconds:.1f}\n")

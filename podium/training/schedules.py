@@ -1,0 +1,110 @@
+"""Optimizer and learning rate schedule, both timm's, with the classifier's lr as a factor of its own."""
+
+import inspect
+from typing import Any
+
+import torch
+from timm.optim import create_optimizer_v2, get_optimizer_class, get_optimizer_info
+from timm.optim._param_groups import param_groups_layer_decay, param_groups_weight_decay
+from timm.scheduler import create_scheduler_v2
+from timm.scheduler.scheduler import Scheduler
+from torch import nn
+
+from podium.core.errors import InputError
+from podium.models.backbones import is_head
+
+
+def optimizer(
+    model: nn.Module,
+    *,
+    name: str,
+    lr: float,
+    momentum: float | None,
+    weight_decay: float,
+    layer_decay: float | None,
+    head_lr_factor: float,
+) -> torch.optim.Optimizer:
+    """Build timm's optimizer over the model's trainable parameters.
+
+    Biases and norms get no weight decay. With `layer_decay` a layer group's lr is that of the next one
+    times it (Bao et al. 2021, arXiv 2106.08254). `lr_scale` in a group carries what the schedule multiplies with.
+
+    Raises:
+        InputError: the optimizer is unknown.
+    """
+    if layer_decay is None:
+        groups = param_groups_weight_decay(model, weight_decay)
+    else:
+        groups = param_groups_layer_decay(model, weight_decay, layer_decay=layer_decay)
+    if head_lr_factor != 1:
+        groups = _with_head_factor(model, groups, head_lr_factor)
+    kwargs = {} if momentum is None else {"momentum": momentum}
+    check_optimizer(name, momentum)
+    built: torch.optim.Optimizer = create_optimizer_v2(groups, opt=name, lr=lr, weight_decay=weight_decay, **kwargs)
+    return built
+
+
+def check_optimizer(name: str, momentum: float | None) -> None:
+    """Refuse an optimizer that timm does not know or the loop cannot drive, and a momentum that it would not use.
+
+    Raises:
+        InputError: says which.
+    """
+    try:
+        arguments = inspect.signature(get_optimizer_class(name, bind_defaults=False)).parameters
+    except ValueError as error:
+        raise InputError(f"optimizer: {error}") from None
+    if get_optimizer_info(name).second_order:
+        raise InputError(f"optimizer {name} needs second derivatives, which the training loop does not compute")
+    if momentum is not None and "momentum" not in arguments:
+        raise InputError(f"optimizer {name} has no momentum setting: remove momentum {momentum}")
+
+
+def scheduler(
+    optimizer: torch.optim.Optimizer,
+    *,
+    name: str,
+    epochs: int,
+    steps_per_epoch: int,
+    warmup_epochs: float,
+    min_lr: float,
+    decay_epochs: tuple[int, ...],
+    decay_rate: float,
+) -> Scheduler:
+    """Build timm's schedule by optimizer step: `constant`, `cosine` (to `min_lr`) or `step` (at `decay_epochs`).
+
+    The lr rises linearly from zero over `warmup_epochs`, which are part of `epochs`.
+    """
+    # timm's multistep compares t + 1: it would fall one update early; half an update more, and no rounding matters
+    milestones = [epoch + 0.5 / steps_per_epoch for epoch in decay_epochs]
+    kind: dict[str, Any] = {
+        "constant": {"sched": "step", "decay_epochs": epochs + 1, "decay_rate": 1.0},
+        "cosine": {"sched": "cosine", "min_lr": min_lr},
+        "step": {"sched": "multistep", "decay_milestones": milestones, "decay_rate": decay_rate},
+    }[name]
+    built, _ = create_scheduler_v2(
+        optimizer,
+        num_epochs=epochs,
+        warmup_epochs=warmup_epochs,
+        warmup_lr=0.0,
+        step_on_epochs=False,
+        updates_per_epoch=steps_per_epoch,
+        **kind,
+    )
+    return built
+
+
+def _with_head_factor(model: nn.Module, groups: list[dict[str, Any]], factor: float) -> list[dict[str, Any]]:
+    """Split each group into backbone and head, the head's with `lr_scale` times `factor`."""
+    head = {id(p) for name, p in model.named_parameters() if is_head(name, model)}
+    split = []
+    for group in groups:
+        rest = {k: v for k, v in group.items() if k != "params"}
+        scale = rest.get("lr_scale", 1.0)
+        inside = [p for p in group["params"] if id(p) in head]
+        outside = [p for p in group["params"] if id(p) not in head]
+        if outside:
+            split.append({**rest, "params": outside, "lr_scale": scale})
+        if inside:
+            split.append({**rest, "params": inside, "lr_scale": scale * factor})
+    return split

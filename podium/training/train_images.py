@@ -1,0 +1,83 @@
+"""Training images in batches, from any number of worker processes with the same result."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from podium.core import seeding
+from podium.core.errors import InputError
+from podium.core.pixels import Packed
+from podium.models.plain_images import loader, to_tensor
+from podium.models.preprocessing import Preprocessing
+from podium.training import augment
+
+
+class TrainImages(Dataset[tuple[torch.Tensor, int]]):
+    """Augmented images by (epoch, index): uint8 (3, image_size, image_size) and the class index."""
+
+    def __init__(
+        self,
+        packed: Packed,
+        image_ids: Sequence[str],
+        targets: Sequence[int],
+        *,
+        preprocessing: Preprocessing,
+        image_size: int,
+        augmentation: Sequence[dict[str, Any]],
+        key: str,
+        seed: int,
+    ) -> None:
+        self.packed, self.image_ids, self.targets = packed, list(image_ids), list(targets)
+        self.preprocessing, self.image_size = preprocessing, image_size
+        self.pipeline = augment.build(augmentation, image_size, key)
+        self.seed, self.key = seed, key
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.image_ids)
+
+    def __getitem__(self, position: tuple[int, int]) -> tuple[torch.Tensor, int]:
+        """Return the image of `index` as it is drawn in `epoch`."""
+        epoch, index = position
+        image_id = self.image_ids[index]
+        seed = seeding.derive(self.seed, "augment", epoch, image_id)
+        image = self.packed[image_id]
+        try:
+            image = augment.apply(self.pipeline, image, seed)
+        except ValueError as error:
+            raise InputError(
+                f"params.yaml: {self.key}: fails on {image_id}, {image.shape[:2]} pixels: {error}"
+            ) from None
+        return to_tensor(self.preprocessing.fit(image, self.image_size)), self.targets[index]
+
+
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index) for all epochs, each epoch in an order of its own.
+
+    Every batch is full (batch norm and mixup want that, and no image is left out): what the last one of an
+    epoch lacks is taken from the beginning of that epoch's order.
+    """
+
+    def __init__(self, n_images: int, batch_size: int, epochs: int, seed: int) -> None:
+        self.n_images, self.batch_size, self.epochs, self.seed = n_images, batch_size, epochs, seed
+        self.steps_per_epoch = -(-n_images // batch_size)
+
+    def __len__(self) -> int:
+        """Return the number of batches in all epochs."""
+        return self.epochs * self.steps_per_epoch
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        """Yield the batches of epoch 0, 1, ..."""
+        for epoch in range(self.epochs):
+            order = np.random.default_rng(seeding.derive(self.seed, "order", epoch)).permutation(self.n_images)
+            order = np.resize(order, self.steps_per_epoch * self.batch_size)
+            for batch in order.reshape(-1, self.batch_size):
+                yield [(epoch, int(index)) for index in batch]
+
+
+def train_batches(images: TrainImages, batches: EpochBatches, device: torch.device) -> DataLoader[Any]:
+    """Return all epochs' batches as one stream, so that workers never wait between epochs."""
+    return loader(images, device, batch_sampler=batches)

@@ -1,0 +1,192 @@
+"""The torch side of a phase: build the model, fit it, predict the held-out fold, save."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from dvclive import Live
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from podium.core import pixels, seeding
+from podium.models import backbones, devices, plain_images, predict
+from podium.models.preprocessing import Preprocessing
+from podium.training import loop, mixup, schedules, train_images
+from podium.training.phase import Data, Job, write_predictions
+from podium.training.settings import PretrainSettings
+
+EVALUATION_BATCH = 64  # for predictions while training: no gradients, so a fixed size fits where training does
+
+
+def train(job: Job, weights: Path, data: Data) -> None:
+    """Train a phase with at least one epoch and write weights, held-out predictions and curves."""
+    device = devices.start(job.torch)
+    numerics = devices.Numerics(device, job.model.precision, job.model.channels_last)
+    devices.reproducibly(job.name, lambda: Trainer(job, backbones.read(weights), data, numerics).run())
+
+
+class Trainer:
+    """One phase of one member on one fold, with all that its steps share."""
+
+    def __init__(self, job: Job, checkpoint: backbones.Checkpoint, data: Data, numerics: devices.Numerics) -> None:
+        self.job, self.checkpoint, self.data, self.numerics = job, checkpoint, data, numerics
+        self.packed = pixels.open_pack(job.root / "data/prepare/train/pixels.arrow")
+        values = checkpoint.meta["preprocessing"]
+        self.preprocessing = Preprocessing(
+            tuple(values["mean"]), tuple(values["std"]), job.model.resize, job.model.crop_fraction
+        )
+        self.seed = seeding.derive(job.model.seed, job.phase, job.member, job.fold)
+        self.last: NDArray[np.float32]  # held-out probabilities after the latest epoch (n_images, n_classes)
+
+    def run(self) -> None:
+        """Train and write all outputs."""
+        model = self.numerics.place(self._model())
+        if self.job.settings.head_init == "probe":
+            self._start_from_probe(model)
+        with Live(dir=str(self.job.path("data", ".live")), dvcyaml=None, save_dvc_exp=False) as live:
+            kept = self._fit(model, live)
+        self._write(kept)
+
+    def _model(self) -> nn.Module:
+        job = self.job
+        # the seed names the fold, not the phase: a new head is the same whichever phase comes first
+        torch.manual_seed(seeding.derive(job.model.seed, job.member, job.fold, "head"))
+        model = backbones.create(
+            job.model.backbone,
+            n_classes=len(self.data.classes),
+            model_kwargs=job.model.model_kwargs,
+            drop_path=job.settings.drop_path,
+        )
+        message = backbones.load(model, self.checkpoint.state, f"{job.name}: weights of {job.member}")
+        if message:
+            print(message)
+        return model
+
+    def _start_from_probe(self, model: nn.Module) -> None:
+        job, part = self.job, self.data.train
+        head = backbones.linear_head(model, f"params.yaml: {job.key}.head_init")
+        inputs = predict.features(
+            model, self._plain(part.image_ids), batch_size=EVALUATION_BATCH, numerics=self.numerics
+        )
+        from podium.probes import linear_probe  # scikit-learn: a second that only this start needs
+
+        seed = seeding.derive(job.model.seed, job.member, job.fold, "probe")
+        coefficients, biases, strength = linear_probe.fit(
+            inputs, part.targets, n_classes=len(self.data.classes), seed=seed
+        )
+        linear_probe.set_classifier(head, coefficients, biases)
+        print(f"{job.name}: classifier starts as a logistic regression with C = {strength}")
+
+    def _fit(self, model: nn.Module, live: Live) -> nn.Module:
+        job, s = self.job, self.job.settings
+        loop.set_mode(model, s.frozen)  # before the optimizer: it leaves frozen parameters out
+        optimizer = schedules.optimizer(
+            model,
+            name=s.optimizer,
+            lr=s.lr,
+            momentum=s.momentum,
+            weight_decay=s.weight_decay,
+            layer_decay=s.layer_decay,
+            head_lr_factor=s.head_lr_factor,
+        )
+        images = self._train_images()
+        order = train_images.EpochBatches(len(images), s.batch_size, s.epochs, self.seed)
+        scheduler = schedules.scheduler(
+            optimizer,
+            name=s.schedule,
+            epochs=s.epochs,
+            steps_per_epoch=order.steps_per_epoch,
+            warmup_epochs=s.warmup_epochs,
+            min_lr=s.min_lr,
+            decay_epochs=s.decay_epochs,
+            decay_rate=s.decay_rate,
+        )
+        return loop.fit(
+            model,
+            iter(train_images.train_batches(images, order, self.numerics.device)),
+            epochs=s.epochs,
+            steps_per_epoch=order.steps_per_epoch,
+            optimizer=optimizer,
+            scheduler=scheduler,
+            loss=loop.soft_target_loss(self._class_weights(), s.label_smoothing),
+            mix=self._mix(),
+            preprocessing=self.preprocessing,
+            numerics=self.numerics,
+            compiled=job.model.compile,
+            accumulate=s.accumulate,
+            clip_grad=s.clip_grad,
+            ema_decay=s.ema_decay,
+            frozen=s.frozen,
+            head_only_epochs=s.head_only_epochs,
+            seed=self.seed,
+            name=job.name,
+            on_epoch=lambda epoch, kept: self._log(live, epoch, kept),
+        )
+
+    def _train_images(self) -> train_images.TrainImages:
+        return train_images.TrainImages(
+            self.packed,
+            self.data.train.image_ids,
+            self.data.train.targets.tolist(),
+            preprocessing=self.preprocessing,
+            image_size=self.job.image_size,
+            augmentation=self.job.settings.augmentation,
+            key=f"{self.job.key}.augmentation",
+            seed=self.seed,
+        )
+
+    def _plain(self, image_ids: Sequence[str]) -> plain_images.PlainImages:
+        return plain_images.PlainImages(self.packed, image_ids, self.preprocessing, self.job.image_size)
+
+    def _class_weights(self) -> torch.Tensor | None:
+        if self.job.settings.class_weights == "none":
+            return None
+        targets = torch.from_numpy(self.data.train.targets)
+        return loop.balanced_weights(targets, len(self.data.classes)).to(self.numerics.device)
+
+    def _mix(self) -> mixup.Mix:
+        s, n_classes = self.job.settings, len(self.data.classes)
+        mixed = {"mixup": s.mixup, "cutmix": s.cutmix} if isinstance(s, PretrainSettings) else {"mixup": 0, "cutmix": 0}
+        return mixup.build(**mixed, n_classes=n_classes, seed=self.seed)
+
+    def _log(self, live: Live, epoch: loop.Epoch, kept: nn.Module) -> None:
+        # not by scores.py: another metric there must not retrain anything
+        self.last = self._held_out(kept)
+        targets, probs = self.data.held_out.targets, self.last.astype(np.float64)
+        if not np.isfinite(probs).all():
+            raise loop.diverged(self.job.name, "the held-out predictions are not finite", epoch.number)
+        probs /= probs.sum(axis=1, keepdims=True)
+        live.step = epoch.number
+        live.log_metric("train/loss", epoch.loss)
+        live.log_metric("train/lr", epoch.lr)
+        logs = torch.from_numpy(probs).clamp_min(np.finfo(np.float64).eps).log()
+        live.log_metric("held_out/accuracy_score", float((probs.argmax(1) == targets).mean()))
+        live.log_metric("held_out/log_loss", functional.nll_loss(logs, torch.from_numpy(targets)).item())
+        live.make_summary()
+
+    def _held_out(self, model: nn.Module) -> NDArray[np.float32]:
+        return predict.probabilities(
+            model,
+            self._plain(self.data.held_out.image_ids),
+            views=["identity"],
+            batch_size=EVALUATION_BATCH,
+            numerics=self.numerics,
+        )["identity"]
+
+    def _write(self, kept: nn.Module) -> None:
+        job, data = self.job, self.data
+        table = predict.prediction_table(
+            data.held_out.image_ids,
+            self.last,
+            data.classes,
+            part="train",
+            fold=job.fold,
+            image_size=job.image_size,
+            view="identity",
+        )
+        write_predictions(job, table)
+        stored: dict[str, Any] = {"classes": data.classes, "preprocessing": self.preprocessing.to_dict()}
+        backbones.save(job.path("models", ".safetensors"), kept, {**self.checkpoint.meta, **stored})

@@ -1,1 +1,0 @@
-"""Rooms: the nouns that the stages share, one per file."""

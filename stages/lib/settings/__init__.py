@@ -1,1 +1,0 @@
-"""Sections of params.yaml, one file for each group of stages that reads them."""
