@@ -297,7 +297,7 @@ def _write(
     tables.write(test_table, folder / "test.parquet", contracts.TEST)
     tables.write(members_table, folder / "members.csv", contracts.MEMBERS)
     tables.write(evidence_tables.sizes(members), folder / "sizes.csv", contracts.SIZES)
-    tables.write(evidence_tables.methods(outcome), folder / "blending.csv", contracts.METHODS)
+    tables.write(evidence_tables.methods(outcome), folder / "methods.csv", contracts.METHODS)
     curves.write(curves.gather(_trainings(job), job.root), folder / "curves.csv")
     _write_submission(job, test_table, folder / "submission.csv")
 

@@ -1,3 +1,4 @@
+from podium import contracts
 import itertools
 
 import cv2
@@ -108,7 +109,7 @@ def test_equal_pixels_are_exact_whatever_the_settings() -> None:
 
 
 def test_thousands_of_equal_images_in_both_parts_make_no_millions_of_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MAX_TWINS", 3)
+    monkeypatch.setattr(contracts, "MAX_TWINS", 3)
     train = {f"b{k}": photo(1) for k in range(5)} | {"a": jpeg(photo(1), 60), "other": photo(2)}
     test = {f"t{k}": photo(1) for k in range(4)} | {"u": jpeg(photo(2), 60)}
     found = search(train, test)

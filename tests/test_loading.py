@@ -21,7 +21,7 @@ def pack(n: int) -> FakePack:
     return FakePack({f"{i}.png": rng.integers(0, 256, (20, 30, 3), dtype=np.uint8) for i in range(n)})
 
 
-def train_images(n: int, seed: int = 0) -> train_images.TrainImages:
+def images_of(n: int, seed: int = 0) -> train_images.TrainImages:
     return train_images.TrainImages(
         pack(n),  # type: ignore[arg-type]
         [f"{i}.png" for i in range(n)],
@@ -58,7 +58,7 @@ def test_any_number_of_workers_gives_the_same_batches(monkeypatch: pytest.Monkey
         monkeypatch.setenv("PODIUM_WORKERS", workers)
         torch.manual_seed(int(workers))
         order = train_images.EpochBatches(6, 4, epochs=2, seed=0)
-        streams.append(list(train_images.train_batches(train_images(6), order, CPU)))
+        streams.append(list(train_images.train_batches(images_of(6), order, CPU)))
     for (images, targets), (other_images, other_targets) in zip(*streams, strict=True):
         assert torch.equal(images, other_images)
         assert torch.equal(targets, other_targets)
@@ -69,15 +69,15 @@ def test_loading_draws_nothing_from_the_trainings_random_stream() -> None:
     expected = torch.rand(1)
     torch.manual_seed(0)
     order = train_images.EpochBatches(4, 4, epochs=1, seed=0)
-    list(train_images.train_batches(train_images(4), order, CPU))
+    list(train_images.train_batches(images_of(4), order, CPU))
     assert torch.equal(torch.rand(1), expected)
 
 
 def test_an_image_is_drawn_anew_each_epoch_and_by_each_seed() -> None:
-    images = train_images(2)
+    images = images_of(2)
     assert torch.equal(images[0, 1][0], images[0, 1][0])
     assert not torch.equal(images[0, 1][0], images[1, 1][0])
-    assert not torch.equal(images[0, 1][0], train_images(2, seed=1)[0, 1][0])
+    assert not torch.equal(images[0, 1][0], images_of(2, seed=1)[0, 1][0])
 
 
 @pytest.mark.parametrize(("device", "expected"), [("cpu", 0), ("cuda", None)])

@@ -176,7 +176,7 @@ def test_pairs_that_leaks_csv_does_not_name_are_counted(
 ) -> None:
     run(root)
     assert "left out" not in capsys.readouterr().out
-    monkeypatch.setattr(tables, "MAX_TWINS", 1)
+    monkeypatch.setattr(contracts, "MAX_TWINS", 1)
     run(root)
     leaks = tables.read(root / "data/analyze/leaks.csv", contracts.LEAKS)
     assert list(leaks["train_image_id"]) == ["a.png"]

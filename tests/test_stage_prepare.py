@@ -116,7 +116,7 @@ def test_a_train_folder_without_images_is_refused_and_nothing_is_written(root):
 
 
 def test_wrong_calls_are_named(root):
-    with pytest.raises(InputError, match="'valid' is no part"):
+    with pytest.raises(InputError, match="'valid' is neither train nor test"):
         prepare.main("valid", root=root)
     put_params(root, train="c/gone")
     with pytest.raises(InputError, match=r"contest\.images\.train: .*c/gone is no folder"):

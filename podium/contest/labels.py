@@ -292,8 +292,8 @@ def _one_spelling(labels: pd.Series, label_type: str, where: str) -> pd.Series:
     )
     stripped = {label: label.strip() for label in numbers}
     _refuse_twins(labels, stripped, where, "differ in the whitespace around them only; spell them alike")
-    composed = {label: composed(label) for label in numbers}
-    _refuse_twins(labels, composed, where, "look the same, and are other Unicode characters; spell them alike")
+    in_one_form = {label: composed(label) for label in numbers}
+    _refuse_twins(labels, in_one_form, where, "look the same, and are other Unicode characters; spell them alike")
     return labels
 
 
