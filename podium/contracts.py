@@ -6,7 +6,7 @@
 from podium.core.tables import Contract
 
 EXTERNAL_IMAGE_SIZE = 0  # nobody here knows at which size, in which transform and by which models they were made
-EXTERNAL_VIEW = "identity"
+EXTERNAL_TRANSFORM = "identity"
 EXTERNAL_TEST_FOLD = ""
 
 FACTS = Contract(
@@ -32,13 +32,15 @@ LABELS = Contract(
         "fold": "text",  # the person's own fold, "" where there is none
     }
 )
-DECISIONS = Contract(  # apart from the labels: confirming a label must leave those as they are, and retrain nothing
-    {
-        "image_id": "text",  # every image with an override
-        "given": "text",  # the contest's label; "" where it gives none
-        "action": "text",  # of the override: a class or "drop"
-        "effect": "text",  # "relabelled", "dropped", "confirmed" (the same label) or "without effect" (unreadable)
-    }
+OVERRIDES_APPLIED = (
+    Contract(  # apart from the labels: confirming a label must leave those as they are, and retrain nothing
+        {
+            "image_id": "text",  # every image with an override
+            "given": "text",  # the contest's label; "" where it gives none
+            "action": "text",  # of the override: a class or "drop"
+            "effect": "text",  # "relabelled", "dropped", "confirmed" (the same label) or "without effect" (unreadable)
+        }
+    )
 )
 CONFLICTS = Contract(
     {
@@ -61,20 +63,20 @@ CLUSTERS = Contract(
 FINDINGS = Contract(
     {
         "image_id": "text",
-        "part": "text",  # "train" or "test"
+        "subset": "text",  # "train" or "test"
         "check": "text",  # e.g. "unusable", "blurry", "same_file"
-        "value": "text",  # a number where there is a threshold, else words, or the image it equals as part/image_id
+        "value": "text",  # a number where there is a threshold, else words, or the image it equals as subset/image_id
         "threshold": "text",  # what the value was held against, for odd_size a range; "" where the finding is a fact
     },
-    key=("image_id", "part", "check"),
+    key=("image_id", "subset", "check"),
 )
-MAX_TWINS = 100  # rows of LEAKS a test image: thousands of equal images in both parts would make millions
+MAX_DUPLICATES_NAMED = 100  # rows of LEAKS a test image: thousands of equal images in both subsets would make millions
 LEAKS = Contract(
     {
         "test_image_id": "text",
         "train_image_id": "text",
         "kind": "text",  # "exact": the same decoded pixels; "near", "cropped", "mirrored", "rotated" (by quarters)
-        "similarity": "float",  # correlation of thumbnails, brought to one view; 1 for exact
+        "similarity": "float",  # correlation of thumbnails, brought to one transform; 1 for exact
     },
     key=("test_image_id", "train_image_id"),
 )
@@ -101,7 +103,7 @@ OOF = Contract(
     {
         "image_id": "text",  # every image that is scored (use "train"); a column p:<class> per class
         "label": "text",
-        "fold": "text",  # all about its blend was chosen on images of other parts (scored.in_parts)
+        "fold": "text",  # all about its blend was chosen on images of other subsets (scored.deal)
     }
 )
 TEST = Contract({"image_id": "text"})  # every readable test image; a column p:<class> per class
@@ -109,22 +111,22 @@ MEMBERS = Contract(
     {
         "member": "text",
         "weight": "float",  # in the blend; they sum to 1; missing where a member has none of its own (stacking)
-        "image_sizes": "text",  # pixels, e.g. "64 80": the sizes that are averaged; sizes.csv says why
-        "views": "text",  # as in SIZES
+        "image_sizes": "text",  # pixels, e.g. "64 80": the sizes that are averaged; tta.csv says why
+        "transforms": "text",  # as in SIZES
         "phase": "text",
         "train_size_score": "float",  # out of fold, at the training size (the first size where it is not inferred)
         "score": "float",  # out of fold, sizes chosen on the other folds
         "log_loss": "float",  # of the same predictions
-        "pretrain_score": "float",  # held out, at the training size in one view; missing with 0 epochs
+        "pretrain_score": "float",  # held out, at the training size in one transform; missing with 0 epochs
         "finetune_score": "float",
     },
     key=("member",),
 )
-SIZES = Contract(  # the ways each member might look at images, against the size it was trained for
+TTA = Contract(  # the ways each member might look at images, against the size it was trained for
     {
         "member": "text",
         "image_sizes": "text",  # pixels, e.g. "64 80": averaged
-        "views": "text",  # e.g. "hflip identity": averaged
+        "transforms": "text",  # e.g. "hflip identity": averaged
         "phase": "text",  # whose weights: finetune or fixres; "elsewhere" for predictions from outside
         "temperature": "float",  # what its log probabilities are divided by
         "log_loss": "float",  # out of fold, at this temperature
@@ -133,9 +135,9 @@ SIZES = Contract(  # the ways each member might look at images, against the size
         "high": "float",
         "p": "float",  # one-sided, that it gains nothing, adjusted for the number of candidates
         "verdict": "text",  # usual, taken, supported (another gains more), not supported, worse
-        "taken_in_parts": "int",  # of the parts of the nested estimate, how many took it
+        "chosen_in_outer_folds": "int",  # of the subsets of the nested estimate, how many took it
     },
-    key=("member", "image_sizes", "views", "phase"),
+    key=("member", "image_sizes", "transforms", "phase"),
 )
 METHODS = Contract(  # ways to blend, against the equal mean, each fitted without the images it is judged on
     {
@@ -146,7 +148,7 @@ METHODS = Contract(  # ways to blend, against the equal mean, each fitted withou
         "high": "float",
         "p": "float",
         "verdict": "text",
-        "taken_in_parts": "int",
+        "chosen_in_outer_folds": "int",
     },
     key=("method",),
 )

@@ -1,4 +1,4 @@
-"""Stage `analyze`: facts and pixels of both parts -> data/analyze/: what is odd, and which images are the same.
+"""Stage `analyze`: facts and pixels of both subsets -> data/analyze/: what is odd, and which images are the same.
 
 Writes findings.csv, clusters.csv (train images alone, so that a new test image changes no fold), leaks.csv
 (test images that equal or resemble a train image, each with its likest ones) and summary.json. Knows no labels.
@@ -17,14 +17,14 @@ from podium.analysis.settings import AnalyzeSettings
 from podium.core import cli, parallel, params, pixels, progress, tables
 from podium.core.errors import InputError, some
 
-PARTS = ("train", "test")
+SUBSETS = ("train", "test")
 
 
 def main(*, root: Path = Path()) -> None:
-    """Search both parts for what is odd, and for images that are the same."""
+    """Search both subsets for what is odd, and for images that are the same."""
     settings = params.load("analyze", AnalyzeSettings, root)
-    facts = {part: tables.read(root / f"data/prepare/{part}/facts.csv", contracts.FACTS) for part in PARTS}
-    prints = {part: _prints(facts[part], root / f"data/prepare/{part}/pixels.arrow") for part in PARTS}
+    facts = {subset: tables.read(root / f"data/prepare/{subset}/facts.csv", contracts.FACTS) for subset in SUBSETS}
+    prints = {subset: _prints(facts[subset], root / f"data/prepare/{subset}/pixels.arrow") for subset in SUBSETS}
     found = duplicates.search(
         prints["train"],
         prints["test"],
@@ -33,15 +33,17 @@ def main(*, root: Path = Path()) -> None:
         workers=parallel.worker_count(),
     )
     sha256 = {
-        (part, i): s for part in PARTS for i, s in zip(facts[part]["image_id"], facts[part]["sha256"], strict=True)
+        (subset, i): s
+        for subset in SUBSETS
+        for i, s in zip(facts[subset]["image_id"], facts[subset]["sha256"], strict=True)
     }
-    rows = [row for part in PARTS for row in findings.of_facts(facts[part], part)]
-    for part in PARTS:
-        measured = _measured(facts[part], root / f"data/prepare/{part}/pixels.arrow")
-        rows += image_checks.find(measured, facts[part], part, settings.thresholds.model_dump())
-    for part, p in prints.items():
+    rows = [row for subset in SUBSETS for row in findings.of_facts(facts[subset], subset)]
+    for subset in SUBSETS:
+        measured = _measured(facts[subset], root / f"data/prepare/{subset}/pixels.arrow")
+        rows += image_checks.find(measured, facts[subset], subset, settings.thresholds.model_dump())
+    for subset, p in prints.items():
         rows += findings.of_contrast(
-            p.image_ids, fingerprints.contrasts(p.thumbs[:, 0]), part, fingerprints.MIN_CONTRAST
+            p.image_ids, fingerprints.contrasts(p.thumbs[:, 0]), subset, fingerprints.MIN_CONTRAST
         )
     rows += findings.of_files(sha256) + findings.of_pixels(found.exact, sha256)
     rows += findings.of_nearness(found.nearest, settings.min_similarity)
@@ -69,14 +71,16 @@ def _measured(facts: pd.DataFrame, path: Path) -> pd.DataFrame:
     return image_checks.measure(pixels.open_pack(path), shown)
 
 
-def _write(table: pd.DataFrame, found: duplicates.Found, prints: dict[str, fingerprints.Prints], folder: Path) -> None:
+def _write(
+    table: pd.DataFrame, found: duplicates.Duplicates, prints: dict[str, fingerprints.Prints], folder: Path
+) -> None:
     clusters = pd.DataFrame(sorted(found.clusters.items()), columns=list(contracts.CLUSTERS.columns), dtype="str")
     leaks = pd.DataFrame(found.leaks, columns=list(contracts.LEAKS.columns)).round({"similarity": 6})
     sizes = clusters["cluster"].value_counts()
     summary = {
-        "usable_images": {part: len(p.image_ids) for part, p in prints.items()},
-        "findings": {part: findings.counts(table, part) for part in PARTS},
-        "exact_groups": len(found.exact),  # within and across parts
+        "usable_images": {subset: len(p.image_ids) for subset, p in prints.items()},
+        "findings": {subset: findings.counts(table, subset) for subset in SUBSETS},
+        "exact_groups": len(found.exact),  # within and across subsets
         "train_clusters": len(sizes),
         "train_images_in_clusters": len(clusters),
         "largest_train_cluster": int(sizes.max()) if len(sizes) else 0,
@@ -92,9 +96,9 @@ def _write(table: pd.DataFrame, found: duplicates.Found, prints: dict[str, finge
 
 
 def _tell(summary: dict[str, Any]) -> None:
-    for part in PARTS:
-        found = ", ".join(f"{check} {n}" for check, n in sorted(summary["findings"][part].items()))
-        print(f"analyze: {part}: {summary['usable_images'][part]} usable images; {found or 'nothing odd'}")
+    for subset in SUBSETS:
+        found = ", ".join(f"{check} {n}" for check, n in sorted(summary["findings"][subset].items()))
+        print(f"analyze: {subset}: {summary['usable_images'][subset]} usable images; {found or 'nothing odd'}")
     print(
         "analyze: {train_images_in_clusters} train images in {train_clusters} clusters of duplicates, the largest of"
         " {largest_train_cluster}; {test_images_with_a_train_duplicate} test images have a duplicate in train".format(
@@ -108,13 +112,13 @@ def _tell(summary: dict[str, Any]) -> None:
         )
     if left_out := summary["leaks_left_out"]:
         print(
-            f"analyze: leaks.csv names the {contracts.MAX_TWINS} likest train images of each test image; {left_out:,}"
+            f"analyze: leaks.csv names the {contracts.MAX_DUPLICATES_NAMED} likest train images of each test image; {left_out:,}"
             " more pairs are left out"
         )
     if apart := summary["near_train_pairs_in_different_clusters"]:
         print(
             f"analyze: WARNING: {apart} pairs of near duplicates lie in different clusters (a series that changes"
-            " slowly?), so that folds may part them and scores flatter: name the series in contest.columns.group,"
+            " slowly?), so that folds may subset them and scores flatter: name the series in contest.columns.group,"
             " where it does not yet"
         )
 

@@ -13,7 +13,7 @@ from podium import contracts
 from podium.audit import auditing, metadata
 from podium.core import cli, params, pixels, tables
 
-PARTS = ("train", "test")
+SUBSETS = ("train", "test")
 SEED = 0
 ASKED = {
     "label_from_metadata": "label from metadata",
@@ -29,7 +29,7 @@ def main(*, root: Path = Path()) -> None:
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
     leaks = tables.read(root / "data/analyze/leaks.csv", contracts.LEAKS)
     groups = _groups(folds, leaks)
-    known = {part: _known(root / "data/prepare" / part, groups[part], class_folders) for part in PARTS}
+    known = {subset: _known(root / "data/prepare" / subset, groups[subset], class_folders) for subset in SUBSETS}
     verdicts = {
         "label_from_metadata": auditing.label(known["train"], folds, [*metadata.FILE, *metadata.NAME], SEED),
         "label_from_colours": auditing.label(known["train"], folds, list(metadata.COLOURS), SEED),
@@ -52,7 +52,7 @@ def main(*, root: Path = Path()) -> None:
 
 
 def _groups(folds: pd.DataFrame, leaks: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Return each part's image_id -> group; of the test images, those alone that have a duplicate in train."""
+    """Return each subset's image_id -> group; of the test images, those alone that have a duplicate in train."""
     train = dict(zip(folds["image_id"], folds["group"], strict=True))
     first = leaks.sort_values(["test_image_id", "train_image_id"]).drop_duplicates("test_image_id")
     test = {i: train[twin] for i, twin in zip(first["test_image_id"], first["train_image_id"], strict=True)}
@@ -60,7 +60,7 @@ def _groups(folds: pd.DataFrame, leaks: pd.DataFrame) -> dict[str, dict[str, str
 
 
 def _known(folder: Path, groups: dict[str, str], class_folders: bool) -> pd.DataFrame:
-    """Describe a part's readable images, at most auditing.MAX_IMAGES; index image_id, `group` and the features."""
+    """Describe a subset's readable images, at most auditing.MAX_IMAGES; index image_id, `group` and the features."""
     facts = tables.read(folder / "facts.csv", contracts.FACTS).query("problem == ''").sort_values("image_id")
     # Test images know no clusters: at least the same file is one group.
     facts["group"] = [groups.get(i, f"file {sha}") for i, sha in zip(facts["image_id"], facts["sha256"], strict=True)]

@@ -25,10 +25,11 @@ from podium.ensembling import blending, curves, evidence_tables, leakage, nested
 from podium.ensembling.settings import RANK_METRICS, EnsembleSettings
 from podium.folds.settings import FoldList
 from podium.inference.settings import MemberSettings
-from podium.predictions import member_predictions, prediction_files, tta
+from podium.predictions import member_predictions, prediction_files
+from podium.predictions.tta import FIXRES, Tta, singles
 from podium.scoring import evaluation_set, intervals, scores
 
-MANY = 2**22  # looks x images x classes from which processes of their own pay for their start
+MANY = 2**22  # ttas x images x classes from which processes of their own pay for their start
 LARGE = 2**22  # images x (classes, or draws of a bootstrap) above which one process alone holds them: a gigabyte each
 WORKERS_NEED = (
     "podium.ensembling.nested_cv",
@@ -38,7 +39,7 @@ WORKERS_NEED = (
 
 
 @dataclass(frozen=True)
-class Job:
+class EnsembleInputs:
     """Settings, and the images that are predicted.
 
     Attributes:
@@ -53,7 +54,7 @@ class Job:
     contest: ContestSettings
     settings: EnsembleSettings
     members: dict[str, MemberSettings]
-    sources: dict[str, member_predictions.Source]
+    sources: dict[str, member_predictions.MemberPredictions]
     fold_names: tuple[str, ...]
     folds: pd.DataFrame
     test: pd.DataFrame
@@ -74,8 +75,8 @@ class Job:
         return self.scored.targets
 
     @cached_property
-    def scored(self) -> evaluation_set.Scored:
-        """Return the scored images with their folds, groups and parts."""
+    def scored(self) -> evaluation_set.EvaluationSet:
+        """Return the scored images with their folds, groups and outer_folds."""
         return evaluation_set.of_folds(self.used, self.fold_names, self.classes, self.metric)
 
     @property
@@ -93,9 +94,9 @@ def main(*, root: Path = Path()) -> None:
     """Blend the members, and say how good they are."""
     job = load(root)
     methods = _methods(job)
-    without = nested_cv.choices(job.scored, len(methods))
-    members = _chosen(job, without)
-    nest = nested_cv.Nest(job.scored, list(members.values()), methods, job.settings.greedy_rounds)
+    held_out = nested_cv.choices(job.scored, len(methods))
+    members = _chosen(job, held_out)
+    nest = nested_cv.NestedCv(job.scored, list(members.values()), methods, job.settings.greedy_rounds)
     outcome = nest.outcome()
     table = _members_table(job, nest, outcome)
     summary = _summary(job, nest, outcome)
@@ -105,23 +106,23 @@ def main(*, root: Path = Path()) -> None:
     _show(table, outcome, summary)
 
 
-def load(root: Path) -> Job:
+def load(root: Path) -> EnsembleInputs:
     """Read settings, folds and the list of test images."""
     values = params.read(root)
     facts = tables.read(root / "data/prepare/test/facts.csv", contracts.FACTS)
-    return Job(
+    return EnsembleInputs(
         root=root,
         contest=params.parse(params.section(values, "contest"), "contest", ContestSettings),
         settings=params.parse(params.section(values, "ensemble"), "ensemble", EnsembleSettings),
         members=member_predictions.members_of(values),
-        sources=member_predictions.sources_of(values, root),
+        sources=member_predictions.blend_members(values, root),
         fold_names=params.parse({"folds": params.section(values, "folds")}, "", FoldList).folds,
         folds=tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True),
         test=facts.sort_values("image_id", ignore_index=True),
     )
 
 
-def _methods(job: Job) -> list[str]:
+def _methods(job: EnsembleInputs) -> list[str]:
     """Return the method that is asked for, or all between which the gate chooses.
 
     Raises:
@@ -138,19 +139,19 @@ def _methods(job: Job) -> list[str]:
     return [name for name in blending.METHODS if not blending.without_use(name, of_ranks=of_ranks, **sizes)]
 
 
-def _chosen(job: Job, without: Sequence[nested_cv.Without]) -> dict[str, nested_cv.Chosen]:
-    """Decide every member's look, several members at a time where there is much to read and to decide.
+def _chosen(job: EnsembleInputs, held_out: Sequence[nested_cv.HeldOut]) -> dict[str, nested_cv.ChosenMember]:
+    """Decide every member's tta, several members at a time where there is much to read and to decide.
 
     What processes decide is small; the predictions that a blend needs are then read again.
     """
     cells = len(job.targets) * len(job.classes)
-    looks = sum(1 + len(source.others) for source in job.sources.values())
+    ttas = sum(1 + len(source.others) for source in job.sources.values())
     large = len(job.targets) * max(len(job.classes), intervals.DRAWS) > LARGE
-    workers = parallel.worker_count() if looks * cells >= MANY and not large else 1
+    workers = parallel.worker_count() if ttas * cells >= MANY and not large else 1
     bar = partial(tqdm, desc="members", total=len(job.sources), disable=not progress.shown(), leave=False)
     if min(workers, len(job.sources)) < 2:
-        return {name: nested_cv.chosen(member(job, job.sources[name]), without) for name in bar(job.sources)}
-    decide = partial(_decided, job, without)
+        return {name: nested_cv.chosen(member(job, job.sources[name]), held_out) for name in bar(job.sources)}
+    decide = partial(_decided, job, held_out)
     found = parallel.in_order(decide, list(job.sources), workers=workers, name=str, preload=WORKERS_NEED)
     return {
         name: nested_cv.keep(member(job, source, _singles(source, decisions)), decisions)
@@ -159,34 +160,34 @@ def _chosen(job: Job, without: Sequence[nested_cv.Without]) -> dict[str, nested_
 
 
 def _decided(
-    job: Job, without: Sequence[nested_cv.Without], name: str
-) -> dict[nested_cv.Without, tta_selection.Decision]:
-    return nested_cv.decided(member(job, job.sources[name]), without)
+    job: EnsembleInputs, held_out: Sequence[nested_cv.HeldOut], name: str
+) -> dict[nested_cv.HeldOut, tta_selection.TtaChoice]:
+    return nested_cv.decided(member(job, job.sources[name]), held_out)
 
 
 def _singles(
-    source: member_predictions.Source, decisions: Mapping[nested_cv.Without, tta_selection.Decision]
-) -> list[tta.Look]:
-    """Return the looks of one size that make up those that were taken."""
-    return sorted({one for look in nested_cv.taken(source.usual, decisions) for one in tta.singles(look)})
+    source: member_predictions.MemberPredictions, decisions: Mapping[nested_cv.HeldOut, tta_selection.TtaChoice]
+) -> list[Tta]:
+    """Return the ttas of one size that make up those that were taken."""
+    return sorted({one for tta in nested_cv.taken(source.usual, decisions) for one in singles(tta)})
 
 
-def member(job: Job, source: member_predictions.Source, looks: Sequence[tta.Look] = ()) -> tta_selection.Member:
-    """Read a source's predictions of the scored images in these looks, or in each that may be taken."""
+def member(
+    job: EnsembleInputs, source: member_predictions.MemberPredictions, ttas: Sequence[Tta] = ()
+) -> tta_selection.OofByTta:
+    """Read a source's predictions of the scored images in these ttas, or in each that may be taken."""
     shifts = {phase: rows[job.scored.folds] for phase, rows in _shifts(job, source).items()}
-    logs = dict(
-        member_predictions.logs(source, looks or (source.usual, *source.others), job.folds, job.classes, shifts)
-    )
-    return tta_selection.Member(source.usual, source.others, logs, job.scored)
+    logs = dict(member_predictions.logs(source, ttas or (source.usual, *source.others), job.folds, job.classes, shifts))
+    return tta_selection.OofByTta(source.usual, source.others, logs, job.scored)
 
 
-def _shifts(job: Job, source: member_predictions.Source) -> dict[str, prediction_files.Probs]:
+def _shifts(job: EnsembleInputs, source: member_predictions.MemberPredictions) -> dict[str, prediction_files.Probs]:
     """Return what puts back the classes' priors: phase -> (folds, classes)."""
     return member_predictions.shifts(source, job.targets, job.scored.folds, len(job.classes))
 
 
-def _held_out_score(job: Job, name: str, phase: str) -> float:
-    """Score a phase at the training size in one view; NaN where it has 0 epochs, or for predictions made elsewhere."""
+def _held_out_score(job: EnsembleInputs, name: str, phase: str) -> float:
+    """Score a phase at the training size in one transform; NaN where it has 0 epochs, or for predictions made elsewhere."""
     member = job.members.get(name)
     if member is None or getattr(member, phase).epochs == 0:
         return float("nan")
@@ -196,23 +197,26 @@ def _held_out_score(job: Job, name: str, phase: str) -> float:
         folds=list(job.used["fold"]),
         classes=job.classes,
         image_sizes=[member.model.image_size],
-        views=["identity"],
+        transforms=["identity"],
     )
     return job.metric.function(job.targets, probs[0, 0])
 
 
-def _test_probs(job: Job, members: dict[str, nested_cv.Chosen], recipe: nested_cv.Recipe) -> prediction_files.Probs:
+def _test_probs(
+    job: EnsembleInputs, members: dict[str, nested_cv.ChosenMember], recipe: nested_cv.Recipe
+) -> prediction_files.Probs:
     """Do with each fold's models what was scored out of fold, then average over the folds: (images, classes)."""
     total = np.zeros((len(job.readable), len(job.classes)))
     for index in range(len(job.fold_names) if job.readable else 0):
         of_fold = (
-            _test_of_fold(job, name, member.decisions[nested_cv.EVERYTHING], index) for name, member in members.items()
+            _test_of_fold(job, name, member.decisions[nested_cv.NONE_HELD_OUT], index)
+            for name, member in members.items()
         )
         total += recipe.apply(of_fold, np.full(len(total), index))
     return (total / len(job.fold_names)).astype(np.float32)
 
 
-def _with_leaked(job: Job, test: prediction_files.Probs) -> prediction_files.Probs:
+def _with_leaked(job: EnsembleInputs, test: prediction_files.Probs) -> prediction_files.Probs:
     """Put in the labels that duplicates leak, where the settings say so."""
     if job.settings.leaked_labels == "ignore":
         return test
@@ -225,7 +229,9 @@ def _with_leaked(job: Job, test: prediction_files.Probs) -> prediction_files.Pro
     return test
 
 
-def _test_of_fold(job: Job, name: str, decision: tta_selection.Decision, index: int) -> prediction_files.Probs:
+def _test_of_fold(
+    job: EnsembleInputs, name: str, decision: tta_selection.TtaChoice, index: int
+) -> prediction_files.Probs:
     """Return one source's calibrated predictions of the test images by the index-th fold's model: (images, classes)."""
     source = job.sources[name]
     return nested_cv.test_probs(
@@ -238,12 +244,12 @@ def _test_of_fold(job: Job, name: str, decision: tta_selection.Decision, index: 
     )
 
 
-def _members_table(job: Job, nest: nested_cv.Nest, outcome: nested_cv.Outcome) -> pd.DataFrame:
+def _members_table(job: EnsembleInputs, nest: nested_cv.NestedCv, outcome: nested_cv.Outcome) -> pd.DataFrame:
     rows = []
     weights = outcome.recipe.blend.weights
     for index, (name, source) in enumerate(job.sources.items()):
-        oof, taken = nested_cv.single(nest, index), nest.members[index].decisions[nested_cv.EVERYTHING].look
-        usual = nested_cv.at_look(nest, index, source.usual)
+        oof, taken = nested_cv.single(nest, index), nest.members[index].decisions[nested_cv.NONE_HELD_OUT].tta
+        usual = nested_cv.oof_at_tta(nest, index, source.usual)
         row = {
             "weight": float("nan") if weights is None else float(weights[index]),
             "train_size_score": job.metric.function(job.targets, usual),
@@ -252,20 +258,20 @@ def _members_table(job: Job, nest: nested_cv.Nest, outcome: nested_cv.Outcome) -
             "pretrain_score": _held_out_score(job, name, "pretrain"),
             "finetune_score": _held_out_score(job, name, "finetune"),
         }
-        look = {
+        tta = {
             "image_sizes": " ".join(map(str, taken.image_sizes)),
-            "views": " ".join(taken.views),
+            "transforms": " ".join(taken.transforms),
             "phase": taken.phase,
         }
-        rows.append({"member": name, **look, **{key: round(x, 6) for key, x in row.items()}})
+        rows.append({"member": name, **tta, **{key: round(x, 6) for key, x in row.items()}})
     return pd.DataFrame(rows)[list(contracts.MEMBERS.columns)]
 
 
-def _summary(job: Job, nest: nested_cv.Nest, outcome: nested_cv.Outcome) -> dict[str, Any]:
+def _summary(job: EnsembleInputs, nest: nested_cv.NestedCv, outcome: nested_cv.Outcome) -> dict[str, Any]:
     """Gather what `dvc exp show` compares; scores are in the contest's metric (log_loss: lower is better)."""
     score, naive = (job.metric.function(job.targets, probs) for probs in (outcome.oof, outcome.naive))
     low, high = intervals.score_interval(job.metric, job.targets, outcome.oof, job.scored.groups)
-    best, best_oof = nested_cv.best_single(nest)
+    best, best_oof = nested_cv.best_member_oof(nest)
     sign = 1 if job.metric.greater_is_better else -1
     return {
         "metric": job.contest.metric,
@@ -284,9 +290,9 @@ def _summary(job: Job, nest: nested_cv.Nest, outcome: nested_cv.Outcome) -> dict
 
 
 def _write(
-    job: Job,
+    job: EnsembleInputs,
     outcome: nested_cv.Outcome,
-    members: dict[str, nested_cv.Chosen],
+    members: dict[str, nested_cv.ChosenMember],
     test: prediction_files.Probs,
     members_table: pd.DataFrame,
 ) -> None:
@@ -296,23 +302,23 @@ def _write(
     tables.write(oof_table, folder / "oof.parquet", contracts.OOF)
     tables.write(test_table, folder / "test.parquet", contracts.TEST)
     tables.write(members_table, folder / "members.csv", contracts.MEMBERS)
-    tables.write(evidence_tables.sizes(members), folder / "sizes.csv", contracts.SIZES)
+    tables.write(evidence_tables.sizes(members), folder / "tta.csv", contracts.TTA)
     tables.write(evidence_tables.methods(outcome), folder / "methods.csv", contracts.METHODS)
     curves.write(curves.gather(_trainings(job), job.root), folder / "curves.csv")
     _write_submission(job, test_table, folder / "submission.csv")
 
 
-def _write_singles(job: Job, nest: nested_cv.Nest) -> None:
-    """Write each member's predictions, and those of picking the best one, with all about them chosen on other parts."""
+def _write_singles(job: EnsembleInputs, nest: nested_cv.NestedCv) -> None:
+    """Write each member's predictions, and those of picking the best one, with all about them chosen on other outer_folds."""
     folder, rows = job.root / "data/ensemble", job.used[["image_id", "label", "fold"]]
     for index, name in enumerate(job.sources):
         table = tables.with_probs(rows, nested_cv.single(nest, index), job.classes)
-        tables.write(table, folder / f"singles/{name}.parquet", contracts.OOF)
-    _, best = nested_cv.best_single(nest)
-    tables.write(tables.with_probs(rows, best, job.classes), folder / "best_single.parquet", contracts.OOF)
+        tables.write(table, folder / f"members/{name}.parquet", contracts.OOF)
+    _, best = nested_cv.best_member_oof(nest)
+    tables.write(tables.with_probs(rows, best, job.classes), folder / "best_member_oof.parquet", contracts.OOF)
 
 
-def _write_submission(job: Job, test_probs: pd.DataFrame, path: Path) -> None:
+def _write_submission(job: EnsembleInputs, test_probs: pd.DataFrame, path: Path) -> None:
     contest, test_ids = job.contest, list(job.test["image_id"])
     shares = job.used["label"].value_counts(normalize=True)
     messages = submission.write(
@@ -342,12 +348,12 @@ def _show(members: pd.DataFrame, outcome: nested_cv.Outcome, summary: dict[str, 
     )
 
 
-def _trainings(job: Job) -> list[tuple[str, str, str]]:
+def _trainings(job: EnsembleInputs) -> list[tuple[str, str, str]]:
     """Name the trainings that have epochs: (member, fold, phase)."""
     trained = []
     for name, member in job.members.items():
         trained += [(name, phase) for phase in ("pretrain", "finetune") if getattr(member, phase).epochs > 0]
-        trained += [(name, look.phase) for look in job.sources[name].others if look.phase == tta.FIXRES]
+        trained += [(name, tta.phase) for tta in job.sources[name].others if tta.phase == FIXRES]
     return [(name, fold, phase) for name, phase in trained for fold in job.fold_names]
 
 

@@ -1,7 +1,7 @@
 """Stage `infer@<member>`: models/finetune/<member>/*.safetensors -> data/infer/<member>.parquet.
 
 Every fold's model predicts its own held-out train images (out of fold; skipped ones too) and all test
-images, at each of the member's image sizes and views.
+images, at each of the member's image sizes and transforms.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Stage `infer_fixres@<member>`: models/fixres/<member>/*.safetensors -> data/infer_fixres/<member>.parquet.
 
-The same as `infer`, in the member's views, at the one image size that `fixres` trained for.
+The same as `infer`, in the member's transforms, at the one image size that `fixres` trained for.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Stage `label`: label CSV (or class folders), overrides, data/prepare/train/facts.csv -> data/label/.
 
-Writes labels.csv (contracts.LABELS: one row per image, unreadable ones too), decisions.csv (what the overrides did),
+Writes labels.csv (contracts.LABELS: one row per image, unreadable ones too), overrides_applied.csv (what the overrides did),
 problems.csv and summary.json.
 """
 
@@ -40,11 +40,11 @@ def main(*, root: Path = Path()) -> None:
     )
     joined = labels.join(facts, given, overrides)
     summary = _summary(joined)
-    tables.write(joined.decisions, root / "data/label/decisions.csv", contracts.DECISIONS)
+    tables.write(joined.decisions, root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
     _write(joined.labels, sorted(problems + joined.problems), summary, root / "data/label")
 
 
-def _summary(joined: labels.Joined) -> dict[str, Any]:
+def _summary(joined: labels.JoinedLabels) -> dict[str, Any]:
     classes = labels.require_classes(joined.labels)
     return {
         "images": len(joined.labels),

@@ -1,6 +1,6 @@
 """Stage `ladder`: cached predictions -> data/ladder/ladder.csv: what each step of the recipe bought on this contest.
 
-Per member: frozen features with a linear classifier, then the mixup phase, the clean phase, the views, the looks that
+Per member: frozen features with a linear classifier, then the mixup phase, the clean phase, the transforms, the ttas that
 were chosen; beside these the phase `fixres` over the phase before it, seen in the same way where that is inferred;
 last, the blend over picking the best member. Every step is held against the one below it, on images that chose nothing
 about it. steps.csv is the plot's. Nothing depends on it.
@@ -16,7 +16,8 @@ import pandas as pd
 from podium.contest.settings import ContestSettings
 from podium.core import cli, params, tables
 from podium.inference.settings import MemberSettings
-from podium.predictions import calibration, member_predictions, prediction_files, tta
+from podium.predictions import calibration, member_predictions, prediction_files
+from podium.predictions.tta import FIXRES, IDENTITY, Tta, seen
 from podium.reports import ablation
 from podium.reports.ablation import Rung
 from podium.scoring import evaluation_set, intervals, scores
@@ -29,16 +30,16 @@ STEPS = tables.Contract(  # of the plot
 
 
 @dataclass(frozen=True)
-class Inputs:
+class LadderInputs:
     """Settings and tables; `folds` is sorted by image_id."""
 
     root: Path
     members: dict[str, MemberSettings]
-    sources: dict[str, member_predictions.Source]
+    sources: dict[str, member_predictions.MemberPredictions]
     fold_names: list[str]
     folds: pd.DataFrame
     classes: list[str]
-    scored: evaluation_set.Scored
+    scored: evaluation_set.EvaluationSet
 
     @property
     def used(self) -> pd.DataFrame:
@@ -66,7 +67,7 @@ def main(*, root: Path = Path()) -> None:
     _tell(table, short, inputs.scored)
 
 
-def _load(root: Path) -> Inputs:
+def _load(root: Path) -> LadderInputs:
     values = params.read(root)
     contest = params.parse(params.section(values, "contest"), "contest", ContestSettings)
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
@@ -74,10 +75,10 @@ def _load(root: Path) -> Inputs:
     classes = sorted(used["label"].unique())
     fold_names = [str(fold) for fold in params.section(values, "folds")]
     images = evaluation_set.of_folds(used, fold_names, classes, scores.named(contest.metric, classes))
-    return Inputs(
+    return LadderInputs(
         root,
         member_predictions.members_of(values),
-        member_predictions.sources_of(values, root),
+        member_predictions.blend_members(values, root),
         fold_names,
         folds,
         classes,
@@ -85,8 +86,8 @@ def _load(root: Path) -> Inputs:
     )
 
 
-def _ladder(inputs: Inputs, name: str) -> list[Rung]:
-    """Return a member's rungs, from the lowest up; phases without epochs and single views have none."""
+def _ladder(inputs: LadderInputs, name: str) -> list[Rung]:
+    """Return a member's rungs, from the lowest up; phases without epochs and single transforms have none."""
     member, source = inputs.members[name], inputs.sources[name]
     size = member.model.image_size
     ladder = [_probe(inputs, name, size)]
@@ -94,14 +95,14 @@ def _ladder(inputs: Inputs, name: str) -> list[Rung]:
         if settings.epochs > 0:
             probs = _phase(inputs, f"{phase}/{name}", size, settings)
             ladder.append(_rung(inputs, name, phase, _words(phase, member), probs))
-    if len(source.views) > 1 and source.usual.image_sizes == (size,):
-        what = f"mean over {' and '.join(source.usual.views)}"
+    if len(source.transforms) > 1 and source.usual.image_sizes == (size,):
+        what = f"mean over {' and '.join(source.usual.transforms)}"
         ladder.append(_rung(inputs, name, "flip", what, _at(inputs, source, source.usual)))
-    chosen = _read_chosen(inputs, f"singles/{name}")
-    return [*ladder, Rung(name, "resolution", "sizes and views where other images support them", chosen)]
+    chosen = _read_chosen(inputs, f"members/{name}")
+    return [*ladder, Rung(name, "resolution", "sizes and transforms where other images support them", chosen)]
 
 
-def _probe(inputs: Inputs, name: str, size: int) -> Rung:
+def _probe(inputs: LadderInputs, name: str, size: int) -> Rung:
     """Return the lowest rung; its file has skipped images too."""
     predicted = inputs.folds[inputs.folds["fold"] != ""]
     probs = _read(inputs, [inputs.root / f"data/probe/{name}.parquet"], predicted, size)
@@ -109,7 +110,7 @@ def _probe(inputs: Inputs, name: str, size: int) -> Rung:
     return _rung(inputs, name, "probe", what, probs[(predicted["use"] == "train").to_numpy()])
 
 
-def _phase(inputs: Inputs, folder: str, size: int, settings: PhaseSettings) -> prediction_files.Probs:
+def _phase(inputs: LadderInputs, folder: str, size: int, settings: PhaseSettings) -> prediction_files.Probs:
     """Return what a phase's models say of their held-out images, with the classes' priors put back."""
     paths = [inputs.root / f"data/{folder}/{fold}.parquet" for fold in inputs.fold_names]
     probs = _read(inputs, paths, inputs.used, size)
@@ -117,31 +118,31 @@ def _phase(inputs: Inputs, folder: str, size: int, settings: PhaseSettings) -> p
     return _seen(probs[None, None], shifts)
 
 
-def _third(inputs: Inputs, source: member_predictions.Source) -> list[Rung]:
+def _third(inputs: LadderInputs, source: member_predictions.MemberPredictions) -> list[Rung]:
     """Return a member's third phase, over what its weights of before say in the same look; [] where it has none.
 
-    Where those are not inferred at that size, over their usual look: then the step holds the change of size too.
+    Where those are not inferred at that size, over their usual tta: then the step holds the change of size too.
     """
-    look = next((look for look in source.others if look.phase == tta.FIXRES), None)
-    if look is None:
+    tta = next((tta for tta in source.others if tta.phase == FIXRES), None)
+    if tta is None:
         return []
-    same = replace(look, phase=source.usual.phase)
+    same = replace(tta, phase=source.usual.phase)
     before = same if same in source.others else source.usual
     at = "at {0.image_sizes[0]} pixels".format
     return [
         _rung(inputs, source.name, "before fixres", f"the phase before it {at(before)}", _at(inputs, source, before)),
-        _rung(inputs, source.name, "fixres", f"a third phase {at(look)}", _at(inputs, source, look)),
+        _rung(inputs, source.name, "fixres", f"a third phase {at(tta)}", _at(inputs, source, tta)),
     ]
 
 
-def _at(inputs: Inputs, source: member_predictions.Source, look: tta.Look) -> prediction_files.Probs:
-    """Return what a member says in a look."""
-    probs = member_predictions.read_train(source, look, inputs.folds, inputs.classes)
-    return _seen(probs, inputs.shifts if look.phase in source.weighted else None)
+def _at(inputs: LadderInputs, source: member_predictions.MemberPredictions, tta: Tta) -> prediction_files.Probs:
+    """Return what a member says in a TTA."""
+    probs = member_predictions.read_train(source, tta, inputs.folds, inputs.classes)
+    return _seen(probs, inputs.shifts if tta.phase in source.weighted else None)
 
 
-def _blend(inputs: Inputs) -> list[Rung]:
-    best, blend = (_read_chosen(inputs, name) for name in ("best_single", "oof"))
+def _blend(inputs: LadderInputs) -> list[Rung]:
+    best, blend = (_read_chosen(inputs, name) for name in ("best_member_oof", "oof"))
     what = f"of {len(inputs.sources)} members, all about it chosen on other images"
     return [
         Rung("blend", "best member", "the one that is best on other images", best),
@@ -149,13 +150,13 @@ def _blend(inputs: Inputs) -> list[Rung]:
     ]
 
 
-def _rung(inputs: Inputs, member: str, step: str, what: str, probs: prediction_files.Probs) -> Rung:
+def _rung(inputs: LadderInputs, member: str, step: str, what: str, probs: prediction_files.Probs) -> Rung:
     return Rung(member, step, what, ablation.tempered(probs, inputs.scored))
 
 
 def _seen(probs: prediction_files.Probs, shifts: prediction_files.Probs | None) -> prediction_files.Probs:
-    """Average (sizes, views, images, classes) as `ensemble` does: (images, classes)."""
-    return np.exp(tta.seen(probs, shifts))
+    """Average (sizes, transforms, images, classes) as `ensemble` does: (images, classes)."""
+    return np.exp(seen(probs, shifts))
 
 
 def _words(phase: str, member: MemberSettings) -> str:
@@ -165,20 +166,20 @@ def _words(phase: str, member: MemberSettings) -> str:
     return f"{after.epochs}{' more' if before.epochs else ''} epochs on clean images"
 
 
-def _read(inputs: Inputs, paths: Sequence[Path], rows: pd.DataFrame, size: int) -> prediction_files.Probs:
-    """Read out-of-fold predictions at one size in the identity view: (rows, classes)."""
+def _read(inputs: LadderInputs, paths: Sequence[Path], rows: pd.DataFrame, size: int) -> prediction_files.Probs:
+    """Read out-of-fold predictions at one size in the identity transform: (rows, classes)."""
     probs = prediction_files.read_train(
         paths,
         image_ids=list(rows["image_id"]),
         folds=list(rows["fold"]),
         classes=inputs.classes,
         image_sizes=[size],
-        views=[tta.IDENTITY],
+        transforms=[IDENTITY],
     )
     return np.asarray(probs[0, 0], np.float32)
 
 
-def _read_chosen(inputs: Inputs, name: str) -> prediction_files.Probs:
+def _read_chosen(inputs: LadderInputs, name: str) -> prediction_files.Probs:
     """Read what `ensemble` chose on other images and calibrated: (scored images, classes)."""
     return prediction_files.read_oof(inputs.root / f"{ENSEMBLE}/{name}.parquet", inputs.used, inputs.classes)
 
@@ -188,7 +189,7 @@ def _picture(table: pd.DataFrame) -> pd.DataFrame:
     return steps.assign(rung=steps["member"] + ": " + steps["step"])[list(STEPS.columns)]
 
 
-def _tell(table: pd.DataFrame, short: list[str], images: evaluation_set.Scored) -> None:
+def _tell(table: pd.DataFrame, short: list[str], images: evaluation_set.EvaluationSet) -> None:
     shown = table[["member", "step", "score", "gain", "low", "high", "log_loss", "verdict"]]
     print(shown.to_string(index=False, na_rep="", float_format="{:.4f}".format))
     decides = "log loss" if images.by_log_loss else images.metric.name

@@ -14,7 +14,7 @@ from podium.core import cli, pixels, progress, tables
 from podium.core.errors import some
 from podium.pictures import drawing, gallery, measures, plot_tables
 
-PARTS = ("train", "test")
+SUBSETS = ("train", "test")
 SIZE_COLOUR = "#0072b2"  # of marks that show no colour of images
 SPREADS = {  # measure -> colour of its marks
     "aspect_ratio": SIZE_COLOUR,
@@ -27,8 +27,8 @@ SPREADS = {  # measure -> colour of its marks
 
 def main(*, root: Path = Path()) -> None:
     """Write the tables and draw the sheets."""
-    facts = {part: tables.read(root / f"data/prepare/{part}/facts.csv", contracts.FACTS) for part in PARTS}
-    packs = {part: pixels.open_pack(root / f"data/prepare/{part}/pixels.arrow") for part in PARTS}
+    facts = {subset: tables.read(root / f"data/prepare/{subset}/facts.csv", contracts.FACTS) for subset in SUBSETS}
+    packs = {subset: pixels.open_pack(root / f"data/prepare/{subset}/pixels.arrow") for subset in SUBSETS}
     labels = tables.read(root / "data/label/labels.csv", contracts.LABELS)
     used = labels.loc[labels["use"] == "train", ["image_id", "label"]]
     folder = root / "data/picture"
@@ -47,15 +47,15 @@ def main(*, root: Path = Path()) -> None:
 
 
 def _write_spreads(train: pd.DataFrame, test: pd.DataFrame, folder: Path) -> None:
-    tables.write(plot_tables.sizes(train), folder / "sizes.csv", plot_tables.SIZES)
+    tables.write(plot_tables.sizes(train), folder / "tta.csv", plot_tables.SIZES)
     stacked = plot_tables.stack(train, test)
     for measure, colour in SPREADS.items():
         spread = plot_tables.spread(stacked, measure, colour)
         tables.write(spread, folder / f"{measure}.csv", plot_tables.SPREAD)
 
 
-def _measured(facts: pd.DataFrame, pack: pixels.Packed, image_ids: list[str], part: str) -> pd.DataFrame:
-    shown = tqdm(image_ids, f"picture {part}", disable=not progress.shown())
+def _measured(facts: pd.DataFrame, pack: pixels.Packed, image_ids: list[str], subset: str) -> pd.DataFrame:
+    shown = tqdm(image_ids, f"picture {subset}", disable=not progress.shown())
     return measures.of_images(facts, pack, shown)
 
 

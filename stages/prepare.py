@@ -1,4 +1,4 @@
-"""Stage `prepare`: the images of one part -> data/prepare/<part>/facts.csv and pixels.arrow. Knows no labels.
+"""Stage `prepare`: the images of one subset -> data/prepare/<subset>/facts.csv and pixels.arrow. Knows no labels.
 
 Every image is decoded once, checked, turned upright, made RGB and shrunk to `prepare.short_side`; facts.csv
 (contracts.FACTS) has a row for every file, pixels.arrow (podium.core.pixels) the pixels of every readable one.
@@ -23,43 +23,43 @@ SUBSETS = ("train", "test")
 SHOWN = 20  # problems printed; facts.csv has all
 
 
-def main(part: str = "", *, root: Path = Path()) -> None:
-    """Decode the images of `part`, "train" or "test"."""
+def main(subset: str = "", *, root: Path = Path()) -> None:
+    """Decode the images of `subset`, "train" or "test"."""
     settings = params.load("prepare", PrepareSettings, root)
-    folder = _folder(part, root)
+    folder = _folder(subset, root)
     files, hidden = image_files.walk(folder)
-    out = root / "data/prepare" / part
+    out = root / "data/prepare" / subset
     read = partial(image_files.read, short_side=settings.short_side, max_megapixels=settings.max_megapixels)
     rows = []
     with pixels.Writer(out / "pixels.arrow", encoding=settings.encoding) as writer:
-        for facts, decoded in _progress(read, files, part):
+        for facts, decoded in _progress(read, files, subset):
             rows.append(facts)
             if decoded is not None:
                 writer.add(facts["image_id"], decoded)
         table = pd.DataFrame(rows, columns=list(contracts.FACTS.columns))
-        if part == "train":
+        if subset == "train":
             _require_images(table, folder)
     tables.write(table, out / "facts.csv", contracts.FACTS)
-    _tell(table, part, hidden)
+    _tell(table, subset, hidden)
 
 
-def _folder(part: str, root: Path) -> Path:
-    if part not in SUBSETS:
-        raise InputError(f"prepare: {part!r} is neither train nor test; run `python -m stages.prepare train`")
-    folder = root / str(params.section(params.read(root), f"contest.images.{part}"))
+def _folder(subset: str, root: Path) -> Path:
+    if subset not in SUBSETS:
+        raise InputError(f"prepare: {subset!r} is neither train nor test; run `python -m stages.prepare train`")
+    folder = root / str(params.section(params.read(root), f"contest.images.{subset}"))
     if not folder.is_dir():
-        raise InputError(f"contest.images.{part}: {folder} is no folder; correct it in params.yaml")
+        raise InputError(f"contest.images.{subset}: {folder} is no folder; correct it in params.yaml")
     return folder
 
 
 def _progress(
-    read: partial[image_files.Row], files: list[image_files.ImageFile], part: str
+    read: partial[image_files.Row], files: list[image_files.ImageFile], subset: str
 ) -> Iterator[image_files.Row]:
     """Read all files in the order of their ids, with a bar on stderr."""
     rows = parallel.in_order(
         read, files, workers=parallel.worker_count(), name=attrgetter("image_id"), preload=WORKERS_NEED
     )
-    return iter(tqdm(rows, f"prepare {part}", total=len(files), unit="img", disable=not progress.shown()))
+    return iter(tqdm(rows, f"prepare {subset}", total=len(files), unit="img", disable=not progress.shown()))
 
 
 def _require_images(facts: pd.DataFrame, folder: Path) -> None:
@@ -68,16 +68,16 @@ def _require_images(facts: pd.DataFrame, folder: Path) -> None:
         raise InputError(f"contest.images.train: {folder} holds no readable image: {some(first) or 'it is empty'}")
 
 
-def _tell(facts: pd.DataFrame, part: str, hidden: int) -> None:
+def _tell(facts: pd.DataFrame, subset: str, hidden: int) -> None:
     bad = facts[facts["problem"] != ""]
     noted = int((facts["note"] != "").sum())
-    print(f"prepare: {part}: {len(facts) - len(bad)} of {len(facts)} files are readable images, {noted} with a note")
+    print(f"prepare: {subset}: {len(facts) - len(bad)} of {len(facts)} files are readable images, {noted} with a note")
     if hidden:
-        print(f"prepare: {part}: {hidden} hidden files or folders passed over")
+        print(f"prepare: {subset}: {hidden} hidden files or folders passed over")
     for image_id, problem in zip(bad["image_id"][:SHOWN], bad["problem"][:SHOWN], strict=True):
-        print(f"prepare: {part}: {image_id}: {problem}")
+        print(f"prepare: {subset}: {image_id}: {problem}")
     if len(bad) > SHOWN:
-        print(f"prepare: {part}: {len(bad) - SHOWN} more in data/prepare/{part}/facts.csv")
+        print(f"prepare: {subset}: {len(bad) - SHOWN} more in data/prepare/{subset}/facts.csv")
 
 
 if __name__ == "__main__":

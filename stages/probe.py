@@ -37,14 +37,14 @@ def main(member: str, root: Path = Path()) -> None:
         seeds={fold: seeding.derive(p.seed, member, fold, "probe") for fold in fold_names},
     )
     table = predict.prediction_table(
-        list(rows["image_id"]), probs, classes, part="train", fold="", image_size=p.image_size, view="identity"
+        list(rows["image_id"]), probs, classes, subset="train", fold="", image_size=p.image_size, transform="identity"
     ).assign(fold=list(rows["fold"]))
     tables.write(table, root / f"data/probe/{member}.parquet", tables.PREDICTIONS)
     print(f"probe@{member}: linear classifiers with C (in a large contest shrinkage) by fold: {strengths}")
 
 
 def _features(member: str, p: ModelSettings, image_ids: list[str], n_classes: int, root: Path) -> NDArray[np.float32]:
-    """Return the untouched backbone's features of images (n_images, 2 views, n_features)."""
+    """Return the untouched backbone's features of images (n_images, 2 transforms, n_features)."""
     # torch: seconds, not spent on a mistake in settings
     from podium.core import pixels
     from podium.models import backbones, devices, plain_images, predict

@@ -21,7 +21,7 @@ MISTAKES = 3  # that the terminal names
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ReportInputs:
     """Settings and tables.
 
     Attributes:
@@ -48,7 +48,7 @@ def main(*, root: Path = Path()) -> None:
     probs = _read(inputs, "oof")
     _report_blend(root / "data/report", targets, probs, cluster, inputs.classes)
     pairs, members = diversity.judge(
-        lambda name: _read(inputs, f"singles/{name}"),
+        lambda name: _read(inputs, f"members/{name}"),
         inputs.names,
         metric=scores.named(inputs.contest.metric, inputs.classes),
         targets=targets,
@@ -60,10 +60,10 @@ def main(*, root: Path = Path()) -> None:
         print(f"report: {sentence}")
 
 
-def _load(root: Path) -> Inputs:
+def _load(root: Path) -> ReportInputs:
     values = params.read(root)
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
-    return Inputs(
+    return ReportInputs(
         root=root,
         contest=params.parse(params.section(values, "contest"), "contest", ContestSettings),
         names=sorted([*params.section(values, "members"), *params.section(values, "external")]),
@@ -96,7 +96,7 @@ def _report_blend(
     )
 
 
-def _read(inputs: Inputs, name: str) -> prediction_files.Probs:
+def _read(inputs: ReportInputs, name: str) -> prediction_files.Probs:
     """Read what `ensemble` wrote of the scored images: (images, classes), all about it chosen on other images."""
     return prediction_files.read_oof(inputs.root / f"data/ensemble/{name}.parquet", inputs.used, inputs.classes)
 

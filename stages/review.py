@@ -2,7 +2,7 @@
 
 Writes suspects.csv, pairs.csv (counts of given -> suggested), overrides_to_consider.csv, summary.json, and the
 picture suspects.png. Relabels nothing: a person copies rows into the overrides. What these decided is not asked again.
-Sizes, views and members count alike, since choosing among them by the labels would trust the labels. Predictions made
+Sizes, transforms and members count alike, since choosing among them by the labels would trust the labels. Predictions made
 elsewhere say nothing of skipped images. Where no member is better than chance, no override is suggested.
 """
 
@@ -25,7 +25,7 @@ SHOWN = 10  # suspects printed; suspects.csv has all
 
 
 @dataclass(frozen=True)
-class Said:
+class MemberOpinions:
     """What the members say of images.
 
     Attributes:
@@ -40,7 +40,7 @@ class Said:
 def main(*, root: Path = Path()) -> None:
     """Rank the labels by how much the members doubt them."""
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
-    decisions = tables.read(root / "data/label/decisions.csv", contracts.DECISIONS)
+    decisions = tables.read(root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
     clusters = tables.read(root / "data/analyze/clusters.csv", contracts.CLUSTERS)
     classes = sorted(folds.loc[folds["use"] == "train", "label"].unique())
     state = label_errors.reviewable(folds, decisions, classes)
@@ -66,10 +66,10 @@ def main(*, root: Path = Path()) -> None:
     _show(suspects, summary)
 
 
-def _said(root: Path, folds: pd.DataFrame, reviewed: pd.DataFrame, classes: list[str]) -> Said:
+def _said(root: Path, folds: pd.DataFrame, reviewed: pd.DataFrame, classes: list[str]) -> MemberOpinions:
     """Read every member's predictions, one member in memory at a time, and keep those of the reviewed images."""
     total, said, votes = np.zeros((len(reviewed), len(classes))), np.zeros(len(reviewed), np.int64), {}
-    for name, source in member_predictions.sources_of(params.read(root), root).items():
+    for name, source in member_predictions.blend_members(params.read(root), root).items():
         rows, probs = member_predictions.predicted(source, folds), np.full(total.shape, np.nan)
         known = reviewed["image_id"].isin(rows["image_id"]).to_numpy()
         kept = rows["image_id"].isin(reviewed["image_id"]).to_numpy()
@@ -77,15 +77,15 @@ def _said(root: Path, folds: pd.DataFrame, reviewed: pd.DataFrame, classes: list
         votes[name] = label_errors.vote(probs)
         total[known] += probs[known]
         said += known
-    return Said(total / said[:, None], votes)
+    return MemberOpinions(total / said[:, None], votes)
 
 
-def _mean(source: member_predictions.Source, rows: pd.DataFrame, classes: list[str]) -> NDArray[np.float64]:
-    """Average what a source says in all sizes and views, of all phases: (rows, classes)."""
+def _mean(source: member_predictions.MemberPredictions, rows: pd.DataFrame, classes: list[str]) -> NDArray[np.float64]:
+    """Average what a source says in all sizes and transforms, of all phases: (rows, classes)."""
     total, count = np.zeros((len(rows), len(classes))), 0
-    for look in (source.usual, *source.others):
-        if look.views == source.usual.views:  # the identity view alone is among these
-            probs = member_predictions.read_predicted(source, look, rows, classes)
+    for tta in (source.usual, *source.others):
+        if tta.transforms == source.usual.transforms:  # the identity transform alone is among these
+            probs = member_predictions.read_predicted(source, tta, rows, classes)
             total += probs.sum(axis=(0, 1), dtype=np.float64)
             count += probs.shape[0] * probs.shape[1]
     return total / count
@@ -145,7 +145,7 @@ def _show(suspects: pd.DataFrame, summary: dict[str, Any]) -> None:
         print(f"review: {s.image_id}: {rather}; {s.members_agreeing} of {s.members_asked} members say so")
     if len(suspects):
         print(
-            "review: nothing is relabelled. Look at data/review/suspects.png; copy the rows you agree with from"
+            "review: nothing is relabelled. Tta at data/review/suspects.png; copy the rows you agree with from"
             " data/review/overrides_to_consider.csv into the overrides, or confirm a label with its own class as action"
         )
 

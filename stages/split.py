@@ -22,7 +22,7 @@ def main(*, root: Path = Path()) -> None:
     facts = tables.read(root / "data/prepare/train/facts.csv", contracts.FACTS)
     clusters = tables.read(root / "data/analyze/clusters.csv", contracts.CLUSTERS)
     labels = tables.read(root / "data/label/labels.csv", contracts.LABELS)
-    decisions = tables.read(root / "data/label/decisions.csv", contracts.DECISIONS)
+    decisions = tables.read(root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
     confirmed = decisions.loc[decisions["effect"] == "confirmed", "image_id"]
     settled = conflicts.settle(labels, clusters, p.conflicting_duplicates, list(confirmed))
     _tell_conflicts(settled.conflicts, p.conflicting_duplicates)

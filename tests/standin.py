@@ -2,7 +2,7 @@
 
 tests/graph.py copies this file over every stage's (and over demo/draw.py). From its own name, the command line's
 words, dvc.yaml and params.yaml it knows what the stage reads and writes, so a change of dvc.yaml needs no
-change here. It states what DVC cannot see, that some outputs hang on a part of what their stage reads, and
+change here. It states what DVC cannot see, that some outputs hang on a subset of what their stage reads, and
 it prunes as `check` does. Each run is logged; none is hashed.
 """
 

@@ -8,7 +8,9 @@ from podium.folds import assignment, balance
 NAMES = ("0", "1", "2")
 
 
-def drawn(labels: list[str], groups: list[str] | None = None, names: tuple[str, ...] = NAMES) -> assignment.Assigned:
+def drawn(
+    labels: list[str], groups: list[str] | None = None, names: tuple[str, ...] = NAMES
+) -> assignment.FoldAssignment:
     ids = [f"{i:05}.png" for i in range(len(labels))]
     table = pd.DataFrame({"image_id": ids, "label": labels, "use": "train", "reason": "", "fold": ""})
     table["group"] = groups or ""

@@ -35,9 +35,9 @@ def test_the_temperature_is_the_minimum_that_a_direct_search_finds(n: int, suren
 
 def test_the_temperature_of_some_parts_is_that_of_their_images_alone() -> None:
     logs, targets = drawn(600, 3, 2.0)
-    parts = np.arange(600) % 4
-    curve = calibration.curve(logs, targets, parts, 4)
-    here = np.isin(parts, [0, 3])
+    outer_folds = np.arange(600) % 4
+    curve = calibration.curve(logs, targets, outer_folds, 4)
+    here = np.isin(outer_folds, [0, 3])
     assert curve.temperature(np.array([0, 3])) == pytest.approx(calibration.temperature(logs[here], targets[here]))
 
 

@@ -348,7 +348,7 @@ def test_a_class_called_drop_makes_the_action_ambiguous(tmp_path):
 # --- the join
 
 
-def row_of(joined: labels.Joined, image_id: str) -> list[str]:
+def row_of(joined: labels.JoinedLabels, image_id: str) -> list[str]:
     table = joined.labels.set_index("image_id")
     return table.loc[image_id, ["label", "use", "reason"]].tolist()
 

@@ -38,7 +38,7 @@ def test_easy_images_are_learned_in_every_precision(tmp_path: Path, precision: s
     settings = tiny.member(model=model, pretrain=phase, finetune=phase)
     written(tmp_path, settings, n_train=32, n_test=8)
     rows = chain(tmp_path)
-    held_out = rows[rows["part"] == "train"]
+    held_out = rows[rows["subset"] == "train"]
     blue = held_out["image_id"].str.removesuffix(".png").astype(int) % 2 == 0  # as tiny.write draws them
     assert np.isfinite(rows[PROBABILITIES].to_numpy()).all()
     assert ((held_out["p:blue"] > 0.5) == blue).mean() > 0.9

@@ -20,11 +20,11 @@ IMAGES = {"train": "c/train", "test": "c/test"}
 def contest(root: Path, labels: list[str], *, folds: int = 2, n_test: int = 3, changes: Any = None) -> None:
     """Write a contest of noise images, one per label, and params.yaml."""
     random = np.random.default_rng(0)
-    for part, count in (("train", len(labels)), ("test", n_test)):
-        (root / "c" / part).mkdir(parents=True)
+    for subset, count in (("train", len(labels)), ("test", n_test)):
+        (root / "c" / subset).mkdir(parents=True)
         for i in range(count):
             image = random.integers(0, 255, (*random.integers(20, 40, 2), 3), dtype=np.uint8)
-            cv2.imwrite(str(root / f"c/{part}/{part[:2]}{i:04}.png"), image)
+            cv2.imwrite(str(root / f"c/{subset}/{subset[:2]}{i:04}.png"), image)
     table = pd.DataFrame({"image_id": [f"tr{i:04}" for i in range(len(labels))], "label": labels})
     table.to_csv(root / "c/labels.csv", index=False)
     (root / "c/overrides.csv").write_text("image_id,action,reason\n")
@@ -40,8 +40,8 @@ def contest(root: Path, labels: list[str], *, folds: int = 2, n_test: int = 3, c
 
 def run(root: Path) -> pd.DataFrame:
     """Run them, and return folds.csv."""
-    for part in ("train", "test"):
-        prepare.main(part, root=root)
+    for subset in ("train", "test"):
+        prepare.main(subset, root=root)
     for stage in (label, analyze, split, audit, picture):
         stage.main(root=root)
     return tables.read(root / "data/split/folds.csv", tables.FOLDS)

@@ -11,13 +11,15 @@ from tools import time_probe
 CLASSES = 4
 
 
-def data(n: int = 240, *, views: int = 2, n_features: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Features (n, views, features) of classes whose means differ, each feature in a unit and at a place of its own."""
+def data(n: int = 240, *, transforms: int = 2, n_features: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Features (n, transforms, features) of classes whose means differ, each feature in a unit and at a place of its own."""
     rng = np.random.default_rng(seed)
     targets = np.arange(n) % CLASSES
     means = 2 * np.random.default_rng(1).normal(size=(CLASSES, n_features))
     drawn = (
-        means[targets][:, None] + rng.normal(size=(n, 1, n_features)) + 0.3 * rng.normal(size=(n, views, n_features))
+        means[targets][:, None]
+        + rng.normal(size=(n, 1, n_features))
+        + 0.3 * rng.normal(size=(n, transforms, n_features))
     )
     return (drawn * 10.0 ** np.arange(n_features) + 7).astype(np.float32), targets
 
@@ -28,7 +30,7 @@ def loss(inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, biases: n
 
 
 def test_it_is_the_linear_discriminant_of_scikit_learn_with_the_shrinkage_it_chose() -> None:
-    inputs, targets = data(views=1)
+    inputs, targets = data(transforms=1)
     weights, biases, shrinkage = discriminant.fit(inputs, targets, n_classes=CLASSES, seed=0)
     flat = inputs[:, 0].astype(np.float64)
     standard = (flat - flat.mean(0)) / flat.std(0)

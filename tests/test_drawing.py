@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from podium.pictures import drawing, gallery
-from podium.pictures.drawing import EMPTY, GAP, MARK, TILE, Section, Tile
+from podium.pictures.drawing import EMPTY, GAP, MARK, TILE, SheetSection, Tile
 
 RED = (255, 0, 0)
 
@@ -39,17 +39,20 @@ def red_box(canvas: Image.Image) -> tuple[int, int]:
     ],
 )
 def test_a_tile_keeps_the_aspect_ratio(size: tuple[int, int], drawn: tuple[int, int]) -> None:
-    assert red_box(drawing.sheet("", [Section("", [Tile(plain(*size), ())])])) == drawn
+    assert red_box(drawing.sheet("", [SheetSection("", [Tile(plain(*size), ())])])) == drawn
 
 
 def test_tiles_of_another_size() -> None:
-    canvas = drawing.sheet("", [Section("", [Tile(plain(), ("a",))] * 5)], columns=4, tile_size=240)
+    canvas = drawing.sheet("", [SheetSection("", [Tile(plain(), ("a",))] * 5)], columns=4, tile_size=240)
     assert canvas.width == 4 * (240 + GAP) + GAP
     assert red_box(canvas) == (2 * 120 + 120 + GAP + drawing.CAPTION, 4 * 240 + 3 * GAP)
 
 
 def test_same_sheet_same_bytes_and_width() -> None:
-    sections = [Section("one", [Tile(plain(), ("a", "b"))] * 11), Section("", [Tile(None, ("lost",), marked=True)])]
+    sections = [
+        SheetSection("one", [Tile(plain(), ("a", "b"))] * 11),
+        SheetSection("", [Tile(None, ("lost",), marked=True)]),
+    ]
     first, second = (drawing.sheet("title", sections) for _ in range(2))
     assert png(first) == png(second)
     assert first.width == 8 * (TILE + GAP) + GAP
@@ -57,7 +60,7 @@ def test_same_sheet_same_bytes_and_width() -> None:
 
 @pytest.mark.parametrize("text", ["福", "ñandú 😀", "two\nlines\t", "", "x" * 3000, "שלום", "\x00\udcff"])
 def test_any_text_can_be_drawn(tmp_path: Path, text: str) -> None:
-    canvas = drawing.sheet(text, [Section(text, [Tile(plain(), (text, text))])])
+    canvas = drawing.sheet(text, [SheetSection(text, [Tile(plain(), (text, text))])])
     drawing.write(canvas, tmp_path / "new" / "a.png")
     with Image.open(tmp_path / "new" / "a.png") as image:
         assert image.size == canvas.size
@@ -93,7 +96,9 @@ def test_a_choice_is_stable_and_spread() -> None:
 
 
 def test_flowing_sections_share_a_row_and_do_not_overlap() -> None:
-    sections = [Section(str(k), [Tile(plain(60, 60, (k, 0, 255)), ("i",))] * n) for k, n in enumerate([5, 3, 2, 8])]
+    sections = [
+        SheetSection(str(k), [Tile(plain(60, 60, (k, 0, 255)), ("i",))] * n) for k, n in enumerate([5, 3, 2, 8])
+    ]
     flowing, stacked = (drawing.sheet("t", sections, flow=flow) for flow in (True, False))
     assert flowing.height < stacked.height
     for canvas in (flowing, stacked):
@@ -148,7 +153,17 @@ def test_a_large_cluster_shows_its_odd_label() -> None:
 
 
 def test_pictures_of_nothing_are_drawn() -> None:
-    columns = ("image_id", "cluster", "part", "check", "value", "threshold", "test_image_id", "train_image_id", "kind")
+    columns = (
+        "image_id",
+        "cluster",
+        "subset",
+        "check",
+        "value",
+        "threshold",
+        "test_image_id",
+        "train_image_id",
+        "kind",
+    )
     empty = pd.DataFrame({c: pd.Series(dtype="str") for c in columns}).assign(similarity=0.0)
     sheets = (
         gallery.cluster_sheet(empty, {}, set(), {}),
@@ -174,7 +189,7 @@ def test_a_leak_stands_before_its_twins_the_most_similar_first() -> None:
 
 def findings_of(check: str, **values: str) -> pd.DataFrame:
     rows = [(i, "train", check, *value.split("|")) for i, value in values.items()]
-    return pd.DataFrame(rows, columns=["image_id", "part", "check", "value", "threshold"], dtype="str")
+    return pd.DataFrame(rows, columns=["image_id", "subset", "check", "value", "threshold"], dtype="str")
 
 
 @pytest.mark.parametrize(
@@ -193,7 +208,7 @@ def test_the_worst_findings_come_first(threshold: str, values: dict[str, str], w
 
 def test_of_many_findings_the_worst_are_shown_and_the_count_told() -> None:
     rows = findings_of("odd", **{f"i{k:03}": f"{k}|1000" for k in range(100)})
-    section = gallery._check("odd", pd.concat([rows, rows.head(3).assign(part="test")]), {})
+    section = gallery._check("odd", pd.concat([rows, rows.head(3).assign(subset="test")]), {})
     assert [tile.lines[0] for tile in section.tiles] == [f"i{k:03}" for k in range(gallery.CHECK_TILES)]
     assert section.heading == "odd: 16 of 100 train images, and 3 of test"
 
@@ -206,6 +221,6 @@ def test_findings_in_words_are_spread_and_sorted() -> None:
 
 def test_a_finding_without_pixels_has_an_empty_tile() -> None:
     rows = pd.DataFrame(
-        {"image_id": ["lost"], "part": ["train"], "check": ["unusable"], "value": ["no image"], "threshold": [""]}
+        {"image_id": ["lost"], "subset": ["train"], "check": ["unusable"], "value": ["no image"], "threshold": [""]}
     )
     assert (np.asarray(gallery.finding_sheet(rows, {})) == EMPTY).all(axis=2).sum() > TILE**2 // 2

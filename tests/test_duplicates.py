@@ -1,14 +1,13 @@
-from podium import contracts
 import itertools
 
 import cv2
 import numpy as np
 import pytest
 
+from podium import contracts
 from podium.analysis import duplicates, fingerprints, hash_variants, near_duplicates, thumbnail_similarity
 from podium.analysis.fingerprints import Prints
 from podium.analysis.hash_variants import SIDE
-from podium.core import tables
 from podium.core.errors import InputError
 from tests.photos import brighter, cropped, jpeg, photo
 from tools import measure_drawings
@@ -40,7 +39,7 @@ def prints(images: dict[str, np.ndarray]) -> Prints:
 
 def search(
     train: dict[str, np.ndarray], test: dict[str, np.ndarray] | None = None, workers: int = 0
-) -> duplicates.Found:
+) -> duplicates.Duplicates:
     return duplicates.search(prints(train), prints(test or {}), **SETTINGS, workers=workers)
 
 
@@ -109,7 +108,7 @@ def test_equal_pixels_are_exact_whatever_the_settings() -> None:
 
 
 def test_thousands_of_equal_images_in_both_parts_make_no_millions_of_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contracts, "MAX_TWINS", 3)
+    monkeypatch.setattr(contracts, "MAX_DUPLICATES_NAMED", 3)
     train = {f"b{k}": photo(1) for k in range(5)} | {"a": jpeg(photo(1), 60), "other": photo(2)}
     test = {f"t{k}": photo(1) for k in range(4)} | {"u": jpeg(photo(2), 60)}
     found = search(train, test)

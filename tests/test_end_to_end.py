@@ -29,20 +29,22 @@ KEPT = (
 
 def write_contest(root: Path) -> list[str]:
     """Write 24 train and 6 test images, one unreadable in each; return the template's ids in its order."""
-    for part, count in (("train", 24), ("test", 6)):
-        (root / part).mkdir(parents=True)
+    for subset, count in (("train", 24), ("test", 6)):
+        (root / subset).mkdir(parents=True)
         for i in range(count):
             label = tiny.CLASSES[i % 2]
-            Image.fromarray(tiny.image(label, seed=i + 100 * (part == "test"))).save(root / part / f"{part}{i:02}.png")
-        (root / part / f"{part}00.png").write_bytes(b"not an image")
+            Image.fromarray(tiny.image(label, seed=i + 100 * (subset == "test"))).save(
+                root / subset / f"{subset}{i:02}.png"
+            )
+        (root / subset / f"{subset}00.png").write_bytes(b"not an image")
     labels = "".join(f"train{i:02},{'01'[i % 2]}.0\n" for i in range(24))
     (root / "labels.csv").write_text("name,class\n" + labels)
     ids = [f"test{i:02}.png" for i in (3, 0, 5, 1, 4, 2)]
     (root / "template.csv").write_text("".join(f"{i},0\n" for i in ids))
     (root / "overrides.csv").write_text("image_id,action,reason\ntrain02,1.0,looks red\n")
-    for part, count in (("train", 24), ("test", 6)):
-        rows = "".join(f"{part}{i:02},{0.9 - i % 2 * 0.8},{0.1 + i % 2 * 0.8}\n" for i in range(count))
-        (root / f"their_{part}.csv").write_text("name,0,1\n" + rows)
+    for subset, count in (("train", 24), ("test", 6)):
+        rows = "".join(f"{subset}{i:02},{0.9 - i % 2 * 0.8},{0.1 + i % 2 * 0.8}\n" for i in range(count))
+        (root / f"their_{subset}.csv").write_text("name,0,1\n" + rows)
     return ids
 
 
@@ -97,7 +99,7 @@ def test_a_contest_becomes_a_submission_and_a_forced_rerun_leaves_the_lock_as_it
     assert "theirs: passes over its rows of 1 train images that are not scored: train00.png" in printed
     for name, n_test in {"probe/a": 0, "infer_fixres/a": 5 * 2 * 2, "external/theirs": 5}.items():
         predicted = pd.read_parquet(tmp_path / f"data/{name}.parquet")
-        is_test = predicted["part"] == "test"
+        is_test = predicted["subset"] == "test"
         assert set(predicted.loc[~is_test, "image_id"]) == {f"train{i:02}.png" for i in range(1, 24)}
         assert is_test.sum() == n_test
 

@@ -167,7 +167,7 @@ def test_what_cannot_be_used_says_why() -> None:
 
 def test_no_members_are_refused() -> None:
     with pytest.raises(ValueError, match="no members"):
-        blending.blended(blending.Linear(np.ones(1)), [], NO_FOLDS)
+        blending.blended(blending.LinearBlend(np.ones(1)), [], NO_FOLDS)
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "average_precision"])

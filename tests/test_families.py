@@ -38,5 +38,5 @@ def test_a_family_goes_through_the_chain(tmp_path: Path, backbone: str) -> None:
     assert len(rows) == 2 * 2 * (4 + 2)
     assert set(rows["image_size"]) == set(sizes)
     assert rows[["p:blue", "p:red"]].to_numpy().min() >= 0
-    changed = rows.pivot_table(index=["part", "image_id", "fold", "view"], columns="image_size", values="p:red")
+    changed = rows.pivot_table(index=["subset", "image_id", "fold", "transform"], columns="image_size", values="p:red")
     assert (changed[sizes[0]] != changed[sizes[1]]).any()  # the size reaches the model

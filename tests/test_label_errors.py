@@ -88,7 +88,7 @@ def test_why_an_image_is_not_reviewed() -> None:
     )
     decisions = pd.DataFrame(
         [("dropped", "x", "drop", "dropped"), ("relabelled", "x", "y", "relabelled")],
-        columns=[*contracts.DECISIONS.columns],
+        columns=[*contracts.OVERRIDES_APPLIED.columns],
     )
     assert list(label_errors.reviewable(folds, decisions, ["x", "y"])) == [
         *[label_errors.REVIEWED] * 3,

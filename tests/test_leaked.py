@@ -1,9 +1,8 @@
-from podium import contracts
 import numpy as np
 import pandas as pd
 import pytest
 
-from podium.core import tables
+from podium import contracts
 from podium.ensembling import leakage
 
 CLASSES = ["blue", "red"]
@@ -42,7 +41,7 @@ def test_images_that_are_not_used_have_no_say() -> None:
 def test_duplicates_that_are_too_many_to_name_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = ("t", "b", "exact"), ("t", "d", "exact"), ("u", "b", "exact")
     assert known(*rows) == {"t": "red", "u": "red"}
-    monkeypatch.setattr(contracts, "MAX_TWINS", 2)
+    monkeypatch.setattr(contracts, "MAX_DUPLICATES_NAMED", 2)
     assert known(*rows) == {"u": "red"}
 
 

@@ -4,31 +4,31 @@ import numpy as np
 import pytest
 
 from podium.ensembling import blending, nested_cv, selection
-from podium.ensembling.nested_cv import EVERYTHING, Nest
-from podium.ensembling.tta_selection import Member
-from podium.folds.outer_folds import in_parts
+from podium.ensembling.nested_cv import NONE_HELD_OUT, NestedCv
+from podium.ensembling.tta_selection import OofByTta
+from podium.folds.outer_folds import deal
 from podium.predictions import calibration
-from podium.predictions.tta import Look
+from podium.predictions.tta import Tta
 from podium.scoring import scores
-from podium.scoring.evaluation_set import Scored
+from podium.scoring.evaluation_set import EvaluationSet
 
 VIEWS = ("identity",)
 AUTO = ["equal", "logits", "greedy", "weighted", "stacking"]
 
 
-def scored(targets: np.ndarray, metric: str = "accuracy", n_folds: int = 5, group_size: int = 1) -> Scored:
+def scored(targets: np.ndarray, metric: str = "accuracy", n_folds: int = 5, group_size: int = 1) -> EvaluationSet:
     groups = np.arange(len(targets)) // group_size
     folds = groups % n_folds
-    return Scored(targets, folds, groups, in_parts(folds, groups, targets), scores.SCORES[metric])
+    return EvaluationSet(targets, folds, groups, deal(folds, groups, targets), scores.SCORES[metric])
 
 
-def members_of(probs: np.ndarray, s: Scored) -> list[Member]:
+def members_of(probs: np.ndarray, s: EvaluationSet) -> list[OofByTta]:
     """Members of (members, sizes, images, classes)."""
     found = []
     for member in probs:
-        logs = {Look((100 + i,), VIEWS): calibration.log_probs(of_size) for i, of_size in enumerate(member)}
+        logs = {Tta((100 + i,), VIEWS): calibration.log_probs(of_size) for i, of_size in enumerate(member)}
         usual, *others = logs
-        found.append(Member(usual, tuple(others), logs, s))
+        found.append(OofByTta(usual, tuple(others), logs, s))
     return found
 
 
@@ -43,9 +43,9 @@ def simulated(
     return (exps / exps.sum(axis=-1, keepdims=True)).astype(np.float32), targets
 
 
-def nest_of(probs: np.ndarray, s: Scored, methods: list[str] = AUTO) -> Nest:
-    without = nested_cv.choices(s, len(methods))
-    return Nest(s, [nested_cv.chosen(member, without) for member in members_of(probs, s)], methods, 10)
+def nest_of(probs: np.ndarray, s: EvaluationSet, methods: list[str] = AUTO) -> NestedCv:
+    held_out = nested_cv.choices(s, len(methods))
+    return NestedCv(s, [nested_cv.chosen(member, held_out) for member in members_of(probs, s)], methods, 10)
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def nest_of(probs: np.ndarray, s: Scored, methods: list[str] = AUTO) -> Nest:
 def test_the_targets_of_a_part_change_nothing_that_predicts_it(metric: str, methods: list[str]) -> None:
     probs, targets = simulated(5, [1.0, 1.5, 0.5], n=150)
     s = scored(targets, metric)
-    turned = np.where(s.parts == 1, (targets + 1) % 3, targets)
+    turned = np.where(s.outer_folds == 1, (targets + 1) % 3, targets)
     first, second = (nest_of(probs, scored(t, metric), methods).outcome() for t in (targets, turned))
-    here = s.parts == 1
+    here = s.outer_folds == 1
     np.testing.assert_array_equal(first.oof[here], second.oof[here])
     assert (first.oof[~here] != second.oof[~here]).any()
     assert first.gates[1] == second.gates[1]
@@ -71,7 +71,7 @@ def test_blends_of_noise_are_not_flattered_but_naive_ones_are() -> None:
         found = nest.outcome()
         naive.append(scores.accuracy_score(targets, found.naive))
         nested.append(scores.accuracy_score(targets, found.oof))
-        picked.append(scores.accuracy_score(targets, nested_cv.best_single(nest)[1]))
+        picked.append(scores.accuracy_score(targets, nested_cv.best_member_oof(nest)[1]))
         best.append(max(scores.accuracy_score(targets, nested_cv.single(nest, k)) for k in range(10)))
     assert np.mean(naive) > 0.38
     assert np.mean(best) > 0.38
@@ -84,12 +84,12 @@ def test_the_naive_blend_is_the_recipe_on_all_images() -> None:
     s = scored(targets)
     nest = nest_of(probs, s, ["equal"])
     found = nest.outcome()
-    temperatures = [chosen.decisions[EVERYTHING].temperature for chosen in nest.members]
-    looks = [
-        member.logs[chosen.decisions[EVERYTHING].look]
+    temperatures = [chosen.decisions[NONE_HELD_OUT].temperature for chosen in nest.members]
+    ttas = [
+        member.logs[chosen.decisions[NONE_HELD_OUT].tta]
         for member, chosen in zip(members_of(probs, s), nest.members, strict=True)
     ]
-    mean = np.mean([calibration.scaled(x, t) for x, t in zip(looks, temperatures, strict=True)], axis=0)
+    mean = np.mean([calibration.scaled(x, t) for x, t in zip(ttas, temperatures, strict=True)], axis=0)
     expected = calibration.scaled(np.log(mean), found.recipe.temperature)
     np.testing.assert_allclose(found.naive, expected, atol=1e-5)
     assert 0.3 < found.recipe.temperature < 1  # a mean of calibrated members is not sure enough
@@ -103,8 +103,8 @@ def test_the_gate_keeps_the_equal_mean_for_alike_members_and_leaves_it_for_one_t
     gated = nest_of(outvoted, scored(targets)).outcome().gated
     assert gated.method in ("greedy", "weighted", "stacking")
     verdicts = {contender.method: contender.verdict for contender in gated.contenders}
-    assert verdicts["equal"] == "usual"
-    assert verdicts[gated.method] == "taken"
+    assert verdicts["equal"] == "default"
+    assert verdicts[gated.method] == "chosen"
 
 
 def test_the_gate_seldom_opens_for_nothing() -> None:
@@ -139,13 +139,13 @@ def test_decisions_are_fitted_where_classes_are_rare_and_only_for_metrics_of_lab
 def test_parts_are_three_to_five_and_cross_no_group_or_fold(n_folds: int) -> None:
     folds = np.repeat(np.arange(60) % n_folds, 2)
     groups = np.repeat(np.arange(60), 2)
-    parts = in_parts(folds, groups, groups % 3)
-    assert len(set(parts)) == {2: 4, 3: 3, 5: 5, 12: 5}[n_folds]
+    outer_folds = deal(folds, groups, groups % 3)
+    assert len(set(outer_folds)) == {2: 4, 3: 3, 5: 5, 12: 5}[n_folds]
     for group in range(60):
-        assert len(set(parts[groups == group])) == 1
+        assert len(set(outer_folds[groups == group])) == 1
     if n_folds > 2:
         for fold in range(n_folds):
-            assert len(set(parts[folds == fold])) == 1
+            assert len(set(outer_folds[folds == fold])) == 1
 
 
 @pytest.mark.parametrize("n_folds", [2, 3])
@@ -159,7 +159,7 @@ def test_the_order_of_images_does_not_matter() -> None:
     probs, targets = simulated(6, [1.0, 1.5], n=120)
     s, order = scored(targets), np.random.default_rng(0).permutation(120)
     first = nest_of(probs, s).outcome()
-    mixed = Scored(*(x[order] for x in (s.targets, s.folds, s.groups, s.parts)), s.metric)
+    mixed = EvaluationSet(*(x[order] for x in (s.targets, s.folds, s.groups, s.outer_folds)), s.metric)
     second = nest_of(probs[:, :, order], mixed).outcome()
     assert second.gated.method == first.gated.method
     np.testing.assert_allclose(second.oof, first.oof[order], atol=1e-4)

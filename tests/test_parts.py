@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.folds.outer_folds import in_parts, without_choice
+from podium.folds.outer_folds import deal, unusable_reason
 
 AB = ("a", "b")
 
@@ -16,23 +16,23 @@ def test_two_folds_are_halved_by_group_and_evenly_in_each_class(groups: list[tup
     folds, targets = (np.repeat(column, 2) for column in zip(*groups, strict=True))
     folds[:2], folds[-2:] = 0, 1  # there are two
     numbers = np.repeat(np.arange(len(groups)), 2)
-    parts = in_parts(folds, numbers, targets)
-    assert sorted(set(parts)) == list(range(parts.max() + 1))
-    np.testing.assert_array_equal(in_parts(folds, np.char.mod("%03d.png", numbers), targets), parts)  # names as well
+    outer_folds = deal(folds, numbers, targets)
+    assert sorted(set(outer_folds)) == list(range(outer_folds.max() + 1))
+    np.testing.assert_array_equal(deal(folds, np.char.mod("%03d.png", numbers), targets), outer_folds)  # names as well
     for group in range(len(groups)):
-        assert len(set(parts[numbers == group])) == 1
+        assert len(set(outer_folds[numbers == group])) == 1
     for fold in (0, 1):
         for index in range(3):
-            counts = np.bincount(parts[(folds == fold) & (targets == index)], minlength=4)
-            halves = [int(counts[part]) for part in set(parts[folds == fold])]
+            counts = np.bincount(outer_folds[(folds == fold) & (targets == index)], minlength=4)
+            halves = [int(counts[outer_fold]) for outer_fold in set(outer_folds[folds == fold])]
             assert max(halves) - min(halves) <= 2 or len(halves) == 1  # a group at most
 
 
 def test_alternating_labels_are_in_every_half() -> None:
     index = np.arange(60)
-    parts = in_parts(index // 2 % 2, index, index % 2)  # parity of the groups alone would part the classes
-    assert without_choice(parts, index % 2, AB) == ""
-    assert all(set(index[parts == part] % 2) == {0, 1} for part in range(4))
+    outer_folds = deal(index // 2 % 2, index, index % 2)  # parity of the groups alone would outer_fold the classes
+    assert unusable_reason(outer_folds, index % 2, AB) == ""
+    assert all(set(index[outer_folds == outer_fold] % 2) == {0, 1} for outer_fold in range(4))
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,4 @@ def test_alternating_labels_are_in_every_half() -> None:
 )
 def test_what_leaves_nothing_to_choose_on_is_told(folds: list, groups: list, targets: list, reason: str) -> None:
     given = np.array(targets)
-    assert reason in without_choice(in_parts(np.array(folds), np.array(groups), given), given, AB)
+    assert reason in unusable_reason(deal(np.array(folds), np.array(groups), given), given, AB)

@@ -27,7 +27,7 @@ def test_tables_fit_a_browser_and_hold_their_contract(tmp_path, classes: int, ea
     train = images({f"c {k}": each for k in range(classes)})
     spread, sizes = spread_of(train, images({"": 2000})), plot_tables.sizes(train)
     tables.write(spread, tmp_path / "spread.csv", plot_tables.SPREAD)
-    tables.write(sizes, tmp_path / "sizes.csv", plot_tables.SIZES)
+    tables.write(sizes, tmp_path / "tta.csv", plot_tables.SIZES)
     assert len(spread) <= plot_tables.MAX_POINTS + 2 * plot_tables.MAX_ROW_POINTS
     assert len(sizes) <= plot_tables.MAX_POINTS
     assert spread["row"].nunique() == 2 + min(classes, plot_tables.MAX_CLASSES)
@@ -135,7 +135,7 @@ def facts_of(sizes: list[int], problem: str = "", format: str = "PNG") -> pd.Dat
 def test_every_file_is_in_one_bin_and_no_bin_is_missing() -> None:
     train = pd.concat([facts_of([1000, 1400, 1500, 64000]), facts_of([0, 900], problem="empty file", format="")])
     table = plot_tables.file_sizes({"train": train, "test": facts_of([])})
-    assert set(table["part"]) == {"train: 6 files"}
+    assert set(table["subset"]) == {"train: 6 files"}
     assert table["images"].sum() == 6
     assert table.groupby("format")["images"].sum().to_dict() == {"PNG": 4, "unusable": 2}
     png = table[table["format"] == "PNG"]

@@ -16,13 +16,17 @@ CLASSES = ["a", "b", "c"]
 IDS = [f"{i:02}.png" for i in range(12)]
 FOLDS = [str(i % 3) for i in range(12)]
 SIZES, VIEWS = [64, 80], ["identity", "hflip"]
-AXES: dict[str, Any] = {"classes": CLASSES, "image_sizes": SIZES, "views": VIEWS}
+AXES: dict[str, Any] = {"classes": CLASSES, "image_sizes": SIZES, "transforms": VIEWS}
 
 
-def rows(part: str) -> pd.DataFrame:
+def rows(subset: str) -> pd.DataFrame:
     """Every expected row in random order: out of fold for train, one per fold's model for test."""
-    pairs = list(zip(IDS, FOLDS, strict=True)) if part == "train" else list(itertools.product(IDS, sorted(set(FOLDS))))
-    cells = [(image_id, part, fold, size, view) for (image_id, fold) in pairs for size in SIZES for view in VIEWS]
+    pairs = (
+        list(zip(IDS, FOLDS, strict=True)) if subset == "train" else list(itertools.product(IDS, sorted(set(FOLDS))))
+    )
+    cells = [
+        (image_id, subset, fold, size, transform) for (image_id, fold) in pairs for size in SIZES for transform in VIEWS
+    ]
     table = pd.DataFrame(cells, columns=list(tables.PREDICTIONS.columns))
     rng = np.random.default_rng(0)
     probs = rng.dirichlet(np.ones(len(CLASSES)), len(table)).astype(np.float32)
@@ -54,7 +58,7 @@ def test_rows_are_joined_by_id_whatever_their_order(path: Path) -> None:
     save(pd.concat([table, rows("test")]), path)
     read = read_train(path)
     assert read.dtype == np.float32
-    cells = table.set_index(["image_size", "view", "image_id"])[["p:a", "p:b", "p:c"]]
+    cells = table.set_index(["image_size", "transform", "image_id"])[["p:a", "p:b", "p:c"]]
     for s, v, i in itertools.product(range(2), range(2), range(12)):
         np.testing.assert_array_equal(read[s, v, i], cells.loc[(SIZES[s], VIEWS[v], IDS[i])])
 
@@ -68,7 +72,7 @@ def test_the_order_of_the_arguments_is_that_of_the_result(path: Path) -> None:
 def test_test_predictions_are_those_of_one_folds_model(path: Path) -> None:
     table = rows("test")
     save(pd.concat([rows("train"), table]), path)
-    cells = table.set_index(["fold", "image_size", "view", "image_id"])[["p:a", "p:b", "p:c"]]
+    cells = table.set_index(["fold", "image_size", "transform", "image_id"])[["p:a", "p:b", "p:c"]]
     for fold, sizes in itertools.product("012", (SIZES, [80])):
         read = read_test(path, fold=fold, image_sizes=sizes)
         assert read.shape == (len(sizes), 2, 12, 3)
@@ -76,7 +80,9 @@ def test_test_predictions_are_those_of_one_folds_model(path: Path) -> None:
             np.testing.assert_array_equal(read[s, v, i], cells.loc[(fold, sizes[s], VIEWS[v], IDS[i])])
 
 
-@pytest.mark.parametrize("by", [["image_id"], ["part", "fold", "image_size", "view"], ["view", "image_size"]])
+@pytest.mark.parametrize(
+    "by", [["image_id"], ["subset", "fold", "image_size", "transform"], ["transform", "image_size"]]
+)
 @pytest.mark.parametrize("layout", [{"row_group_size": 7}, {"row_group_size": 16}, {"write_statistics": False}])
 def test_how_rows_lie_in_the_file_changes_nothing(layout: dict[str, Any], by: list[str], path: Path) -> None:
     table = pd.concat([rows("train"), rows("test")])
@@ -108,7 +114,7 @@ def test_files_of_the_folds_are_read_as_one(path: Path) -> None:
 
 
 def drop_one(table: pd.DataFrame) -> pd.DataFrame:
-    return table[(table["image_id"] != "03.png") | (table["image_size"] != 80) | (table["view"] != "hflip")]
+    return table[(table["image_id"] != "03.png") | (table["image_size"] != 80) | (table["transform"] != "hflip")]
 
 
 def repeat_one(table: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +150,7 @@ FAULTS: list[tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = [
     (set_probability(1.5), r"sum to 1: 03\.png;"),
     (lambda table: table.drop(columns="p:c"), "3 classes: p:c"),
     (lambda table: table.rename(columns={"p:c": "p:d"}), "3 classes: p:c, p:d"),
-    (lambda table: table.assign(view="upside down"), "nobody asked for: upside down"),
+    (lambda table: table.assign(transform="upside down"), "nobody asked for: upside down"),
 ]
 
 

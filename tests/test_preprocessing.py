@@ -21,7 +21,7 @@ HALF = (0.5, 0.5, 0.5)
 )
 def test_every_image_becomes_a_square_of_the_size(height: int, width: int, size: int, resize: str) -> None:
     image = np.full((height, width, 3), 77, np.uint8)
-    fitted = Preprocessing(HALF, HALF, resize).fit(image, size)
+    fitted = Preprocessing(HALF, HALF, resize).to_size(image, size)
     assert fitted.shape == (size, size, 3)
     assert fitted.dtype == np.uint8
     assert set(np.unique(fitted)) <= {77, 128}  # one colour stays one colour; padding is the mean
@@ -30,7 +30,7 @@ def test_every_image_becomes_a_square_of_the_size(height: int, width: int, size:
 def test_resizing_keeps_what_its_name_says() -> None:
     image = np.zeros((40, 80, 3), np.uint8)
     image[:, :20] = image[:, 60:] = 255  # the outer quarters
-    seen = {r: Preprocessing((0, 0, 0), HALF, r).fit(image, 40).mean() / 255 for r in ("squash", "crop", "pad")}
+    seen = {r: Preprocessing((0, 0, 0), HALF, r).to_size(image, 40).mean() / 255 for r in ("squash", "crop", "pad")}
     assert seen["squash"] == pytest.approx(0.5, abs=0.03)
     assert seen["crop"] == 0  # the middle alone
     assert seen["pad"] == pytest.approx(0.25, abs=0.03)  # all of it, above and below black
@@ -39,15 +39,15 @@ def test_resizing_keeps_what_its_name_says() -> None:
 def test_crop_fraction_takes_a_smaller_middle() -> None:
     image = np.zeros((100, 100, 3), np.uint8)
     image[25:75, 25:75] = 255
-    half = Preprocessing(HALF, HALF, "crop", 0.5).fit(image, 32)
-    whole = Preprocessing(HALF, HALF, "crop", 1.0).fit(image, 32)
+    half = Preprocessing(HALF, HALF, "crop", 0.5).to_size(image, 32)
+    whole = Preprocessing(HALF, HALF, "crop", 1.0).to_size(image, 32)
     assert half.min() > 200
     assert whole.mean() == pytest.approx(255 / 4, rel=0.05)
 
 
 def test_an_image_that_fits_already_is_not_touched() -> None:
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    assert Preprocessing(HALF, HALF, "crop", 0.5).fit(image, 32) is image
+    assert Preprocessing(HALF, HALF, "crop", 0.5).to_size(image, 32) is image
 
 
 def test_normalising_gives_mean_zero_and_std_one() -> None:
@@ -66,5 +66,5 @@ def test_a_very_narrow_image_is_cut_before_it_is_scaled(monkeypatch: pytest.Monk
     seen = []
     resize = cv2.resize
     monkeypatch.setattr(cv2, "resize", lambda image, size, **how: seen.append(size) or resize(image, size, **how))
-    Preprocessing(HALF, HALF, "crop").fit(np.zeros((20_000, 2, 3), np.uint8), 224)
+    Preprocessing(HALF, HALF, "crop").to_size(np.zeros((20_000, 2, 3), np.uint8), 224)
     assert seen == [(224, 224)]

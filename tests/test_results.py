@@ -23,7 +23,7 @@ PARAMS = (
     "contest:\n  images: {{train: {0}/train, test: {0}/test}}\nensemble: {{leaked_labels: {1}}}\n"
     "members: {{weak: {{}}, strong_one: {{}}}}\nfixres: {{weak: {{}}}}\nexternal: {{}}\n"
 )
-METHODS = "method,score,gain,low,high,p,verdict,taken_in_parts\nequal,0.93,,,,,usual,2\n"
+METHODS = "method,score,gain,low,high,p,verdict,chosen_in_outer_folds\nequal,0.93,,,,,usual,2\n"
 FOLDS = """image_id,label,use,reason,group,fold
 1.jpg,0,train,,1.jpg,0
 2.jpg,1,train,,1.jpg,0
@@ -50,7 +50,7 @@ def built(tmp_path):
     """Write what a finished run of two members leaves behind."""
     (tmp_path / "params.yaml").write_text(PARAMS.format("demo/images", "ignore"))
     tables.write_text(
-        "member,weight,image_sizes,views,phase,train_size_score,score,log_loss,pretrain_score,finetune_score\n"
+        "member,weight,image_sizes,transforms,phase,train_size_score,score,log_loss,pretrain_score,finetune_score\n"
         "weak,0.25,80,identity,fixres,0.7,0.7,0.6,,0.7\n"
         "strong_one,0.75,64 80,identity,finetune,0.9,0.91,0.3,0.8,0.9\n",
         tmp_path / "data/ensemble/members.csv",

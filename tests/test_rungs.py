@@ -4,31 +4,31 @@ from typing import Any
 import numpy as np
 import pytest
 
-from podium.folds.outer_folds import in_parts
+from podium.folds.outer_folds import deal
 from podium.reports import ablation
 from podium.reports.ablation import HARMFUL, OPEN, SUPPORTED, Rung
 from podium.scoring import scores
-from podium.scoring.evaluation_set import Scored
+from podium.scoring.evaluation_set import EvaluationSet
 
 N = 600
 METRICS = ("accuracy", "macro_f1", "log_loss", "roc_auc")
 
 
-def images(metric: str = "accuracy", group_size: int = 1) -> Scored:
+def images(metric: str = "accuracy", group_size: int = 1) -> EvaluationSet:
     order = np.random.default_rng(0).permutation(N)
     targets, groups = (order % 3).astype(np.int64), np.arange(N, dtype=np.int64) // group_size
     folds = groups % 3
-    return Scored(targets, folds, groups, in_parts(folds, groups, targets), scores.named(metric, ["a", "b", "c"]))
+    return EvaluationSet(targets, folds, groups, deal(folds, groups, targets), scores.named(metric, ["a", "b", "c"]))
 
 
-def predicted(scored: Scored, skill: float, seed: int, sharpness: float = 1.0) -> np.ndarray:
+def predicted(scored: EvaluationSet, skill: float, seed: int, sharpness: float = 1.0) -> np.ndarray:
     """Probabilities (images, classes) of a model that sees the class through noise."""
     logits = skill * np.eye(3)[scored.targets] + np.random.default_rng(seed).normal(0, 1, (N, 3))
     exps = np.exp(sharpness * logits)
     return (exps / exps.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def rung(scored: Scored, step: str, skill: float, seed: int = 1, **how: Any) -> Rung:
+def rung(scored: EvaluationSet, step: str, skill: float, seed: int = 1, **how: Any) -> Rung:
     return Rung("m", step, "", ablation.tempered(predicted(scored, skill, seed, **how), scored))
 
 
@@ -99,7 +99,7 @@ def test_images_of_a_group_are_one_piece_of_evidence() -> None:
 
 
 def test_a_temperature_is_fitted_on_other_parts() -> None:
-    """Labels of a part say nothing about its own temperature; it mends predictions that are too sure."""
+    """Labels of a outer_fold say nothing about its own temperature; it mends predictions that are too sure."""
     scored = images()
     sure = predicted(scored, 1.0, 1, sharpness=4)
     before = ablation.tempered(sure, scored)
@@ -107,7 +107,7 @@ def test_a_temperature_is_fitted_on_other_parts() -> None:
     here = scored.rows({0})
     targets = scored.targets.copy()
     targets[here] = (targets[here] + 1) % 3
-    other = Scored(targets, scored.folds, scored.groups, scored.parts, scored.metric)
+    other = EvaluationSet(targets, scored.folds, scored.groups, scored.outer_folds, scored.metric)
     after = ablation.tempered(sure, other)
     np.testing.assert_array_equal(after[here], before[here])
     assert (after[scored.rows({1})] != before[scored.rows({1})]).any()

@@ -24,16 +24,16 @@ A, B, C = (Term(name, None) for name in "abc")
 CLASSES = 3
 
 
-def images(n: int, metric: str = "accuracy", group: int = 1) -> evaluation_set.Scored:
+def images(n: int, metric: str = "accuracy", group: int = 1) -> evaluation_set.EvaluationSet:
     groups = np.arange(n) // group
     targets = np.arange(n) // group % CLASSES
     folds = groups % 3
-    return evaluation_set.Scored(
-        targets, folds, groups, outer_folds.in_parts(folds, groups, targets), scores.SCORES[metric]
+    return evaluation_set.EvaluationSet(
+        targets, folds, groups, outer_folds.deal(folds, groups, targets), scores.SCORES[metric]
     )
 
 
-def said(of: evaluation_set.Scored, skill: float, seed: int) -> np.ndarray:
+def said(of: evaluation_set.EvaluationSet, skill: float, seed: int) -> np.ndarray:
     """Probabilities that know the class the better, the higher the skill."""
     logits = np.random.default_rng(seed).normal(size=(len(of.targets), CLASSES))
     logits[np.arange(len(of.targets)), of.targets] += skill
@@ -116,8 +116,8 @@ def test_a_blend_is_the_mean_of_its_members() -> None:
     np.testing.assert_array_equal(first, ablation.tempered(of.probs[A], of.scored))
     plain = np.log((first + second) / 2)
     given, said_of = plain - plain[:, :1], np.log(mean) - np.log(mean[:, :1])
-    for part in of.scored.all_parts:  # one temperature a part
-        here = of.scored.rows({part})
+    for outer_fold in of.scored.all_outer_folds:  # one temperature a outer_fold
+        here = of.scored.rows({outer_fold})
         slope = (given[here] * said_of[here]).sum() / (given[here] ** 2).sum()
         np.testing.assert_allclose(said_of[here], slope * given[here], atol=1e-4)
 
@@ -127,8 +127,8 @@ def test_a_parts_labels_change_nothing_that_is_said_of_it(text: str) -> None:
     of = runs(90, skills={A: 1.0, B: 1.0})[0]
     way, _ = seeds.comparison(f"{text} : c")
     before = seeds.predict(way, of)
-    for part in of.scored.all_parts:
-        here = of.scored.rows({part})
+    for outer_fold in of.scored.all_outer_folds:
+        here = of.scored.rows({outer_fold})
         targets = of.scored.targets.copy()
         targets[here] = (targets[here] + 1) % CLASSES
         after = seeds.predict(way, Run(of.name, replace(of.scored, targets=targets), of.probs))
@@ -145,16 +145,16 @@ def test_the_best_of_several_is_picked_on_other_folds(metric: str) -> None:
         {t: seeds.predict(seeds.comparison(f"{t.member} : c")[0], of) for t in (A, B)},
     )
     here = of.scored.rows({1})
-    for part in of.scored.all_parts:
-        mine = of.scored.rows({part})
+    for outer_fold in of.scored.all_outer_folds:
+        mine = of.scored.rows({outer_fold})
         same = [term for term in (A, B) if np.array_equal(before[mine], single[term][mine])]
-        assert len(same) == 1, "each part is one member's"
+        assert len(same) == 1, "each outer_fold is one member's"
     swapped = {A: of.probs[A].copy(), B: of.probs[B].copy()}
     swapped[A][here], swapped[B][here] = of.probs[B][here], of.probs[A][here]
     after = seeds.predict(way, Run(of.name, of.scored, swapped))
     picked = A if np.array_equal(before[here], single[A][here]) else B
     expected = seeds.predict(seeds.comparison(f"{picked.member} : c")[0], Run(of.name, of.scored, swapped))
-    assert np.array_equal(after[here], expected[here]), "what a part says of itself does not pick"
+    assert np.array_equal(after[here], expected[here]), "what a outer_fold says of itself does not pick"
 
 
 @pytest.mark.parametrize(

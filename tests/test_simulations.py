@@ -35,11 +35,11 @@ def small_populations(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("condition", [SMALL, TRAINED])
 def test_an_interrupted_run_goes_on_and_gives_the_same_rows(condition: Condition, tmp_path: Path) -> None:
-    whole, parts = tmp_path / "whole.csv", tmp_path / "parts.csv"
+    whole, outer_folds = tmp_path / "whole.csv", tmp_path / "outer_folds.csv"
     simulate_scores.fill(condition, whole, draws=3, seconds=100)
     for draws in (1, 3, 3):
-        simulate_scores.fill(condition, parts, draws=draws, seconds=100)
-    assert whole.read_bytes() == parts.read_bytes()
+        simulate_scores.fill(condition, outer_folds, draws=draws, seconds=100)
+    assert whole.read_bytes() == outer_folds.read_bytes()
     rows = pd.read_csv(whole)
     assert list(rows.columns) == list(simulate_scores.FIELDS)
     assert list(rows["draw"]) == [0, 1, 2]
@@ -62,9 +62,9 @@ def test_drawn_members_differ_in_skill_as_asked_and_the_truth_is_the_populations
     contest = simulated.draw(condition, 0)
     right = [(member.logs[member.usual].argmax(axis=1) == contest.scored.targets).mean() for member in contest.members]
     assert right[0] > right[1] + 0.05
-    without = nested_cv.choices(contest.scored, 1)
-    chosen = [nested_cv.chosen(member, without) for member in contest.members]
-    nest = nested_cv.Nest(contest.scored, chosen, ("equal",))
+    held_out = nested_cv.choices(contest.scored, 1)
+    chosen = [nested_cv.chosen(member, held_out) for member in contest.members]
+    nest = nested_cv.NestedCv(contest.scored, chosen, ("equal",))
     outcome = nest.outcome()
     single, mean = contest.truths(nest, outcome)
     assert single == mean  # all folds' models are one model

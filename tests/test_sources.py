@@ -7,8 +7,8 @@ import yaml
 
 from podium.core import params
 from podium.core.errors import InputError
-from podium.predictions import member_predictions, tta
-from podium.predictions.tta import FINETUNE, FIXRES, Look
+from podium.predictions import member_predictions
+from podium.predictions.tta import ELSEWHERE, FINETUNE, FIXRES, Tta
 
 
 def member(pretrain: dict[str, Any] | None = None, finetune: dict[str, Any] | None = None, **infer: Any) -> dict:
@@ -17,27 +17,27 @@ def member(pretrain: dict[str, Any] | None = None, finetune: dict[str, Any] | No
         "model": {"backbone": "resnet10t", "weights": "none", "image_size": 32},
         "pretrain": phase | (pretrain or {}),
         "finetune": phase | (finetune or {}),
-        "infer": {"image_sizes": [40, 32], "views": ["identity", "hflip"]} | infer,
+        "infer": {"image_sizes": [40, 32], "transforms": ["identity", "hflip"]} | infer,
     }
 
 
-def found(root: Path, **values: Any) -> dict[str, member_predictions.Source]:
+def found(root: Path, **values: Any) -> dict[str, member_predictions.MemberPredictions]:
     settings = {"members": {"a": member()}, "fixres": {}, "external": {}, **values}
     (root / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
-    return member_predictions.sources_of(params.read(root), root)
+    return member_predictions.blend_members(params.read(root), root)
 
 
 def test_members_and_predictions_made_elsewhere_are_sorted_together(tmp_path: Path) -> None:
     given = found(tmp_path, members={"c": member(), "a": member()}, external={"b": {}})
     assert list(given) == ["a", "b", "c"]
-    assert given["b"].usual.phase == tta.ELSEWHERE
+    assert given["b"].usual.phase == ELSEWHERE
     assert given["b"].others == ()
 
 
 def test_the_usual_look_is_the_training_size_in_all_views(tmp_path: Path) -> None:
     source = found(tmp_path)["a"]
-    assert source.usual == Look((32,), ("hflip", "identity"))
-    assert set(source.others) == {Look((40,), ("hflip", "identity")), Look((32,), ("identity",))}
+    assert source.usual == Tta((32,), ("hflip", "identity"))
+    assert set(source.others) == {Tta((40,), ("hflip", "identity")), Tta((32,), ("identity",))}
 
 
 def test_a_training_size_that_is_not_inferred_leaves_the_first(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_training_size_that_is_not_inferred_leaves_the_first(tmp_path: Path) -
 
 def test_a_third_phase_is_a_look_of_its_own(tmp_path: Path) -> None:
     source = found(tmp_path, fixres={"a": {"image_size": 32, "epochs": 1, "lr": 0.1}})["a"]
-    assert Look((32,), ("hflip", "identity"), FIXRES) in source.others
+    assert Tta((32,), ("hflip", "identity"), FIXRES) in source.others
     assert source.files[FIXRES] == tmp_path / "data/infer_fixres/a.parquet"
 
 

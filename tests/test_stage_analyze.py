@@ -22,8 +22,8 @@ def photo(seed: int, height: int = 80, width: int = 100) -> np.ndarray:
     return (blocks + rng.integers(0, 20, blocks.shape)).astype(np.uint8)
 
 
-def write_part(root: Path, part: str, images: dict[str, np.ndarray], changes: dict[str, dict] | None = None) -> None:
-    """Write what prepare writes of a part; `changes` of an image's facts, or facts of images without pixels."""
+def write_part(root: Path, subset: str, images: dict[str, np.ndarray], changes: dict[str, dict] | None = None) -> None:
+    """Write what prepare writes of a subset; `changes` of an image's facts, or facts of images without pixels."""
     rows = {}
     for image_id in sorted({*images, *(changes or {})}):
         image = images.get(image_id, np.zeros((0, 0, 3), np.uint8))
@@ -32,8 +32,8 @@ def write_part(root: Path, part: str, images: dict[str, np.ndarray], changes: di
             "bytes": 9, "sha256": hashlib.sha256(image.tobytes()).hexdigest(), "problem": "", "note": "",
         } | (changes or {}).get(image_id, {})  # fmt: skip
     table = pd.DataFrame(list(rows.values()), columns=list(contracts.FACTS.columns))
-    tables.write(table, root / f"data/prepare/{part}/facts.csv", contracts.FACTS)
-    with pixels.Writer(root / f"data/prepare/{part}/pixels.arrow", encoding="raw") as writer:
+    tables.write(table, root / f"data/prepare/{subset}/facts.csv", contracts.FACTS)
+    with pixels.Writer(root / f"data/prepare/{subset}/pixels.arrow", encoding="raw") as writer:
         for image_id in sorted(images):
             writer.add(image_id, images[image_id])
 
@@ -64,7 +64,9 @@ def run(root: Path) -> dict[str, bytes]:
 def test_what_is_odd_is_found(root: Path) -> None:
     run(root)
     table = tables.read(root / "data/analyze/findings.csv", contracts.FINDINGS)
-    found = {(i, part, check): (value, threshold) for i, part, check, value, threshold in table.itertuples(index=False)}
+    found = {
+        (i, subset, check): (value, threshold) for i, subset, check, value, threshold in table.itertuples(index=False)
+    }
     assert {key: value for key, value in found.items() if key[2] != "near_duplicate"} == {
         ("a.png", "train", "same_file"): ("test/a.png", ""),
         ("a.png", "test", "same_file"): ("train/a.png", ""),
@@ -123,7 +125,7 @@ def test_a_test_image_changes_no_finding_on_a_train_image(root: Path) -> None:
     def on_train() -> pd.DataFrame:
         run(root)
         table = tables.read(root / "data/analyze/findings.csv", contracts.FINDINGS)
-        return table[(table["part"] == "train") & table["check"].isin(image_checks.CHECKS)].reset_index(drop=True)
+        return table[(table["subset"] == "train") & table["check"].isin(image_checks.CHECKS)].reset_index(drop=True)
 
     before = on_train()
     write_part(root, "test", {f"{k}.png": photo(k, 80 - k, 100) for k in range(20, 40)})
@@ -176,7 +178,7 @@ def test_pairs_that_leaks_csv_does_not_name_are_counted(
 ) -> None:
     run(root)
     assert "left out" not in capsys.readouterr().out
-    monkeypatch.setattr(contracts, "MAX_TWINS", 1)
+    monkeypatch.setattr(contracts, "MAX_DUPLICATES_NAMED", 1)
     run(root)
     leaks = tables.read(root / "data/analyze/leaks.csv", contracts.LEAKS)
     assert list(leaks["train_image_id"]) == ["a.png"]

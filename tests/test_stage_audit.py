@@ -15,21 +15,21 @@ N = 60
 
 
 def write_inputs(root: Path, ids: list[str], widths: np.ndarray, n_test: int = 24, layout: str = "csv") -> None:
-    """Two classes in turn, three folds, an unreadable image; image t00.png of the test part doubles image 1."""
+    """Two classes in turn, three folds, an unreadable image; image t00.png of the test subset doubles image 1."""
     random = np.random.default_rng(0)
     facts = {"train": ids, "test": [f"t{i:02}.png" for i in range(n_test)]}
-    for part, names in facts.items():
-        with pixels.Writer(root / f"data/prepare/{part}/pixels.arrow", encoding="raw") as writer:
-            for name in names[1:] if part == "train" else names:
+    for subset, names in facts.items():
+        with pixels.Writer(root / f"data/prepare/{subset}/pixels.arrow", encoding="raw") as writer:
+            for name in names[1:] if subset == "train" else names:
                 writer.add(name, random.integers(0, 255, (4, 4, 3), dtype=np.uint8))
         table = pd.DataFrame({"image_id": names, "mode": "RGB", "format": "PNG", "note": "", "problem": ""})
-        table["width"] = widths if part == "train" else random.integers(100, 200, len(names))
+        table["width"] = widths if subset == "train" else random.integers(100, 200, len(names))
         table["height"] = random.integers(100, 200, len(names))
         table["bytes"] = random.integers(1000, 9000, len(names))
-        table["sha256"] = [f"{part}{name}" for name in names]
-        if part == "train":
+        table["sha256"] = [f"{subset}{name}" for name in names]
+        if subset == "train":
             table.loc[0, ["width", "height", "problem"]] = [0, 0, "truncated"]
-        tables.write(table, root / f"data/prepare/{part}/facts.csv", contracts.FACTS)
+        tables.write(table, root / f"data/prepare/{subset}/facts.csv", contracts.FACTS)
     folds = pd.DataFrame({"image_id": ids, "label": ["a", "b"] * (N // 2), "use": "train", "reason": "", "group": ids})
     folds["fold"] = [str(i // 2 % 3) for i in range(N)]
     folds.loc[0, ["use", "fold"]] = ["skip", ""]

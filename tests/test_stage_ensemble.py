@@ -20,7 +20,7 @@ FOLDS = ("0", "1", "2")
 TRAIN = [f"{i:02}.png" for i in range(30)]
 TEST = [f"t{i}.png" for i in range(7)]
 SKIPPED, UNREADABLE, UNREADABLE_TEST = "03.png", "05.png", "t2.png"
-OUTPUTS = ["submission.csv", "oof.parquet", "test.parquet", "members.csv", "sizes.csv", "methods.csv", "curves.csv"]
+OUTPUTS = ["submission.csv", "oof.parquet", "test.parquet", "members.csv", "tta.csv", "methods.csv", "curves.csv"]
 
 
 def member(pretrain_epochs: int) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def member(pretrain_epochs: int) -> dict[str, Any]:
         "model": {"backbone": "resnet10t", "weights": "none", "image_size": 32},
         "pretrain": {"epochs": pretrain_epochs, "lr": 0.01},
         "finetune": {"epochs": 2, "lr": 0.01},
-        "infer": {"image_sizes": [32, 40], "views": ["identity", "hflip"]},
+        "infer": {"image_sizes": [32, 40], "transforms": ["identity", "hflip"]},
     }
 
 
@@ -41,10 +41,10 @@ def folds_table() -> pd.DataFrame:
     return table
 
 
-def predicted(part: str, images: list[tuple[str, str]], sizes: list[int], views: list[str], *, seed: int):
+def predicted(part: str, images: list[tuple[str, str]], sizes: list[int], transforms: list[str], *, seed: int):
     """Rows of tables.PREDICTIONS in random order, better than chance on train images."""
     rng = np.random.default_rng(seed)
-    cells = [(i, part, f, s, v) for (i, f), s, v in itertools.product(images, sizes, views)]
+    cells = [(i, part, f, s, v) for (i, f), s, v in itertools.product(images, sizes, transforms)]
     table = pd.DataFrame(cells, columns=list(tables.PREDICTIONS.columns))
     truth = table["image_id"].str.extract(r"(\d+)")[0].astype(int) % 2
     red = np.clip(rng.uniform(0, 1, len(table)) * 0.7 + 0.3 * truth, 0, 1).astype(np.float32)
@@ -59,10 +59,10 @@ def write_member(root: Path, name: str, settings: dict[str, Any], test_ids: list
     """Write what pretrain, finetune and infer of one member would leave."""
     folds = folds_table().query("fold != ''")
     used = folds[folds["use"] == "train"]
-    sizes, views = settings["infer"]["image_sizes"], settings["infer"]["views"]
-    parts = [predicted("train", pairs(folds), sizes, views, seed=seed)]
+    sizes, transforms = settings["infer"]["image_sizes"], settings["infer"]["transforms"]
+    parts = [predicted("train", pairs(folds), sizes, transforms, seed=seed)]
     if test_ids:
-        parts.append(predicted("test", list(itertools.product(test_ids, FOLDS)), sizes, views, seed=seed))
+        parts.append(predicted("test", list(itertools.product(test_ids, FOLDS)), sizes, transforms, seed=seed))
     tables.write(pd.concat(parts), root / f"data/infer/{name}.parquet", tables.PREDICTIONS)
     for phase, fold in itertools.product(("pretrain", "finetune"), FOLDS):
         if settings[phase]["epochs"]:
@@ -144,32 +144,32 @@ def test_outputs_agree_with_each_other(tmp_path: Path, method: str, metric: str)
 def test_every_decision_is_in_a_table_with_its_evidence(tmp_path: Path) -> None:
     write_inputs(tmp_path, ensemble={"method": "auto"})
     ensemble.main(root=tmp_path)
-    sizes = tables.read(tmp_path / "data/ensemble/sizes.csv", contracts.SIZES)
+    sizes = tables.read(tmp_path / "data/ensemble/tta.csv", contracts.TTA)
     assert set(sizes.groupby("member").groups) == {"a", "b"}
     for name, rows in sizes.groupby("member"):
-        assert (rows["verdict"] == "usual").sum() == 1
+        assert (rows["verdict"] == "default").sum() == 1
         assert set(rows["image_sizes"]) >= {"32", "40"}
-        assert set(rows["views"]) == {"hflip identity", "identity"}
-        assert rows["taken_in_parts"].sum() == len(FOLDS)
-        taken = rows[rows["verdict"] == "taken"]
+        assert set(rows["transforms"]) == {"hflip identity", "identity"}
+        assert rows["chosen_in_outer_folds"].sum() == len(FOLDS)
+        taken = rows[rows["verdict"] == "chosen"]
         used = tables.read(tmp_path / "data/ensemble/members.csv", contracts.MEMBERS).set_index("member")
         expected = "32" if taken.empty else taken["image_sizes"].iloc[0]
         assert used.loc[name, "image_sizes"] == expected
-        others = rows[rows["verdict"] != "usual"]
+        others = rows[rows["verdict"] != "default"]
         assert ((others["low"] <= others["gain"]) & (others["gain"] <= others["high"])).all()
         assert (taken["p"] < 0.05).all()
     methods = tables.read(tmp_path / "data/ensemble/methods.csv", contracts.METHODS)
     assert list(methods["method"]) == ["equal", "logits", "greedy", "weighted", "stacking"]
-    assert methods["taken_in_parts"].sum() == len(FOLDS)
+    assert methods["chosen_in_outer_folds"].sum() == len(FOLDS)
 
 
 def calibrated(root: Path, name: str, fold: str) -> np.ndarray:
     """One fold's test predictions of a member as its decision says, worked out from the tables alone."""
-    sizes = tables.read(root / "data/ensemble/sizes.csv", contracts.SIZES).query("member == @name")
-    row = (sizes[sizes["verdict"] == "taken"] if "taken" in set(sizes["verdict"]) else sizes.head(1)).iloc[0]
+    sizes = tables.read(root / "data/ensemble/tta.csv", contracts.TTA).query("member == @name")
+    row = (sizes[sizes["verdict"] == "chosen"] if "chosen" in set(sizes["verdict"]) else sizes.head(1)).iloc[0]
     table = pd.read_parquet(root / f"data/infer/{name}.parquet").query("part == 'test' and fold == @fold")
     table = table[table["image_size"].isin([int(size) for size in row["image_sizes"].split()])]
-    table = table[table["view"].isin(row["views"].split())]
+    table = table[table["transform"].isin(row["transforms"].split())]
     readable = [image_id for image_id in TEST if image_id != UNREADABLE_TEST]
     logs = np.log(table.groupby("image_id")[["p:blue", "p:red"]].mean().loc[readable].to_numpy()) / row["temperature"]
     return np.exp(logs) / np.exp(logs).sum(axis=1, keepdims=True)

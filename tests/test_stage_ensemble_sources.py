@@ -31,10 +31,12 @@ def sure(table: pd.DataFrame, sureness: float) -> pd.DataFrame:
 def write_fixres(root: Path, name: str, sureness: float | None = None) -> None:
     """What fixres and infer_fixres of one member would leave."""
     folds = contest.folds_table().query("fold != ''")
-    views = ["identity", "hflip"]
-    parts = [contest.predicted("train", contest.pairs(folds), [48], views, seed=50)]
-    parts.append(contest.predicted("test", list(itertools.product(READABLE, contest.FOLDS)), [48], views, seed=51))
-    table = pd.concat(parts)
+    transforms = ["identity", "hflip"]
+    subsets = [contest.predicted("train", contest.pairs(folds), [48], transforms, seed=50)]
+    subsets.append(
+        contest.predicted("test", list(itertools.product(READABLE, contest.FOLDS)), [48], transforms, seed=51)
+    )
+    table = pd.concat(subsets)
     table = table if sureness is None else sure(table, sureness)
     tables.write(table, root / f"data/infer_fixres/{name}.parquet", tables.PREDICTIONS)
     for fold in contest.FOLDS:
@@ -46,10 +48,10 @@ def write_fixres(root: Path, name: str, sureness: float | None = None) -> None:
 def write_external(root: Path, name: str, sureness: float) -> None:
     """What external@<name> would leave: scored images and readable test images."""
     used = contest.folds_table().query("use == 'train'")
-    size, view = [contracts.EXTERNAL_IMAGE_SIZE], [contracts.EXTERNAL_VIEW]
-    train = contest.predicted("train", contest.pairs(used), size, view, seed=1)
+    size, transform = [contracts.EXTERNAL_IMAGE_SIZE], [contracts.EXTERNAL_TRANSFORM]
+    train = contest.predicted("train", contest.pairs(used), size, transform, seed=1)
     test = contest.predicted(
-        "test", [(image_id, contracts.EXTERNAL_TEST_FOLD) for image_id in READABLE], size, view, seed=2
+        "test", [(image_id, contracts.EXTERNAL_TEST_FOLD) for image_id in READABLE], size, transform, seed=2
     )
     table = pd.concat([sure(train, sureness), sure(test, sureness)])
     tables.write(table, root / f"data/external/{name}.parquet", tables.PREDICTIONS)
@@ -97,8 +99,8 @@ def test_a_third_phase_that_is_no_better_is_not_taken(tmp_path: Path) -> None:
     write_fixres(tmp_path, "a")
     ensemble.main(root=tmp_path)
     assert members(tmp_path).loc["a", "phase"] == "finetune"
-    sizes = tables.read(tmp_path / "data/ensemble/sizes.csv", contracts.SIZES)
-    assert (sizes.loc[sizes["phase"] == "fixres", "verdict"] != "taken").all()
+    sizes = tables.read(tmp_path / "data/ensemble/tta.csv", contracts.TTA)
+    assert (sizes.loc[sizes["phase"] == "fixres", "verdict"] != "chosen").all()
     assert (sizes["phase"] == "fixres").sum() == 1
 
 
@@ -112,17 +114,17 @@ def test_predictions_made_elsewhere_are_a_member(tmp_path: Path) -> None:
     assert (row["phase"], row["score"]) == ("elsewhere", 1.0)
     assert row[["pretrain_score", "finetune_score"]].isna().all()
     assert row["weight"] == pytest.approx(1 / 3)
-    assert (tmp_path / "data/ensemble/singles/theirs.parquet").is_file()
+    assert (tmp_path / "data/ensemble/members/theirs.parquet").is_file()
     curves = tables.read_text_csv(tmp_path / "data/ensemble/curves.csv")
     assert set(curves["member"]) == {"a", "b"}
 
 
 def test_what_was_chosen_for_a_member_alone_is_not_what_its_own_images_chose(tmp_path: Path) -> None:
-    """A part's labels turned round change nothing about how that part is predicted by any member."""
+    """A subset's labels turned round change nothing about how that subset is predicted by any member."""
     contest.write_inputs(tmp_path)
     ensemble.main(root=tmp_path)
     path = tmp_path / "data/split/folds.csv"
-    before = {name: probs_of(tmp_path, name) for name in ("singles/a", "singles/b", "best_single", "oof")}
+    before = {name: probs_of(tmp_path, name) for name in ("members/a", "members/b", "best_member_oof", "oof")}
     folds = tables.read(path, tables.FOLDS)
     here = folds["fold"] == "1"
     folds.loc[here, "label"] = folds.loc[here, "label"].map({"red": "blue", "blue": "red", "": ""})

@@ -67,12 +67,12 @@ def test_what_it_writes_is_read_like_a_member_s_whatever_the_order_of_rows(tmp_p
     axes: dict[str, Any] = {
         "classes": CLASSES,
         "image_sizes": [contracts.EXTERNAL_IMAGE_SIZE],
-        "views": [contracts.EXTERNAL_VIEW],
+        "transforms": [contracts.EXTERNAL_TRANSFORM],
     }
     read = prediction_files.read_train([path], image_ids=SCORED, folds=FOLDS[:10], **axes)
     np.testing.assert_allclose(read.reshape(10, 3), probs(10, 1), rtol=1e-5)
     rows = tables.read(path, tables.PREDICTIONS)
-    submitted = rows[(rows["part"] == "test") & (rows["fold"] == contracts.EXTERNAL_TEST_FOLD)].set_index("image_id")
+    submitted = rows[(rows["subset"] == "test") & (rows["fold"] == contracts.EXTERNAL_TEST_FOLD)].set_index("image_id")
     np.testing.assert_allclose(submitted.loc[TEST[:3], ["p:0", "p:1", "p:2"]], probs(3, 2), rtol=1e-5)
     assert len(rows) == 10 + 3
     before = path.read_bytes()
@@ -94,8 +94,8 @@ def test_folds_of_other_names_are_the_same_folds_and_none_are_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], named: bool
 ) -> None:
     own = [{"0": "x", "1": "y", "2": "z"}[fold] for fold in FOLDS[:10]]
-    oof = given(SCORED, 1, **({"part": own} if named else {}))
-    project(tmp_path, oof, given(TEST[:3], 2), fold="part" if named else None)
+    oof = given(SCORED, 1, **({"subset": own} if named else {}))
+    project(tmp_path, oof, given(TEST[:3], 2), fold="subset" if named else None)
     run(tmp_path)
     assert ("WARNING" in capsys.readouterr().out) != named
 
@@ -110,8 +110,8 @@ def test_folds_of_other_names_are_the_same_folds_and_none_are_warned_of(
     ],
 )
 def test_other_folds_are_refused(tmp_path: Path, own: list[str], count: str) -> None:
-    project(tmp_path, given(SCORED, 1, part=own), given(TEST[:3], 2), fold="part")
-    with pytest.raises(InputError, match=rf"oof\.csv: its folds part .*{count}.*contest\.columns\.fold"):
+    project(tmp_path, given(SCORED, 1, subset=own), given(TEST[:3], 2), fold="subset")
+    with pytest.raises(InputError, match=rf"oof\.csv: its folds subset .*{count}.*contest\.columns\.fold"):
         run(tmp_path)
     assert not (tmp_path / "data/external").exists()
 
@@ -120,7 +120,7 @@ def test_no_test_images_need_no_file(tmp_path: Path) -> None:
     project(tmp_path, given(SCORED, 1), None)
     facts = tables.read(tmp_path / "data/prepare/test/facts.csv", contracts.FACTS)
     tables.write(facts.iloc[3:], tmp_path / "data/prepare/test/facts.csv", contracts.FACTS)
-    assert set(tables.read(run(tmp_path), tables.PREDICTIONS)["part"]) == {"train"}
+    assert set(tables.read(run(tmp_path), tables.PREDICTIONS)["subset"]) == {"train"}
 
 
 def test_rounded_probabilities_are_brought_to_1(tmp_path: Path) -> None:
@@ -175,9 +175,9 @@ def test_a_column_of_folds_that_is_a_class_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_test_image_without_a_row_and_a_row_without_a_fold_are_refused(tmp_path: Path) -> None:
-    project(tmp_path, given(SCORED, 1, part=[*FOLDS[:9], " "]), given(TEST[1:], 2), fold="part")
+    project(tmp_path, given(SCORED, 1, subset=[*FOLDS[:9], " "]), given(TEST[1:], 2), fold="subset")
     with pytest.raises(InputError, match=r"oof\.csv: images without a fold: sub/09\.png"):
         run(tmp_path)
-    given(SCORED, 1, part=FOLDS[:10]).to_csv(tmp_path / OOF, index=False)
+    given(SCORED, 1, subset=FOLDS[:10]).to_csv(tmp_path / OOF, index=False)
     with pytest.raises(InputError, match=r"test\.csv: no row for 1 of 3 readable test images: t0\.png"):
         run(tmp_path)

@@ -35,10 +35,12 @@ def test_its_models_predict_every_image_once_at_its_size(tmp_path: Path) -> None
     infer_fixres.main("a", root=tmp_path)
     rows = tables.read(tmp_path / "data/infer_fixres/a.parquet", tables.PREDICTIONS)
     assert set(rows["image_size"]) == {48}
-    assert len(rows) == (8 + 2 * 4) * 2  # train images once, test images by both folds' models; in two views
+    assert len(rows) == (8 + 2 * 4) * 2  # train images once, test images by both folds' models; in two transforms
     held_out = tables.read(tmp_path / "data/fixres/a/0.parquet", tables.PREDICTIONS)
     assert set(held_out["image_size"]) == {48}
-    merged = held_out.merge(rows[rows["part"] == "train"], on=["image_id", "fold", "view"], suffixes=("", "_infer"))
+    merged = held_out.merge(
+        rows[rows["subset"] == "train"], on=["image_id", "fold", "transform"], suffixes=("", "_infer")
+    )
     assert len(merged) == len(held_out) == 4
     np.testing.assert_allclose(merged["p:red"], merged["p:red_infer"], atol=1e-5)
     curve = pd.read_csv(tmp_path / "data/fixres/a/0.live/plots/metrics/train/loss.tsv", sep="\t")

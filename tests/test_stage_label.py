@@ -74,7 +74,7 @@ def test_labels_overrides_and_facts_meet(root, capsys):
 
 
 def test_the_same_inputs_give_the_same_bytes(root):
-    files = ["labels.csv", "decisions.csv", "problems.csv", "summary.json"]
+    files = ["labels.csv", "overrides_applied.csv", "problems.csv", "summary.json"]
     label.main(root=root)
     first = [(root / "data/label" / name).read_bytes() for name in files]
     text = (root / "c/labels.csv").read_text().splitlines()
@@ -92,7 +92,7 @@ def test_confirming_a_label_changes_the_decisions_and_no_label(root):
         opened.write("a,x,looked at it\n")
     label.main(root=root)
     assert (root / "data/label/labels.csv").read_bytes() == labels
-    assert tables.read(root / "data/label/decisions.csv", contracts.DECISIONS).to_numpy().tolist() == [
+    assert tables.read(root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED).to_numpy().tolist() == [
         ["a.jpg", "x", "x", "confirmed"],
         ["b.jpg", "y", "drop", "dropped"],
         ["c.jpg", "x", "y", "relabelled"],

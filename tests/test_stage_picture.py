@@ -53,8 +53,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write_pack(root: Path, part: str, ids: list[str]) -> None:
-    with pixels.Writer(root / f"data/prepare/{part}/pixels.arrow", encoding="raw") as writer:
+def write_pack(root: Path, subset: str, ids: list[str]) -> None:
+    with pixels.Writer(root / f"data/prepare/{subset}/pixels.arrow", encoding="raw") as writer:
         for k, i in enumerate(ids):
             writer.add(i, np.full((40, 50, 3), 30 * k, np.uint8))
 
@@ -65,7 +65,7 @@ def written(root: Path) -> dict[str, bytes]:
 
 
 SPREADS = ["aspect_ratio.csv", "brightness.csv", "kilobytes.csv", "megapixels.csv", "red_minus_blue.csv"]
-TABLES = ["class_counts.csv", "file_sizes.csv", "sizes.csv", *SPREADS]
+TABLES = ["class_counts.csv", "file_sizes.csv", "tta.csv", *SPREADS]
 PICTURES = ["clusters.png", "findings.png", "leaks.png"]
 
 

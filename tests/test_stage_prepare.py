@@ -49,8 +49,8 @@ def put_images(folder: Path, n: int, side: int = 20) -> None:
         Image.fromarray(noise).save(folder / f"{chr(97 + i) if n < 27 else i}.jpg")
 
 
-def outputs(root: Path, part: str = "train") -> list[bytes]:
-    return [(root / "data/prepare" / part / name).read_bytes() for name in OUTPUTS]
+def outputs(root: Path, subset: str = "train") -> list[bytes]:
+    return [(root / "data/prepare" / subset / name).read_bytes() for name in OUTPUTS]
 
 
 def test_every_file_is_a_row_and_every_readable_one_is_packed(root, capsys):

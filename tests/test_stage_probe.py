@@ -25,7 +25,7 @@ def probed(root: Path, **changes: Any) -> np.ndarray:
         folds=list(folds["fold"]),
         classes=tiny.CLASSES,
         image_sizes=[32],
-        views=["identity"],
+        transforms=["identity"],
     )
     return read.reshape(16, 2)
 
@@ -74,5 +74,5 @@ def test_skipped_images_have_rows_and_unreadable_ones_none(tmp_path: Path) -> No
     probe.main("a", root=tmp_path)
     rows = tables.read(tmp_path / "data/probe/a.parquet", tables.PREDICTIONS)
     assert list(rows["image_id"]) == [f"{i:02}.png" for i in range(16) if i != 1]
-    assert set(rows["part"]) == {"train"}
+    assert set(rows["subset"]) == {"train"}
     assert list(rows["fold"]) == [str(i // 2 % 2) for i in range(16) if i != 1]

@@ -52,7 +52,7 @@ def write_inputs(root: Path, names: tuple[str, ...] = ("b", "a"), shuffled: bool
     """What split and ensemble leave."""
     folds = folds_table()
     used = folds[folds["use"] == "train"]
-    seeds = {"oof": 7} | {f"singles/{name}": seed for seed, name in enumerate(sorted(names))}
+    seeds = {"oof": 7} | {f"members/{name}": seed for seed, name in enumerate(sorted(names))}
     for name, seed in seeds.items():
         oof = with_probs(used[["image_id", "label", "fold"]], probabilities(used["label"], seed))
         oof = oof.sample(frac=1, random_state=1) if shuffled else oof

@@ -35,7 +35,7 @@ def member(sizes: list[int]) -> dict[str, Any]:
         "model": {"backbone": "resnet10t", "weights": "none", "image_size": 32},
         "pretrain": {"epochs": 0, "lr": 0.01},
         "finetune": {"epochs": 1, "lr": 0.01},
-        "infer": {"image_sizes": sizes, "views": ["identity", "hflip"]},
+        "infer": {"image_sizes": sizes, "transforms": ["identity", "hflip"]},
     }
 
 
@@ -44,7 +44,7 @@ def write_predictions(root: Path, name: str, sizes: list[int], seed: int) -> Non
     rng = np.random.default_rng(seed)
     readable = [i for i in IDS if i != UNREADABLE]
     cells = itertools.product(readable, ["train"], sizes, ["identity", "hflip"])
-    table = pd.DataFrame(cells, columns=["image_id", "part", "image_size", "view"])
+    table = pd.DataFrame(cells, columns=["image_id", "subset", "image_size", "transform"])
     table["fold"] = [str(IDS.index(i) // 2 % 3) for i in table["image_id"]]
     sure = rng.uniform(0.8, 0.99, len(table))
     sure[table["image_id"] == "00.png"] = 0.45
@@ -162,7 +162,7 @@ def test_predictions_of_a_third_phase_and_made_elsewhere_count(root: Path) -> No
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
     folds.loc[folds["image_id"] == "04.png", ["use", "reason"]] = ["skip", "conflicting duplicate"]
     tables.write(folds, root / "data/split/folds.csv", tables.FOLDS)
-    elsewhere = third[(third["view"] == "identity") & ~third["image_id"].isin(["04.png", BLURRED])]
+    elsewhere = third[(third["transform"] == "identity") & ~third["image_id"].isin(["04.png", BLURRED])]
     elsewhere = elsewhere.assign(image_size=0, **{"p:blue": np.float32(0.2), "p:red": np.float32(0.8)})
     tables.write(elsewhere, root / "data/external/z.parquet", tables.PREDICTIONS)
     table = suspects(root).set_index("image_id")

@@ -27,8 +27,10 @@ def write_inputs(
     clusters = pd.DataFrame({"image_id": ["04.png", "09.png"], "cluster": "04.png"})
     tables.write(labels, root / "data/label/labels.csv", contracts.LABELS)
     decisions = labels[labels["image_id"].isin(confirmed)].assign(effect="confirmed")
-    decisions = decisions.assign(given=decisions["label"], action=decisions["label"])[list(contracts.DECISIONS.columns)]
-    tables.write(decisions, root / "data/label/decisions.csv", contracts.DECISIONS)
+    decisions = decisions.assign(given=decisions["label"], action=decisions["label"])[
+        list(contracts.OVERRIDES_APPLIED.columns)
+    ]
+    tables.write(decisions, root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
     tables.write(facts, root / "data/prepare/train/facts.csv", contracts.FACTS)
     tables.write(clusters, root / "data/analyze/clusters.csv", contracts.CLUSTERS)
     values = {

@@ -39,15 +39,15 @@ def digests(root: Path) -> dict[str, str]:
 def test_every_image_gets_its_predictions(tmp_path: Path) -> None:
     tiny.write(tmp_path, {"a": tiny.member()})
     rows = chain(tmp_path)
-    train, test = (rows[rows["part"] == part] for part in ("train", "test"))
+    train, test = (rows[rows["subset"] == subset] for subset in ("train", "test"))
     folds = tables.read(tmp_path / "data/split/folds.csv", tables.FOLDS).set_index("image_id")
     assert tables.class_names(rows) == list(tiny.CLASSES)
-    assert len(train) == 16 * 2 * 2  # sizes, views: out of fold, once each
+    assert len(train) == 16 * 2 * 2  # sizes, transforms: out of fold, once each
     assert len(test) == 4 * 2 * 2 * 2  # by every fold's model
     assert (train["fold"].to_numpy() == folds.loc[train["image_id"], "fold"].to_numpy()).all()
     np.testing.assert_allclose(rows[["p:blue", "p:red"]].sum(axis=1), 1, atol=1e-5)
     held_out = tables.read(tmp_path / "data/finetune/a/0.parquet", tables.PREDICTIONS)
-    same = train[(train["fold"] == "0") & (train["image_size"] == 32) & (train["view"] == "identity")]
+    same = train[(train["fold"] == "0") & (train["image_size"] == 32) & (train["transform"] == "identity")]
     merged = held_out.merge(same, on="image_id", suffixes=("", "_infer"))
     assert len(merged) == len(held_out) == 8
     np.testing.assert_allclose(merged["p:red"], merged["p:red_infer"], atol=1e-5)
@@ -150,7 +150,7 @@ def test_skipped_images_are_predicted_and_never_trained_on(tmp_path: Path) -> No
     folds.loc[folds["image_id"] == "01.png", ["use", "reason", "fold"]] = ["skip", "unreadable", ""]
     tables.write(folds, path, tables.FOLDS)
     rows = chain(tmp_path)
-    assert set(rows.loc[rows["part"] == "train", "image_id"]) == {f"{i:02}.png" for i in range(12)} - {"01.png"}
+    assert set(rows.loc[rows["subset"] == "train", "image_id"]) == {f"{i:02}.png" for i in range(12)} - {"01.png"}
     assert "00.png" not in set(tables.read(tmp_path / "data/finetune/a/0.parquet", tables.PREDICTIONS)["image_id"])
 
 

@@ -6,7 +6,7 @@ from tests.photos import brighter, cropped, photo
 
 
 def shot(image: np.ndarray, brightened: int = 0, window: hash_variants.Window = (0, 0, 0, 0)) -> np.ndarray:
-    """One view of one image before it is turned, (side, side)."""
+    """One variant of one image before it is turned, (side, side)."""
     thumbs = fingerprints.thumbnails(np.ascontiguousarray(image))[None]
     return hash_variants.shot(thumbs, hash_variants.SHOTS.index((brightened, window)))[0]
 

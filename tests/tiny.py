@@ -32,7 +32,7 @@ def member(**changes: dict[str, Any]) -> dict[str, Any]:
         },
         "pretrain": {**phase, "mixup": 0.4},
         "finetune": dict(phase),
-        "infer": {"image_sizes": [32, 40], "views": ["identity", "hflip"]},
+        "infer": {"image_sizes": [32, 40], "transforms": ["identity", "hflip"]},
     }
     return {name: {**section, **changes.get(name, {})} for name, section in sections.items()}
 
@@ -49,10 +49,10 @@ def write(
     """Write what pretrain, finetune and infer read."""
     labels = [CLASSES[i % 2] for i in range(n_train)]
     ids = [f"{i:02}.png" for i in range(n_train)]
-    for part, names in (("train", ids), ("test", [f"t{i}.png" for i in range(n_test)])):
-        with pixels.Writer(root / f"data/prepare/{part}/pixels.arrow", encoding="raw") as writer:
+    for subset, names in (("train", ids), ("test", [f"t{i}.png" for i in range(n_test)])):
+        with pixels.Writer(root / f"data/prepare/{subset}/pixels.arrow", encoding="raw") as writer:
             for i, name in enumerate(names):
-                writer.add(name, image(CLASSES[i % 2], seed=i + 1000 * (part == "test")))
+                writer.add(name, image(CLASSES[i % 2], seed=i + 1000 * (subset == "test")))
     table = pd.DataFrame({"image_id": ids, "label": labels, "use": "train", "reason": "", "group": ""})
     table["fold"] = [str(i // 2 % 2) for i in range(n_train)]
     tables.write(table, root / "data/split/folds.csv", tables.FOLDS)

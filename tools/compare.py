@@ -14,7 +14,7 @@ import pandas as pd
 from podium.core import cli, pixels, tables
 from podium.core.errors import InputError
 from podium.pictures import drawing
-from podium.pictures.drawing import Section, Tile
+from podium.pictures.drawing import Tile
 from podium.scoring import bootstrap, scores
 from podium.scoring.bootstrap import Difference
 from tools import pairing, revisions
@@ -118,7 +118,7 @@ def _draw(changes: pd.DataFrame, first: str, second: str, root: Path, path: Path
     return f"{written}, changes.png"
 
 
-def _section(kind: str, rows: pd.DataFrame, pack: pixels.Packed) -> Section:
+def _section(kind: str, rows: pd.DataFrame, pack: pixels.Packed) -> SheetSection:
     shown = rows.head(DRAWN)
     tiles = [
         Tile(
@@ -133,7 +133,7 @@ def _section(kind: str, rows: pd.DataFrame, pack: pixels.Packed) -> Section:
         for row in shown.itertuples()
     ]
     counted = pairing.images(len(rows)) if len(rows) == len(shown) else f"{len(shown)} of {pairing.images(len(rows))}"
-    return Section(f"{kind}: {counted}; in brackets: the label's probability", tiles)
+    return SheetSection(f"{kind}: {counted}; in brackets: the label's probability", tiles)
 
 
 def _picture(pack: pixels.Packed, image_id: str) -> drawing.Pixels | None:

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from podium.analysis import fingerprints
-from podium.analysis.duplicates import Found
 from podium.analysis.fingerprints import Prints
 from podium.core import parallel, pixels, seeding
 from podium.core.pixels import Pixels
@@ -20,7 +19,7 @@ from tools import planting
 
 EVERY = 50  # one image in so many is a copy of the one before it
 Row = tuple[int, float, float, float, float, str]
-Search = Callable[[Mapping[str, Prints]], Found]
+Search = Callable[[Mapping[str, Prints]], Duplicates]
 
 
 def measure(files: Sequence[Path], counts: Sequence[int], short_side: int, search: Search) -> None:
@@ -56,8 +55,8 @@ def _timed(pack: pixels.Packed, count: int, search: Search) -> Row:
     image_ids = [_name(index) for index in range(count)]
     start, busy = time.perf_counter(), time.process_time()
     workers = parallel.worker_count()
-    parts = {"train": image_ids[: count * 4 // 5], "test": image_ids[count * 4 // 5 :]}
-    prints = {part: fingerprints.prints(pack, names, workers=workers) for part, names in parts.items()}
+    subsets = {"train": image_ids[: count * 4 // 5], "test": image_ids[count * 4 // 5 :]}
+    prints = {subset: fingerprints.prints(pack, names, workers=workers) for subset, names in subsets.items()}
     middle = time.perf_counter()
     found = search(prints)
     end, busy = time.perf_counter(), time.process_time() - busy

@@ -14,7 +14,7 @@ import numpy as np
 
 from podium.core import cli
 from podium.ensembling import blending, nested_cv
-from podium.ensembling.tta_selection import Member
+from podium.ensembling.tta_selection import OofByTta
 from podium.predictions import calibration
 from podium.scoring import scores
 from stages import ensemble
@@ -37,7 +37,7 @@ def main(*words: str) -> None:
         print(f"{root.name} stacking: {', '.join(found)}")
 
 
-def temperatures(member: Member) -> tuple[float, float, float]:
+def temperatures(member: OofByTta) -> tuple[float, float, float]:
     """Return the mean loss without a temperature, with one from the other folds, and with one from the fold's own."""
     scored, logs = member.scored, member.logs[member.usual]
     losses = np.empty((3, len(scored.targets)))
@@ -54,13 +54,13 @@ def temperatures(member: Member) -> tuple[float, float, float]:
     return float(none), float(one), float(per_fold)
 
 
-def stacked(members: list[Member], inverse_penalty: float) -> float:
+def stacked(members: list[OofByTta], inverse_penalty: float) -> float:
     """Return the nested log loss of stacking at a penalty."""
     scored = members[0].scored
     usual, blending.INVERSE_PENALTY = blending.INVERSE_PENALTY, inverse_penalty
     try:
         chosen = [nested_cv.chosen(member, nested_cv.choices(scored, 1)) for member in members]
-        return scores.log_loss(scored.targets, nested_cv.Nest(scored, chosen, ["stacking"]).outcome().oof)
+        return scores.log_loss(scored.targets, nested_cv.NestedCv(scored, chosen, ["stacking"]).outcome().oof)
     finally:
         blending.INVERSE_PENALTY = usual
 

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.sparse import coo_matrix, csgraph
 
 from podium.analysis import duplicates, fingerprints
-from podium.analysis.duplicates import Found, Name
+from podium.analysis.duplicates import Duplicates, Name
 from podium.analysis.fingerprints import Prints
 from podium.analysis.settings import AnalyzeSettings
 from podium.core import cli, parallel, tables
@@ -29,14 +29,14 @@ from podium.images import image_files
 from podium.pictures import drawing
 from tools import growing, planting
 
-PARTS = ("train", "test")
+SUBSETS = ("train", "test")
 COPY = "copy/"  # before the image_id of a copy
 SAME = ("same", "scene")  # verdicts of pairs that are rightly found
 LIST = Path("docs/results/natural_duplicates.csv")
 JUDGED = tables.Contract(
     {
         "contest": "text",
-        "a": "text",  # part/image_id
+        "a": "text",  # subset/image_id
         "b": "text",
         "verdict": "text",  # same: one picture, altered; scene: two frames of one scene; different
         "why": "text",
@@ -52,8 +52,8 @@ class Contest:
 
     Attributes:
         short_side: that `prepare` keeps, in pixels.
-        prints: part -> fingerprints.
-        paths: (part, image_id) -> file.
+        prints: subset -> fingerprints.
+        paths: (subset, image_id) -> file.
     """
 
     name: str
@@ -89,7 +89,7 @@ def read(name: str, folders: Sequence[Path], short_side: int) -> Contest:
     """Fingerprint the readable images of a train and a test folder."""
     prints: dict[str, Prints] = {}
     paths: dict[Name, Path] = {}
-    for part, folder in zip(PARTS, folders, strict=True):
+    for subset, folder in zip(SUBSETS, folders, strict=True):
         if not folder.is_dir():
             raise InputError(f"{folder} is no folder")
         files = [file for file in image_files.walk(folder)[0] if not file.problem]
@@ -98,8 +98,8 @@ def read(name: str, folders: Sequence[Path], short_side: int) -> Contest:
             print_file, [f.path for f in files], workers=parallel.worker_count(), name=str, preload=(__name__,)
         )
         kept = [(file, made) for file, made in zip(files, done, strict=True) if made is not None]
-        prints[part] = fingerprints.collected([file.image_id for file, _ in kept], [made for _, made in kept])
-        paths |= {(part, file.image_id): file.path for file, _ in kept}
+        prints[subset] = fingerprints.collected([file.image_id for file, _ in kept], [made for _, made in kept])
+        paths |= {(subset, file.image_id): file.path for file, _ in kept}
     return Contest(name, short_side, prints, paths)
 
 
@@ -108,8 +108,8 @@ def _print_file(path: Path, short_side: int) -> fingerprints.Print | None:
     return None if image is None else fingerprints.of_image(image)
 
 
-def search(prints: Mapping[str, Prints]) -> Found:
-    """Search both parts as `analyze` does by default."""
+def search(prints: Mapping[str, Prints]) -> Duplicates:
+    """Search both subsets as `analyze` does by default."""
     settings = AnalyzeSettings()
     return duplicates.search(
         prints["train"],
@@ -130,7 +130,7 @@ def measure_planted(contest: Contest, *, every: int, sheets: Path | None) -> Non
     copy = partial(planting.copies, short_side=contest.short_side)
     paths = [contest.paths[source] for source in sources]
     made = list(parallel.in_order(copy, paths, workers=parallel.worker_count(), name=str, preload=(__name__,)))
-    print(f"\n{len(contest.paths)} images, {len(sources)} copies of each kind, within and across parts\n")
+    print(f"\n{len(contest.paths)} images, {len(sources)} copies of each kind, within and across subsets\n")
     print("| target | copies | found | recall | strangers merged |\n|---|---|---|---|---|")
     for k, kind in enumerate(planting.KINDS):
         planted = {source: made[i][k] for i, source in enumerate(sources)}
@@ -147,17 +147,18 @@ def measure_planted(contest: Contest, *, every: int, sheets: Path | None) -> Non
 
 
 def _copy(i: int, source: Name) -> Name:
-    """Return the part and image_id of the i-th source's copy: by turns in the source's part and in the other."""
-    return PARTS[(PARTS.index(source[0]) + i) % 2], COPY + "/".join(source)
+    """Return the subset and image_id of the i-th source's copy: by turns in the source's subset and in the other."""
+    return SUBSETS[(SUBSETS.index(source[0]) + i) % 2], COPY + "/".join(source)
 
 
 def _with_copies(prints: Mapping[str, Prints], planted: Mapping[Name, fingerprints.Print]) -> dict[str, Prints]:
-    copies: dict[str, dict[str, fingerprints.Print]] = {part: {} for part in PARTS}
+    copies: dict[str, dict[str, fingerprints.Print]] = {subset: {} for subset in SUBSETS}
     for i, (source, made) in enumerate(planted.items()):
-        part, image_id = _copy(i, source)
-        copies[part][image_id] = made
+        subset, image_id = _copy(i, source)
+        copies[subset][image_id] = made
     return {
-        part: _joined(prints[part], fingerprints.collected(list(copies[part]), copies[part].values())) for part in PARTS
+        subset: _joined(prints[subset], fingerprints.collected(list(copies[subset]), copies[subset].values()))
+        for subset in SUBSETS
     }
 
 
@@ -167,7 +168,7 @@ def _joined(first: Prints, second: Prints) -> Prints:
     return Prints(first.image_ids + second.image_ids, first.digests + second.digests, thumbs, colours)
 
 
-def _links(found: Found) -> set[Link]:
+def _links(found: Duplicates) -> set[Link]:
     """Return all pairs of images that are exact or near duplicates, each in order."""
     group_of = {name: group for group in found.exact for name in group}
     links = {link for group in found.exact for link in itertools.combinations(sorted(group), 2)}
@@ -180,14 +181,14 @@ def _link(a: Name, b: Name) -> Link:
     return (a, b) if a < b else (b, a)
 
 
-def _is_found(found: Found, links: set[Link], source: Name, copy: Name) -> bool:
+def _is_found(found: Duplicates, links: set[Link], source: Name, copy: Name) -> bool:
     """Return whether an image and its copy are linked and, in train, are in one cluster."""
     if source[0] == copy[0] == "train":
         return source[1] in found.clusters and found.clusters[source[1]] == found.clusters.get(copy[1])
     return _link(source, copy) in links
 
 
-def judge(contest: Contest, natural: Found) -> dict[Name, int]:
+def judge(contest: Contest, natural: Duplicates) -> dict[Name, int]:
     """Hold what is found among untouched images against the list of judged pairs, and print what differs.
 
     Returns:
@@ -216,8 +217,8 @@ def _verdicts(contest: str) -> dict[Link, str]:
 
 
 def _name(spelled: str) -> Name:
-    part, _, image_id = spelled.partition("/")
-    return part, image_id
+    subset, _, image_id = spelled.partition("/")
+    return subset, image_id
 
 
 def _connected(names: list[Name], links: Sequence[Link]) -> dict[Name, int]:
@@ -236,11 +237,11 @@ def _original(name: Name) -> Name:
     return _name(name[1].removeprefix(COPY)) if name[1].startswith(COPY) else name
 
 
-def draw(contest: Contest, natural: Found, folder: Path) -> None:
+def draw(contest: Contest, natural: Duplicates, folder: Path) -> None:
     """Draw the pairs found side by side, least similar first, 40 a sheet."""
     pairs = sorted(natural.near, key=lambda pair: (pair[3], pair[:2]))
     sections = [
-        drawing.Section(
+        drawing.SheetSection(
             f"{similarity:.4f} {kind}",
             [drawing.Tile(planting.read(contest.paths[name], contest.short_side), name) for name in (a, b)],
         )

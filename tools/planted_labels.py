@@ -81,10 +81,10 @@ def _features(root: Path, member: str, images: Images) -> Features:
     preprocessing = Preprocessing(tuple(values["mean"]), tuple(values["std"]), p.resize, p.crop_fraction)
     packed = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
     plain = plain_images.PlainImages(packed, images.image_ids, preprocessing, p.image_size)
-    views = devices.reproducibly(
+    transforms = devices.reproducibly(
         member, lambda: predict.features(numerics.place(model), plain, batch_size=32, numerics=numerics)
     )
-    return np.asarray(views[:, 0], np.float32)
+    return np.asarray(transforms[:, 0], np.float32)
 
 
 def judged(features: list[Features], images: Images, rate: float, seed: int) -> pd.DataFrame:

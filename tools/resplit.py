@@ -17,10 +17,9 @@ import pandas as pd
 
 from podium.core import cli, seeding
 from podium.ensembling import nested_cv
-from podium.ensembling.tta_selection import Member
-from podium.folds.outer_folds import in_parts
+from podium.folds.outer_folds import deal
 from podium.scoring import scores
-from podium.scoring.evaluation_set import Indices, Scored
+from podium.scoring.evaluation_set import EvaluationSet, Indices
 from stages import ensemble
 
 
@@ -42,24 +41,22 @@ def main(*words: str) -> None:
     print(f"methods taken: {rows['method'].value_counts().to_dict()}")
 
 
-def one(members: list[Member], scored: Scored, number: int) -> dict[str, object]:
+def one(members: list[OofByTta], scored: EvaluationSet, number: int) -> dict[str, object]:
     """Choose and estimate on one half, and score the choice on the other."""
     rng = np.random.default_rng(seeding.derive("resplit", number))
     halves = rng.permutation(np.arange(scored.groups.max() + 1) % 2)[scored.groups]
     here, there = (np.flatnonzero(halves == half) for half in (0, 1))
     half = _part(scored, here)
     methods = [name for name in METHODS if name != "ranks" or scored.metric.name == "roc_auc"]
-    without = nested_cv.choices(half, len(methods))
-    chosen = [nested_cv.chosen(_member(member, half, here), without) for member in members]
-    nest = nested_cv.Nest(half, chosen, methods)
+    held_out = nested_cv.choices(half, len(methods))
+    chosen = [nested_cv.chosen(_member(member, half, here), held_out) for member in members]
+    nest = nested_cv.NestedCv(half, chosen, methods)
     outcome = nest.outcome()
     others = [_member(member, _part(scored, there), there) for member in members]
-    looks = [one.decisions[nested_cv.EVERYTHING].look for one in chosen]
-    elsewhere = [
-        replace(one, logs={look: other.at(look)}) for one, other, look in zip(chosen, others, looks, strict=True)
-    ]
+    ttas = [one.decisions[nested_cv.NONE_HELD_OUT].tta for one in chosen]
+    elsewhere = [replace(one, logs={tta: other.at(tta)}) for one, other, tta in zip(chosen, others, ttas, strict=True)]
     blend = outcome.recipe.apply(
-        nested_cv.Calibrated(elsewhere, nested_cv.EVERYTHING, np.arange(len(there))), scored.folds[there]
+        nested_cv.CalibratedMembers(elsewhere, nested_cv.NONE_HELD_OUT, np.arange(len(there))), scored.folds[there]
     )
     function = scored.metric.function
     return {
@@ -73,15 +70,15 @@ def one(members: list[Member], scored: Scored, number: int) -> dict[str, object]
 METHODS = ("equal", "logits", "ranks", "greedy", "weighted", "stacking")
 
 
-def _part(scored: Scored, rows: Indices) -> Scored:
+def _part(scored: EvaluationSet, rows: Indices) -> EvaluationSet:
     folds, groups = scored.folds[rows], np.unique(scored.groups[rows], return_inverse=True)[1]
     targets = scored.targets[rows]
-    return Scored(targets, folds, groups, in_parts(folds, groups, targets), scored.metric)
+    return EvaluationSet(targets, folds, groups, deal(folds, groups, targets), scored.metric)
 
 
-def _member(member: Member, scored: Scored, rows: Indices) -> Member:
-    logs = {look: array[rows] for look, array in member.logs.items()}
-    return Member(member.usual, member.others, logs, scored)
+def _member(member: OofByTta, scored: EvaluationSet, rows: Indices) -> OofByTta:
+    logs = {tta: array[rows] for tta, array in member.logs.items()}
+    return OofByTta(member.usual, member.others, logs, scored)
 
 
 if __name__ == "__main__":

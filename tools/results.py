@@ -96,7 +96,7 @@ def blended_by(methods: pd.DataFrame, asked: str) -> list[str]:
     others = methods[~methods["method"].isin([selection.BASELINE, selection.DECIDED])]
     if others.empty:
         return []
-    taken = others.loc[others["verdict"] == tta_selection.TAKEN, "method"]
+    taken = others.loc[others["verdict"] == tta_selection.CHOSEN, "method"]
     why = f"surely better than the equal mean ({METHODS})" if len(taken) else f"no other is surely better ({METHODS})"
     return [f"{'method':{ASIDE}}{taken.iloc[0] if len(taken) else selection.BASELINE}: {why}"]
 
@@ -124,13 +124,13 @@ def harmful(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) 
 
 
 def parted(folds: pd.DataFrame) -> list[str]:
-    """Say that a person's own folds part groups or duplicates, in lines; none where they part nothing."""
+    """Say that a person's own folds subset groups or duplicates, in lines; none where they subset nothing."""
     rows = balance.parted(folds)
     if rows.empty:
         return []
     n_groups = rows["group"].nunique()
     return [
-        f"{'careful':{ASIDE}}scores flatter: your own folds part {n_groups} groups or sets of duplicates",
+        f"{'careful':{ASIDE}}scores flatter: your own folds subset {n_groups} groups or sets of duplicates",
         f"{'':{ASIDE}}({len(rows)} of {(folds['use'] == 'train').sum()} images), see group and fold in {FOLDS}",
     ]
 

@@ -27,11 +27,11 @@ from scipy import special
 
 from podium.core import cli, params, tables
 from podium.core.errors import InputError
-from podium.predictions import calibration, member_predictions, tta
+from podium.predictions import calibration, member_predictions
 from podium.predictions.calibration import Probs
-from podium.predictions.tta import Look
+from podium.predictions.tta import Tta, seen
 from podium.scoring import bootstrap, evaluation_set, intervals, scores
-from podium.scoring.evaluation_set import Scored
+from podium.scoring.evaluation_set import EvaluationSet
 from tools import experiments, revisions
 
 Values = NDArray[np.float64]
@@ -63,7 +63,7 @@ class Run:
     """One run's out-of-fold predictions of the same images, of all terms asked for, before any temperature."""
 
     name: str
-    scored: Scored
+    scored: EvaluationSet
     probs: dict[Term, Probs]
 
 
@@ -92,10 +92,10 @@ def comparison(text: str) -> tuple[Way, Way]:
     Raises:
         InputError: it is none.
     """
-    parts = text.split(":")
-    if len(parts) != 2:
+    outer_folds = text.split(":")
+    if len(outer_folds) != 2:
         raise InputError(f"--hold {text!r}: write two ways of predicting with a colon between them")
-    first, second = map(_way, parts)
+    first, second = map(_way, outer_folds)
     if (first.terms, first.best) == (second.terms, second.best):
         raise InputError(f"--hold {text!r}: both are the same")
     return first, second
@@ -174,13 +174,13 @@ def _p_value(found: bootstrap.Difference, gains: Values, freedom: int) -> float:
 def predict(way: Way, run: Run) -> Probs:
     """Return what a way of predicting says in one run (images, classes).
 
-    All that is fitted for a part, the terms' temperatures, the pick of the best or the mean's temperature, is fitted on
-    the other parts.
+    All that is fitted for a outer_fold, the terms' temperatures, the pick of the best or the mean's temperature, is fitted on
+    the other outer_folds.
     """
     images, logs = run.scored, [calibration.log_probs(run.probs[term]) for term in way.terms]
     found = np.empty_like(logs[0])
-    for part in images.all_parts:
-        others, here = images.rows(images.left({part})), images.rows({part})
+    for outer_fold in images.all_outer_folds:
+        others, here = images.rows(images.left({outer_fold})), images.rows({outer_fold})
         targets = images.targets[others]
         terms = [calibration.scaled(of_term, calibration.temperature(of_term[others], targets)) for of_term in logs]
         if way.best:
@@ -258,23 +258,27 @@ def _read_run(name: str, terms: Sequence[Term], root: Path) -> tuple[Run, dict[s
         classes = sorted(used["label"].unique())
         metric = scores.named(params.section(values, "contest.metric"), classes)
         images = evaluation_set.of_folds(used, [str(fold) for fold in params.section(values, "folds")], classes, metric)
-        found = member_predictions.sources_of(values, folder)
+        found = member_predictions.blend_members(values, folder)
         probs = {term: _probs(found[term.member], term, folds, classes, images) for term in terms}
     return Run(name, images, probs), values, folds
 
 
 def _probs(
-    source: member_predictions.Source, term: Term, folds: pd.DataFrame, classes: Sequence[str], images: Scored
+    source: member_predictions.MemberPredictions,
+    term: Term,
+    folds: pd.DataFrame,
+    classes: Sequence[str],
+    images: EvaluationSet,
 ) -> Probs:
-    """Read a term's predictions in all views, with the classes' priors put back."""
+    """Read a term's predictions in all transforms, with the classes' priors put back."""
     size = source.usual.image_sizes[0] if term.image_size is None else term.image_size
-    look = Look((size,), source.usual.views)
-    if look not in (source.usual, *source.others):
+    tta = Tta((size,), source.usual.transforms)
+    if tta not in (source.usual, *source.others):
         sizes = sorted({other.image_sizes[0] for other in (source.usual, *source.others)})
         raise InputError(f"--hold: {term.member} infers at {', '.join(map(str, sizes))} pixels, not at {size}")
-    shifts = member_predictions.shifts(source, images.targets, images.folds, len(classes)).get(look.phase)
-    logs = tta.seen(
-        member_predictions.read_train(source, look, folds, classes), None if shifts is None else shifts[images.folds]
+    shifts = member_predictions.shifts(source, images.targets, images.folds, len(classes)).get(tta.phase)
+    logs = seen(
+        member_predictions.read_train(source, tta, folds, classes), None if shifts is None else shifts[images.folds]
     )
     return np.exp(logs)
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from podium.core import cli, seeding
 from podium.ensembling import tta_selection
-from podium.ensembling.tta_selection import Member
-from podium.folds.outer_folds import in_parts
+from podium.ensembling.tta_selection import OofByTta
+from podium.folds.outer_folds import deal
 from podium.predictions import calibration
 from podium.predictions.calibration import Probs, Targets
-from podium.predictions.tta import Look
+from podium.predictions.tta import Tta
 from podium.scoring import scores
-from podium.scoring.evaluation_set import Indices, Scored
+from podium.scoring.evaluation_set import EvaluationSet, Indices
 
 VIEWS = ("identity",)
 N_CLASSES = 3
@@ -70,10 +70,10 @@ def main(*words: str) -> None:
 
 def row(case: Case, draws: int) -> list[str]:
     """Return the cells of a case: true gains in nats, and what was taken in how many of a hundred draws."""
-    looks = [taken(case, number) for number in range(draws)]
-    kinds = [0 if look == usual else 1 if len(look.image_sizes) == 1 else 2 for usual, look in looks]
+    ttas = [taken(case, number) for number in range(draws)]
+    kinds = [0 if tta == usual else 1 if len(tta.image_sizes) == 1 else 2 for usual, tta in ttas]
     last = SIZES + len(case.skills) - 1
-    with_last = sum(last in look.image_sizes for _, look in looks)
+    with_last = sum(last in tta.image_sizes for _, tta in ttas)
     counts = [*(kinds.count(kind) for kind in range(3)), with_last]
     return [*(f"{gain:+.4f}" for gain in true_gains(case)), *(f"{100 * count / draws:.1f}" for count in counts)]
 
@@ -82,25 +82,25 @@ def true_gains(case: Case) -> tuple[float, float]:
     """Return what size 1, and the average of all, gain in log loss over the training size."""
     targets, logs = _said(case, POPULATION, 1, np.random.default_rng(seeding.derive("gains", *map(str, case.skills))))
     usual, first, *others = logs
-    member = Member(usual, (first, *others), logs, _scored(case, targets, np.arange(POPULATION)))
-    average = Look(tuple(look.image_sizes[0] for look in (usual, first, *others)), VIEWS)
+    member = OofByTta(usual, (first, *others), logs, _scored(case, targets, np.arange(POPULATION)))
+    average = Tta(tuple(tta.image_sizes[0] for tta in (usual, first, *others)), VIEWS)
     losses = [
-        calibration.losses(member.at(look), targets, member.temperature(look, ())).mean()
-        for look in (usual, first, average)
+        calibration.losses(member.at(tta), targets, member.temperature(tta, ())).mean()
+        for tta in (usual, first, average)
     ]
     return float(losses[0] - losses[1]), float(losses[0] - losses[2])
 
 
-def taken(case: Case, number: int) -> tuple[Look, Look]:
+def taken(case: Case, number: int) -> tuple[Tta, Tta]:
     """Draw a member and return its usual look and the one that is taken."""
-    rng = np.random.default_rng(seeding.derive("looks", case.name, case.n_images, number))
+    rng = np.random.default_rng(seeding.derive("ttas", case.name, case.n_images, number))
     targets, logs = _said(case, case.n_images, case.group_size, rng)
     usual, *others = logs
     scored = _scored(case, targets, np.arange(len(targets)) // case.group_size)
-    return usual, tta_selection.decide(Member(usual, tuple(others), logs, scored)).look
+    return usual, tta_selection.decide(OofByTta(usual, tuple(others), logs, scored)).tta
 
 
-def _said(case: Case, n_images: int, group_size: int, rng: np.random.Generator) -> tuple[Targets, dict[Look, Probs]]:
+def _said(case: Case, n_images: int, group_size: int, rng: np.random.Generator) -> tuple[Targets, dict[Tta, Probs]]:
     """Draw targets, and log probabilities at every size; images of a group are one scene with noise of its own."""
     n_groups = n_images // group_size
     targets = np.repeat(rng.integers(0, N_CLASSES, n_groups), group_size)
@@ -113,13 +113,13 @@ def _said(case: Case, n_images: int, group_size: int, rng: np.random.Generator) 
     for index, (skill, noise) in enumerate(zip(case.skills, case.own_noise, strict=True)):
         logits = shared + noise * rng.normal(size=shape) + skill * np.eye(N_CLASSES)[targets]
         probs = calibration.scaled((2 * logits).astype(np.float32), 1.0)
-        logs[Look((SIZES + index,), VIEWS)] = calibration.log_probs(probs)
+        logs[Tta((SIZES + index,), VIEWS)] = calibration.log_probs(probs)
     return targets, logs
 
 
-def _scored(case: Case, targets: Targets, groups: Indices) -> Scored:
+def _scored(case: Case, targets: Targets, groups: Indices) -> EvaluationSet:
     folds = groups % 5
-    return Scored(targets, folds, groups, in_parts(folds, groups, targets), scores.SCORES[case.metric])
+    return EvaluationSet(targets, folds, groups, deal(folds, groups, targets), scores.SCORES[case.metric])
 
 
 if __name__ == "__main__":

@@ -84,16 +84,16 @@ def fill(condition: Condition, path: Path, *, draws: int, seconds: float) -> Non
 def one(condition: Condition, number: int) -> list[object]:
     """Draw a contest, choose, estimate, and look up the truth: the cells of FIELDS."""
     contest = simulated.draw(condition, number)
-    without = nested_cv.choices(contest.scored, len(condition.methods))
-    chosen = [nested_cv.chosen(member, without) for member in contest.members]
-    nest = nested_cv.Nest(contest.scored, chosen, condition.methods)
+    held_out = nested_cv.choices(contest.scored, len(condition.methods))
+    chosen = [nested_cv.chosen(member, held_out) for member in contest.members]
+    nest = nested_cv.NestedCv(contest.scored, chosen, condition.methods)
     outcome = nest.outcome()
     truth, of_mean = contest.truths(nest, outcome)
     metric, targets = contest.scored.metric, contest.scored.targets
     low, high = intervals.score_interval(metric, targets, outcome.oof, contest.scored.groups)
     nested, naive = metric.function(targets, outcome.oof), metric.function(targets, outcome.naive)
     pairs = zip(chosen, contest.members, strict=True)
-    moved = sum(member.decisions[nested_cv.EVERYTHING].look != given.usual for member, given in pairs)
+    moved = sum(member.decisions[nested_cv.NONE_HELD_OUT].tta != given.usual for member, given in pairs)
     return [number, truth, of_mean, nested, naive, low, high, outcome.gated.method, moved / len(chosen)]
 
 

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from podium.core import seeding
 from podium.ensembling import nested_cv
-from podium.ensembling.tta_selection import Member
-from podium.folds.outer_folds import in_parts
+from podium.ensembling.tta_selection import OofByTta
+from podium.folds.outer_folds import deal
 from podium.predictions import calibration
 from podium.predictions.calibration import Probs, Targets
-from podium.predictions.tta import Look
+from podium.predictions.tta import Tta
 from podium.scoring import scores
-from podium.scoring.evaluation_set import Indices, Scored
+from podium.scoring.evaluation_set import EvaluationSet, Indices
 
 N_FOLDS = 5
 VIEWS = ("identity",)
@@ -26,7 +26,7 @@ MAX_POPULATION, POPULATION_CELLS = 100_000, 2_000_000  # images; images x member
 class Condition:
     """What a simulated contest is like.
 
-    Members' logits are skill x the class + noise that members share in part, times a confidence of their own. A
+    Members' logits are skill x the class + noise that members share in outer_fold, times a confidence of their own. A
     member's skill lies between 0.7 and 1 times `skill`. Size 0 is the training size; size 1 gains 3% of skill, the
     others lose 8% each.
 
@@ -34,7 +34,7 @@ class Condition:
         group_size: images of one class that share 60% of their noise's variance.
         skill: of the best member.
         correlation: share of noise that all members have in common.
-        methods: as of nesting.Nest.
+        methods: as of nesting.NestedCv.
         trained: members are trained for real, fold by fold, on drawn features, instead of drawn.
     """
 
@@ -57,18 +57,18 @@ class Contest:
 
     Attributes:
         targets: (population,) class indices.
-        looks: for each kind of model (one per fold where they are trained) and member: look -> log probabilities.
+        ttas: for each kind of model (one per fold where they are trained) and member: look -> log probabilities.
     """
 
-    scored: Scored
-    members: list[Member]
+    scored: EvaluationSet
+    members: list[OofByTta]
     targets: Targets
-    looks: list[list[dict[Look, Probs]]] = field(repr=False)
+    ttas: list[list[dict[Tta, Probs]]] = field(repr=False)
 
-    def truths(self, nest: nested_cv.Nest, outcome: nested_cv.Outcome) -> tuple[float, float]:
+    def truths(self, nest: nested_cv.NestedCv, outcome: nested_cv.Outcome) -> tuple[float, float]:
         """Return the true score of the recipe on single folds' models (their mean), and on the mean of the folds."""
         metric = self.scored.metric
-        blends = [outcome.recipe.apply(self._calibrated(nest, of_fold), self._one_fold) for of_fold in self.looks]
+        blends = [outcome.recipe.apply(self._calibrated(nest, of_fold), self._one_fold) for of_fold in self.ttas]
         single = float(np.mean([metric.function(self.targets, blend) for blend in blends]))
         return single, metric.function(self.targets, np.mean(blends, axis=0))
 
@@ -76,10 +76,10 @@ class Contest:
     def _one_fold(self) -> Indices:
         return np.zeros(len(self.targets), np.int64)
 
-    def _calibrated(self, nest: nested_cv.Nest, of_fold: list[dict[Look, Probs]]) -> Iterator[Probs]:
+    def _calibrated(self, nest: nested_cv.NestedCv, of_fold: list[dict[Tta, Probs]]) -> Iterator[Probs]:
         for chosen, logs in zip(nest.members, of_fold, strict=True):
-            decision = chosen.decisions[nested_cv.EVERYTHING]
-            yield calibration.scaled(_averaged(logs, decision.look), decision.temperature)
+            decision = chosen.decisions[nested_cv.NONE_HELD_OUT]
+            yield calibration.scaled(_averaged(logs, decision.tta), decision.temperature)
 
 
 def draw(condition: Condition, number: int) -> Contest:
@@ -94,14 +94,14 @@ def draw(condition: Condition, number: int) -> Contest:
     return Contest(scored, [_member(of_member, scored) for of_member in logs], population[0], [population[1]])
 
 
-def _member(logs: dict[Look, Probs], scored: Scored) -> Member:
+def _member(logs: dict[Tta, Probs], scored: EvaluationSet) -> OofByTta:
     usual, *others = logs
-    return Member(usual, tuple(others), dict(logs), scored)
+    return OofByTta(usual, tuple(others), dict(logs), scored)
 
 
-def _scored(condition: Condition, targets: Targets, groups: Indices) -> Scored:
+def _scored(condition: Condition, targets: Targets, groups: Indices) -> EvaluationSet:
     folds = groups % N_FOLDS
-    return Scored(targets, folds, groups, in_parts(folds, groups, targets), scores.SCORES[condition.metric])
+    return EvaluationSet(targets, folds, groups, deal(folds, groups, targets), scores.SCORES[condition.metric])
 
 
 def _labels(condition: Condition, n_images: int, group_size: int, rng: np.random.Generator) -> tuple[Targets, Indices]:
@@ -111,14 +111,14 @@ def _labels(condition: Condition, n_images: int, group_size: int, rng: np.random
 
 
 @lru_cache(maxsize=1)
-def _population(condition: Condition) -> tuple[Targets, list[dict[Look, Probs]]]:
+def _population(condition: Condition) -> tuple[Targets, list[dict[Tta, Probs]]]:
     rng = np.random.default_rng(seeding.derive("population", condition.name))
     size = min(MAX_POPULATION, POPULATION_CELLS // (condition.n_members * condition.n_sizes))
     targets, groups = _labels(condition, size, 1, rng)
     return targets, _said(condition, targets, groups, rng)
 
 
-def _said(condition: Condition, targets: Targets, groups: Indices, rng: np.random.Generator) -> list[dict[Look, Probs]]:
+def _said(condition: Condition, targets: Targets, groups: Indices, rng: np.random.Generator) -> list[dict[Tta, Probs]]:
     """Draw every member's log probabilities in every look."""
     shape = (len(targets), condition.n_classes)
     shared = _noise(shape, groups, condition.group_size, rng)
@@ -130,7 +130,7 @@ def _said(condition: Condition, targets: Targets, groups: Indices, rng: np.rando
         base = np.sqrt(condition.correlation) * shared + np.sqrt(1 - condition.correlation) * own
         found.append(
             {
-                Look((224 + 32 * size,), VIEWS): _logs(
+                Tta((224 + 32 * size,), VIEWS): _logs(
                     base + 0.3 * rng.normal(size=shape), targets, factor, skill, confidence
                 )
                 for size, factor in enumerate(_factors(condition.n_sizes))
@@ -157,11 +157,11 @@ def _noise(shape: tuple[int, int], groups: Indices, group_size: int, rng: np.ran
     return np.asarray(np.sqrt(0.6) * of_group + np.sqrt(0.4) * alone)
 
 
-def _averaged(logs: dict[Look, Probs], look: Look) -> Probs:
-    if look in logs:
-        return logs[look]
+def _averaged(logs: dict[Tta, Probs], tta: Tta) -> Probs:
+    if tta in logs:
+        return logs[tta]
     return calibration.log_probs(
-        np.mean([np.exp(logs[Look((size,), look.views)]) for size in look.image_sizes], axis=0, dtype=np.float32)
+        np.mean([np.exp(logs[Tta((size,), tta.transforms)]) for size in tta.image_sizes], axis=0, dtype=np.float32)
     )
 
 
@@ -179,25 +179,25 @@ def _trained(condition: Condition, rng: np.random.Generator) -> Contest:
     new, _ = _labels(condition, TRAINED_POPULATION, 1, rng)
     new_features = centres[new] + rng.normal(size=(len(new), N_FEATURES))
     scored = _scored(condition, targets, groups)
-    members, looks = [], [[] for _ in range(N_FOLDS)]  # type: tuple[list[Member], list[list[dict[Look, Probs]]]]
+    members, ttas = [], [[] for _ in range(N_FOLDS)]  # type: tuple[list[OofByTta], list[list[dict[Tta, Probs]]]]
     for _ in range(condition.n_members):
         seen = rng.permutation(N_FEATURES)[:SEEN]
-        logs = {look: np.empty((len(targets), condition.n_classes), np.float32) for look in _trained_looks(condition)}
+        logs = {tta: np.empty((len(targets), condition.n_classes), np.float32) for tta in _trained_looks(condition)}
         for fold in range(N_FOLDS):
             here = scored.folds == fold
             model = _discriminant(features[~here][:, seen], targets[~here], condition.n_classes)
             of_fold = {}
-            for look, blur in _trained_looks(condition).items():
-                logs[look][here] = model(features[here][:, seen] + blur * rng.normal(size=(here.sum(), SEEN)))
-                of_fold[look] = model(new_features[:, seen] + blur * rng.normal(size=(len(new), SEEN)))
-            looks[fold].append(of_fold)
+            for tta, blur in _trained_looks(condition).items():
+                logs[tta][here] = model(features[here][:, seen] + blur * rng.normal(size=(here.sum(), SEEN)))
+                of_fold[tta] = model(new_features[:, seen] + blur * rng.normal(size=(len(new), SEEN)))
+            ttas[fold].append(of_fold)
         members.append(_member(logs, scored))
-    return Contest(scored, members, new, looks)
+    return Contest(scored, members, new, ttas)
 
 
-def _trained_looks(condition: Condition) -> dict[Look, float]:
+def _trained_looks(condition: Condition) -> dict[Tta, float]:
     """Return each look's blur: noise that is added to features."""
-    return {Look((224 + 32 * size,), VIEWS): 0.4 if size < 2 else 0.8 for size in range(condition.n_sizes)}
+    return {Tta((224 + 32 * size,), VIEWS): 0.4 if size < 2 else 0.8 for size in range(condition.n_sizes)}
 
 
 def _discriminant(features: NDArray[np.float64], targets: Targets, n_classes: int):  # type: ignore[no-untyped-def]

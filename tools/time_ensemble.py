@@ -90,7 +90,7 @@ def _settings(sizes: list[int]) -> dict[str, object]:
         "model": {"backbone": "resnet10t", "weights": "none", "image_size": sizes[0]},
         "pretrain": {"epochs": 0, "lr": 0.01},
         "finetune": {"epochs": 1, "lr": 0.01},
-        "infer": {"image_sizes": sizes, "views": list(VIEWS)},
+        "infer": {"image_sizes": sizes, "transforms": list(VIEWS)},
     }
 
 
@@ -124,7 +124,7 @@ def _write_tables(folder: Path, n_images: int, n_tests: int, n_classes: int) -> 
 
 
 def _write_member(path: Path, index: int, sizes: list[int], train: pd.DataFrame, test: pd.DataFrame) -> None:
-    """Write a row group per fold, part, size and view, as infer does, and what a training and a probe would leave."""
+    """Write a row group per fold, part, size and transform, as infer does, and what a training and a probe would leave."""
     rng = np.random.default_rng(seeding.derive("timed", index))
     n_classes, writer = int(train["target"].max()) + 1, None
     probe: list[pd.DataFrame] = []
@@ -134,13 +134,13 @@ def _write_member(path: Path, index: int, sizes: list[int], train: pd.DataFrame,
             for part, rows in (("train", held_out), ("test", test)):
                 shared = rng.normal(size=(len(rows), n_classes))
                 for size in sizes:
-                    for view in VIEWS:
-                        cells = rows[["image_id"]].assign(part=part, fold=fold, image_size=size, view=view)
+                    for transform in VIEWS:
+                        cells = rows[["image_id"]].assign(part=part, fold=fold, image_size=size, transform=transform)
                         table = _with_probs(cells, rows["target"].to_numpy(), shared, n_classes, rng)
                         arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
                         writer = writer or pq.ParquetWriter(temporary, arrow.schema, compression="zstd")
                         writer.write_table(arrow)
-                        if (part, size, view) == ("train", sizes[0], "identity"):
+                        if (part, size, transform) == ("train", sizes[0], "identity"):
                             _write_phase(path.parents[1] / f"finetune/{path.stem}", fold, table)
                             probe.append(table)
         assert writer is not None

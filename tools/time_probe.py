@@ -53,7 +53,7 @@ def main(*words: str) -> None:
 
 
 def drawn(n_images: int, n_classes: int, n_features: int, apart: float) -> tuple[Features, Targets]:
-    """Draw features (images, 2 views, features), correlated and cut off at 0 as a network's are, and their classes."""
+    """Draw features (images, 2 transforms, features), correlated and cut off at 0 as a network's are, and their classes."""
     rng = np.random.default_rng(0)
     axes = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0]
     mix = (axes * np.arange(1, n_features + 1) ** -0.5 * np.sqrt(n_features / 7)).astype(np.float32)
@@ -63,9 +63,9 @@ def drawn(n_images: int, n_classes: int, n_features: int, apart: float) -> tuple
     for start in range(0, n_images, CHUNK):
         here = targets[start : start + CHUNK]
         shared = rng.normal(size=(len(here), n_features)).astype(np.float32) + centres[here]
-        for view in (0, 1):
+        for transform in (0, 1):
             own = 0.3 * rng.normal(size=shared.shape).astype(np.float32)
-            inputs[start : start + CHUNK, view] = np.maximum((shared + own) @ mix.T, 0)
+            inputs[start : start + CHUNK, transform] = np.maximum((shared + own) @ mix.T, 0)
     return inputs, targets
 
 

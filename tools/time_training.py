@@ -98,7 +98,7 @@ def _time(asked: argparse.Namespace, root: Path) -> bool:
     return failed
 
 
-def _read(asked: argparse.Namespace, root: Path) -> tuple[TorchSettings, list[tuple[phase.Job, InferSettings]]]:
+def _read(asked: argparse.Namespace, root: Path) -> tuple[TorchSettings, list[tuple[phase.TrainingJob, InferSettings]]]:
     """Read the recipe; every mistake in it is found before the first training.
 
     Raises:
@@ -115,19 +115,19 @@ def _read(asked: argparse.Namespace, root: Path) -> tuple[TorchSettings, list[tu
         raise InputError(str(error).replace("params.yaml", str(asked.recipe))) from None
 
 
-def _generate(root: Path, n_images: int) -> phase.Data:
+def _generate(root: Path, n_images: int) -> phase.FoldImages:
     rng = np.random.default_rng(0)
     ids = [f"{index:06}.png" for index in range(n_images)]
     with pixels.Writer(root / "data/prepare/train/pixels.arrow", encoding="raw") as writer:
         for name in ids:
             writer.add(name, rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
-    part = phase.Part(ids, np.arange(n_images) % len(CLASSES))
-    return phase.Data(CLASSES, part, part)
+    part = phase.LabelledImages(ids, np.arange(n_images) % len(CLASSES))
+    return phase.FoldImages(CLASSES, part, part)
 
 
 def _jobs(
     recipe: dict[str, Any], settings: TorchSettings, asked: argparse.Namespace, root: Path
-) -> Iterator[tuple[phase.Job, InferSettings]]:
+) -> Iterator[tuple[phase.TrainingJob, InferSettings]]:
     for member in asked.members or params.section(recipe, "members"):
         key = f"members.{member}"
         model = params.parse(params.section(recipe, f"{key}.model"), f"{key}.model", ModelSettings)
@@ -139,10 +139,12 @@ def _jobs(
                 changed = model.model_copy(
                     update={"precision": precision, "compile": model.compile or asked.compile, "weights": "none"}
                 )
-                yield phase.Job(name, member, "0", changed, trained, settings, root), infer
+                yield phase.TrainingJob(name, member, "0", changed, trained, settings, root), infer
 
 
-def _row(job: phase.Job, infer: InferSettings, data: phase.Data, device: torch.device, *, again: bool) -> str:
+def _row(
+    job: phase.TrainingJob, infer: InferSettings, data: phase.FoldImages, device: torch.device, *, again: bool
+) -> str:
     trained = _train(job, data, device)
     steps = -(-len(data.train.image_ids) // job.settings.batch_size)
     seconds = (trained.ends[-2] - trained.ends[1]) / (len(trained.ends) - 3)
@@ -161,7 +163,7 @@ def _row(job: phase.Job, infer: InferSettings, data: phase.Data, device: torch.d
     return " ".join(words).replace(" ;", ";")
 
 
-def _train(job: phase.Job, data: phase.Data, device: torch.device) -> Timed:
+def _train(job: phase.TrainingJob, data: phase.FoldImages, device: torch.device) -> Timed:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     torch.compiler.reset()
@@ -174,14 +176,14 @@ def _train(job: phase.Job, data: phase.Data, device: torch.device) -> Timed:
     return trainer
 
 
-def _predict(trained: Timed, data: phase.Data, infer: InferSettings) -> Iterator[str]:
+def _predict(trained: Timed, data: phase.FoldImages, infer: InferSettings) -> Iterator[str]:
     for image_size in infer.image_sizes:
         for _ in range(2):  # the first holds the start
             begun = time.perf_counter()
             predict.probabilities(
                 trained.model,
                 plain_images.PlainImages(trained.packed, data.train.image_ids, trained.preprocessing, image_size),
-                views=infer.views,
+                transforms=infer.transforms,
                 batch_size=infer.batch_size,
                 numerics=trained.numerics,
             )

@@ -1,4 +1,4 @@
-"""Which images are the same, within and across parts: exact and near duplicates, and clusters of them.
+"""Which images are the same, within and across subsets: exact and near duplicates, and clusters of them.
 
 Two images are exact duplicates when their decoded pixels are equal. They are near duplicates when a hash of some
 view of one (brightened, cut, turned or mirrored) makes them candidates, and the view and the other image, compared
@@ -14,26 +14,26 @@ import numpy.typing as npt
 from podium import contracts
 from podium.analysis import clustering, near_duplicates
 from podium.analysis.fingerprints import MIN_CONTRAST, Prints, contrasts
-from podium.analysis.near_duplicates import Alike
+from podium.analysis.near_duplicates import NearDuplicatePairs
 
-Name = tuple[str, str]  # (part, image_id)
+Name = tuple[str, str]  # (subset, image_id)
 Pairs = npt.NDArray[np.int64]  # (pairs, 2), positions
 Leak = tuple[str, str, str, float]
 
 
 @dataclass(frozen=True)
-class Found:
+class Duplicates:
     """Which images are the same.
 
     Attributes:
         clusters: train image -> its cluster, for clusters of at least 2.
         apart: pairs of near train images that ended in different clusters, since clusters do not chain.
         leaks: (test image, train image, kind, similarity), sorted; kind as in contracts.LEAKS; of each test image the
-            contracts.MAX_TWINS likest.
+            contracts.MAX_DUPLICATES_NAMED likest.
         leaks_left_out: how many more there are.
-        exact: groups of at least 2 images of equal pixels, each image as (part, image_id).
+        exact: groups of at least 2 images of equal pixels, each image as (subset, image_id).
         near: pairs of near duplicates, with kind and similarity; of images of equal pixels one stands for all.
-        nearest: (part, image_id) -> similarity of its nearest near duplicate.
+        nearest: (subset, image_id) -> similarity of its nearest near duplicate.
     """
 
     clusters: dict[str, str]
@@ -47,8 +47,8 @@ class Found:
 
 def search(
     train: Prints, test: Prints, *, max_hash_distance: int | None, min_similarity: float, workers: int = 0
-) -> Found:
-    """Find the images that are the same, within and across parts; test images change no cluster.
+) -> Duplicates:
+    """Find the images that are the same, within and across subsets; test images change no cluster.
 
     Images of equal pixels are one node; nodes of too little contrast have no near duplicates, and plain drawings only
     what shows the same at the same place in the same colours.
@@ -68,10 +68,10 @@ def search(
         min_similarity=min_similarity,
         workers=workers,
     )
-    alike = Alike(searched[alike.pairs], alike.similarity, alike.kinds, searched[alike.doubtful])
+    alike = NearDuplicatePairs(searched[alike.pairs], alike.similarity, alike.kinds, searched[alike.doubtful])
     clusters, apart = _clusters(nodes, alike)
     leaks, left_out = _leaks(nodes, alike)
-    return Found(
+    return Duplicates(
         clusters=clusters,
         apart=apart,
         leaks=leaks,
@@ -82,15 +82,15 @@ def search(
     )
 
 
-def _has(part: str, nodes: list[list[Name]]) -> npt.NDArray[np.bool_]:
-    return np.array([any(name == part for name, _ in node) for node in nodes], np.bool_)
+def _has(subset: str, nodes: list[list[Name]]) -> npt.NDArray[np.bool_]:
+    return np.array([any(name == subset for name, _ in node) for node in nodes], np.bool_)
 
 
-def _of(part: str, node: list[Name]) -> list[str]:
-    return [image_id for name, image_id in node if name == part]
+def _of(subset: str, node: list[Name]) -> list[str]:
+    return [image_id for name, image_id in node if name == subset]
 
 
-def _clusters(nodes: list[list[Name]], alike: Alike) -> tuple[dict[str, str], int]:
+def _clusters(nodes: list[list[Name]], alike: NearDuplicatePairs) -> tuple[dict[str, str], int]:
     in_train = _has("train", nodes)
     kept, doubtful = (pairs[in_train[pairs].all(axis=1)] for pairs in (alike.pairs, alike.doubtful))
     kept = np.concatenate([kept, clustering.supported(doubtful, kept)])
@@ -103,7 +103,7 @@ def _clusters(nodes: list[list[Name]], alike: Alike) -> tuple[dict[str, str], in
     return clusters, int(np.count_nonzero(centres[kept[:, 0]] != centres[kept[:, 1]]))
 
 
-def _leaks(nodes: list[list[Name]], alike: Alike) -> tuple[list[Leak], int]:
+def _leaks(nodes: list[list[Name]], alike: NearDuplicatePairs) -> tuple[list[Leak], int]:
     """Return the leaks, and how many pairs are not among them: test images of one node have the same twins."""
     near: dict[int, list[tuple[float, str, int]]] = {}
     for pair, similarity, kind in zip(alike.pairs.tolist(), alike.similarity.tolist(), alike.kinds, strict=True):
@@ -115,17 +115,17 @@ def _leaks(nodes: list[list[Name]], alike: Alike) -> tuple[list[Leak], int]:
             alike_nodes = [(1.0, "exact", position), *near.get(position, [])]
             twins = [(train, kind, s) for s, kind, other in alike_nodes for train in _of("train", nodes[other])]
             twins.sort(key=lambda twin: (twin[1] != "exact", -twin[2], twin[0]))
-            found += [(test, *twin) for test in tests for twin in twins[: contracts.MAX_TWINS]]
-            left_out += len(tests) * len(twins[contracts.MAX_TWINS :])
+            found += [(test, *twin) for test in tests for twin in twins[: contracts.MAX_DUPLICATES_NAMED]]
+            left_out += len(tests) * len(twins[contracts.MAX_DUPLICATES_NAMED :])
     return sorted(found), left_out
 
 
-def _near(nodes: list[list[Name]], alike: Alike) -> list[tuple[Name, Name, str, float]]:
+def _near(nodes: list[list[Name]], alike: NearDuplicatePairs) -> list[tuple[Name, Name, str, float]]:
     rows = zip(alike.pairs.tolist(), alike.kinds, alike.similarity.tolist(), strict=True)
     return [(nodes[one][0], nodes[other][0], kind, similarity) for (one, other), kind, similarity in rows]
 
 
-def _nearest(nodes: list[list[Name]], alike: Alike) -> dict[Name, float]:
+def _nearest(nodes: list[list[Name]], alike: NearDuplicatePairs) -> dict[Name, float]:
     best = np.full(len(nodes), -1.0)
     for side in (0, 1):
         np.maximum.at(best, alike.pairs[:, side], alike.similarity)

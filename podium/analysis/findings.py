@@ -11,30 +11,30 @@ from podium import contracts
 
 MIN_SHORT_SIDE = 64  # pixels
 
-Name = tuple[str, str]  # (part, image_id)
+Name = tuple[str, str]  # (subset, image_id)
 Row = tuple[str, str, str, str, str]  # in the order of contracts.FINDINGS
 
 
-def of_facts(facts: pd.DataFrame, part: str) -> list[Row]:
+def of_facts(facts: pd.DataFrame, subset: str) -> list[Row]:
     """Report what prepare met (unusable images, notes), and images that are small, whatever the others are."""
     rows: list[Row] = []
     for image_id, width, height, problem, note in zip(
         *(facts[column] for column in ("image_id", "width", "height", "problem", "note")), strict=True
     ):
         if note:
-            rows.append((image_id, part, "note", note, ""))
+            rows.append((image_id, subset, "note", note, ""))
         if problem:
-            rows.append((image_id, part, "unusable", problem, ""))
+            rows.append((image_id, subset, "unusable", problem, ""))
             continue
         if min(width, height) < MIN_SHORT_SIDE:
-            rows.append((image_id, part, "small", str(min(width, height)), str(MIN_SHORT_SIDE)))
+            rows.append((image_id, subset, "small", str(min(width, height)), str(MIN_SHORT_SIDE)))
     return rows
 
 
-def of_contrast(image_ids: Sequence[str], contrasts: Iterable[float], part: str, minimum: float) -> list[Row]:
+def of_contrast(image_ids: Sequence[str], contrasts: Iterable[float], subset: str, minimum: float) -> list[Row]:
     """Report near-uniform images by the contrast of their thumbnails, in grey levels."""
     return [
-        (image_id, part, "near_uniform", f"{contrast:.3g}", f"{minimum:g}")
+        (image_id, subset, "near_uniform", f"{contrast:.3g}", f"{minimum:g}")
         for image_id, contrast in zip(image_ids, contrasts, strict=True)
         if contrast < minimum
     ]
@@ -50,7 +50,7 @@ def of_files(sha256: Mapping[Name, str]) -> list[Row]:
     twins = [
         (name, group[1] if name == group[0] else group[0]) for group in groups.values() if group[1:] for name in group
     ]
-    return [(image_id, part, "same_file", "/".join(twin), "") for (part, image_id), twin in twins]
+    return [(image_id, subset, "same_file", "/".join(twin), "") for (subset, image_id), twin in twins]
 
 
 def of_pixels(exact: Iterable[Sequence[Name]], sha256: Mapping[Name, str]) -> list[Row]:
@@ -61,13 +61,13 @@ def of_pixels(exact: Iterable[Sequence[Name]], sha256: Mapping[Name, str]) -> li
         second = next((name for name in group if sha256[name] != sha256[first]), None)
         if second is not None:
             twins = ((name, second if sha256[name] == sha256[first] else first) for name in group)
-            rows += [(image_id, part, "same_pixels", "/".join(twin), "") for (part, image_id), twin in twins]
+            rows += [(image_id, subset, "same_pixels", "/".join(twin), "") for (subset, image_id), twin in twins]
     return rows
 
 
 def of_nearness(nearest: Mapping[Name, float], minimum: float) -> list[Row]:
     """Report near duplicates by the similarity of the nearest one."""
-    return [(i, part, "near_duplicate", f"{value:.4f}", f"{minimum:g}") for (part, i), value in nearest.items()]
+    return [(i, subset, "near_duplicate", f"{value:.4f}", f"{minimum:g}") for (subset, i), value in nearest.items()]
 
 
 def table(rows: Iterable[Row]) -> pd.DataFrame:
@@ -76,6 +76,8 @@ def table(rows: Iterable[Row]) -> pd.DataFrame:
     return findings.sort_values(list(contracts.FINDINGS.key), ignore_index=True)
 
 
-def counts(findings: pd.DataFrame, part: str) -> dict[str, int]:
-    """Count the findings of one part by check."""
-    return {str(check): int(n) for check, n in findings.loc[findings["part"] == part, "check"].value_counts().items()}
+def counts(findings: pd.DataFrame, subset: str) -> dict[str, int]:
+    """Count the findings of one subset by check."""
+    return {
+        str(check): int(n) for check, n in findings.loc[findings["subset"] == subset, "check"].value_counts().items()
+    }

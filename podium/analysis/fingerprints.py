@@ -42,7 +42,7 @@ class Pack(Protocol):
 
 @dataclass(frozen=True)
 class Prints:
-    """The fingerprints of a part's images.
+    """The fingerprints of a subset's images.
 
     Attributes:
         image_ids: in the order given.
@@ -74,7 +74,7 @@ def prints(
 
 
 def collected(image_ids: Sequence[str], made: Iterable[Print]) -> Prints:
-    """Put the fingerprints of a part's images together, one an image, in their order."""
+    """Put the fingerprints of a subset's images together, one an image, in their order."""
     digests, thumbs = [], np.empty((len(image_ids), 2, SIDE, SIDE), np.uint8)
     colours = np.empty((len(image_ids), 3), np.uint8)
     for position, (digested, thumb, colour) in enumerate(made):

@@ -1,7 +1,7 @@
-"""The ways in which a copy may differ from its image, as views of the image's thumbnails, each with a hash.
+"""The ways in which a copy may differ from its image, as variants of the image's thumbnails, each with a hash.
 
-A view is brightened or not, cut at some sides or not (together its shot), and turned or mirrored in one of the
-eight ways a square can be. The hash of a turned view is that of the upright one with bits turned over and swapped:
+A variant is brightened or not, cut at some sides or not (together its shot), and turned or mirrored in one of the
+eight ways a square can be. The hash of a turned variant is that of the upright one with bits turned over and swapped:
 turns cost nothing.
 """
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from podium.analysis.fingerprints import SIDE as THUMB
 from podium.analysis.fingerprints import Image, area_weights, shrunk
 
-SIDE = 32  # pixels of a view's side
+SIDE = 32  # pixels of a variant's side
 UNIT = 80  # cuts are in 1/80 of a side
 Window = tuple[int, int, int, int]  # cut off at the top, bottom, left and right, in 1 / UNIT
 MARGINS: list[Window] = [(0, 0, 0, 0), (2, 2, 2, 2), (4, 4, 4, 4)]  # nothing, 2.5 %, 5 % off each side
@@ -35,7 +35,7 @@ _POWERS = np.uint64(1) << np.arange(HASH_SIDE**2, dtype=np.uint64)
 
 
 def shot(thumbs: Image, kind: int) -> Image:
-    """Return the views of one of SHOTS of all images, (images, SIDE, SIDE).
+    """Return the variants of one of SHOTS of all images, (images, SIDE, SIDE).
 
     Args:
         thumbs: (images, 2, THUMB, THUMB), of fingerprints.Prints.
@@ -54,29 +54,29 @@ def cut_out(thumbs: Image, window: Window) -> Image:
     return shrunk(thumbs, rows, columns)
 
 
-def turned(views: Image, turn: int) -> Image:
+def turned(variants: Image, turn: int) -> Image:
     """Turn or mirror squares (..., side, side)."""
     if turn & 4:
-        views = views.swapaxes(-1, -2)
-    return views[..., :: -1 if turn & 2 else 1, :: -1 if turn & 1 else 1]
+        variants = variants.swapaxes(-1, -2)
+    return variants[..., :: -1 if turn & 2 else 1, :: -1 if turn & 1 else 1]
 
 
-def turned_back(views: Image, turn: int) -> Image:
+def turned_back(variants: Image, turn: int) -> Image:
     """Undo `turned`."""
-    flipped = turned(views, turn & 3)
+    flipped = turned(variants, turn & 3)
     return flipped.swapaxes(-1, -2) if turn & 4 else flipped
 
 
-def hashes(views: Image, turns: Sequence[int] = range(TURNS)) -> Hashes:
-    """Return the signs of the lowest frequencies of each view in each turn as 64 bits, (turns, views).
+def hashes(variants: Image, turns: Sequence[int] = range(TURNS)) -> Hashes:
+    """Return the signs of the lowest frequencies of each variant in each turn as 64 bits, (turns, variants).
 
     Unlike the usual threshold at the median, the sign knows mirroring: it turns frequencies of odd order over.
 
     Source: Zauner 2010, Implementation and Benchmarking of Perceptual Image Hash Functions (pHash).
     """
-    found = np.empty((len(turns), len(views)), np.uint64)
-    for start in range(0, len(views), CHUNK):
-        frequencies = _COSINES @ views[start : start + CHUNK].astype(np.float64) @ _COSINES.T
+    found = np.empty((len(turns), len(variants)), np.uint64)
+    for start in range(0, len(variants), CHUNK):
+        frequencies = _COSINES @ variants[start : start + CHUNK].astype(np.float64) @ _COSINES.T
         frequencies[:, 0, 0] = 0  # the mean says nothing about the picture
         for row, turn in zip(found, turns, strict=True):
             signs = _turned_frequencies(frequencies, turn).reshape(-1, HASH_SIDE**2) > 0

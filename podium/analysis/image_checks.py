@@ -54,19 +54,19 @@ def measure(pack: Pack, image_ids: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def find(measured: pd.DataFrame, facts: pd.DataFrame, part: str, thresholds: Mapping[str, float]) -> list[Row]:
-    """Judge the images of one part: rows of contracts.FINDINGS.
+def find(measured: pd.DataFrame, facts: pd.DataFrame, subset: str, thresholds: Mapping[str, float]) -> list[Row]:
+    """Judge the images of one subset: rows of contracts.FINDINGS.
 
     A value is cleanvision's score in [0, 1], which is odd below the threshold: dark, the brightness that 1% of the
     pixels exceed; light, 1 minus the brightness that 95% exceed; low_information, a tenth of the entropy in bits;
     odd_aspect_ratio, short over long side; blurry, what edges and grey levels say of sharpness. The value of odd_size
-    is the root of width x height in pixels, odd more than 3 interquartile ranges outside the quartiles of its part;
+    is the root of width x height in pixels, odd more than 3 interquartile ranges outside the quartiles of its subset;
     the threshold is the range of those that are not.
 
     Args:
         measured: what `measure` returned.
-        facts: contracts.FACTS of the same part; images that were not measured are passed over.
-        part: "train" or "test"; judged by itself, so that a test image changes no finding on a train image.
+        facts: contracts.FACTS of the same subset; images that were not measured are passed over.
+        subset: "train" or "test"; judged by itself, so that a test image changes no finding on a train image.
         thresholds: check -> score, for those that cleanvision gives one.
     """
     if measured.empty:
@@ -81,7 +81,7 @@ def find(measured: pd.DataFrame, facts: pd.DataFrame, part: str, thresholds: Map
         odd = manager.issues[f"is_{check}_issue"]
         threshold = manager.params[check].get("threshold")
         values, held_against = _worded(check, table, manager.issues[f"{check}_score"], odd, threshold)
-        rows += [(image_id, part, check, value, held_against) for image_id, value in values[odd].items()]
+        rows += [(image_id, subset, check, value, held_against) for image_id, value in values[odd].items()]
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Near duplicates among thumbnails: candidates by the hashes of their views, confirmed picture by picture.
+"""Near duplicates among thumbnails: candidates by the hashes of their variants, confirmed picture by picture.
 
 A match is a row: a variant (`shot` and `turn`, as in podium.analysis.hash_variants) of image `one` is like image
 `other` as it is.
@@ -36,7 +36,7 @@ Doubts = tuple[
 
 
 @dataclass(frozen=True)
-class Alike:
+class NearDuplicatePairs:
     """Pairs of near duplicates.
 
     Attributes:
@@ -54,7 +54,7 @@ class Alike:
 
 def near_pairs(
     thumbs: Image, colours: Image, *, max_hash_distance: int | None, min_similarity: float, workers: int = 0
-) -> Alike:
+) -> NearDuplicatePairs:
     """Find the pairs of images that are near duplicates; the same whatever the number of worker processes.
 
     Args:
@@ -67,7 +67,7 @@ def near_pairs(
         InputError: so many images look alike that their pairs would not fit the memory.
     """
     if max_hash_distance is None:
-        return Alike(np.empty((0, 2), np.int64), np.empty(0), [], np.empty((0, 2), np.int64))
+        return NearDuplicatePairs(np.empty((0, 2), np.int64), np.empty(0), [], np.empty((0, 2), np.int64))
     plain = hash_variants.shot(thumbs, 0)
     hashes = hash_variants.hashes(plain, turns=[0])[0]
     drawn = fingerprints.plain(thumbs[:, 0])
@@ -87,7 +87,7 @@ def near_pairs(
         matches[matches["sure"]],
         matches[~matches["sure"] & (matches["similarity"] >= min_similarity - MARGIN)],
     )
-    return Alike(
+    return NearDuplicatePairs(
         pairs=sure[["low", "high"]].to_numpy(np.int64),
         similarity=sure["similarity"].to_numpy(np.float64),
         kinds=[_kind(turn, cut) for turn, cut in zip(sure["turn"], sure["cut"], strict=True)],
@@ -118,7 +118,7 @@ def _candidates(pictures: Image, hashes: npt.NDArray[np.uint64], shot: int, max_
 
 
 def _plausible(rows: pd.DataFrame, drawn: npt.NDArray[np.bool_], colours: Image) -> pd.DataFrame:
-    """Leave out the matches of plain drawings that are no view as the image is, or differ in colour."""
+    """Leave out the matches of plain drawings that are no variant as the image is, or differ in colour."""
     one, other = rows["one"].to_numpy(), rows["other"].to_numpy()
     as_it_is = (rows["shot"] == 0) & (rows["turn"] == 0)
     apart = np.abs(colours[one].astype(np.int64) - colours[other]).max(axis=1, initial=0)
@@ -131,7 +131,7 @@ def _codes(matches: pd.DataFrame) -> "pd.Series[int]":
 
 
 def _best(matches: pd.DataFrame) -> pd.DataFrame:
-    """Keep each pair's best match: one that confirms it, the most similar, of the simplest view."""
+    """Keep each pair's best match: one that confirms it, the most similar, of the simplest variant."""
     order = ["low", "high", "sure", "similarity", "shot", "turn", "one"]
     ascending = [name not in ("sure", "similarity") for name in order]
     return matches.sort_values(order, ascending=ascending).drop_duplicates(["low", "high"], ignore_index=True)

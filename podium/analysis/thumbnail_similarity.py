@@ -15,8 +15,10 @@ from podium.analysis.hash_variants import SIDE, Window, cut_out
 
 BLOCKS = 8  # a side is divided in so many to find where two pictures differ most
 FINE = 256  # steps of a standard deviation
-MAX_CUT = 8  # the most that is tried to be cut off at a side, in 1 / views.UNIT: 10 %; more freedom makes sunsets alike
-STEPS = (2, 1)  # of the search for a window, in 1 / views.UNIT
+MAX_CUT = (
+    8  # the most that is tried to be cut off at a side, in 1 / variants.UNIT: 10 %; more freedom makes sunsets alike
+)
+STEPS = (2, 1)  # of the search for a window, in 1 / variants.UNIT
 MIN_AFTER_ROUND = 0.9  # similarity below which the search is given up after each side was moved once
 
 Floats = npt.NDArray[np.float64]
@@ -49,7 +51,7 @@ def local_differences(first: Image, second: Image) -> Floats:
 
 
 def _standardised(pictures: Image) -> Floats:
-    """Return (pictures, SIDE, SIDE) in whole FINE parts of a standard deviation from the mean; 0 without contrast."""
+    """Return (pictures, SIDE, SIDE) in whole FINE subsets of a standard deviation from the mean; 0 without contrast."""
     n = SIDE**2
     values = pictures.reshape(len(pictures), n).astype(np.float64)
     totals = values.sum(axis=1, keepdims=True)

@@ -1,7 +1,7 @@
 """Predictions made elsewhere: a CSV of image ids and one probability column per class, held against our images.
 
 podium.predictions reads what `table` lays out like a member's predictions, at contracts.EXTERNAL_IMAGE_SIZE and in
-contracts.EXTERNAL_VIEW. Test rows have the fold contracts.EXTERNAL_TEST_FOLD, because no model of ours made them.
+contracts.EXTERNAL_TRANSFORM. Test rows have the fold contracts.EXTERNAL_TEST_FOLD, because no model of ours made them.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -81,7 +81,7 @@ def only(given: pd.DataFrame, wanted: Collection[str], path: Path, what: str) ->
 
 
 def require_same_folds(given: pd.DataFrame, folds: Mapping[str, str], path: Path) -> None:
-    """Refuse folds that part the images otherwise than ours; their names may differ.
+    """Refuse folds that subset the images otherwise than ours; their names may differ.
 
     A model that has learned from an image's duplicates or group predicts it too well, and our folds keep those apart.
 
@@ -101,7 +101,7 @@ def require_same_folds(given: pd.DataFrame, folds: Mapping[str, str], path: Path
     if not odd.empty:
         rows = [f"{image} (yours {fold}, ours {ours})" for fold, ours, _, image in odd.itertuples(index=False)]
         raise InputError(
-            f"{path}: its folds part the images otherwise than data/split/folds.csv, {odd['size'].sum()} of"
+            f"{path}: its folds separate the images otherwise than data/split/folds.csv, {odd['size'].sum()} of"
             f" {len(table)} images, e.g. {some(rows)}: a model could have learned from their duplicates or groups, and"
             " the score would flatter. Predict with the folds of data/split/folds.csv, or give yours to"
             " contest.columns.fold"
@@ -110,12 +110,12 @@ def require_same_folds(given: pd.DataFrame, folds: Mapping[str, str], path: Path
 
 def table(train: pd.DataFrame, folds: Mapping[str, str], test: pd.DataFrame) -> pd.DataFrame:
     """Lay predictions out as rows of tables.PREDICTIONS: train images with our fold, test images with none."""
-    parts = [
-        train.assign(part="train", fold=train["image_id"].map(dict(folds))),
-        test.assign(part="test", fold=contracts.EXTERNAL_TEST_FOLD),
+    subsets = [
+        train.assign(subset="train", fold=train["image_id"].map(dict(folds))),
+        test.assign(subset="test", fold=contracts.EXTERNAL_TEST_FOLD),
     ]
-    rows = pd.concat(parts, ignore_index=True).assign(
-        image_size=contracts.EXTERNAL_IMAGE_SIZE, view=contracts.EXTERNAL_VIEW
+    rows = pd.concat(subsets, ignore_index=True).assign(
+        image_size=contracts.EXTERNAL_IMAGE_SIZE, transform=contracts.EXTERNAL_TRANSFORM
     )
     return rows.astype({tables.PROBABILITY + name: "float32" for name in tables.class_names(rows)})
 

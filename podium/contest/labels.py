@@ -35,7 +35,7 @@ _UNSAFE = {  # in a label: it would command a terminal, or the page of `dvc plot
 }
 
 
-class Joined(NamedTuple):
+class JoinedLabels(NamedTuple):
     """Images with their labels.
 
     Attributes:
@@ -43,7 +43,7 @@ class Joined(NamedTuple):
         problems: every image that is skipped without a person's override saying so, and every idle override.
         skipped: kind of reason -> images.
         overrides: "relabelled", "dropped", "confirmed" and "without effect" -> images.
-        decisions: contracts.DECISIONS, one row per override.
+        decisions: contracts.OVERRIDES_APPLIED, one row per override.
     """
 
     labels: pd.DataFrame
@@ -168,7 +168,7 @@ def read_overrides(path: Path, *, images: ImageIndex, classes: Iterable[str], la
     return table.reset_index(drop=True)
 
 
-def join(facts: pd.DataFrame, given: pd.DataFrame, overrides: pd.DataFrame) -> Joined:
+def join(facts: pd.DataFrame, given: pd.DataFrame, overrides: pd.DataFrame) -> JoinedLabels:
     """Give every image its label, and say which ones are not used and why.
 
     Args:
@@ -190,12 +190,12 @@ def join(facts: pd.DataFrame, given: pd.DataFrame, overrides: pd.DataFrame) -> J
     problems += [(i, "its override has no effect") for i in table.loc[table["effect"] == "without effect", "image_id"]]
     effects = Counter(table["effect"])
     table = table.sort_values("image_id", ignore_index=True)
-    return Joined(
+    return JoinedLabels(
         labels=table[list(contracts.LABELS.columns)].fillna(""),
         problems=problems,
         skipped={kind: n for kind, n in sorted(Counter(table["kind"]).items()) if kind},
         overrides={effect: effects[effect] for effect in ("relabelled", "dropped", "confirmed", "without effect")},
-        decisions=table.loc[table["effect"] != "", list(contracts.DECISIONS.columns)].reset_index(drop=True),
+        decisions=table.loc[table["effect"] != "", list(contracts.OVERRIDES_APPLIED.columns)].reset_index(drop=True),
     )
 
 
@@ -236,7 +236,7 @@ def _kinds_of_skip(table: pd.DataFrame) -> pd.Series:
 
 def _read_columns(path: Path, columns: Mapping[str, str | None]) -> pd.DataFrame:
     """Read the columns {our name: the file's name, or None for an empty column}; the index is the row's number."""
-    # Without pandas' own header, which would take a first column too many for an index and rename doubled columns.
+    # HeldOut pandas' own header, which would take a first column too many for an index and rename doubled columns.
     cells = tables.read_text_csv(path, header=False)
     header = [str(cell) for cell in cells.iloc[0]]
     wanted = [name for name in columns.values() if name is not None]

@@ -42,19 +42,19 @@ FOLDS = Contract(
         "label": "text",
         "use": "text",  # "train": trained on and scored; "skip": neither
         "reason": "text",
-        "group": "text",  # never crosses drawn folds; a person's own may part it, which `split` warns of
+        "group": "text",  # never crosses drawn folds; a person's own may subset it, which `split` warns of
         "fold": "text",  # whose model predicts it out of fold; "" where the image is unreadable
     }
 )
 PREDICTIONS = Contract(
     {
         "image_id": "text",
-        "part": "text",  # "train" (out of fold) or "test"
+        "subset": "text",  # "train" (out of fold) or "test"
         "fold": "text",  # whose model made the row
         "image_size": "int",
-        "view": "text",  # "identity" or "hflip"
+        "transform": "text",  # "identity" or "hflip"
     },
-    key=("image_id", "part", "fold", "image_size", "view"),
+    key=("image_id", "subset", "fold", "image_size", "transform"),
 )
 _RAGGED = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # as pandas says it
 _KINDS = {"text": "str", "int": "int64", "float": "float64"}

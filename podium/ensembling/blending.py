@@ -62,7 +62,7 @@ Method = Callable[[Sequence[Probs], Fitting], Blend]
 
 
 @dataclass(frozen=True, eq=False)
-class Linear:
+class LinearBlend:
     """Weighted mean of probabilities."""
 
     weights: Values
@@ -78,7 +78,7 @@ class Linear:
 
 
 @dataclass(frozen=True, eq=False)
-class Logarithmic:
+class LogBlend:
     """Weighted mean of log probabilities: one confident member can veto a class.
 
     Source: Genest & Zidek 1986, Statistical Science 1(1), logarithmic opinion pool.
@@ -96,7 +96,7 @@ class Logarithmic:
 
 
 @dataclass(frozen=True, eq=False)
-class Ranked:
+class RankMean:
     """Mean of each class's ranks among the images that one fold's model predicted, in (0, 1); rows scaled to sum 1.
 
     Only for metrics of rank: the result says which image is likelier of a class, not how likely. With two classes the
@@ -119,7 +119,7 @@ class Ranked:
 
 
 @dataclass(frozen=True, eq=False)
-class Stacked:
+class StackedBlend:
     """Multinomial logistic regression on all members' log probabilities.
 
     Attributes:
@@ -140,22 +140,22 @@ class Stacked:
         return calibration.scaled((total + self.intercepts).astype(np.float32), 1.0)
 
 
-def equal(members: Sequence[Probs], fitting: Fitting) -> Linear:  # noqa: ARG001
+def equal(members: Sequence[Probs], fitting: Fitting) -> LinearBlend:  # noqa: ARG001
     """Blend by the plain mean of probabilities: the baseline to beat."""
-    return Linear(_equal(len(members)))
+    return LinearBlend(_equal(len(members)))
 
 
-def logits(members: Sequence[Probs], fitting: Fitting) -> Logarithmic:  # noqa: ARG001
+def logits(members: Sequence[Probs], fitting: Fitting) -> LogBlend:  # noqa: ARG001
     """Blend by the plain mean of log probabilities."""
-    return Logarithmic(_equal(len(members)))
+    return LogBlend(_equal(len(members)))
 
 
-def ranks(members: Sequence[Probs], fitting: Fitting) -> Ranked:  # noqa: ARG001
+def ranks(members: Sequence[Probs], fitting: Fitting) -> RankMean:  # noqa: ARG001
     """Blend by the plain mean of ranks within folds."""
-    return Ranked(_equal(len(members)))
+    return RankMean(_equal(len(members)))
 
 
-def greedy(members: Sequence[Probs], fitting: Fitting) -> Linear:
+def greedy(members: Sequence[Probs], fitting: Fitting) -> LinearBlend:
     """Select members one at a time with replacement, in bags, and average the bags' weights.
 
     A bag offers a random half of the members, and BAG_IMAGES random images: what a single selection overfits differs
@@ -173,7 +173,7 @@ def greedy(members: Sequence[Probs], fitting: Fitting) -> Linear:
     weights = np.zeros(len(members))
     for bag in bags:
         weights[bag.offered] += climb(np.stack(bag.seen), fitting.targets[bag.images], fitting)
-    return Linear(weights / BAGS)
+    return LinearBlend(weights / BAGS)
 
 
 class _Bag:
@@ -226,7 +226,7 @@ def climb(seen: NDArray[Any], targets: Targets, fitting: Fitting) -> Values:
     return cast(Values, best_counts / best_counts.sum())
 
 
-def weighted(members: Sequence[Probs], fitting: Fitting) -> Linear:
+def weighted(members: Sequence[Probs], fitting: Fitting) -> LinearBlend:
     """Find the weights of the mean of probabilities with the smallest log loss, held at equal weights.
 
     Minimises the summed log loss over weights >= 0 that sum to 1, plus SHRINKAGE / 2 x members x the squared distance
@@ -247,10 +247,10 @@ def weighted(members: Sequence[Probs], fitting: Fitting) -> Linear:
         loss, even, jac=True, method="SLSQP", bounds=[(0, 1)] * len(own), constraints=total, options={"ftol": 1e-9}
     )
     clipped = np.clip(found.x, 0, 1)
-    return Linear(np.asarray(clipped / clipped.sum(), np.float64))
+    return LinearBlend(np.asarray(clipped / clipped.sum(), np.float64))
 
 
-def stacking(members: Sequence[Probs], fitting: Fitting) -> Stacked:
+def stacking(members: Sequence[Probs], fitting: Fitting) -> StackedBlend:
     """Fit a regularised logistic regression (scikit-learn) from all members' log probabilities to the class.
 
     Source: Wolpert 1992, Neural Networks 5(2); Ting & Witten 1999, JAIR 10 (probabilities, not labels).
@@ -267,7 +267,7 @@ def stacking(members: Sequence[Probs], fitting: Fitting) -> Stacked:
         intercepts[model.classes_] = np.array([-0.5, 0.5]) * model.intercept_[0]
     else:
         full[:, model.classes_], intercepts[model.classes_] = model.coef_.T, model.intercept_
-    return Stacked(full.reshape(len(members), n_classes, n_classes), intercepts)
+    return StackedBlend(full.reshape(len(members), n_classes, n_classes), intercepts)
 
 
 METHODS: dict[str, Method] = {

@@ -29,7 +29,7 @@ def known(leaks: pd.DataFrame, folds: pd.DataFrame, *, exact_only: bool) -> tupl
     used = folds.loc[folds["use"] == "train", ["image_id", "label"]]
     labels = pairs.merge(used, left_on="train_image_id", right_on="image_id").groupby("test_image_id")["label"]
     rows = leaks.groupby("test_image_id").size()
-    all_named = ~labels.first().index.isin(rows.index[rows >= contracts.MAX_TWINS])
+    all_named = ~labels.first().index.isin(rows.index[rows >= contracts.MAX_DUPLICATES_NAMED])
     agreed = labels.first()[(labels.nunique() == 1) & all_named]
     return agreed, sorted(set(pairs["test_image_id"]).difference(agreed.index))
 

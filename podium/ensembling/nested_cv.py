@@ -4,9 +4,9 @@
                     -> every method fitted on them        (ensembling), and their blends' temperatures
                     -> one method                         (gating)
 
-A choice is made on all images but those of some parts. For the submission no part is left out. For the estimate each
-part is left out once and predicted by what the others chose: `oof`. The gate between methods looks at a choice made
-on its images without one more part, at each part in turn; so every pair of parts is left out once as well.
+A choice is made on all images but those of some outer_folds. For the submission no outer_fold is left out. For the estimate each
+outer_fold is left out once and predicted by what the others chose: `oof`. The gate between methods looks at a choice made
+on its images without one more outer_fold, at each outer_fold in turn; so every pair of outer_folds is left out once as well.
 
 What the estimate is of, what it cannot undo, and how far it was off in simulations: docs/honest_scores.md.
 """
@@ -20,26 +20,26 @@ import numpy as np
 
 from podium.core import scratch
 from podium.ensembling import blending, selection
-from podium.ensembling.selection import Gated
-from podium.ensembling.tta_selection import Decision, Member, decide
-from podium.predictions import calibration, member_predictions, tta
+from podium.ensembling.selection import Selection
+from podium.ensembling.tta_selection import OofByTta, TtaChoice, decide
+from podium.predictions import calibration, member_predictions
 from podium.predictions.calibration import Probs, Values
-from podium.predictions.tta import Look
+from podium.predictions.tta import Tta, seen
 from podium.scoring import intervals, scores, thresholds
-from podium.scoring.evaluation_set import Indices, Scored
+from podium.scoring.evaluation_set import EvaluationSet, Indices
 
-Without = frozenset[int]
-EVERYTHING: Without = frozenset()
+HeldOut = frozenset[int]
+NONE_HELD_OUT: HeldOut = frozenset()
 MAX_CELLS = 2**26  # members x images x classes of float32, 256 MB, that are held at once
 UNTEMPERED = {"ranks", "stacking"}  # the first is no probability, the second its own calibration
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """A member: what was decided without each set of parts, and its log probabilities in the looks that were taken."""
+class ChosenMember:
+    """A member: what was decided without each set of outer_folds, and its log probabilities in the ttas that were taken."""
 
-    decisions: Mapping[Without, Decision]
-    logs: Mapping[Look, Probs]
+    decisions: Mapping[HeldOut, TtaChoice]
+    logs: Mapping[Tta, Probs]
 
 
 @dataclass(frozen=True)
@@ -77,32 +77,32 @@ class Outcome:
     Attributes:
         recipe: chosen on all images.
         gated: its method.
-        oof: (images, classes), each part by the recipe that the other parts chose.
+        oof: (images, classes), each outer_fold by the recipe that the other outer_folds chose.
         naive: (images, classes), all by `recipe`.
-        gates: for each part what was chosen on the others.
+        gates: for each outer_fold what was chosen on the others.
     """
 
     recipe: Recipe
-    gated: Gated
+    gated: Selection
     oof: Probs
     naive: Probs
-    gates: tuple[Gated, ...]
+    gates: tuple[Selection, ...]
 
 
-def choices(scored: Scored, n_methods: int) -> list[Without]:
-    """List the sets of parts that something is chosen without: none, each, and where there is a gate each pair."""
-    sizes = (0, 1, 2) if n_methods > 1 or has_decisions(scored.metric) else (0, 1)
-    return [frozenset(parts) for size in sizes for parts in combinations(scored.all_parts, size)]
+def choices(scored: EvaluationSet, n_methods: int) -> list[HeldOut]:
+    """List the sets of outer_folds that something is chosen held_out: none, each, and where there is a gate each pair."""
+    sizes = (0, 1, 2) if n_methods > 1 or has_thresholds(scored.metric) else (0, 1)
+    return [frozenset(outer_folds) for size in sizes for outer_folds in combinations(scored.all_outer_folds, size)]
 
 
-def has_decisions(metric: scores.Metric) -> bool:
+def has_thresholds(metric: scores.Metric) -> bool:
     """Say whether another class than the likeliest may be the best answer."""
     return metric.judges_labels and metric.name not in intervals.HITS
 
 
 @dataclass
-class Nest:
-    """The choices without every set of parts, each made once.
+class NestedCv:
+    """The choices without every set of outer_folds, each made once.
 
     Attributes:
         members: in the order of the blend.
@@ -110,64 +110,71 @@ class Nest:
         greedy_rounds: of greedy selection.
     """
 
-    scored: Scored
-    members: Sequence[Chosen]
+    scored: EvaluationSet
+    members: Sequence[ChosenMember]
     methods: Sequence[str]
     greedy_rounds: int = 20
-    _left_out: dict[tuple[Without, int], dict[str, Probs]] = field(default_factory=dict)
-    _recipes: dict[Without, dict[str, Recipe]] = field(default_factory=dict)
+    _left_out: dict[tuple[HeldOut, int], dict[str, Probs]] = field(default_factory=dict)
+    _recipes: dict[HeldOut, dict[str, Recipe]] = field(default_factory=dict)
 
     def outcome(self) -> Outcome:
         """Choose, and estimate."""
-        for without in choices(self.scored, len(self.methods)):
-            self._choose(without)
-        gates = [self.gate(frozenset({part})) for part in self.scored.all_parts]
-        gated = self.gate(EVERYTHING)
-        recipe = self._recipe(EVERYTHING, gated)
+        for held_out in choices(self.scored, len(self.methods)):
+            self._choose(held_out)
+        gates = [self.gate(frozenset({outer_fold})) for outer_fold in self.scored.all_outer_folds]
+        gated = self.gate(NONE_HELD_OUT)
+        recipe = self._recipe(NONE_HELD_OUT, gated)
         oof = {
-            part: self._recipe(frozenset({part}), gate).decide(self._left_out[frozenset({part}), part][gate.method])
-            for part, gate in zip(self.scored.all_parts, gates, strict=True)
+            outer_fold: self._recipe(frozenset({outer_fold}), gate).decide(
+                self._left_out[frozenset({outer_fold}), outer_fold][gate.method]
+            )
+            for outer_fold, gate in zip(self.scored.all_outer_folds, gates, strict=True)
         }
-        members = self.calibrated(EVERYTHING, np.arange(len(self.scored.targets)))
+        members = self.calibrated(NONE_HELD_OUT, np.arange(len(self.scored.targets)))
         naive = recipe.apply(members, self.scored.folds)
         return Outcome(recipe, gated, self.scored.gathered(oof), naive, tuple(gates))
 
-    def gate(self, without: Without) -> Gated:
-        """Choose between the methods, and between decisions, on the images outside the parts `without`."""
-        parts = self.scored.left(without)
-        rows = self.scored.rows(parts)
-        judged = selection.Judged(self.scored.metric, self.scored.targets[rows], self.scored.groups[rows])
+    def gate(self, held_out: HeldOut) -> Selection:
+        """Choose between the methods, and between decisions, on the images outside the outer_folds `without`."""
+        outer_folds = self.scored.left(held_out)
+        rows = self.scored.rows(outer_folds)
+        judged = selection.SelectionImages(self.scored.metric, self.scored.targets[rows], self.scored.groups[rows])
 
         def left_out(name: str, decided: bool = False) -> Probs:
-            found = {part: self._left_out[without | {part}, part][name] for part in parts}
+            found = {
+                outer_fold: self._left_out[held_out | {outer_fold}, outer_fold][name] for outer_fold in outer_folds
+            }
             if decided:
-                found = {part: self._recipes[without | {part}][name].decide(probs) for part, probs in found.items()}
+                found = {
+                    outer_fold: self._recipes[held_out | {outer_fold}][name].decide(probs)
+                    for outer_fold, probs in found.items()
+                }
             return self.scored.gathered(found)
 
-        gated = Gated(self.methods[0])
+        gated = Selection(self.methods[0])
         if len(self.methods) > 1:
             gated = selection.choose_method(judged, {name: left_out(name) for name in self.methods})
-        if has_decisions(self.scored.metric):
+        if has_thresholds(self.scored.metric):
             plain, decided = left_out(gated.method), left_out(gated.method, decided=True)
-            gated = selection.choose_decision(judged, gated, plain, decided)
+            gated = selection.choose_thresholds(judged, gated, plain, decided)
         return gated
 
-    def _recipe(self, without: Without, gated: Gated) -> Recipe:
-        recipe = self._recipes[without][gated.method]
+    def _recipe(self, held_out: HeldOut, gated: Selection) -> Recipe:
+        recipe = self._recipes[held_out][gated.method]
         return recipe if gated.decided else replace(recipe, multipliers=None)
 
-    def calibrated(self, without: Without, rows: Indices) -> "Calibrated":
-        """Return the members as they were decided without some parts, on the images at `rows`."""
-        return Calibrated(self.members, without, rows)
+    def calibrated(self, held_out: HeldOut, rows: Indices) -> "CalibratedMembers":
+        """Return the members as they were decided without some outer_folds, on the images at `rows`."""
+        return CalibratedMembers(self.members, held_out, rows)
 
-    def _choose(self, without: Without) -> None:
+    def _choose(self, held_out: HeldOut) -> None:
         """Fit every method on the images left, and predict those left out."""
-        rows = self.scored.rows(self.scored.left(without))
-        fitted = self._recipes[without] = self._fitted(rows, _at_hand(self.calibrated(without, rows)))
-        for part in without:
-            here = self.scored.rows({part})
-            members, folds = _at_hand(self.calibrated(without, here)), self.scored.folds[here]
-            self._left_out[without, part] = {
+        rows = self.scored.rows(self.scored.left(held_out))
+        fitted = self._recipes[held_out] = self._fitted(rows, _at_hand(self.calibrated(held_out, rows)))
+        for outer_fold in held_out:
+            here = self.scored.rows({outer_fold})
+            members, folds = _at_hand(self.calibrated(held_out, here)), self.scored.folds[here]
+            self._left_out[held_out, outer_fold] = {
                 name: scratch.kept(recipe.blended(members, folds)) for name, recipe in fitted.items()
             }
 
@@ -181,7 +188,7 @@ class Nest:
             if name not in UNTEMPERED:
                 logs = calibration.log_probs(recipe.blended(members, folds))
                 recipe = replace(recipe, temperature=calibration.temperature(logs, targets))
-            if has_decisions(metric):
+            if has_thresholds(metric):
                 multipliers = thresholds.fit(targets, recipe.blended(members, folds), metric)
                 recipe = replace(recipe, multipliers=multipliers)
             recipes[name] = recipe
@@ -189,11 +196,11 @@ class Nest:
 
 
 @dataclass(frozen=True)
-class Calibrated(Sequence[Probs]):
-    """Members' probabilities (images, classes) at `rows`, as decided without some parts; made anew when asked for."""
+class CalibratedMembers(Sequence[Probs]):
+    """Members' probabilities (images, classes) at `rows`, as decided without some outer_folds; made anew when asked for."""
 
-    members: Sequence[Chosen]
-    without: Without
+    members: Sequence[ChosenMember]
+    held_out: HeldOut
     rows: Indices
 
     def __len__(self) -> int:
@@ -201,71 +208,75 @@ class Calibrated(Sequence[Probs]):
 
     def __getitem__(self, index: Any) -> Any:
         member = self.members[index]
-        decision = member.decisions[self.without]
-        logs = member.logs[decision.look]
+        decision = member.decisions[self.held_out]
+        logs = member.logs[decision.tta]
         here = logs[self.rows]
         scratch.release(logs)
         return calibration.scaled(here, decision.temperature)
 
 
-def _at_hand(members: Calibrated) -> Sequence[Probs]:
+def _at_hand(members: CalibratedMembers) -> Sequence[Probs]:
     """Make all members' probabilities at once where they are small, since every method asks for them."""
     cells = len(members) * len(members.rows) * len(next(iter(members.members[0].logs.values()))[0])
     return list(members) if cells <= MAX_CELLS else members
 
 
-def decided(member: Member, without: Sequence[Without]) -> dict[Without, Decision]:
-    """Decide a member's look without each of the sets of parts."""
-    return {parts: decide(member, parts) for parts in without}
+def decided(member: OofByTta, held_out: Sequence[HeldOut]) -> dict[HeldOut, TtaChoice]:
+    """Decide a member's look without each of the sets of outer_folds."""
+    return {outer_folds: decide(member, outer_folds) for outer_folds in held_out}
 
 
-def taken(usual: Look, decisions: Mapping[Without, Decision]) -> list[Look]:
-    """Return the looks that a blend may need: the usual one, and all that some choice took."""
-    return sorted({usual, *(decision.look for decision in decisions.values())})
+def taken(usual: Tta, decisions: Mapping[HeldOut, TtaChoice]) -> list[Tta]:
+    """Return the ttas that a blend may need: the usual one, and all that some choice took."""
+    return sorted({usual, *(decision.tta for decision in decisions.values())})
 
 
-def chosen(member: Member, without: Sequence[Without]) -> Chosen:
-    """Decide a member's look without each of the sets of parts, and keep what was taken."""
-    return keep(member, decided(member, without))
+def chosen(member: OofByTta, held_out: Sequence[HeldOut]) -> ChosenMember:
+    """Decide a member's look without each of the sets of outer_folds, and keep what was taken."""
+    return keep(member, decided(member, held_out))
 
 
-def keep(member: Member, decisions: Mapping[Without, Decision]) -> Chosen:
-    """Keep a member's predictions in the looks that were taken: no blend needs the others."""
-    return Chosen(decisions, {look: scratch.kept(member.at(look)) for look in taken(member.usual, decisions)})
+def keep(member: OofByTta, decisions: Mapping[HeldOut, TtaChoice]) -> ChosenMember:
+    """Keep a member's predictions in the ttas that were taken: no blend needs the others."""
+    return ChosenMember(decisions, {tta: scratch.kept(member.at(tta)) for tta in taken(member.usual, decisions)})
 
 
-def single(nest: Nest, index: int) -> Probs:
-    """Return one member's calibrated predictions (images, classes), its look chosen on the other parts."""
+def single(nest: NestedCv, index: int) -> Probs:
+    """Return one member's calibrated predictions (images, classes), its look chosen on the other outer_folds."""
     found = {
-        part: nest.calibrated(frozenset({part}), nest.scored.rows({part}))[index] for part in nest.scored.all_parts
+        outer_fold: nest.calibrated(frozenset({outer_fold}), nest.scored.rows({outer_fold}))[index]
+        for outer_fold in nest.scored.all_outer_folds
     }
     return nest.scored.gathered(found)
 
 
-def at_look(nest: Nest, index: int, look: Look) -> Probs:
+def oof_at_tta(nest: NestedCv, index: int, tta: Tta) -> Probs:
     """Return one member's predictions (images, classes) in its usual look or one that some choice took."""
-    return calibration.scaled(nest.members[index].logs[look], 1.0)
+    return calibration.scaled(nest.members[index].logs[tta], 1.0)
 
 
-def best_single(nest: Nest) -> tuple[int, Probs]:
+def best_member_oof(nest: NestedCv) -> tuple[int, Probs]:
     """Return the best member's position, and the predictions (images, classes) of picking the best one.
 
-    The best of many is flattered by the pick, so each part is predicted by the member that is best on the others.
+    The best of many is flattered by the pick, so each outer_fold is predicted by the member that is best on the others.
     """
-    picks = {part: _best(nest, frozenset({part})) for part in nest.scored.all_parts}
-    found = {part: nest.calibrated(frozenset({part}), nest.scored.rows({part}))[index] for part, index in picks.items()}
-    return _best(nest, EVERYTHING), nest.scored.gathered(found)
+    picks = {outer_fold: _best(nest, frozenset({outer_fold})) for outer_fold in nest.scored.all_outer_folds}
+    found = {
+        outer_fold: nest.calibrated(frozenset({outer_fold}), nest.scored.rows({outer_fold}))[index]
+        for outer_fold, index in picks.items()
+    }
+    return _best(nest, NONE_HELD_OUT), nest.scored.gathered(found)
 
 
-def _best(nest: Nest, without: Without) -> int:
-    rows = nest.scored.rows(nest.scored.left(without))
-    members, targets = nest.calibrated(without, rows), nest.scored.targets[rows]
+def _best(nest: NestedCv, held_out: HeldOut) -> int:
+    rows = nest.scored.rows(nest.scored.left(held_out))
+    members, targets = nest.calibrated(held_out, rows), nest.scored.targets[rows]
     return int(np.argmax([nest.scored.metric.utility(targets, members[index]) for index in range(len(members))]))
 
 
 def test_probs(
-    source: member_predictions.Source,
-    decision: Decision,
+    source: member_predictions.MemberPredictions,
+    decision: TtaChoice,
     *,
     image_ids: Sequence[str],
     fold: str,
@@ -282,5 +293,5 @@ def test_probs(
         classes: in the order wanted.
         shifts: phase -> (classes,), as in `logs`, of this fold.
     """
-    probs = member_predictions.read_test(source, decision.look, image_ids, fold, classes)
-    return calibration.scaled(tta.seen(probs, shifts.get(decision.look.phase)), decision.temperature)
+    probs = member_predictions.read_test(source, decision.tta, image_ids, fold, classes)
+    return calibration.scaled(seen(probs, shifts.get(decision.tta.phase)), decision.temperature)

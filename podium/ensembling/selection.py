@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from podium.ensembling.tta_selection import OPEN, SUPPORTED, TAKEN, USUAL, WORSE
+from podium.ensembling.tta_selection import CHOSEN, DEFAULT, OPEN, SUPPORTED, WORSE
 from podium.predictions.calibration import Probs, Targets
 from podium.scoring import bootstrap, intervals, scores
 
@@ -14,12 +14,12 @@ DECIDED = "decision"  # the chosen method with another rule than the likeliest c
 
 
 @dataclass(frozen=True)
-class Contender:
+class Candidate:
     """A method against the equal mean, or a decision rule against the likeliest class, on images left out of its fit.
 
     Attributes:
         p: that it is no better, adjusted for the number of methods.
-        verdict: as of a look: usual, taken, supported, not supported, worse.
+        verdict: as of a TTA: usual, taken, supported, not supported, worse.
     """
 
     method: str
@@ -30,16 +30,16 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Gated:
+class Selection:
     """The method that is used, whether with fitted decisions, and what was held against each other."""
 
     method: str
     decided: bool = False
-    contenders: tuple[Contender, ...] = ()
+    contenders: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True)
-class Judged:
+class SelectionImages:
     """The images on which methods are held against each other, (images,) each, and the contest's metric."""
 
     metric: scores.Metric
@@ -47,11 +47,11 @@ class Judged:
     groups: intervals.Groups
 
 
-def choose_method(judged: Judged, probs: Mapping[str, Probs]) -> Gated:
+def choose_method(judged: SelectionImages, probs: Mapping[str, Probs]) -> Selection:
     """Choose the method with the largest supported gain over the equal mean, else the equal mean.
 
     Supported: a paired one-sided test at 5%, Holm over the methods, by log loss or by a bootstrap of the metric as for
-    looks (intervals.compare), and a metric that is no lower.
+    ttas (intervals.compare), and a metric that is no lower.
 
     Args:
         judged: the images.
@@ -70,14 +70,16 @@ def choose_method(judged: Judged, probs: Mapping[str, Probs]) -> Gated:
         if p < intervals.ALPHA and metric.utility(targets, probs[name]) >= floor
     }
     taken = max(won, key=lambda name: won[name], default=BASELINE)
-    contenders = [Contender(BASELINE, metric.function(targets, base), intervals.NOTHING, 1.0, USUAL)]
+    contenders = [Candidate(BASELINE, metric.function(targets, base), intervals.NOTHING, 1.0, DEFAULT)]
     for name, evidence, p, p_worse in zip(others, found, p_values, worse, strict=True):
-        verdict = TAKEN if name == taken else SUPPORTED if name in won else WORSE if p_worse < intervals.ALPHA else OPEN
-        contenders.append(Contender(name, metric.function(targets, probs[name]), evidence, p, verdict))
-    return Gated(taken, contenders=tuple(contenders))
+        verdict = (
+            CHOSEN if name == taken else SUPPORTED if name in won else WORSE if p_worse < intervals.ALPHA else OPEN
+        )
+        contenders.append(Candidate(name, metric.function(targets, probs[name]), evidence, p, verdict))
+    return Selection(taken, contenders=tuple(contenders))
 
 
-def choose_decision(judged: Judged, gated: Gated, plain: Probs, decided: Probs) -> Gated:
+def choose_thresholds(judged: SelectionImages, gated: Selection, plain: Probs, decided: Probs) -> Selection:
     """Say whether fitted decisions are used: only where the metric is better by a paired one-sided test at 5%.
 
     Args:
@@ -90,7 +92,7 @@ def choose_decision(judged: Judged, gated: Gated, plain: Probs, decided: Probs) 
         judged.metric, judged.targets, base=plain, candidate=decided, groups=judged.groups
     )
     won = evidence.p_better < intervals.ALPHA
-    verdict = TAKEN if won else WORSE if evidence.p_worse < intervals.ALPHA else OPEN
+    verdict = CHOSEN if won else WORSE if evidence.p_worse < intervals.ALPHA else OPEN
     score = judged.metric.function(judged.targets, decided)
-    contender = Contender(DECIDED, score, evidence, evidence.p_better, verdict)
-    return Gated(gated.method, won, (*gated.contenders, contender))
+    contender = Candidate(DECIDED, score, evidence, evidence.p_better, verdict)
+    return Selection(gated.method, won, (*gated.contenders, contender))

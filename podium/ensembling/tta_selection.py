@@ -1,4 +1,4 @@
-"""Whether a member should look at images in another way than it was trained: at other sizes, at several, in one view.
+"""Whether a member should look at images in another way than it was trained: at other sizes, at several, in one transform.
 
 The winning entry's author tested at a higher resolution than the training's and warns that it can make things worse
 (a ConvNeXt-tiny falls from 82.9 to 79.0 on ImageNet from 224 to 288). So a member leaves its training size only on
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from podium.predictions import calibration
 from podium.predictions.calibration import Probs
-from podium.predictions.tta import Look, singles
+from podium.predictions.tta import Tta, singles
 from podium.scoring import bootstrap, intervals
-from podium.scoring.evaluation_set import Scored
+from podium.scoring.evaluation_set import EvaluationSet
 
-USUAL, TAKEN, SUPPORTED, OPEN, WORSE = "usual", "taken", "supported", "not supported", "worse"
+DEFAULT, CHOSEN, SUPPORTED, OPEN, WORSE = "default", "chosen", "supported", "not supported", "worse"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Candidate:
         verdict: usual, taken, supported (another is better still), not supported, worse.
     """
 
-    look: Look
+    tta: Tta
     temperature: float
     loss: float
     evidence: intervals.Evidence
@@ -44,56 +44,56 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Decision:
+class TtaChoice:
     """The look that is taken, its temperature, and what was held against each other."""
 
-    look: Look
+    tta: Tta
     temperature: float
     candidates: tuple[Candidate, ...]
 
 
 @dataclass
-class Member:
+class OofByTta:
     """A member's out-of-fold log probabilities in each look.
 
     Attributes:
         usual: the look it is trained for.
-        others: single sizes, and single views, to hold against it.
+        others: single sizes, and single transforms, to hold against it.
         logs: look -> (images, classes), for `usual` and `others`, or those of them that are asked for.
         scored: the images.
     """
 
-    usual: Look
-    others: tuple[Look, ...]
-    logs: dict[Look, Probs]
-    scored: Scored
-    _curves: dict[Look, calibration.Curve] = field(default_factory=dict)
+    usual: Tta
+    others: tuple[Tta, ...]
+    logs: dict[Tta, Probs]
+    scored: EvaluationSet
+    _curves: dict[Tta, calibration.LossCurve] = field(default_factory=dict)
 
-    def temperature(self, look: Look, without: Collection[int]) -> float:
-        """Fit the temperature of a look on the images outside the parts `without`."""
-        if look not in self._curves:
+    def temperature(self, tta: Tta, held_out: Collection[int]) -> float:
+        """Fit the temperature of a TTA on the images outside the outer_folds `without`."""
+        if tta not in self._curves:
             s = self.scored
-            self._curves[look] = calibration.curve(self.at(look), s.targets, s.parts, len(s.all_parts))
-        return self._curves[look].temperature(np.array(self.scored.left(without)))
+            self._curves[tta] = calibration.curve(self.at(tta), s.targets, s.outer_folds, len(s.all_outer_folds))
+        return self._curves[tta].temperature(np.array(self.scored.left(held_out)))
 
-    def at(self, look: Look) -> Probs:
-        """Return the log probabilities of a look, averaged now where it is of several sizes."""
-        if look not in self.logs:
+    def at(self, tta: Tta) -> Probs:
+        """Return the log probabilities of a TTA, averaged now where it is of several sizes."""
+        if tta not in self.logs:
             total = np.zeros_like(self.logs[self.usual])
-            for single in singles(look):
+            for single in singles(tta):
                 total += np.exp(self.logs[single])
-            self.logs[look] = calibration.log_probs(total / np.float32(len(look.image_sizes)))
-        return self.logs[look]
+            self.logs[tta] = calibration.log_probs(total / np.float32(len(tta.image_sizes)))
+        return self.logs[tta]
 
 
-def decide(member: Member, without: Collection[int] = ()) -> Decision:
-    """Choose a member's look on the images outside the parts `without`."""
-    usual = _try(member, member.usual, without)
-    others = [_try(member, look, without) for look in member.others]
+def decide(member: OofByTta, held_out: Collection[int] = ()) -> TtaChoice:
+    """Choose a member's look on the images outside the outer_folds `without`."""
+    usual = _try(member, member.usual, held_out)
+    others = [_try(member, tta, held_out) for tta in member.others]
     harmful = _harmful(usual, others)
     if average := _average(member, harmful):
-        others.append(_try(member, average, without))
-    evidence = _evidence(usual, others, bool(without))
+        others.append(_try(member, average, held_out))
+    evidence = _evidence(usual, others, bool(held_out))
     p_values = bootstrap.holm([found.p_better for found in evidence])
     better = [
         other
@@ -101,34 +101,34 @@ def decide(member: Member, without: Collection[int] = ()) -> Decision:
         if p < intervals.ALPHA and other.utility >= usual.utility
     ]
     taken = min(better or [usual], key=lambda tried: tried.order)
-    candidates = [Candidate(usual.look, usual.temperature, usual.loss, intervals.NOTHING, 1.0, USUAL)]
+    candidates = [Candidate(usual.tta, usual.temperature, usual.loss, intervals.NOTHING, 1.0, DEFAULT)]
     for other, found, p in zip(others, evidence, p_values, strict=True):
         verdict = (
-            TAKEN if other is taken else SUPPORTED if other in better else WORSE if other.look in harmful else OPEN
+            CHOSEN if other is taken else SUPPORTED if other in better else WORSE if other.tta in harmful else OPEN
         )
-        candidates.append(Candidate(other.look, other.temperature, other.loss, found, p, verdict))
-    return Decision(taken.look, taken.temperature, tuple(candidates))
+        candidates.append(Candidate(other.tta, other.temperature, other.loss, found, p, verdict))
+    return TtaChoice(taken.tta, taken.temperature, tuple(candidates))
 
 
 @dataclass(frozen=True, eq=False)
-class _Tried:
+class _Trial:
     """A look on the images that decide: their rows, and their losses (rows,) at its temperature."""
 
-    look: Look
+    tta: Tta
     temperature: float
     rows: NDArray[np.int64]
     losses: calibration.Values
     logs: Probs
-    scored: Scored
+    scored: EvaluationSet
 
     @property
     def loss(self) -> float:
         return float(self.losses.mean())
 
     @property
-    def order(self) -> tuple[float, Look]:
+    def order(self) -> tuple[float, Tta]:
         """Return what the best of several is the first by."""
-        return self.loss, self.look
+        return self.loss, self.tta
 
     @cached_property
     def utility(self) -> float:
@@ -139,32 +139,32 @@ class _Tried:
         return calibration.scaled(self.logs[self.rows], self.temperature)
 
 
-def _try(member: Member, look: Look, without: Collection[int]) -> _Tried:
+def _try(member: OofByTta, tta: Tta, held_out: Collection[int]) -> _Trial:
     s = member.scored
-    rows, temperature, logs = s.rows(s.left(without)), member.temperature(look, without), member.at(look)
-    return _Tried(look, temperature, rows, calibration.losses(logs[rows], s.targets[rows], temperature), logs, s)
+    rows, temperature, logs = s.rows(s.left(held_out)), member.temperature(tta, held_out), member.at(tta)
+    return _Trial(tta, temperature, rows, calibration.losses(logs[rows], s.targets[rows], temperature), logs, s)
 
 
-def _harmful(usual: _Tried, others: Sequence[_Tried]) -> set[Look]:
-    """Return the looks that are worse than the usual one, by log loss whatever the metric: it shows it first."""
+def _harmful(usual: _Trial, others: Sequence[_Trial]) -> set[Tta]:
+    """Return the ttas that are worse than the usual one, by log loss whatever the metric: it shows it first."""
     groups = usual.scored.groups[usual.rows]
     found = [intervals.mean_evidence(usual.losses - other.losses, groups).p_worse for other in others]
     adjusted = bootstrap.holm(found)
-    return {other.look for other, p in zip(others, adjusted, strict=True) if p < intervals.ALPHA}
+    return {other.tta for other, p in zip(others, adjusted, strict=True) if p < intervals.ALPHA}
 
 
-def _average(member: Member, harmful: set[Look]) -> Look | None:
+def _average(member: OofByTta, harmful: set[Tta]) -> Tta | None:
     """Return the look at all sizes that do no harm, if there are several."""
     usual = member.usual
-    alike = [look for look in member.others if (look.views, look.phase) == (usual.views, usual.phase)]
-    sizes = [look.image_sizes[0] for look in alike if look not in harmful]
-    return Look(tuple(sorted([*usual.image_sizes, *sizes])), usual.views, usual.phase) if sizes else None
+    alike = [tta for tta in member.others if (tta.transforms, tta.phase) == (usual.transforms, usual.phase)]
+    sizes = [tta.image_sizes[0] for tta in alike if tta not in harmful]
+    return Tta(tuple(sorted([*usual.image_sizes, *sizes])), usual.transforms, usual.phase) if sizes else None
 
 
-def _evidence(usual: _Tried, others: Sequence[_Tried], nested: bool) -> list[intervals.Evidence]:
+def _evidence(usual: _Trial, others: Sequence[_Trial], nested: bool) -> list[intervals.Evidence]:
     """Compare; where `nested`, only the look that is taken counts, and bootstraps that cannot change it are spared.
 
-    Those are of looks whose score is no higher, and of all behind one that is taken whatever their p-values are: it is
+    Those are of ttas whose score is no higher, and of all behind one that is taken whatever their p-values are: it is
     supported (Bonferroni), and none of a smaller loss can be.
     """
     scored = usual.scored

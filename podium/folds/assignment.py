@@ -14,7 +14,7 @@ from podium.folds import balance, outer_folds
 
 
 @dataclass(frozen=True)
-class Assigned:
+class FoldAssignment:
     """Folds of all images.
 
     Attributes:
@@ -28,7 +28,7 @@ class Assigned:
 
 def assign(
     labels: pd.DataFrame, *, clusters: pd.DataFrame, unreadable: Sequence[str], names: Sequence[str], seed: int
-) -> Assigned:
+) -> FoldAssignment:
     """Give every readable image a fold: the person's own, else a drawn one; the order of rows changes nothing.
 
     Skipped but readable images get one as well (that of their group, if it has one): its model predicts them.
@@ -54,7 +54,7 @@ def assign(
     _require_choices(table[used], names)
     table["fold"] = _with_skipped(table, names, seed).mask(table["image_id"].isin(unreadable), "")
     warnings = [*_crossing(table), *_unseen(table[used]), *([] if own else balance.warnings(table))]
-    return Assigned(table[["image_id", "label", "use", "reason", "group", "fold"]], tuple(warnings))
+    return FoldAssignment(table[["image_id", "label", "use", "reason", "group", "fold"]], tuple(warnings))
 
 
 def connect(labels: pd.DataFrame, clusters: pd.DataFrame) -> pd.Series:
@@ -148,8 +148,8 @@ def _require_choices(used: pd.DataFrame, names: Sequence[str]) -> None:
     classes = sorted(used["label"].unique())
     targets = np.asarray(pd.Index(classes).get_indexer(used["label"]), np.int64)
     fold = np.asarray(pd.Index(names).get_indexer(used["fold"]), np.int64)
-    dealt = outer_folds.in_parts(fold, used["group"].to_numpy(str), targets)
-    if reason := outer_folds.without_choice(dealt, targets, classes):
+    dealt = outer_folds.deal(fold, used["group"].to_numpy(str), targets)
+    if reason := outer_folds.unusable_reason(dealt, targets, classes):
         raise InputError(
             f"folds: {reason}: an honest score chooses on what is left without each fold and without each pair of folds"
             " (of halves, where there are two); take more folds in params.yaml, or folds that hold several classes each"

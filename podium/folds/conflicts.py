@@ -12,7 +12,7 @@ BY_OVERRIDE = "kept by its override"
 
 
 @dataclass(frozen=True)
-class Settled:
+class SettledLabels:
     """Labels after a rule was applied.
 
     Attributes:
@@ -26,7 +26,7 @@ class Settled:
 
 def settle(
     labels: pd.DataFrame, clusters: pd.DataFrame, rule: str, confirmed: Collection[str] = frozenset()
-) -> Settled:
+) -> SettledLabels:
     """Apply a rule to the clusters of duplicates whose labels differ, among the images that are used.
 
     A person's override wins: the image it names stays as it is, and where the overrides of a cluster agree, their
@@ -52,11 +52,11 @@ def settle(
     judged = pd.concat(rows, ignore_index=True).astype("str")
     settled = _applied(labels, judged)
     _require_every_class(labels, settled, rule)
-    return Settled(settled, judged[["image_id", "cluster", "label", "done"]])
+    return SettledLabels(settled, judged[["image_id", "cluster", "label", "done"]])
 
 
 def counts(conflicts: pd.DataFrame) -> dict[str, int]:
-    """Count what was done to the images of `Settled.conflicts`, by its first word."""
+    """Count what was done to the images of `SettledLabels.conflicts`, by its first word."""
     words = conflicts["done"].str.split().str[0]
     return {str(word): int(n) for word, n in words.value_counts().sort_index().items()}
 

@@ -1,7 +1,7 @@
-"""The parts of the images: what is left out together when something is chosen without the images that score it.
+"""The outer_folds of the images: what is left out together when something is chosen without the images that score it.
 
-A choice for one part is made on the others, and the choice between methods on those without one more: every part and
-every pair of parts is left out once.
+A choice for one outer_fold is made on the others, and the choice between methods on those without one more: every outer_fold and
+every pair of outer_folds is left out once.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ Indices = NDArray[np.int64]
 MOST = 5  # 15 choices
 
 
-def in_parts(folds: Indices, groups: NDArray[Any], targets: Indices) -> Indices:
-    """Deal images into parts by fold: three to five, fewer where two folds have too few groups to be halved.
+def deal(folds: Indices, groups: NDArray[Any], targets: Indices) -> Indices:
+    """Deal images into outer_folds by fold: three to five, fewer where two folds have too few groups to be halved.
 
-    Two folds are halved by group, class by class. More than five folds share parts.
+    Two folds are halved by group, class by class. More than five folds share outer_folds.
 
     Args:
         folds: (images,) from 0.
@@ -26,7 +26,7 @@ def in_parts(folds: Indices, groups: NDArray[Any], targets: Indices) -> Indices:
         targets: (images,) class indices.
 
     Returns:
-        each image's part, from 0 without a gap.
+        each image's outer_fold, from 0 without a gap.
     """
     if folds.max() > 1:
         return folds % MOST
@@ -40,18 +40,18 @@ def in_parts(folds: Indices, groups: NDArray[Any], targets: Indices) -> Indices:
     return np.asarray(np.unique(folds * 2 + turn[numbers], return_inverse=True)[1], np.int64)
 
 
-def without_choice(parts: Indices, targets: Indices, classes: Sequence[str]) -> str:
-    """Say why nothing can be chosen without each pair of parts, "" where it can.
+def unusable_reason(outer_folds: Indices, targets: Indices, classes: Sequence[str]) -> str:
+    """Say why nothing can be chosen without each pair of outer_folds, "" where it can.
 
     Args:
-        parts: (images,) of in_parts.
+        outer_folds: (images,) of deal.
         targets: (images,) class indices.
         classes: by index.
     """
-    if parts.max() < 2:
+    if outer_folds.max() < 2:
         return "two folds of one group each cannot be halved"
-    pairs = combinations(range(int(parts.max()) + 1), 2)
-    for left in ({int(k) for k in targets[~np.isin(parts, pair)]} for pair in pairs):
+    pairs = combinations(range(int(outer_folds.max()) + 1), 2)
+    for left in ({int(k) for k in targets[~np.isin(outer_folds, pair)]} for pair in pairs):
         if len(left) < 2:
             return f"without a pair of them only class {classes[left.pop()]!r} is left"
     return ""

@@ -1,4 +1,4 @@
-"""Resolutions and views: what the folds' models of a member say of images, as rows of tables.PREDICTIONS."""
+"""Resolutions and transforms: what the folds' models of a member say of images, as rows of tables.PREDICTIONS."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -43,7 +43,7 @@ def of_member(member: str, phase: str, path: Path, *, root: Path, image_sizes: S
         root=root,
         folds=[str(fold) for fold in params.section(params.read(root), "folds")],
         image_sizes=p.image_sizes if image_sizes is None else image_sizes,
-        views=p.views,
+        transforms=p.transforms,
         batch_size=p.batch_size,
         numerics=devices.Numerics(device, model.precision, model.channels_last),
         name=name,
@@ -57,7 +57,7 @@ def run(
     root: Path,
     folds: Sequence[str],
     image_sizes: Sequence[int],
-    views: Sequence[str],
+    transforms: Sequence[str],
     batch_size: int,
     numerics: Numerics,
     name: str,
@@ -76,7 +76,7 @@ def run(
     """
     table = tables.read(root / "data/split/folds.csv", tables.FOLDS)
     classes = sorted(table.loc[table["use"] == "train", "label"].unique())
-    train, test = (pixels.open_pack(root / f"data/prepare/{part}/pixels.arrow") for part in ("train", "test"))
+    train, test = (pixels.open_pack(root / f"data/prepare/{subset}/pixels.arrow") for subset in ("train", "test"))
 
     def rows() -> Iterator[pd.DataFrame]:
         for fold in folds:
@@ -89,7 +89,7 @@ def run(
                 classes=classes,
                 preprocessing=preprocessing,
                 image_sizes=image_sizes,
-                views=views,
+                transforms=transforms,
                 batch_size=batch_size,
                 numerics=numerics,
                 name=name,
@@ -117,40 +117,46 @@ def load_model(path: Path, *, classes: Sequence[str]) -> tuple[torch.nn.Module, 
 
 def tables_of_fold(
     model: torch.nn.Module,
-    parts: Sequence[tuple[str, Packed, Sequence[str]]],
+    subsets: Sequence[tuple[str, Packed, Sequence[str]]],
     *,
     fold: str,
     classes: Sequence[str],
     preprocessing: Preprocessing,
     image_sizes: Sequence[int],
-    views: Sequence[str],
+    transforms: Sequence[str],
     batch_size: int,
     numerics: Numerics,
     name: str,
 ) -> Iterator[pd.DataFrame]:
-    """Yield a table per part, image size and view.
+    """Yield a table per subset, image size and transform.
 
     Args:
         model: of `fold`, placed by `numerics`.
-        parts: ("train" or "test", its pack, ids of images to predict).
+        subsets: ("train" or "test", its pack, ids of images to predict).
         classes: names in the order of the model's outputs.
         name: of the member, for progress bars.
     """
-    for part, packed, image_ids in parts:
+    for subset, packed, image_ids in subsets:
         if not image_ids:
             continue
         for image_size in image_sizes:
             probs = predict.probabilities(
                 model,
                 PlainImages(packed, image_ids, preprocessing, image_size),
-                views=views,
+                transforms=transforms,
                 batch_size=batch_size,
                 numerics=numerics,
-                label=f"{name} fold {fold}, {part} at {image_size}",
+                label=f"{name} fold {fold}, {subset} at {image_size}",
             )
-            for view in views:
+            for transform in transforms:
                 yield predict.prediction_table(
-                    image_ids, probs[view], classes, part=part, fold=fold, image_size=image_size, view=view
+                    image_ids,
+                    probs[transform],
+                    classes,
+                    subset=subset,
+                    fold=fold,
+                    image_size=image_size,
+                    transform=transform,
                 )
 
 

@@ -10,16 +10,16 @@ from podium.training.settings import FinetuneSettings, PretrainSettings
 
 
 class InferSettings(Section):
-    """At which sizes (pixels) and in which views an image is looked at."""
+    """At which sizes (pixels) and in which transforms an image is looked at."""
 
     image_sizes: tuple[int, ...] = Field(min_length=1)
-    views: tuple[Literal["identity", "hflip"], ...] = Field(("identity", "hflip"), min_length=1)
+    transforms: tuple[Literal["identity", "hflip"], ...] = Field(("identity", "hflip"), min_length=1)
     batch_size: int = Field(32, ge=1)
 
     @model_validator(mode="after")
     def _refuse_repeats(self) -> Self:
-        if len(set(self.image_sizes)) < len(self.image_sizes) or len(set(self.views)) < len(self.views):
-            raise ValueError("an image size or a view stands twice")
+        if len(set(self.image_sizes)) < len(self.image_sizes) or len(set(self.transforms)) < len(self.transforms):
+            raise ValueError("an image size or a transform stands twice")
         if min(self.image_sizes) < 8:
             raise ValueError("image sizes are in pixels, at least 8")
         return self

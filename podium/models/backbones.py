@@ -76,7 +76,7 @@ def from_hub(backbone: str, model_kwargs: Mapping[str, Any]) -> tuple[nn.Module,
         model: nn.Module = timm.create_model(backbone, pretrained=True, **model_kwargs)
     except Exception as error:  # the hub's client has dozens of error classes, all with the same remedy
         raise InputError(
-            f"backbone {backbone!r}: no weights from the hub ({type(error).__name__}: {error}). Without a way to it, "
+            f"backbone {backbone!r}: no weights from the hub ({type(error).__name__}: {error}). HeldOut a way to it, "
             "bring a file: `weights: file` and `weights_file: path` (.safetensors or .pth)"
         ) from None
     return model, dict(model.pretrained_cfg)  # type: ignore[arg-type]
@@ -191,12 +191,14 @@ def load(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> st
     Raises:
         InputError: any other key is missing, unexpected or of another shape; lists them.
     """
-    kept, message = fitting(model, state, source)
+    kept, message = matching_weights(model, state, source)
     model.load_state_dict(kept, strict=False)
     return message
 
 
-def fitting(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> tuple[dict[str, torch.Tensor], str]:
+def matching_weights(
+    model: nn.Module, state: Mapping[str, torch.Tensor], source: str
+) -> tuple[dict[str, torch.Tensor], str]:
     """Return the weights that `load` would load and its message; the model may lie on the meta device."""
     wanted = model.state_dict()
     head = {k for k in {*wanted, *state} if is_head(k, model)}

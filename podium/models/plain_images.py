@@ -31,7 +31,7 @@ class PlainImages(Dataset[torch.Tensor]):
 
     def __getitem__(self, index: int) -> torch.Tensor:
         """Return the image of `index`."""
-        return to_tensor(self.preprocessing.fit(self.packed[self.image_ids[index]], self.image_size))
+        return to_tensor(self.preprocessing.to_size(self.packed[self.image_ids[index]], self.image_size))
 
 
 def plain_batches(images: PlainImages, batch_size: int, device: torch.device) -> DataLoader[Any]:

@@ -21,46 +21,49 @@ def probabilities(
     model: nn.Module,
     images: PlainImages,
     *,
-    views: Sequence[str],
+    transforms: Sequence[str],
     batch_size: int,
     numerics: Numerics,
     label: str = "",
 ) -> dict[str, NDArray[np.float32]]:
-    """Predict images at one size in several views.
+    """Predict images at one size in several transforms.
 
     Args:
         model: placed by `numerics`; put into evaluation mode here.
         images: the rows of the result keep their order.
-        views: "identity" or "hflip".
+        transforms: "identity" or "hflip".
         label: names the progress bar; "" shows none.
 
     Returns:
-        view -> probabilities (n_images, n_classes), rows summing to 1.
+        transform -> probabilities (n_images, n_classes), rows summing to 1.
     """
-    rows: dict[str, list[NDArray[np.float32]]] = {view: [] for view in views}
+    rows: dict[str, list[NDArray[np.float32]]] = {transform: [] for transform in transforms}
     for batch in _batches(model, images, batch_size, numerics, label):
-        for view in views:
+        for transform in transforms:
             with numerics.autocast():
-                logits = model(batch.flip(3) if view == "hflip" else batch)
-            rows[view].append(torch.softmax(logits.float(), dim=1).cpu().numpy())
-    return {view: np.concatenate(parts) if parts else np.empty((0, 0), np.float32) for view, parts in rows.items()}
+                logits = model(batch.flip(3) if transform == "hflip" else batch)
+            rows[transform].append(torch.softmax(logits.float(), dim=1).cpu().numpy())
+    return {
+        transform: np.concatenate(subsets) if subsets else np.empty((0, 0), np.float32)
+        for transform, subsets in rows.items()
+    }
 
 
 @torch.inference_mode()
 def features(
     model: nn.Module, images: PlainImages, *, batch_size: int, numerics: Numerics, label: str = ""
 ) -> NDArray[np.float32]:
-    """Return what a timm model's classifier would see, (n_images, 2 views, n_features): as is, and mirrored.
+    """Return what a timm model's classifier would see, (n_images, 2 transforms, n_features): as is, and mirrored.
 
     Args: as of `probabilities`.
     """
     rows = []
     for batch in _batches(model, images, batch_size, numerics, label):
-        views = []
-        for view in (batch, batch.flip(3)):
+        transforms = []
+        for transform in (batch, batch.flip(3)):
             with numerics.autocast():
-                views.append(model.forward_head(model.forward_features(view), pre_logits=True))  # type: ignore[operator]
-        rows.append(torch.stack(views, 1).float().cpu().numpy())
+                transforms.append(model.forward_head(model.forward_features(transform), pre_logits=True))  # type: ignore[operator]
+        rows.append(torch.stack(transforms, 1).float().cpu().numpy())
     return np.concatenate(rows)
 
 
@@ -78,14 +81,14 @@ def prediction_table(
     probs: NDArray[np.float32],
     classes: Sequence[str],
     *,
-    part: str,
+    subset: str,
     fold: str,
     image_size: int,
-    view: str,
+    transform: str,
 ) -> pd.DataFrame:
     """Lay probabilities (n_images, n_classes) out as rows of tables.PREDICTIONS."""
     table = pd.DataFrame(
-        {"image_id": list(image_ids), "part": part, "fold": fold, "image_size": image_size, "view": view}
+        {"image_id": list(image_ids), "subset": subset, "fold": fold, "image_size": image_size, "transform": transform}
     )
     table["image_size"] = table["image_size"].astype("int64")
     return tables.with_probs(table, probs.reshape(len(image_ids), len(classes)), classes)

@@ -39,7 +39,7 @@ class Preprocessing:
         mean, std = tuple(values["mean"]), tuple(values["std"])
         return cls(mean, std, values["resize"], values["crop_fraction"])
 
-    def fit(self, image: Image, image_size: int) -> Image:
+    def to_size(self, image: Image, image_size: int) -> Image:
         """Resize an image to (image_size, image_size, 3); one that has this size already is returned as it is."""
         if image.shape[:2] == (image_size, image_size):
             return image

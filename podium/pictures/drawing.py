@@ -40,7 +40,7 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Section:
+class SheetSection:
     """Tiles under one heading; "" for none."""
 
     heading: str
@@ -49,7 +49,7 @@ class Section:
 
 
 def sheet(
-    title: str, sections: Sequence[Section], columns: int = COLUMNS, flow: bool = False, tile_size: int = TILE
+    title: str, sections: Sequence[SheetSection], columns: int = COLUMNS, flow: bool = False, tile_size: int = TILE
 ) -> Canvas:
     """Lay sections out below each other, their tiles in rows of `columns`; with `flow` side by side where they fit."""
     shelves = _shelves(sections, columns) if flow else [[section] for section in sections]
@@ -90,18 +90,18 @@ def legible(text: str) -> str:
     return ascii(text)[1:-1]
 
 
-def _section_height(section: Section, columns: int, tile_size: int) -> int:
+def _section_height(section: SheetSection, columns: int, tile_size: int) -> int:
     rows = -(-len(section.tiles) // columns)
     return (HEADING + GAP if section.heading else 0) + rows * _row_height(section, tile_size) + GAP
 
 
-def _row_height(section: Section, tile_size: int) -> int:
+def _row_height(section: SheetSection, tile_size: int) -> int:
     return tile_size + CAPTION * max((len(tile.lines) for tile in section.tiles), default=0) + GAP
 
 
-def _shelves(sections: Sequence[Section], columns: int) -> list[list[Section]]:
+def _shelves(sections: Sequence[SheetSection], columns: int) -> list[list[SheetSection]]:
     """Put sections, in their order, on as few shelves of `columns` tiles as that takes."""
-    shelves: list[list[Section]] = []
+    shelves: list[list[SheetSection]] = []
     room = 0
     for section in sections:
         if len(section.tiles) > room:
@@ -112,7 +112,7 @@ def _shelves(sections: Sequence[Section], columns: int) -> list[list[Section]]:
     return shelves
 
 
-def _draw_section(canvas: Canvas, section: Section, at: tuple[int, int], columns: int, size: int) -> None:
+def _draw_section(canvas: Canvas, section: SheetSection, at: tuple[int, int], columns: int, size: int) -> None:
     """Draw a section from (first column, top) on."""
     first, top = at
     left = GAP + first * (size + GAP)

@@ -7,7 +7,7 @@ from typing import Protocol
 import pandas as pd
 
 from podium.pictures import drawing
-from podium.pictures.drawing import Pixels, Section, Tile
+from podium.pictures.drawing import Pixels, SheetSection, Tile
 
 MAX_OWN_SHEETS, OWN_TILES = 24, 48  # classes that have a sheet each, and its images
 PAGE_TILES, ALL_TILES = 160, 4000  # where more classes share pages: images of a page, and of all pages together
@@ -53,9 +53,9 @@ def class_page(page: Mapping[str, Sequence[str]], pack: Pack, n_classes: int) ->
     for label, image_ids in page.items():
         shown = drawing.spread(image_ids, limit)
         heading = f"{label}: {_of(len(shown), len(image_ids), 'image')}"
-        sections.append(Section(heading, [Tile(pack[i], (i,)) for i in shown]))
+        sections.append(SheetSection(heading, [Tile(pack[i], (i,)) for i in shown]))
     if len(sections) == 1:
-        return drawing.sheet(sections[0].heading, [Section("", sections[0].tiles)])
+        return drawing.sheet(sections[0].heading, [SheetSection("", sections[0].tiles)])
     title = f"{min(page)} to {max(page)}: {len(page)} classes"
     return drawing.sheet(title, sections, flow=limit < drawing.COLUMNS)
 
@@ -95,11 +95,11 @@ def cluster_sheet(
     return drawing.sheet(title, sections, columns=CLUSTER_TILES, flow=True)
 
 
-def _cluster(image_ids: list[str], wrong: bool, told: Mapping[str, str], pack: Pack) -> Section:
+def _cluster(image_ids: list[str], wrong: bool, told: Mapping[str, str], pack: Pack) -> SheetSection:
     shown = _label_by_label(image_ids, told)[:CLUSTER_TILES]
     tiles = [Tile(pack[i], (i, told[i]), marked=wrong) for i in shown]
     heading = _of(len(shown), len(image_ids), "image") + (", LABELS DIFFER" if wrong else "")
-    return Section(heading, tiles, marked=wrong)
+    return SheetSection(heading, tiles, marked=wrong)
 
 
 def _told(label: str, unused: bool) -> str:
@@ -122,12 +122,12 @@ def leak_sheet(leaks: pd.DataFrame, label_of: Mapping[str, str], train: Pack, te
     return drawing.sheet(title, sections, columns=CLUSTER_TILES, flow=True)
 
 
-def _leak(image_id: str, rows: pd.DataFrame, label_of: Mapping[str, str], train: Pack, test: Pack) -> Section:
+def _leak(image_id: str, rows: pd.DataFrame, label_of: Mapping[str, str], train: Pack, test: Pack) -> SheetSection:
     rows = rows.sort_values(["similarity", "train_image_id"], ascending=[False, True])
     twins = list(zip(rows["train_image_id"], rows["kind"], strict=True))
     tiles = [Tile(train[i], (i, f"train: {label_of[i] or '(no label)'}", kind)) for i, kind in twins]
     shown = [Tile(test[image_id], (image_id, "test")), *tiles[: CLUSTER_TILES - 1]]
-    return Section(_of(len(shown) - 1, len(twins), "duplicate"), shown)
+    return SheetSection(_of(len(shown) - 1, len(twins), "duplicate"), shown)
 
 
 def finding_sheet(findings: pd.DataFrame, pack: Pack) -> drawing.Canvas:
@@ -137,14 +137,14 @@ def finding_sheet(findings: pd.DataFrame, pack: Pack) -> drawing.Canvas:
     """
     checks = {str(check): rows for check, rows in findings.groupby("check")}
     order = sorted(checks, key=lambda check: ((check in LAST) - (check in FIRST), check))
-    counted = findings["part"].value_counts()
+    counted = findings["subset"].value_counts()
     on_test = f", {counted['test']} on test images (not drawn)" if "test" in counted else ""
     title = f"Findings: {counted.get('train', 0)} on train images{on_test}; in brackets: the threshold"
     return drawing.sheet(title, [_check(check, checks[check], pack) for check in order])
 
 
-def _check(check: str, findings: pd.DataFrame, pack: Pack) -> Section:
-    rows = findings[findings["part"] == "train"]
+def _check(check: str, findings: pd.DataFrame, pack: Pack) -> SheetSection:
+    rows = findings[findings["subset"] == "train"]
     shown = _worst(rows)
     tiles = [
         Tile(_picture(pack, i), (i, f"{value} ({threshold})" if threshold else value))
@@ -152,7 +152,7 @@ def _check(check: str, findings: pd.DataFrame, pack: Pack) -> Section:
     ]
     elsewhere = len(findings) - len(rows)
     on_test = f", and {elsewhere} of test" if elsewhere else ""
-    return Section(f"{check}: {_of(len(shown), len(rows), 'train image')}{on_test}", tiles)
+    return SheetSection(f"{check}: {_of(len(shown), len(rows), 'train image')}{on_test}", tiles)
 
 
 def _worst(rows: pd.DataFrame) -> pd.DataFrame:

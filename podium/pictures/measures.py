@@ -1,4 +1,4 @@
-"""Numbers of every image that people compare by class and by part: sizes, brightness and colour."""
+"""Numbers of every image that people compare by class and by subset: sizes, brightness and colour."""
 
 from collections.abc import Iterable
 from typing import Protocol

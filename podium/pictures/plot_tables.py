@@ -12,7 +12,7 @@ from podium.core import seeding, tables
 
 MAX_CLASSES = 200  # rows of a plot
 MAX_POINTS = 4000  # of a plot, all classes together
-MAX_ROW_POINTS = 300  # of a class, where classes are few, and of a part
+MAX_ROW_POINTS = 300  # of a class, where classes are few, and of a subset
 QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 HUES = 8  # classes that a person tells apart by colour and shape
 
@@ -28,8 +28,8 @@ CLASS_COUNTS = tables.Contract(
 )
 SPREAD = tables.Contract(  # of one measure
     {
-        "row": "text",  # a class, or a whole part, with its number of images
-        "order": "int",  # of the row: the parts, then classes by median
+        "row": "text",  # a class, or a whole subset, with its number of images
+        "order": "int",  # of the row: the subsets, then classes by median
         "image_id": "text",
         "value": "float",
         "colour": "text",  # of its mark, as CSS writes it
@@ -54,13 +54,13 @@ SIZES = tables.Contract(
 )
 FILE_SIZES = tables.Contract(
     {
-        "part": "text",  # with its number of files
+        "subset": "text",  # with its number of files
         "format": "text",  # decoded format by content; "unusable" where the file is
         "kilobytes": "text",  # lower edge of the bin, which is half an octave wide
         "order": "int",  # of the bin
         "images": "int",
     },
-    key=("part", "format", "order"),
+    key=("subset", "format", "order"),
 )
 
 
@@ -80,7 +80,7 @@ def class_counts(labels: pd.DataFrame, sheet_of: Mapping[str, str]) -> pd.DataFr
 
 
 def stack(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
-    """Put every image into the rows of plots it belongs to: its part's, and, of train images, its class's.
+    """Put every image into the rows of plots it belongs to: its subset's, and, of train images, its class's.
 
     Args:
         train: image_id, label and what podium.pictures.measures measures.
@@ -88,18 +88,20 @@ def stack(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The columns of both, row (the row's name), tier (0 train, 1 test, 2 a class) and chance (a number
-        that depends on part and image_id alone, to choose by).
+        that depends on subset and image_id alone, to choose by).
     """
-    parts = [
-        part.assign(tier=tier, row=f"all of {name}: {len(part)}", chance=[_chance(name, i) for i in part["image_id"]])
-        for tier, (name, part) in enumerate([("train", train), ("test", test)])
+    subsets = [
+        subset.assign(
+            tier=tier, row=f"all of {name}: {len(subset)}", chance=[_chance(name, i) for i in subset["image_id"]]
+        )
+        for tier, (name, subset) in enumerate([("train", train), ("test", test)])
     ]
     counted = train["label"] + " (" + train.groupby("label")["label"].transform("size").astype("str") + ")"
-    return pd.concat([*parts, parts[0].assign(tier=2, row=counted)], ignore_index=True)
+    return pd.concat([*subsets, subsets[0].assign(tier=2, row=counted)], ignore_index=True)
 
 
 def spread(stacked: pd.DataFrame, measure: str, colour: str | None = None) -> pd.DataFrame:
-    """Show how a measure spreads within each part and class: SPREAD.
+    """Show how a measure spreads within each subset and class: SPREAD.
 
     Of many images of a row some are shown, by chance, its lowest and highest always; of many classes those of
     the lowest and of the highest medians. Quartiles are of all images.
@@ -117,7 +119,7 @@ def spread(stacked: pd.DataFrame, measure: str, colour: str | None = None) -> pd
     limit = min(MAX_ROW_POINTS, MAX_POINTS // max(1, len(rows) - n_parts))
     table = stacked.rename(columns={measure: "value"}).merge(rows, on=["tier", "row"], validate="many_to_one")
     chosen = _choose(table, limit)
-    some = f", at most {limit} of a class and {MAX_ROW_POINTS} of a part, by chance"
+    some = f", at most {limit} of a class and {MAX_ROW_POINTS} of a subset, by chance"
     marks = "a mark per image" + (some if len(chosen) < len(table) else "")
     chosen["shown"] = f"{_classes(n_classes, 'of the lowest and of the highest medians')}; {marks}"
     if colour is not None:
@@ -147,23 +149,23 @@ def sizes(train: pd.DataFrame) -> pd.DataFrame:
 
 
 def file_sizes(facts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Count the files of each part (contracts.FACTS) by format and size: FILE_SIZES; empty bins between others too."""
+    """Count the files of each subset (contracts.FACTS) by format and size: FILE_SIZES; empty bins between others too."""
     frames = [
         table.assign(
-            part=f"{part}: {len(table)} files",
+            subset=f"{subset}: {len(table)} files",
             format=table["format"].where(table["problem"] == "", "unusable"),
             order=_half_octave(table["bytes"] / 1e3),
         )
-        for part, table in facts.items()
+        for subset, table in facts.items()
         if len(table)
     ]
     if not frames:
         return pd.DataFrame({column: [] for column in FILE_SIZES.columns})
     files = pd.concat(frames)
-    counts = files.groupby(["part", "format", "order"]).size().rename("images")
+    counts = files.groupby(["subset", "format", "order"]).size().rename("images")
     bins = range(files["order"].min(), files["order"].max() + 1)
-    every = pd.MultiIndex.from_product([*(sorted(files[c].unique()) for c in ("part", "format")), bins])
-    table = counts.reindex(every.set_names(["part", "format", "order"]), fill_value=0).reset_index()
+    every = pd.MultiIndex.from_product([*(sorted(files[c].unique()) for c in ("subset", "format")), bins])
+    table = counts.reindex(every.set_names(["subset", "format", "order"]), fill_value=0).reset_index()
     table["kilobytes"] = [_kilobytes(2 ** (order / 2)) if order >= 0 else "below 1" for order in table["order"]]
     return table[list(FILE_SIZES.columns)]
 
@@ -172,7 +174,7 @@ def _rows(stacked: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Return tier, row and quartiles of every row, in their order."""
     values = stacked.groupby(["tier", "row"])[measure]
     rows = pd.DataFrame({name: values.quantile(q) for name, q in QUARTILES.items()}).reset_index()
-    rows["rank"] = rows["median"].where(rows["tier"] == 2, 0.0)  # parts stay in their own order
+    rows["rank"] = rows["median"].where(rows["tier"] == 2, 0.0)  # subsets stay in their own order
     return rows.sort_values(["tier", "rank", "row"], ignore_index=True).drop(columns="rank")
 
 
@@ -206,8 +208,8 @@ def _classes(n: int, which: str) -> str:
     return f"{n} class" if n == 1 else f"{n} classes"
 
 
-def _chance(part: str, image_id: str) -> int:
-    return seeding.derive("plot", part, image_id)
+def _chance(subset: str, image_id: str) -> int:
+    return seeding.derive("plot", subset, image_id)
 
 
 def _half_octave(kilobytes: pd.Series) -> pd.Series:

@@ -2,7 +2,7 @@
 
 A temperature T divides log probabilities and renormalises (Guo et al. 2017, arXiv 1706.04599); above 1 it makes a
 model less sure. It is fitted on predictions of single fold models and applied to predictions of single fold models,
-before folds, sizes of other members or members are averaged: an average is less sure than its parts, so that a
+before folds, sizes of other members or members are averaged: an average is less sure than its outer_folds, so that a
 temperature fitted before and applied after it, or the other way round, would be wrong. A member's fold models share
 one temperature: a fold that is scored can say nothing about its own model's.
 """
@@ -77,21 +77,21 @@ def _over_classes(ufunc: np.ufunc, values: Probs) -> Probs:
 
 
 @dataclass(frozen=True)
-class Curve:
-    """Summed losses of each part of the images, and their slopes, at fixed temperatures: the sums over any parts add.
+class LossCurve:
+    """Summed losses of each outer_fold of the images, and their slopes, at fixed temperatures: the sums over any outer_folds add.
 
     Attributes:
-        values: (parts, nodes) nats, at log T of each node.
-        slopes: (parts, nodes) of `values` by log T.
+        values: (outer_folds, nodes) nats, at log T of each node.
+        slopes: (outer_folds, nodes) of `values` by log T.
     """
 
     values: Values
     slopes: Values
 
-    def temperature(self, parts: NDArray[np.int64]) -> float:
-        """Return the temperature of the smallest loss on the images of `parts`, with log T ~ N(0, PRIOR_SD^2)."""
-        values = self.values[parts].sum(axis=0) + _PRIOR[0]
-        slopes = self.slopes[parts].sum(axis=0) + _PRIOR[1]
+    def temperature(self, outer_folds: NDArray[np.int64]) -> float:
+        """Return the temperature of the smallest loss on the images of `outer_folds`, with log T ~ N(0, PRIOR_SD^2)."""
+        values = self.values[outer_folds].sum(axis=0) + _PRIOR[0]
+        slopes = self.slopes[outer_folds].sum(axis=0) + _PRIOR[1]
         lowest = int(np.argmin(values))
         found = [_lowest_between(values, slopes, left) for left in (max(lowest - 1, 0), min(lowest, len(_NODES) - 2))]
         return float(np.exp(min(found)[1]))
@@ -106,20 +106,20 @@ def _lowest_between(values: Values, slopes: Values, left: int) -> tuple[float, f
     return float(between[step]), float(_NODES[left] + width * _STEPS[step, 0])
 
 
-def curve(logs: Probs, targets: Targets, parts: NDArray[np.int64], n_parts: int) -> Curve:
+def curve(logs: Probs, targets: Targets, outer_folds: NDArray[np.int64], n_outer_folds: int) -> LossCurve:
     """Measure the loss at temperatures from 1/8 to 8.
 
     Args:
         logs: (images, classes) log probabilities of single fold models.
         targets: (images,) class indices.
-        parts: (images,) each image's part, 0 to n_parts - 1.
+        outer_folds: (images,) each image's outer_fold, 0 to n_outer_folds - 1.
     """
-    values, slopes = np.empty((2, n_parts, len(_NODES)))
+    values, slopes = np.empty((2, n_outer_folds, len(_NODES)))
     tempered = _Tempered.of(logs, targets)
     for node in range(len(_NODES)):
         for table, of_images in zip((values, slopes), tempered.at(node), strict=True):
-            table[:, node] = np.bincount(parts, of_images, n_parts)
-    return Curve(values, slopes)
+            table[:, node] = np.bincount(outer_folds, of_images, n_outer_folds)
+    return LossCurve(values, slopes)
 
 
 def temperature(logs: Probs, targets: Targets) -> float:

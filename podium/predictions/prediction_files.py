@@ -39,7 +39,7 @@ def read_train(
     folds: Sequence[str],
     classes: Sequence[str],
     image_sizes: Sequence[int],
-    views: Sequence[str],
+    transforms: Sequence[str],
 ) -> Probs:
     """Read out-of-fold predictions.
 
@@ -49,23 +49,23 @@ def read_train(
         folds: (n_images,) each image's fold, whose model must have made them.
         classes: names in the order wanted.
         image_sizes: pixels, those wanted of the files' sizes.
-        views: all views that the files hold.
+        transforms: all transforms that the files hold.
 
     Returns:
-        probabilities (sizes, views, images, classes) in the order of the arguments.
+        probabilities (sizes, transforms, images, classes) in the order of the arguments.
 
     Raises:
-        InputError: a prediction is missing, double, of another fold, size, view, image or class, or its probabilities
+        InputError: a prediction is missing, double, of another fold, size, transform, image or class, or its probabilities
             are not finite, negative or do not sum to 1.
     """
     names = sorted(set(folds))
-    axes = {"fold": names, "image_size": image_sizes, "view": views, "image_id": image_ids}
-    rows = _read(paths, {"part": ["train"], "image_size": image_sizes}, axes, classes)
+    axes = {"fold": names, "image_size": image_sizes, "transform": transforms, "image_id": image_ids}
+    rows = _read(paths, {"subset": ["train"], "image_size": image_sizes}, axes, classes)
     expected = pd.Index(names).get_indexer(list(folds))[rows.index["image_id"]]
     if (wrong := rows.index["fold"] != expected).any():
         images = sorted({image_ids[i] for i in rows.index["image_id"][wrong]})
         raise _fault(rows.where, f"the model of another fold predicted {some(images)}")
-    return _arrange(rows, {key: axes[key] for key in ("image_size", "view", "image_id")})
+    return _arrange(rows, {key: axes[key] for key in ("image_size", "transform", "image_id")})
 
 
 def read_test(
@@ -75,7 +75,7 @@ def read_test(
     fold: str,
     classes: Sequence[str],
     image_sizes: Sequence[int],
-    views: Sequence[str],
+    transforms: Sequence[str],
 ) -> Probs:
     """Read what one fold's model predicted of the test images.
 
@@ -85,17 +85,17 @@ def read_test(
         fold: whose model's are wanted.
         classes: names in the order wanted.
         image_sizes: pixels, those wanted of the file's sizes.
-        views: all views that the file holds.
+        transforms: all transforms that the file holds.
 
     Returns:
-        probabilities (sizes, views, images, classes) in the order of the arguments.
+        probabilities (sizes, transforms, images, classes) in the order of the arguments.
 
     Raises:
         InputError: as `read_train`.
     """
-    axes = {"fold": [fold], "image_size": image_sizes, "view": views, "image_id": image_ids}
-    rows = _read([path], {"part": ["test"], "image_size": image_sizes, "fold": [fold]}, axes, classes)
-    return _arrange(rows, {key: axes[key] for key in ("image_size", "view", "image_id")})
+    axes = {"fold": [fold], "image_size": image_sizes, "transform": transforms, "image_id": image_ids}
+    rows = _read([path], {"subset": ["test"], "image_size": image_sizes, "fold": [fold]}, axes, classes)
+    return _arrange(rows, {key: axes[key] for key in ("image_size", "transform", "image_id")})
 
 
 def read_oof(path: Path, used: pd.DataFrame, classes: Sequence[str]) -> Probs:
@@ -136,7 +136,7 @@ def _read(paths: Sequence[Path], wanted: Wanted, axes: Mapping[str, Sequence[Any
 def _read_file(
     path: Path, wanted: Wanted, axes: Mapping[str, Sequence[Any]], classes: Sequence[str]
 ) -> tuple[dict[str, Places], Probs]:
-    """Read no more than is wanted: infer writes a row group per part, fold, size and view."""
+    """Read no more than is wanted: infer writes a row group per subset, fold, size and transform."""
     try:
         return _read_open(pq.ParquetFile(path, read_dictionary=_TEXT), path, wanted, axes, classes)
     except (OSError, TypeError, ValueError) as error:  # damaged, or with columns of other types

@@ -13,45 +13,45 @@ FINETUNE, FIXRES, ELSEWHERE = "finetune", "fixres", "elsewhere"  # whose weights
 
 
 @dataclass(frozen=True, order=True)
-class Look:
-    """How a member looks at an image: the mean over these sizes (pixels) and views, with the weights of a phase."""
+class Tta:
+    """How a member looks at an image: the mean over these sizes (pixels) and transforms, with the weights of a phase."""
 
     image_sizes: tuple[int, ...]
-    views: tuple[str, ...]
+    transforms: tuple[str, ...]
     phase: str = FINETUNE
 
     def __str__(self) -> str:
         phase = "" if self.phase == FINETUNE else f" {self.phase}"
-        return f"{' '.join(map(str, self.image_sizes))} {'+'.join(self.views)}{phase}"
+        return f"{' '.join(map(str, self.image_sizes))} {'+'.join(self.transforms)}{phase}"
 
 
-def usual_look(image_sizes: Sequence[int], views: Sequence[str], training_size: int) -> Look:
-    """Return the look a member is trained for: its size, or the first one where that is not inferred; all views."""
+def default_tta(image_sizes: Sequence[int], transforms: Sequence[str], training_size: int) -> Tta:
+    """Return the look a member is trained for: its size, or the first one where that is not inferred; all transforms."""
     size = training_size if training_size in image_sizes else image_sizes[0]
-    return Look((size,), tuple(sorted(views)))
+    return Tta((size,), tuple(sorted(transforms)))
 
 
-def other_looks(usual: Look, image_sizes: Sequence[int], fixres_size: int | None = None) -> tuple[Look, ...]:
+def alternative_ttas(usual: Tta, image_sizes: Sequence[int], fixres_size: int | None = None) -> tuple[Tta, ...]:
     """Return what to hold against the usual look.
 
-    The other sizes, the usual one in the identity view alone, and the size of a third phase with its weights.
+    The other sizes, the usual one in the identity transform alone, and the size of a third phase with its weights.
     """
-    sizes = [Look((size,), usual.views) for size in sorted(image_sizes) if size not in usual.image_sizes]
-    alone = [Look(usual.image_sizes, (IDENTITY,))] if IDENTITY in usual.views and len(usual.views) > 1 else []
-    third = [] if fixres_size is None else [Look((fixres_size,), usual.views, FIXRES)]
+    sizes = [Tta((size,), usual.transforms) for size in sorted(image_sizes) if size not in usual.image_sizes]
+    alone = [Tta(usual.image_sizes, (IDENTITY,))] if IDENTITY in usual.transforms and len(usual.transforms) > 1 else []
+    third = [] if fixres_size is None else [Tta((fixres_size,), usual.transforms, FIXRES)]
     return (*sizes, *alone, *third)
 
 
-def singles(look: Look) -> list[Look]:
-    """Return the looks of one size whose mean a look is."""
-    return [Look((size,), look.views, look.phase) for size in look.image_sizes]
+def singles(tta: Tta) -> list[Tta]:
+    """Return the ttas of one size whose mean a TTA is."""
+    return [Tta((size,), tta.transforms, tta.phase) for size in tta.image_sizes]
 
 
 def seen(probs: Probs, shifts: Probs | None) -> Probs:
-    """Average predictions as every look does: over views, then classes' priors are put back, then over sizes.
+    """Average predictions as every look does: over transforms, then classes' priors are put back, then over sizes.
 
     Args:
-        probs: (sizes, views, images, classes).
+        probs: (sizes, transforms, images, classes).
         shifts: of calibration.prior_shifts, broadcast to (images, classes); None where training weighed no classes.
 
     Returns:

@@ -103,7 +103,7 @@ def _weights(model: nn.Module, settings: ModelSettings, root: Path, key: str) ->
             )
     if settings.weights == "file":
         state, metadata = backbones.read_file(root / settings.weights_file)
-        backbones.fitting(model, state, f"params.yaml: {key}.weights_file {settings.weights_file}")
+        backbones.matching_weights(model, state, f"params.yaml: {key}.weights_file {settings.weights_file}")
         backbones.mean_and_std(settings.mean, settings.std, metadata, f"params.yaml: {key}")
 
 

@@ -21,7 +21,7 @@ Values = NDArray[np.float64]
 
 SHRINKAGES = (0.01, 0.03, 0.1, 0.3, 0.6)  # towards the mean variance, features being standardised
 SCALES = (1.0, 0.5, 0.25, 0.125)  # of the logits: features are no normal distribution, and it is too sure of itself
-PARTS = 3  # of the images, each left out once to choose among these
+INNER_FOLDS = 3  # of the images, each left out once to choose among these
 CHUNK = 4096  # images at a time
 SMALLEST = 1e-6  # standard deviation: a feature that never moves must not be blown up
 UNSEEN = 0.5  # images that a class without an image counts as
@@ -31,25 +31,25 @@ def fit(inputs: NDArray[np.float32], targets: Targets, *, n_classes: int, seed: 
     """Fit, with the shrinkage and the scale of the logits that have the smallest log loss on left-out images.
 
     Args:
-        inputs: (n_images, n_views, n_features); an image's views are left out together.
+        inputs: (n_images, n_transforms, n_features); an image's transforms are left out together.
         targets: class indices (n_images,).
         n_classes: of which each has an image.
-        seed: of the parts that are left out.
+        seed: of the inner_folds that are left out.
 
     Returns:
         Weights (n_classes, n_features) and biases (n_classes,) for features as they are, and the shrinkage.
     """
     centre, spread = _standard(inputs)
-    parts = np.random.default_rng(seed).permutation(len(targets)) % PARTS
-    by_part = [_Moments.of(inputs[here], targets[here], n_classes, centre, spread) for here in _rows(parts)]
+    inner_folds = np.random.default_rng(seed).permutation(len(targets)) % INNER_FOLDS
+    by_inner_fold = [_Moments.of(inputs[here], targets[here], n_classes, centre, spread) for here in _rows(inner_folds)]
     losses = np.zeros((len(SHRINKAGES), len(SCALES)))
-    for part, here in enumerate(_rows(parts)):
-        others = _Moments.total([moments for other, moments in enumerate(by_part) if other != part])
+    for inner_fold, here in enumerate(_rows(inner_folds)):
+        others = _Moments.total([moments for other, moments in enumerate(by_inner_fold) if other != inner_fold])
         seen = (inputs[here, 0] - centre) / spread
         for row, shrinkage in enumerate(SHRINKAGES):
             losses[row] += _losses(seen, targets[here], *others.discriminant(shrinkage))
     row, column = divmod(int(losses.argmin()), len(SCALES))
-    weights, biases = _Moments.total(by_part).discriminant(SHRINKAGES[row])
+    weights, biases = _Moments.total(by_inner_fold).discriminant(SHRINKAGES[row])
     weights, biases = weights * SCALES[column] / spread, biases * SCALES[column]
     return weights, biases - weights @ centre, SHRINKAGES[row]
 
@@ -64,22 +64,22 @@ class _Moments:
 
     @classmethod
     def of(cls, inputs: NDArray[np.float32], targets: Targets, n_classes: int, centre: Values, spread: Values) -> Self:
-        n_views, n_features = inputs.shape[1:]
+        n_transforms, n_features = inputs.shape[1:]
         sums, products = np.zeros((n_classes, n_features)), np.zeros((n_features, n_features))
         for start in range(0, len(inputs), CHUNK):
             rows = ((inputs[start : start + CHUNK] - centre) / spread).reshape(-1, n_features)
-            classes = np.repeat(targets[start : start + CHUNK], n_views)
+            classes = np.repeat(targets[start : start + CHUNK], n_transforms)
             table = csc_array((np.ones(len(classes)), classes, np.arange(len(classes) + 1)), (n_classes, len(classes)))
             sums += table @ rows
             products += rows.T @ rows
-        return cls(np.bincount(targets, minlength=n_classes) * np.float64(n_views), sums, products)
+        return cls(np.bincount(targets, minlength=n_classes) * np.float64(n_transforms), sums, products)
 
     @classmethod
-    def total(cls, parts: "list[_Moments]") -> Self:
+    def total(cls, inner_folds: "list[_Moments]") -> Self:
         return cls(
-            np.sum([part.counts for part in parts], axis=0),
-            np.sum([part.sums for part in parts], axis=0),
-            np.sum([part.products for part in parts], axis=0),
+            np.sum([inner_fold.counts for inner_fold in inner_folds], axis=0),
+            np.sum([inner_fold.sums for inner_fold in inner_folds], axis=0),
+            np.sum([inner_fold.products for inner_fold in inner_folds], axis=0),
         )
 
     def discriminant(self, shrinkage: float) -> tuple[Values, Values]:
@@ -93,12 +93,12 @@ class _Moments:
         return weights, np.log(np.maximum(self.counts, UNSEEN)) - (weights * means).sum(axis=1) / 2
 
 
-def _rows(parts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    return (np.flatnonzero(parts == part) for part in range(PARTS))
+def _rows(inner_folds: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    return (np.flatnonzero(inner_folds == inner_fold) for inner_fold in range(INNER_FOLDS))
 
 
 def _standard(inputs: NDArray[np.float32]) -> tuple[Values, Values]:
-    """Return each feature's mean and standard deviation over images and views."""
+    """Return each feature's mean and standard deviation over images and transforms."""
     centre = inputs.mean(axis=(0, 1), dtype=np.float64)
     squares = np.zeros_like(centre)
     for start in range(0, len(inputs), CHUNK):

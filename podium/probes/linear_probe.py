@@ -33,7 +33,7 @@ def fit(
     Above MAX_WORK a linear discriminant, its shrinkage chosen likewise: a regression would take hours.
 
     Args:
-        inputs: (n_images, n_views, n_features); an image's views stay on one side of every inner split.
+        inputs: (n_images, n_transforms, n_features); an image's transforms stay on one side of every inner split.
         targets: class indices (n_images,).
         seed: of the inner folds.
 
@@ -69,7 +69,7 @@ def is_large(n_rows: int, n_features: int, n_classes: int) -> bool:
     """Say whether a linear discriminant is fitted instead of a regression.
 
     Args:
-        n_rows: of images and views.
+        n_rows: of images and transforms.
         n_features: of a row.
         n_classes: that have an image.
     """
@@ -87,7 +87,7 @@ def out_of_fold(
     """Predict every image, as it is, by the regression that was fitted on the other folds' images.
 
     Args:
-        inputs: (n_images, n_views, n_features), the first view that of the image as it is.
+        inputs: (n_images, n_transforms, n_features), the first transform that of the image as it is.
         targets: class indices (n_images,); -1 where an image is predicted but nothing is learned from it.
         folds: (n_images,) each image's fold.
         n_classes: of the contest.
@@ -145,10 +145,10 @@ def _strength(inputs: NDArray[np.float32], targets: NDArray[np.int64], n_splits:
 def _regression(
     inputs: NDArray[np.float32], targets: NDArray[np.int64], strength: float
 ) -> tuple[StandardScaler, LogisticRegression]:
-    n_views = inputs.shape[1]
+    n_transforms = inputs.shape[1]
     flat = inputs.reshape(-1, inputs.shape[2]).astype(np.float64)
     scaler = StandardScaler().fit(flat)
     scaler.scale_ = np.maximum(scaler.scale_, 1e-6)  # a feature that never moves must not be blown up
     model = LogisticRegression(C=strength, max_iter=2000)
-    model.fit(scaler.transform(flat), np.repeat(targets, n_views))
+    model.fit(scaler.transform(flat), np.repeat(targets, n_transforms))
     return scaler, model

@@ -15,7 +15,7 @@ from podium.core import tables
 from podium.predictions import calibration
 from podium.predictions.calibration import Probs
 from podium.scoring import bootstrap, intervals, scores
-from podium.scoring.evaluation_set import Scored
+from podium.scoring.evaluation_set import EvaluationSet
 
 LADDER = tables.Contract(
     {
@@ -45,7 +45,7 @@ class Rung:
         member: whose.
         step: its name.
         what: what was done, in words.
-        probs: (images, classes), calibrated on other parts' images.
+        probs: (images, classes), calibrated on other outer_folds' images.
     """
 
     member: str
@@ -62,20 +62,22 @@ class _Step:
     in_metric: intervals.Evidence
 
 
-def tempered(probs: Probs, scored: Scored) -> Probs:
-    """Scale each part's predictions (images, classes) by the temperature that the other parts fit.
+def tempered(probs: Probs, scored: EvaluationSet) -> Probs:
+    """Scale each outer_fold's predictions (images, classes) by the temperature that the other outer_folds fit.
 
-    Not for predictions about which something was chosen on the other parts already: those of part 2 were chosen with
-    part 1, and a temperature for part 1 fitted on them would know its labels.
+    Not for predictions about which something was chosen on the other outer_folds already: those of outer_fold 2 were chosen with
+    outer_fold 1, and a temperature for outer_fold 1 fitted on them would know its labels.
     """
     logs, found = calibration.log_probs(probs), {}
-    for part in scored.all_parts:
-        others, here = scored.rows(scored.left({part})), scored.rows({part})
-        found[part] = calibration.scaled(logs[here], calibration.temperature(logs[others], scored.targets[others]))
+    for outer_fold in scored.all_outer_folds:
+        others, here = scored.rows(scored.left({outer_fold})), scored.rows({outer_fold})
+        found[outer_fold] = calibration.scaled(
+            logs[here], calibration.temperature(logs[others], scored.targets[others])
+        )
     return scored.gathered(found)
 
 
-def judge(ladders: Sequence[Sequence[Rung]], scored: Scored) -> pd.DataFrame:
+def judge(ladders: Sequence[Sequence[Rung]], scored: EvaluationSet) -> pd.DataFrame:
     """Hold every rung against the one below it.
 
     Args:
@@ -99,7 +101,7 @@ def judge(ladders: Sequence[Sequence[Rung]], scored: Scored) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(LADDER.columns))
 
 
-def beats(candidate: Rung, base: Rung, scored: Scored) -> bool:
+def beats(candidate: Rung, base: Rung, scored: EvaluationSet) -> bool:
     """Say whether a rung is surely better than another one, at 5%: by what judges a step, or by its hits.
 
     Hits count where they are the metric: one image that the lower rung was very sure and wrong about would hide any
@@ -114,7 +116,7 @@ def beats(candidate: Rung, base: Rung, scored: Scored) -> bool:
     return surely and step.in_metric.difference >= 0
 
 
-def _step(below: Rung, rung: Rung, scored: Scored) -> _Step:
+def _step(below: Rung, rung: Rung, scored: EvaluationSet) -> _Step:
     probs = {"base": below.probs, "candidate": rung.probs}
     in_metric = intervals.score_evidence(scored.metric, scored.targets, groups=scored.groups, **probs)
     decides = in_metric
@@ -123,7 +125,7 @@ def _step(below: Rung, rung: Rung, scored: Scored) -> _Step:
     return _Step(below, rung, decides, in_metric)
 
 
-def _standing(rung: Rung, scored: Scored) -> dict[str, object]:
+def _standing(rung: Rung, scored: EvaluationSet) -> dict[str, object]:
     nothing = dict.fromkeys(("gain", "low", "high", "log_loss_gain", "p_better", "p_worse"), float("nan"))
     return {
         "member": rung.member,
@@ -136,7 +138,7 @@ def _standing(rung: Rung, scored: Scored) -> dict[str, object]:
     }
 
 
-def _climb(step: _Step, p_better: float, p_worse: float, scored: Scored) -> dict[str, object]:
+def _climb(step: _Step, p_better: float, p_worse: float, scored: EvaluationSet) -> dict[str, object]:
     below, here = (scores.log_loss(scored.targets, rung.probs) for rung in (step.below, step.rung))
     numbers = {
         "gain": step.in_metric.difference,

@@ -35,7 +35,7 @@ DIFFERENCES = tables.Contract(  # both orders of a pair, and each member with it
 MEMBERS = tables.Contract(
     {
         "member": "text",
-        "score": "float",  # alone, in the contest's metric, its sizes and views chosen on other images
+        "score": "float",  # alone, in the contest's metric, its sizes and transforms chosen on other images
         "difference": "float",  # of the equal blend's score: with it, from without it; missing for an only member
         "low": "float",  # of the 95% interval
         "high": "float",
@@ -61,7 +61,7 @@ EQUIVALENT = 0.005  # of a score, or nats: an interval within this either way is
 
 
 @dataclass(frozen=True)
-class Gathered:
+class MemberScores:
     """What one pass over the members finds.
 
     Attributes:
@@ -75,7 +75,7 @@ class Gathered:
     scores: list[float]
 
 
-def gather(read: Read, names: Sequence[str], targets: Targets, metric: Metric) -> Gathered:
+def gather(read: Read, names: Sequence[str], targets: Targets, metric: Metric) -> MemberScores:
     """Read every member once, holding one at a time."""
     total, right, alone = None, [], []
     for name in names:
@@ -84,7 +84,7 @@ def gather(read: Read, names: Sequence[str], targets: Targets, metric: Metric) -
         right.append(probs.argmax(1) == targets)
         alone.append(metric.function(targets, probs))
     assert total is not None, "an ensemble has a member"
-    return Gathered(total, np.stack(right), alone)
+    return MemberScores(total, np.stack(right), alone)
 
 
 def pairs(right: Right) -> dict[str, NDArray[np.float64]]:

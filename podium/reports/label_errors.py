@@ -113,7 +113,7 @@ def reviewable(folds: pd.DataFrame, decisions: pd.DataFrame, classes: Sequence[s
 
     Args:
         folds: tables.FOLDS.
-        decisions: contracts.DECISIONS.
+        decisions: contracts.OVERRIDES_APPLIED.
         classes: those the members know.
     """
     dropped = decisions.loc[decisions["effect"] == "dropped", "image_id"]

@@ -4,7 +4,7 @@ import pandas as pd
 
 from podium.core.pixels import Packed
 from podium.pictures import drawing
-from podium.pictures.drawing import Section, Tile
+from podium.pictures.drawing import SheetSection, Tile
 
 TILES, TILE_SIZE, COLUMNS = 24, 240, 4  # tiles of each section; pixels; tiles in a row
 MEMBERS = 6  # said of a tile
@@ -23,7 +23,7 @@ def draw(suspects: pd.DataFrame, pack: Packed, warning: str = "") -> drawing.Can
         rows = suspects[suspects["flagged"] == flagged]
         tiles = [_tile(row, pack) for row in rows.head(TILES).to_dict("records")]
         shown = f"{len(tiles)} of {len(rows)}" if len(tiles) < len(rows) else f"{len(rows)}"
-        sections.append(Section(f"{heading}: {shown}", tiles, marked=flagged == "yes"))
+        sections.append(SheetSection(f"{heading}: {shown}", tiles, marked=flagged == "yes"))
     title = f"Suspected wrong labels: {len(suspects)}, {warning or 'the worst first'}"
     return drawing.sheet(title, sections, columns=COLUMNS, tile_size=TILE_SIZE)
 

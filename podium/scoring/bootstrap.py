@@ -146,7 +146,7 @@ def _difference(
 def _interval(value: float, drawn: NDArray[np.float64], one_cluster: float) -> tuple[float, float]:
     """Take what the bootstrap drew (where a curve was defined); but at least one more discordant cluster's error.
 
-    Without that, two predictions with the same labels, or two that rank without an error, would have 0 to 0.
+    HeldOut that, two predictions with the same labels, or two that rank without an error, would have 0 to 0.
     """
     defined = drawn[np.isfinite(drawn)]
     low, high = np.quantile(defined, [0.025, 0.975])

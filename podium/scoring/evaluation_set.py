@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from podium.core import scratch
-from podium.folds.outer_folds import in_parts
+from podium.folds.outer_folds import deal
 from podium.scoring import intervals, scores
 
 Indices = NDArray[np.int64]
@@ -17,52 +17,54 @@ Probs = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Scored:
+class EvaluationSet:
     """Images with out-of-fold predictions; all arrays are (images,).
 
     Attributes:
         targets: class indices.
         folds: whose model predicted the image out of fold, from 0.
-        groups: what is independent of each other, from 0; no group is in two parts.
-        parts: what is left out together when something is chosen (see `in_parts`), from 0.
+        groups: what is independent of each other, from 0; no group is in two outer_folds.
+        outer_folds: what is left out together when something is chosen (see `deal`), from 0.
         metric: the contest's.
     """
 
     targets: Indices
     folds: Indices
     groups: Indices
-    parts: Indices
+    outer_folds: Indices
     metric: scores.Metric
 
     @property
-    def all_parts(self) -> range:
-        """Return the parts' numbers."""
-        return range(int(self.parts.max()) + 1)
+    def all_outer_folds(self) -> range:
+        """Return the outer_folds' numbers."""
+        return range(int(self.outer_folds.max()) + 1)
 
     @property
     def by_log_loss(self) -> bool:
         """Say whether log losses decide between candidates, or the metric itself."""
         return self.metric.name in intervals.BY_LOG_LOSS
 
-    def rows(self, parts: Collection[int]) -> Indices:
-        """Return the positions of the images of these parts, in order."""
-        wanted = np.isin(self.all_parts, list(parts))
-        return np.flatnonzero(wanted[self.parts])
+    def rows(self, outer_folds: Collection[int]) -> Indices:
+        """Return the positions of the images of these outer_folds, in order."""
+        wanted = np.isin(self.all_outer_folds, list(outer_folds))
+        return np.flatnonzero(wanted[self.outer_folds])
 
-    def left(self, without: Collection[int]) -> list[int]:
-        """Return the parts that remain."""
-        return [part for part in self.all_parts if part not in without]
+    def left(self, held_out: Collection[int]) -> list[int]:
+        """Return the outer_folds that remain."""
+        return [outer_fold for outer_fold in self.all_outer_folds if outer_fold not in held_out]
 
-    def gathered(self, by_part: Mapping[int, Probs]) -> Probs:
-        """Put parts' predictions in the order of the images."""
-        order = np.concatenate([self.rows({part}) for part in by_part])
-        probs = np.concatenate(list(by_part.values()))[np.argsort(order)]
-        for of_part in by_part.values():
-            scratch.release(of_part)
+    def gathered(self, by_outer_fold: Mapping[int, Probs]) -> Probs:
+        """Put outer_folds' predictions in the order of the images."""
+        order = np.concatenate([self.rows({outer_fold}) for outer_fold in by_outer_fold])
+        probs = np.concatenate(list(by_outer_fold.values()))[np.argsort(order)]
+        for of_outer_fold in by_outer_fold.values():
+            scratch.release(of_outer_fold)
         return cast(Probs, probs)
 
 
-def of_folds(used: pd.DataFrame, fold_names: Sequence[str], classes: Sequence[str], metric: scores.Metric) -> Scored:
+def of_folds(
+    used: pd.DataFrame, fold_names: Sequence[str], classes: Sequence[str], metric: scores.Metric
+) -> EvaluationSet:
     """Describe images by their rows of tables.FOLDS.
 
     Args:
@@ -74,4 +76,4 @@ def of_folds(used: pd.DataFrame, fold_names: Sequence[str], classes: Sequence[st
     targets = np.asarray(pd.Index(classes).get_indexer(used["label"]), np.int64)
     folds = np.asarray(pd.Index(fold_names).get_indexer(used["fold"]), np.int64)
     groups = intervals.dense(used["group"].to_numpy(str))
-    return Scored(targets, folds, groups, in_parts(folds, groups, targets), metric)
+    return EvaluationSet(targets, folds, groups, deal(folds, groups, targets), metric)

@@ -17,7 +17,7 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Ranked:
+class RankedScores:
     """One class's images by rising score, in steps: a step is a score that a positive image has.
 
     Attributes:
@@ -42,7 +42,7 @@ class Ranked:
         return cls(positives, mass[1::2] - positives, mass[::2])
 
 
-def _roc_auc(ranked: Ranked) -> Values:
+def _roc_auc(ranked: RankedScores) -> Values:
     below = ranked.between[:-1].copy()  # then worked on in place: at 20,000 images a new array costs as much as a sum
     below[1:] += ranked.tied[:-1]
     np.cumsum(below, axis=0, out=below)
@@ -53,7 +53,7 @@ def _roc_auc(ranked: Ranked) -> Values:
     return _ratio(wins, pairs, pairs > 0)
 
 
-def _average_precision(ranked: Ranked) -> Values:
+def _average_precision(ranked: RankedScores) -> Values:
     hits = _from_the_top(ranked.positives)
     misses = _from_the_top(ranked.tied + ranked.between[1:])
     precision = np.divide(hits, hits + misses, out=np.zeros_like(hits), where=hits > 0)
@@ -74,7 +74,7 @@ def _plain_average_precision(own: NDArray[Any], everything: NDArray[Any]) -> flo
 
 
 @dataclass(frozen=True)
-class Curve:
+class RankCurve:
     """The area under a curve, for many weightings of the images at once, and for the one of 1 an image.
 
     Greedy selection asks for the second tens of thousands of times.
@@ -84,17 +84,19 @@ class Curve:
         plain: (scores of the positive images, of all images), both sorted -> the area; with an image of either kind.
     """
 
-    weighted: Callable[[Ranked], Values]
+    weighted: Callable[[RankedScores], Values]
     plain: Callable[[NDArray[Any], NDArray[Any]], float]
 
 
 # the chance that a positive image ranks above a negative one, a tie counting half
-ROC_AUC = Curve(_roc_auc, _plain_roc_auc)
+ROC_AUC = RankCurve(_roc_auc, _plain_roc_auc)
 # the mean, over positive images, of the share of positives among the images ranked no lower
-AVERAGE_PRECISION = Curve(_average_precision, _plain_average_precision)
+AVERAGE_PRECISION = RankCurve(_average_precision, _plain_average_precision)
 
 
-def one_against_rest(targets: NDArray[np.int64], probs: NDArray[Any], weights: NDArray[Any], curve: Curve) -> Values:
+def one_against_rest(
+    targets: NDArray[np.int64], probs: NDArray[Any], weights: NDArray[Any], curve: RankCurve
+) -> Values:
     """Average a curve's area over classes for every weighting: (weightings,).
 
     Args:
@@ -108,14 +110,14 @@ def one_against_rest(targets: NDArray[np.int64], probs: NDArray[Any], weights: N
     if weights.shape[1] == 1 and bool((weights == 1).all()):
         areas = [_plain(targets == k, probs[:, k], curve) for k in judged]
     else:
-        areas = [curve.weighted(Ranked.weighted(targets == k, probs[:, k], weights)) for k in judged]
+        areas = [curve.weighted(RankedScores.weighted(targets == k, probs[:, k], weights)) for k in judged]
     stacked = np.array(areas).reshape(len(judged), weights.shape[1])
     there = np.isfinite(stacked)
     total = np.where(there, stacked, 0).sum(0)
     return _ratio(total, there.sum(0), there.sum(0) > 0)
 
 
-def _plain(positive: NDArray[np.bool_], score: NDArray[Any], curve: Curve) -> Values:
+def _plain(positive: NDArray[np.bool_], score: NDArray[Any], curve: RankCurve) -> Values:
     own = np.sort(score[positive])
     return np.array([curve.plain(own, np.sort(score)) if 0 < len(own) < len(score) else np.nan])
 

@@ -21,7 +21,7 @@ _SETTINGS: dict[str, type[Settings]] = {
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """One training: which phase of which member on which fold, and its settings."""
 
     phase: str
@@ -53,7 +53,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Part:
+class LabelledImages:
     """Images of one side of a fold: ids and class indices (n_images,)."""
 
     image_ids: list[str]
@@ -61,7 +61,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Data:
+class FoldImages:
     """One fold as a training sees it.
 
     Attributes:
@@ -71,11 +71,11 @@ class Data:
     """
 
     classes: list[str]
-    train: Part
-    held_out: Part
+    train: LabelledImages
+    held_out: LabelledImages
 
 
-def read_fold(folds: pd.DataFrame, fold: str) -> Data:
+def read_fold(folds: pd.DataFrame, fold: str) -> FoldImages:
     """Split folds.csv into the images a training learns from and the held-out ones, both sorted by id.
 
     Raises:
@@ -85,27 +85,27 @@ def read_fold(folds: pd.DataFrame, fold: str) -> Data:
     classes = sorted(used["label"].unique())
     index = {name: i for i, name in enumerate(classes)}
 
-    def part(rows: pd.DataFrame) -> Part:
-        return Part(list(rows["image_id"]), np.array([index[label] for label in rows["label"]], np.int64))
+    def part(rows: pd.DataFrame) -> LabelledImages:
+        return LabelledImages(list(rows["image_id"]), np.array([index[label] for label in rows["label"]], np.int64))
 
-    data = Data(classes, part(used[used["fold"] != fold]), part(used[used["fold"] == fold]))
+    data = FoldImages(classes, part(used[used["fold"] != fold]), part(used[used["fold"] == fold]))
     if not data.train.image_ids or not data.held_out.image_ids:
         raise InputError(f"data/split/folds.csv: fold {fold} leaves no image to train on or none to score")
     return data
 
 
-def write_predictions(job: Job, table: pd.DataFrame) -> None:
+def write_predictions(job: TrainingJob, table: pd.DataFrame) -> None:
     """Write held-out predictions (tables.PREDICTIONS and a column per class)."""
     tables.write(table, job.path("data", ".parquet"), tables.PREDICTIONS)
 
 
-def load_job(phase: str, member: str, fold: str, root: Path) -> Job:
+def load_job(phase: str, member: str, fold: str, root: Path) -> TrainingJob:
     """Read a job's sections of params.yaml.
 
     Raises:
         InputError: a section is missing or wrong.
     """
-    return Job(
+    return TrainingJob(
         phase,
         member,
         fold,

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from podium.core import tables
-from podium.training.phase import Data, Job, read_fold, write_predictions
+from podium.training.phase import FoldImages, TrainingJob, read_fold, write_predictions
 
 
-def run(job: Job, weights: Path) -> None:
+def run(job: TrainingJob, weights: Path) -> None:
     """Train one phase from `weights` and write its outputs; with 0 epochs hand the weights on."""
     data = read_fold(tables.read(job.root / "data/split/folds.csv", tables.FOLDS), job.fold)
     if job.settings.epochs == 0:
@@ -24,7 +24,7 @@ def run(job: Job, weights: Path) -> None:
     _log_seconds(job, time.monotonic() - started)
 
 
-def _hand_on(job: Job, weights: Path, data: Data) -> None:
+def _hand_on(job: TrainingJob, weights: Path, data: FoldImages) -> None:
     with tables.replacing(job.path("models", ".safetensors")) as temporary:
         temporary.write_bytes(weights.read_bytes())
     write_predictions(job, _no_predictions(data.classes))
@@ -39,7 +39,7 @@ def _no_predictions(classes: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
 
 
-def _log_seconds(job: Job, seconds: float) -> None:
+def _log_seconds(job: TrainingJob, seconds: float) -> None:
     """Timings go to an ignored log: in a hashed file they would make every run another one."""
     log = job.root / "logs/seconds.csv"
     log.parent.mkdir(exist_ok=True)

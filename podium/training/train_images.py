@@ -51,7 +51,7 @@ class TrainImages(Dataset[tuple[torch.Tensor, int]]):
             raise InputError(
                 f"params.yaml: {self.key}: fails on {image_id}, {image.shape[:2]} pixels: {error}"
             ) from None
-        return to_tensor(self.preprocessing.fit(image, self.image_size)), self.targets[index]
+        return to_tensor(self.preprocessing.to_size(image, self.image_size)), self.targets[index]
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):

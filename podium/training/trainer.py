@@ -15,13 +15,13 @@ from podium.core import pixels, seeding
 from podium.models import backbones, devices, plain_images, predict
 from podium.models.preprocessing import Preprocessing
 from podium.training import loop, mixup, schedules, train_images
-from podium.training.phase import Data, Job, write_predictions
+from podium.training.phase import FoldImages, TrainingJob, write_predictions
 from podium.training.settings import PretrainSettings
 
 EVALUATION_BATCH = 64  # for predictions while training: no gradients, so a fixed size fits where training does
 
 
-def train(job: Job, weights: Path, data: Data) -> None:
+def train(job: TrainingJob, weights: Path, data: FoldImages) -> None:
     """Train a phase with at least one epoch and write weights, held-out predictions and curves."""
     device = devices.start(job.torch)
     numerics = devices.Numerics(device, job.model.precision, job.model.channels_last)
@@ -31,7 +31,9 @@ def train(job: Job, weights: Path, data: Data) -> None:
 class Trainer:
     """One phase of one member on one fold, with all that its steps share."""
 
-    def __init__(self, job: Job, checkpoint: backbones.Checkpoint, data: Data, numerics: devices.Numerics) -> None:
+    def __init__(
+        self, job: TrainingJob, checkpoint: backbones.Checkpoint, data: FoldImages, numerics: devices.Numerics
+    ) -> None:
         self.job, self.checkpoint, self.data, self.numerics = job, checkpoint, data, numerics
         self.packed = pixels.open_pack(job.root / "data/prepare/train/pixels.arrow")
         values = checkpoint.meta["preprocessing"]
@@ -66,16 +68,16 @@ class Trainer:
         return model
 
     def _start_from_probe(self, model: nn.Module) -> None:
-        job, part = self.job, self.data.train
+        job, subset = self.job, self.data.train
         head = backbones.linear_head(model, f"params.yaml: {job.key}.head_init")
         inputs = predict.features(
-            model, self._plain(part.image_ids), batch_size=EVALUATION_BATCH, numerics=self.numerics
+            model, self._plain(subset.image_ids), batch_size=EVALUATION_BATCH, numerics=self.numerics
         )
         from podium.probes import linear_probe  # scikit-learn: a second that only this start needs
 
         seed = seeding.derive(job.model.seed, job.member, job.fold, "probe")
         coefficients, biases, strength = linear_probe.fit(
-            inputs, part.targets, n_classes=len(self.data.classes), seed=seed
+            inputs, subset.targets, n_classes=len(self.data.classes), seed=seed
         )
         linear_probe.set_classifier(head, coefficients, biases)
         print(f"{job.name}: classifier starts as a logistic regression with C = {strength}")
@@ -171,7 +173,7 @@ class Trainer:
         return predict.probabilities(
             model,
             self._plain(self.data.held_out.image_ids),
-            views=["identity"],
+            transforms=["identity"],
             batch_size=EVALUATION_BATCH,
             numerics=self.numerics,
         )["identity"]
@@ -182,10 +184,10 @@ class Trainer:
             data.held_out.image_ids,
             self.last,
             data.classes,
-            part="train",
+            subset="train",
             fold=job.fold,
             image_size=job.image_size,
-            view="identity",
+            transform="identity",
         )
         write_predictions(job, table)
         stored: dict[str, Any] = {"classes": data.classes, "preprocessing": self.preprocessing.to_dict()}
