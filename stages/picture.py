@@ -47,7 +47,7 @@ def main(*, root: Path = Path()) -> None:
 
 
 def _write_spreads(train: pd.DataFrame, test: pd.DataFrame, folder: Path) -> None:
-    tables.write(plot_tables.sizes(train), folder / "tta.csv", plot_tables.SIZES)
+    tables.write(plot_tables.sizes(train), folder / "sizes.csv", plot_tables.SIZES)
     stacked = plot_tables.stack(train, test)
     for measure, colour in SPREADS.items():
         spread = plot_tables.spread(stacked, measure, colour)

@@ -204,7 +204,7 @@ def test_every_ornament_fills_some_of_its_square(name):
 def test_the_main_figure_shows_in_the_middle_of_every_motif(name):
     """Painting with and without the figure differs around the motif's centre, and nowhere outside the figure."""
     side = 60
-    look = motifs.Tta((200, 20, 20), (250, 220, 120), (240, 200, 90))
+    look = motifs.Look((200, 20, 20), (250, 220, 120), (240, 200, 90))
     figures = [np.full((side, side), 255, np.uint8), np.zeros((side, side), np.uint8)]
     with_it, without = (motifs.MOTIFS[name]([figure], look, np.random.default_rng(5)) for figure in figures)
     seen = [np.dstack([patch.pixels, patch.alpha]).astype(int) for patch in (with_it, without)]

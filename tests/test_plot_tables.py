@@ -27,7 +27,7 @@ def test_tables_fit_a_browser_and_hold_their_contract(tmp_path, classes: int, ea
     train = images({f"c {k}": each for k in range(classes)})
     spread, sizes = spread_of(train, images({"": 2000})), plot_tables.sizes(train)
     tables.write(spread, tmp_path / "spread.csv", plot_tables.SPREAD)
-    tables.write(sizes, tmp_path / "tta.csv", plot_tables.SIZES)
+    tables.write(sizes, tmp_path / "sizes.csv", plot_tables.SIZES)
     assert len(spread) <= plot_tables.MAX_POINTS + 2 * plot_tables.MAX_ROW_POINTS
     assert len(sizes) <= plot_tables.MAX_POINTS
     assert spread["row"].nunique() == 2 + min(classes, plot_tables.MAX_CLASSES)

@@ -84,10 +84,10 @@ def test_shows_members_best_first_then_the_blend_and_the_private_score(built, ca
 def test_the_method_is_named_with_its_reason(built, capsys):
     results.main(root=built)
     assert "method           equal: no other is surely better" in capsys.readouterr().out
-    tables.write_text(METHODS + "greedy,0.94,0.01,0.001,0.02,0.02,taken,2\n", built / results.METHODS)
+    tables.write_text(METHODS + "greedy,0.94,0.01,0.001,0.02,0.02,chosen,2\n", built / results.METHODS)
     results.main(root=built)
     assert "method           greedy: surely better than the equal mean" in capsys.readouterr().out
-    tables.write_text(METHODS + "decision,0.94,0.01,0.001,0.02,0.02,taken,2\n", built / results.METHODS)
+    tables.write_text(METHODS + "decision,0.94,0.01,0.001,0.02,0.02,chosen,2\n", built / results.METHODS)
     results.main(root=built)
     assert "method  " not in capsys.readouterr().out  # an only member
     path = built / "params.yaml"
@@ -153,7 +153,7 @@ def test_own_folds_that_part_duplicates_are_told_at_the_end(built, capsys):
     tables.write_text(FOLDS.replace("1.jpg,0\n3", "1.jpg,1\n3"), built / "data/split/folds.csv")
     results.main(root=built)
     out = capsys.readouterr().out
-    assert "careful          scores flatter: your own folds part 1 groups or sets of duplicates\n" in out
+    assert "careful          scores flatter: your own folds split 1 groups or sets of duplicates\n" in out
     assert "(2 of 3 images)" in out
     tables.write_text(FOLDS.replace("1,train,,1.jpg,0", "1,skip,,1.jpg,1"), built / "data/split/folds.csv")
     results.main(root=built)

@@ -150,7 +150,9 @@ def test_a_weighting_without_positives_is_left_out_of_the_mean_over_classes() ->
 
 @pytest.mark.parametrize("curve", [rank_scores.ROC_AUC, rank_scores.AVERAGE_PRECISION], ids=["auc", "precision"])
 @given(images=st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=30))
-def test_one_image_one_vote_is_the_weighting_of_ones(curve: rank_scores.Curve, images: list[tuple[bool, int]]) -> None:
+def test_one_image_one_vote_is_the_weighting_of_ones(
+    curve: rank_scores.RankCurve, images: list[tuple[bool, int]]
+) -> None:
     positive, score = (np.array(column) for column in zip(*images, strict=True))
     targets, probs = positive.astype(np.int64), np.column_stack([5 - score, score]) / np.float32(5)
     plain = rank_scores.one_against_rest(targets, probs, np.ones((len(score), 1)), curve)

@@ -167,7 +167,7 @@ def calibrated(root: Path, name: str, fold: str) -> np.ndarray:
     """One fold's test predictions of a member as its decision says, worked out from the tables alone."""
     sizes = tables.read(root / "data/ensemble/tta.csv", contracts.TTA).query("member == @name")
     row = (sizes[sizes["verdict"] == "chosen"] if "chosen" in set(sizes["verdict"]) else sizes.head(1)).iloc[0]
-    table = pd.read_parquet(root / f"data/infer/{name}.parquet").query("part == 'test' and fold == @fold")
+    table = pd.read_parquet(root / f"data/infer/{name}.parquet").query("subset == 'test' and fold == @fold")
     table = table[table["image_size"].isin([int(size) for size in row["image_sizes"].split()])]
     table = table[table["transform"].isin(row["transforms"].split())]
     readable = [image_id for image_id in TEST if image_id != UNREADABLE_TEST]

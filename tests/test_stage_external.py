@@ -111,7 +111,7 @@ def test_folds_of_other_names_are_the_same_folds_and_none_are_warned_of(
 )
 def test_other_folds_are_refused(tmp_path: Path, own: list[str], count: str) -> None:
     project(tmp_path, given(SCORED, 1, subset=own), given(TEST[:3], 2), fold="subset")
-    with pytest.raises(InputError, match=rf"oof\.csv: its folds subset .*{count}.*contest\.columns\.fold"):
+    with pytest.raises(InputError, match=rf"oof\.csv: its folds separate .*{count}.*contest\.columns\.fold"):
         run(tmp_path)
     assert not (tmp_path / "data/external").exists()
 

@@ -65,7 +65,7 @@ def written(root: Path) -> dict[str, bytes]:
 
 
 SPREADS = ["aspect_ratio.csv", "brightness.csv", "kilobytes.csv", "megapixels.csv", "red_minus_blue.csv"]
-TABLES = ["class_counts.csv", "file_sizes.csv", "tta.csv", *SPREADS]
+TABLES = ["class_counts.csv", "file_sizes.csv", "sizes.csv", *SPREADS]
 PICTURES = ["clusters.png", "findings.png", "leaks.png"]
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from podium.core import cli, pixels, tables
 from podium.core.errors import InputError
 from podium.pictures import drawing
-from podium.pictures.drawing import Tile
+from podium.pictures.drawing import SheetSection, Tile
 from podium.scoring import bootstrap, scores
 from podium.scoring.bootstrap import Difference
 from tools import pairing, revisions

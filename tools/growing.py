@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from podium.analysis import fingerprints
+from podium.analysis.duplicates import Duplicates
 from podium.analysis.fingerprints import Prints
 from podium.core import parallel, pixels, seeding
 from podium.core.pixels import Pixels

@@ -17,6 +17,7 @@ import pandas as pd
 
 from podium.core import cli, seeding
 from podium.ensembling import nested_cv
+from podium.ensembling.tta_selection import OofByTta
 from podium.folds.outer_folds import deal
 from podium.scoring import scores
 from podium.scoring.evaluation_set import EvaluationSet, Indices

@@ -130,7 +130,7 @@ def parted(folds: pd.DataFrame) -> list[str]:
         return []
     n_groups = rows["group"].nunique()
     return [
-        f"{'careful':{ASIDE}}scores flatter: your own folds subset {n_groups} groups or sets of duplicates",
+        f"{'careful':{ASIDE}}scores flatter: your own folds split {n_groups} groups or sets of duplicates",
         f"{'':{ASIDE}}({len(rows)} of {(folds['use'] == 'train').sum()} images), see group and fold in {FOLDS}",
     ]
 

@@ -125,7 +125,7 @@ def test_bootstraps_that_are_spared_change_nothing(
 
 
 @pytest.mark.parametrize(
-    ("p_values", "chosen"), [((0.03, 0.001, 0.01), 0), ((0.001, 0.03, 0.01), 0), ((0.2, 0.001, 0.01), 1)]
+    ("p_values", "taken"), [((0.03, 0.001, 0.01), 0), ((0.001, 0.03, 0.01), 0), ((0.2, 0.001, 0.01), 1)]
 )
 def test_what_is_spared_takes_no_support_from_a_better_look(
     p_values: tuple[float, ...], taken: int, monkeypatch: pytest.MonkeyPatch

@@ -1,5 +1,6 @@
 """Reading a contest: which image an id means, which label it gets, and what is refused with which words."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -258,7 +259,7 @@ def test_what_is_no_number_is_refused_by_row(tmp_path, cell):
 def test_a_number_is_spelled_the_same_whatever_its_zeros(number):
     text = ids.number_text(number)
     assert ids.as_number(text) == number
-    assert ids.number_text(number + labels.Decimal("0.0000")) == text
+    assert ids.number_text(number + Decimal("0.0000")) == text
 
 
 def test_long_numbers_stay_apart():
@@ -413,8 +414,8 @@ labels_or_none = st.sampled_from(["x", "y", "", None])
     st.randoms(),
 )
 @settings(max_examples=60, **STEADY)
-def test_the_join_loses_nothing_and_ignores_the_order_of_rows(labels, actions, unreadable, random):
-    rows = labelled(**{name: label for name, label in zip("abc", labels, strict=True) if label is not None})
+def test_the_join_loses_nothing_and_ignores_the_order_of_rows(given, actions, unreadable, random):
+    rows = labelled(**{name: label for name, label in zip("abc", given, strict=True) if label is not None})
     changes = overrides(*((image_id, action, "r") for image_id, action in actions.items()))
     table = facts(**dict.fromkeys(unreadable, "broken"))
     joined = labels.join(table, rows, changes)

@@ -115,7 +115,7 @@ def test_the_gate_seldom_opens_for_nothing() -> None:
         base = rng.dirichlet((1, 1), 150)
         probs = {"equal": base, **{f"m{i}": base * rng.uniform(0.7, 1.4, (150, 2)) for i in range(4)}}
         probs = {k: (p / p.sum(axis=1, keepdims=True)).astype(np.float32) for k, p in probs.items()}
-        judged = selection.Judged(scores.SCORES["accuracy"], targets, np.arange(150))
+        judged = selection.SelectionImages(scores.SCORES["accuracy"], targets, np.arange(150))
         opened += selection.choose_method(judged, probs).method != "equal"
     assert opened <= 4
 
