@@ -21,8 +21,10 @@ from podium.contest import submission
 from podium.contest.settings import ContestSettings
 from podium.core import cli, parallel, params, progress, tables
 from podium.core.errors import InputError, some
-from podium.ensembling import blending, curves, evidence_tables, leakage, nested_cv, selection, tta_selection
-from podium.ensembling.settings import RANK_METRICS, EnsembleSettings
+from podium.ensembling import curves, evidence_tables, leakage, nested_cv, tta_selection
+from podium.ensembling.blending import BlendSizes
+from podium.ensembling.method_registry import BASELINE, METHODS
+from podium.ensembling.settings import EnsembleSettings
 from podium.folds.settings import FoldList
 from podium.inference.settings import MemberSettings
 from podium.predictions import member_predictions, prediction_files
@@ -128,15 +130,15 @@ def _methods(job: EnsembleInputs) -> list[str]:
     Raises:
         InputError: the method cannot be used here.
     """
-    method, sizes = job.settings.method, {"n_members": len(job.sources), "n_classes": len(job.classes)}
-    of_ranks = job.contest.metric in RANK_METRICS
+    method = job.settings.method
+    sizes = BlendSizes(len(job.sources), len(job.classes), job.metric.of_ranks)
     if method != "auto":
-        if why := blending.without_use(method, of_ranks=of_ranks, **sizes):
+        if why := METHODS[method].unusable(sizes):
             raise InputError(f"params.yaml: ensemble.method: {why}; take auto or equal")
         return [method]
     if len(job.sources) == 1:
-        return [selection.BASELINE]
-    return [name for name in blending.METHODS if not blending.without_use(name, of_ranks=of_ranks, **sizes)]
+        return [BASELINE]
+    return [name for name, each in METHODS.items() if not each.unusable(sizes)]
 
 
 def _chosen(job: EnsembleInputs, held_out: Sequence[nested_cv.HeldOut]) -> dict[str, nested_cv.ChosenMember]:
@@ -315,7 +317,7 @@ def _write_singles(job: EnsembleInputs, nest: nested_cv.NestedCv) -> None:
         table = tables.with_probs(rows, nested_cv.single(nest, index), job.classes)
         tables.write(table, folder / f"members/{name}.parquet", contracts.OOF)
     _, best = nested_cv.best_member_oof(nest)
-    tables.write(tables.with_probs(rows, best, job.classes), folder / "best_member_oof.parquet", contracts.OOF)
+    tables.write(tables.with_probs(rows, best, job.classes), folder / "best_member.parquet", contracts.OOF)
 
 
 def _write_submission(job: EnsembleInputs, test_probs: pd.DataFrame, path: Path) -> None:

@@ -20,7 +20,7 @@ from podium.predictions import calibration, member_predictions, prediction_files
 from podium.predictions.tta import FIXRES, IDENTITY, Tta, seen
 from podium.reports import ablation
 from podium.reports.ablation import Rung
-from podium.scoring import evaluation_set, intervals, scores
+from podium.scoring import evaluation_set, scores
 from podium.training.settings import PhaseSettings
 
 ENSEMBLE = "data/ensemble"
@@ -142,7 +142,7 @@ def _at(inputs: LadderInputs, source: member_predictions.MemberPredictions, tta:
 
 
 def _blend(inputs: LadderInputs) -> list[Rung]:
-    best, blend = (_read_chosen(inputs, name) for name in ("best_member_oof", "oof"))
+    best, blend = (_read_chosen(inputs, name) for name in ("best_member", "oof"))
     what = f"of {len(inputs.sources)} members, all about it chosen on other images"
     return [
         Rung("blend", "best member", "the one that is best on other images", best),
@@ -196,7 +196,7 @@ def _tell(table: pd.DataFrame, short: list[str], images: evaluation_set.Evaluati
     print(
         f"ladder: gains are in {images.metric.name}, above 0 is better; verdicts are by {decides}, at 5% over all steps"
     )
-    by = " nor by accuracy" if images.metric.name in intervals.HITS else ""
+    by = " nor by accuracy" if images.metric.judges_labels and images.metric.mean_over == "images" else ""
     for name in short:
         print(
             f"ladder: WARNING: {name} does not surely beat a linear classifier on its own frozen features, by"

@@ -179,6 +179,8 @@ def imported(file: str, root: Path = PROJECT) -> set[str]:
         found.add(now)
         named = modules(ast.parse((root / now).read_text(encoding="utf-8")))
         found_files = {path for module in named for path in files(module, root)}
+        if "pkgutil" in named:  # a registry: it imports every file of the package that it names
+            found_files |= {path for module in named for path in _members(module, root)}
         waiting |= {path for one in found_files for path in (one, *_packages(one))} - found
     return found
 
@@ -204,6 +206,12 @@ def modules(tree: ast.AST) -> set[str]:
 def files(module: str, root: Path) -> list[str]:
     path = module.replace(".", "/")
     return [file for file in (f"{path}.py", f"{path}/__init__.py") if (root / file).is_file()]
+
+
+def _members(module: str, root: Path) -> set[str]:
+    """All files of a package, none of a module."""
+    folder = root / module.replace(".", "/")
+    return {path.relative_to(root).as_posix() for path in folder.glob("*.py")} if module.count(".") > 1 else set()
 
 
 def _packages(file: str) -> list[str]:

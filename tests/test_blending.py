@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from podium.ensembling import blending
-from podium.ensembling.blending import Fitting
+from podium.ensembling.blending import BlendSizes, Fitting
+from podium.ensembling.method_registry import METHODS
+from podium.ensembling.methods import equal, greedy, logits, ranks, stacking, weighted
 from podium.predictions import calibration
 from podium.scoring import scores
 
@@ -24,20 +26,20 @@ def simulated(seed: int, n_members: int = 4, n: int = 200, n_classes: int = 3, s
 
 def climbed(probs: np.ndarray, fitting: Fitting) -> np.ndarray:
     own = probs[:, np.arange(len(fitting.targets)), fitting.targets].astype(float)
-    return blending.climb(own if fitting.utility is None else probs, fitting.targets, fitting)
+    return greedy.climb(own if fitting.utility is None else probs, fitting.targets, fitting)
 
 
 def loss_of(weights: np.ndarray, probs: np.ndarray, targets: np.ndarray) -> float:
     return scores.log_loss(targets, np.tensordot(weights, probs, 1).astype(np.float32))
 
 
-@pytest.mark.parametrize("name", blending.METHODS)
+@pytest.mark.parametrize("name", METHODS)
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 1000), n_members=st.integers(1, 5), n_classes=st.integers(2, 4))
 def test_blends_are_probabilities_and_weights_shares(name: str, seed: int, n_members: int, n_classes: int) -> None:
     probs, targets = simulated(seed, n_members, n=40, n_classes=n_classes)
     folds = np.arange(40) % 3
-    blend = blending.METHODS[name](probs, Fitting(targets, ACCURACY, 5))
+    blend = METHODS[name].fit(probs, Fitting(targets, ACCURACY, 5))
     blended = blending.blended(blend, probs, folds)
     assert blended.dtype == np.float32
     assert (blended >= 0).all()
@@ -48,28 +50,28 @@ def test_blends_are_probabilities_and_weights_shares(name: str, seed: int, n_mem
         assert blend.weights.sum() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("name", blending.METHODS)
+@pytest.mark.parametrize("name", METHODS)
 def test_members_may_come_one_at_a_time_and_twice_gives_the_same(name: str) -> None:
     probs, targets = simulated(1)
     folds = np.arange(200) % 3
-    first, second = (blending.METHODS[name](probs, Fitting(targets)) for _ in range(2))
+    first, second = (METHODS[name].fit(probs, Fitting(targets)) for _ in range(2))
     together = blending.blended(first, list(probs), folds)
     np.testing.assert_array_equal(together, blending.blended(second, iter(probs), folds))
 
 
 def test_the_equal_blend_is_the_mean_and_the_logit_blend_the_mean_of_logs() -> None:
     probs, targets = simulated(2)
-    equal = blending.blended(blending.equal(probs, Fitting(targets)), probs)
-    np.testing.assert_allclose(equal, probs.mean(axis=0), atol=1e-6)
-    logits = blending.blended(blending.logits(probs, Fitting(targets)), probs)
+    mean = blending.blended(equal.fit(probs, Fitting(targets)), probs)
+    np.testing.assert_allclose(mean, probs.mean(axis=0), atol=1e-6)
+    geometric = blending.blended(logits.fit(probs, Fitting(targets)), probs)
     expected = np.exp(np.log(probs.astype(float)).mean(axis=0))
-    np.testing.assert_allclose(logits, expected / expected.sum(axis=1, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(geometric, expected / expected.sum(axis=1, keepdims=True), atol=1e-5)
 
 
 def test_ranks_are_taken_within_a_fold_and_see_no_confidence() -> None:
     probs, targets = simulated(3, n_classes=2)
     folds = np.arange(200) % 2
-    blend = blending.ranks(probs, Fitting(targets))
+    blend = ranks.fit(probs, Fitting(targets))
     found = blending.blended(blend, probs, folds)
     sharper = calibration.scaled(calibration.log_probs(probs.reshape(-1, 2)), 0.3).reshape(probs.shape)
     shifted = sharper.copy()
@@ -116,20 +118,20 @@ def with_a_harmful_one(n_members: int = 4) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("name", ["greedy", "weighted"])
 def test_a_member_that_only_harms_is_left_out(name: str) -> None:
     probs, targets = with_a_harmful_one()
-    weights = blending.METHODS[name](probs, Fitting(targets)).weights
+    weights = METHODS[name].fit(probs, Fitting(targets)).weights
     assert weights[0] < 0.01
 
 
 def test_stacking_makes_use_of_a_member_that_is_wrong_in_a_regular_way() -> None:
     probs, targets = with_a_harmful_one()
-    found = blending.blended(blending.stacking(probs, Fitting(targets)), probs)
+    found = blending.blended(stacking.fit(probs, Fitting(targets)), probs)
     assert scores.accuracy_score(targets, found) > 0.98
 
 
 def test_stacking_survives_a_class_without_images() -> None:
     probs, targets = simulated(0)
     few = targets != 2
-    blend = blending.stacking(probs[:, few], Fitting(targets[few]))
+    blend = stacking.fit(probs[:, few], Fitting(targets[few]))
     found = blending.blended(blend, probs)
     assert np.isfinite(found).all()
     assert (found[:, 2] < 0.01).all()
@@ -139,12 +141,12 @@ def test_stacking_survives_a_class_without_images() -> None:
 def test_weights_are_those_of_a_general_search() -> None:
     probs, targets = simulated(5, n_members=3, skill=0.1)
     probs[0] = 0.5 * probs[0] + 0.5 * np.eye(3)[targets]
-    found = blending.weighted(probs, Fitting(targets)).weights
+    found = weighted.fit(probs, Fitting(targets)).weights
 
     def penalised(free: np.ndarray) -> float:
         weights = np.exp(free) / np.exp(free).sum()
         away = ((weights - 1 / 3) ** 2).sum()
-        return len(targets) * loss_of(weights, probs, targets) + blending.SHRINKAGE * 3 / 2 * away
+        return len(targets) * loss_of(weights, probs, targets) + weighted.SHRINKAGE * 3 / 2 * away
 
     best = optimize.minimize(penalised, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-6}).x
     np.testing.assert_allclose(found, np.exp(best) / np.exp(best).sum(), atol=0.01)
@@ -153,16 +155,18 @@ def test_weights_are_those_of_a_general_search() -> None:
 def test_few_images_leave_weights_near_equal_and_many_do_not() -> None:
     probs, targets = simulated(6, n_members=3, n=3000, skill=0.1)
     probs[0] = 0.8 * probs[0] + 0.2 * np.eye(3)[targets]
-    few, many = (blending.weighted(probs[:, :n], Fitting(targets[:n])).weights[0] for n in (15, 3000))
+    few, many = (weighted.fit(probs[:, :n], Fitting(targets[:n])).weights[0] for n in (15, 3000))
     assert 1 / 3 <= few < 0.6 < many
 
 
 def test_what_cannot_be_used_says_why() -> None:
     sizes = {"n_members": 2, "n_classes": 3}
-    assert "metrics of ranks" in blending.without_use("ranks", of_ranks=False, **sizes)
-    assert not blending.without_use("ranks", of_ranks=True, **sizes)
-    assert "more than 500 features" in blending.without_use("stacking", of_ranks=False, n_members=2, n_classes=1000)
-    assert not any(blending.without_use(name, of_ranks=True, **sizes) for name in blending.METHODS)
+    assert "metrics of ranks" in METHODS["ranks"].unusable(BlendSizes(of_ranks=False, **sizes))
+    assert not METHODS["ranks"].unusable(BlendSizes(of_ranks=True, **sizes))
+    assert "more than 500 features" in METHODS["stacking"].unusable(
+        BlendSizes(of_ranks=False, n_members=2, n_classes=1000)
+    )
+    assert not any(METHODS[name].unusable(BlendSizes(of_ranks=True, **sizes)) for name in METHODS)
 
 
 def test_no_members_are_refused() -> None:
@@ -178,6 +182,6 @@ def test_greedy_selection_sees_a_rare_class_among_many_images(name: str) -> None
     likelihood = rng.random((3, 20_000)) / 2
     likelihood[1, targets == 1] += 0.5  # knows the class
     probs = np.stack([1 - likelihood, likelihood], axis=2).astype(np.float32)
-    weights = blending.greedy(probs, Fitting(targets, scores.SCORES[name].utility, 3)).weights
+    weights = greedy.fit(probs, Fitting(targets, scores.SCORES[name].utility, 3)).weights
     assert weights is not None
     assert weights[1] == max(weights) > 0.5

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from podium.ensembling import blending, nested_cv, selection
+from podium.ensembling.methods import equal
 from podium.ensembling.nested_cv import NONE_HELD_OUT, NestedCv
 from podium.ensembling.tta_selection import OofByTta
 from podium.folds.outer_folds import deal
@@ -167,7 +168,7 @@ def test_the_order_of_images_does_not_matter() -> None:
 
 def test_a_recipe_without_decisions_gives_what_it_blends() -> None:
     probs, targets = simulated(7, [1.0, 1.2], n_sizes=1)
-    recipe = nested_cv.Recipe(blending.equal(probs[:, 0], blending.Fitting(targets)))
+    recipe = nested_cv.Recipe(equal.fit(probs[:, 0], blending.Fitting(targets)))
     folds = np.zeros(len(targets), np.int64)
     np.testing.assert_array_equal(recipe.apply(probs[:, 0], folds), recipe.blended(probs[:, 0], folds))
     decided = replace(recipe, multipliers=np.array([1.0, 1.0, 50.0])).apply(probs[:, 0], folds)

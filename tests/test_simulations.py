@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from podium.core import scratch
-from podium.ensembling import blending, nested_cv
+from podium.ensembling import nested_cv
+from podium.ensembling.methods import stacking
 from podium.scoring import intervals
 from tests import test_stage_ensemble
 from tools import (
@@ -102,11 +103,11 @@ def test_a_contest_is_halved_by_group_and_both_estimates_are_held_against_the_ot
 
 def test_choices_fixed_in_code_are_measured_and_left_as_they_are(tmp_path: Path, capsys) -> None:
     test_stage_ensemble.write_inputs(tmp_path)
-    before = blending.INVERSE_PENALTY
+    before = stacking.INVERSE_PENALTY
     measure_choices.main(str(tmp_path))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1].rstrip(":") for line in lines] == ["a", "b", "stacking"]
-    assert before == blending.INVERSE_PENALTY
+    assert before == stacking.INVERSE_PENALTY
 
 
 def test_intervals_are_compared_on_the_same_draws(monkeypatch: pytest.MonkeyPatch, capsys) -> None:

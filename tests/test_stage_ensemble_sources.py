@@ -124,7 +124,7 @@ def test_what_was_chosen_for_a_member_alone_is_not_what_its_own_images_chose(tmp
     contest.write_inputs(tmp_path)
     ensemble.main(root=tmp_path)
     path = tmp_path / "data/split/folds.csv"
-    before = {name: probs_of(tmp_path, name) for name in ("members/a", "members/b", "best_member_oof", "oof")}
+    before = {name: probs_of(tmp_path, name) for name in ("members/a", "members/b", "best_member", "oof")}
     folds = tables.read(path, tables.FOLDS)
     here = folds["fold"] == "1"
     folds.loc[here, "label"] = folds.loc[here, "label"].map({"red": "blue", "blue": "red", "": ""})

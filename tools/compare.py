@@ -72,7 +72,7 @@ def verdict(name: str, found: Difference) -> str:
     metric = name.replace("_", " ")
     if not found.supported:
         return f"By {metric} there is no evidence that either is better."
-    greater = name == scores.QUADRATIC_KAPPA or scores.SCORES[name].greater_is_better
+    greater = scores.METRICS[name].greater_is_better
     better = "B" if (found.value > 0) == greater else "A"
     return f"By {metric} {better} is better."
 

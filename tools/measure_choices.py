@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from podium.core import cli
-from podium.ensembling import blending, nested_cv
+from podium.ensembling import nested_cv
+from podium.ensembling.methods import stacking
 from podium.ensembling.tta_selection import OofByTta
 from podium.predictions import calibration
 from podium.scoring import scores
@@ -57,12 +58,12 @@ def temperatures(member: OofByTta) -> tuple[float, float, float]:
 def stacked(members: list[OofByTta], inverse_penalty: float) -> float:
     """Return the nested log loss of stacking at a penalty."""
     scored = members[0].scored
-    usual, blending.INVERSE_PENALTY = blending.INVERSE_PENALTY, inverse_penalty
+    usual, stacking.INVERSE_PENALTY = stacking.INVERSE_PENALTY, inverse_penalty
     try:
         chosen = [nested_cv.chosen(member, nested_cv.choices(scored, 1)) for member in members]
         return scores.log_loss(scored.targets, nested_cv.NestedCv(scored, chosen, ["stacking"]).outcome().oof)
     finally:
-        blending.INVERSE_PENALTY = usual
+        stacking.INVERSE_PENALTY = usual
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from podium import contracts
 from podium.core import cli, params, tables
 from podium.core.errors import InputError
 from podium.ensembling import selection, tta_selection
+from podium.ensembling.method_registry import BASELINE
 from podium.ensembling.settings import EnsembleSettings
 from podium.folds import balance
 from podium.reports import diversity
@@ -93,12 +94,12 @@ def blended_by(methods: pd.DataFrame, asked: str) -> list[str]:
     """
     if asked != "auto":
         return [f"{'method':{ASIDE}}{asked}: asked for (ensemble.method)"]
-    others = methods[~methods["method"].isin([selection.BASELINE, selection.DECIDED])]
+    others = methods[~methods["method"].isin([BASELINE, selection.DECIDED])]
     if others.empty:
         return []
     taken = others.loc[others["verdict"] == tta_selection.CHOSEN, "method"]
     why = f"surely better than the equal mean ({METHODS})" if len(taken) else f"no other is surely better ({METHODS})"
-    return [f"{'method':{ASIDE}}{taken.iloc[0] if len(taken) else selection.BASELINE}: {why}"]
+    return [f"{'method':{ASIDE}}{taken.iloc[0] if len(taken) else BASELINE}: {why}"]
 
 
 def harmful(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) -> list[str]:

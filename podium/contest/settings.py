@@ -6,19 +6,7 @@ from pydantic import Field, model_validator
 
 from podium.core.params import Section
 from podium.core.placeholders import NO_FILE, FileOrNone, FolderOrNone
-
-MetricName = Literal[
-    "accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "micro_f1",
-    "mcc",
-    "kappa",
-    "quadratic_kappa",
-    "log_loss",
-    "roc_auc",
-    "average_precision",
-]
+from podium.scoring.scores import MetricName
 
 
 class Images(Section):

@@ -20,18 +20,18 @@ import numpy as np
 
 from podium.core import scratch
 from podium.ensembling import blending, selection
+from podium.ensembling.method_registry import METHODS
 from podium.ensembling.selection import Selection
 from podium.ensembling.tta_selection import OofByTta, TtaChoice, decide
 from podium.predictions import calibration, member_predictions
 from podium.predictions.calibration import Probs, Values
 from podium.predictions.tta import Tta, seen
-from podium.scoring import intervals, scores, thresholds
+from podium.scoring import scores, thresholds
 from podium.scoring.evaluation_set import EvaluationSet, Indices
 
 HeldOut = frozenset[int]
 NONE_HELD_OUT: HeldOut = frozenset()
 MAX_CELLS = 2**26  # members x images x classes of float32, 256 MB, that are held at once
-UNTEMPERED = {"ranks", "stacking"}  # the first is no probability, the second its own calibration
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def choices(scored: EvaluationSet, n_methods: int) -> list[HeldOut]:
 
 def has_thresholds(metric: scores.Metric) -> bool:
     """Say whether another class than the likeliest may be the best answer."""
-    return metric.judges_labels and metric.name not in intervals.HITS
+    return metric.judges_labels and metric.mean_over != "images"
 
 
 @dataclass
@@ -184,8 +184,9 @@ class NestedCv:
         fitting = blending.Fitting(targets, utility, self.greedy_rounds)
         recipes = {}
         for name in self.methods:
-            recipe = Recipe(blending.METHODS[name](members, fitting))
-            if name not in UNTEMPERED:
+            method = METHODS[name]
+            recipe = Recipe(method.fit(members, fitting))
+            if method.is_tempered:
                 logs = calibration.log_probs(recipe.blended(members, folds))
                 recipe = replace(recipe, temperature=calibration.temperature(logs, targets))
             if has_thresholds(metric):

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from podium.ensembling.method_registry import BASELINE
 from podium.ensembling.tta_selection import CHOSEN, DEFAULT, OPEN, SUPPORTED, WORSE
 from podium.predictions.calibration import Probs, Targets
 from podium.scoring import bootstrap, intervals, scores
-
-BASELINE = "equal"
-
 
 DECIDED = "decision"  # the chosen method with another rule than the likeliest class
 

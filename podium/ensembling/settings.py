@@ -5,8 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from podium.core.params import Section
-
-RANK_METRICS = ("roc_auc", "average_precision")  # they look at the order of images alone
+from podium.ensembling.method_registry import MethodName
 
 
 class EnsembleSettings(Section):
@@ -23,7 +22,7 @@ class EnsembleSettings(Section):
             contest's rules may forbid it.
     """
 
-    method: Literal["auto", "equal", "logits", "ranks", "greedy", "weighted", "stacking"] = "auto"
+    method: MethodName = "auto"
     greedy_rounds: int = Field(20, ge=1, le=1000)
     leaked_labels: Literal["ignore", "exact", "near"] = "ignore"
 

@@ -8,11 +8,12 @@ from pydantic import Field, field_validator, model_validator
 from podium.analysis.settings import AnalyzeSettings
 from podium.contest.settings import ContestSettings, ExternalSettings
 from podium.core.params import Section
-from podium.ensembling.settings import RANK_METRICS, EnsembleSettings
+from podium.ensembling.settings import EnsembleSettings
 from podium.folds.settings import FoldList, SplitSettings
 from podium.images.settings import PrepareSettings
 from podium.inference.settings import MemberSettings
 from podium.models.settings import TorchSettings
+from podium.scoring.scores import RANK_METRICS
 from podium.training.settings import FixresSettings
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_]*")

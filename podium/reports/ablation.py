@@ -109,7 +109,7 @@ def beats(candidate: Rung, base: Rung, scored: EvaluationSet) -> bool:
     """
     step = _step(base, candidate, scored)
     tests = [step.evidence]
-    if scored.metric.name in intervals.HITS:
+    if scored.metric.judges_labels and scored.metric.mean_over == "images":
         hits = [(rung.probs.argmax(axis=1) == scored.targets).astype(float) for rung in (candidate, base)]
         tests.append(intervals.mean_evidence(hits[0] - hits[1], scored.groups))
     surely = any(len(tests) * test.p_better < intervals.ALPHA for test in tests)

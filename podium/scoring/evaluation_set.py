@@ -42,7 +42,7 @@ class EvaluationSet:
     @property
     def by_log_loss(self) -> bool:
         """Say whether log losses decide between candidates, or the metric itself."""
-        return self.metric.name in intervals.BY_LOG_LOSS
+        return self.metric.by_log_loss
 
     def rows(self, outer_folds: Collection[int]) -> Indices:
         """Return the positions of the images of these outer_folds, in order."""

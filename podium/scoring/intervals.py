@@ -27,11 +27,7 @@ Groups = NDArray[np.int64]
 LEVEL = 0.95  # of intervals
 ALPHA = 0.05  # of one-sided tests
 DRAWS = 200  # of a bootstrap whose spread alone is used: its standard error is known to 5%
-BY_LOG_LOSS = {"accuracy", "micro_f1", "balanced_accuracy", "log_loss"}  # metrics whose comparisons are by log loss
-HITS = {"accuracy", "micro_f1"}  # shares of images
 FEW = 50  # groups of a class, whose bootstrap may show too little variance
-OF_CLASSES = {"balanced_accuracy", "roc_auc", "average_precision"}  # means over classes, of which one may be rare
-SIGNED = {"kappa", "quadratic_kappa", "mcc"}  # scores in [-1, 1]
 DOUBT = 0.25  # groups, wrong or right as one, that are added: few errors cannot tell how they cluster
 
 
@@ -58,12 +54,11 @@ NOTHING = Evidence(0.0, 0.0, 0.0, 1.0, 1.0)
 def compare(metric: scores.Metric, targets: Targets, *, base: Probs, candidate: Probs, groups: Groups) -> Evidence:
     """Say whether `candidate` is better than `base`, both probabilities (images, classes).
 
-    For metrics in BY_LOG_LOSS per-image log losses decide: an accuracy moves by whole images, and hides what its
-    probabilities show. Others are bootstrapped.
+    Per-image log losses decide for metrics that log loss stands for (Metric.by_log_loss). Others are bootstrapped.
     """
     if scores.alike(base, candidate):
         return NOTHING
-    if metric.name in BY_LOG_LOSS:
+    if metric.by_log_loss:
         gains = scores.log_losses(targets, base) - scores.log_losses(targets, candidate)
         return mean_evidence(gains, groups)
     return score_evidence(metric, targets, base=base, candidate=candidate, groups=groups)
@@ -159,16 +154,16 @@ def score_interval(metric: scores.Metric, targets: Targets, probs: Probs, groups
         low, high = mean.interval() if mean.error > 0 else _equal_losses(mean.value, n_groups(groups))
         return max(low, 0.0), high
     value = metric.function(targets, probs)
-    shift, scale = (1, 2) if metric.name in SIGNED else (0, 1)
+    shift, scale = -metric.lowest, 1 - metric.lowest  # to [0, 1]
     share = (value + shift) / scale
-    if metric.name in HITS:
+    if metric.judges_labels and metric.mean_over == "images":
         size = _size_of_hits(probs.argmax(axis=1) == targets, groups)
     else:
         drawn = metric.weighted(targets, probs, group_draws(groups))
         size = _size_of_draws(share, drawn / scale, targets, groups)
     ends = proportions.wilson(share, size, _quantile(max(n_groups(groups) - 1, 1)))
     low, high = float(ends[0]) * scale - shift, float(ends[1]) * scale - shift
-    if metric.name in OF_CLASSES and _groups_of_classes(targets, groups).min() < FEW:
+    if metric.mean_over == "classes" and _groups_of_classes(targets, groups).min() < FEW:
         of_classes = _mean_of_classes(metric, targets, probs, groups)
         low, high = min(low, of_classes[0]), max(high, of_classes[1])
     return low, high
@@ -310,7 +305,8 @@ def _mean_of_classes(metric: scores.Metric, targets: Targets, probs: Probs, grou
         else:
             against = np.column_stack([-probs[:, index], probs[:, index]])
             share = metric.weighted(positive.astype(np.int64), against, np.ones((len(targets), 1)))[0]
-            size = _size_of_curve(metric.name, share, n_groups(groups[positive]), n_groups(groups[~positive]))
+            assert metric.images_of_area is not None  # as every mean of curves has it
+            size = metric.images_of_area(share, n_groups(groups[positive]), n_groups(groups[~positive]))
         found.append((share, *proportions.wilson(share, size, quantile)))
     shares, lows, highs = np.array(found, np.float64).T
     mean, below, above = shares.mean(), np.linalg.norm(shares - lows), np.linalg.norm(highs - shares)
@@ -319,18 +315,6 @@ def _mean_of_classes(metric: scores.Metric, targets: Targets, probs: Probs, grou
 
 def _groups_of_classes(targets: Targets, groups: Groups) -> NDArray[np.int64]:
     return np.array([n_groups(groups[targets == index]) for index in np.unique(targets)])
-
-
-def _size_of_curve(name: str, area: float, positives: int, negatives: int) -> float:
-    """Return the number of images whose share would be as sure as the area under a curve of so many groups.
-
-    Sources: ROC: Newcombe 2006, Statistics in Medicine 25(4), 559-573, method 5; average precision: Boyd, Eng & Page
-    2013, ECML PKDD, 451-466 (binomial, by the number of positives).
-    """
-    if name == "average_precision":
-        return float(positives)
-    others = (positives + negatives) / 2 - 1
-    return positives * negatives / (1 + others * ((1 - area) / (2 - area) + area / (1 + area)))
 
 
 def _size_of_draws(share: float, drawn: Values, targets: Targets, groups: Groups) -> float:

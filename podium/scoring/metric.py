@@ -1,0 +1,91 @@
+"""What a metric is: the function, and the facts that intervals, comparisons and blending need to know of it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from podium.scoring import label_scores
+from podium.scoring.label_scores import Counts
+
+Targets = NDArray[np.int64]
+Probs = NDArray[np.float32] | NDArray[np.float64]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Metric:
+    """A score or a loss. A fact without a default must be given: forgetting one is an error at import.
+
+    Attributes:
+        name: as in `contest.metric`.
+        greater_is_better: false for a loss.
+        mean_over: "images" of a mean over images, "classes" of a mean over classes (one of which may be rare), "none".
+        lowest: the lowest value: 0, or -1 of a score that may be negative.
+        by_log_loss: log losses stand for it when two predictions are compared. An accuracy moves by whole images, and
+            hides what its probabilities show.
+        of_ranks: only the order of the images counts, not their probabilities.
+        of_probs: (targets, probs, weights) -> (weightings,), of a metric that judges probabilities.
+        of_counts: counts -> (weightings,), of a metric that judges the predicted class.
+        of_ordered: (counts, positions of the classes) -> (weightings,), of a metric that needs an order of the classes.
+        images_of_area: (area, positives, negatives) -> how many images' share would be as sure as the area under a
+            curve of so many groups; of a mean of curves.
+        positions: (classes,) of ordered classes, where the metric needs them.
+    """
+
+    name: str
+    greater_is_better: bool
+    mean_over: Literal["images", "classes", "none"]
+    lowest: float
+    by_log_loss: bool
+    of_ranks: bool = False
+    of_probs: Callable[[Targets, Probs, NDArray[Any]], Values] | None = None
+    of_counts: Callable[[Counts], Values] | None = None
+    of_ordered: Callable[[Counts, Values], Values] | None = None
+    images_of_area: Callable[[float, int, int], float] | None = None
+    positions: Values | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a metric whose facts contradict each other."""
+        if (self.of_probs, self.of_counts, self.of_ordered).count(None) != 2:
+            raise TypeError(f"metric {self.name}: give one of of_probs, of_counts and of_ordered")
+        if self.of_ranks and (self.of_probs is None or self.images_of_area is None):
+            raise TypeError(f"metric {self.name}: a metric of ranks needs of_probs and images_of_area")
+
+    @property
+    def judges_labels(self) -> bool:
+        """Say whether only the predicted class counts, not its probability."""
+        return self.of_probs is None
+
+    def weighted(self, targets: Targets, probs: Probs, weights: NDArray[Any]) -> Values:
+        """Return the value for every column of `weights` (images, weightings); NaN where it is not defined.
+
+        The predicted class is the likeliest; ties go to the first.
+        """
+        if self.of_probs is not None:
+            return self.of_probs(targets, probs, weights)
+        counts = label_scores.count(targets, probs.argmax(1), weights, probs.shape[1], self.positions)
+        if self.of_counts is not None:
+            return self.of_counts(counts)
+        if self.of_ordered is None or self.positions is None:
+            raise ValueError(f"{self.name} needs an order of the classes: take it from scores.named")
+        return self.of_ordered(counts, self.positions)
+
+    def function(self, targets: Targets, probs: Probs) -> float:
+        """Return the value on the images.
+
+        Raises:
+            ValueError: it is not defined: a curve needs images of two classes.
+        """
+        value = float(self.weighted(targets, probs, np.ones((len(targets), 1)))[0])
+        if math.isnan(value):
+            raise ValueError(f"{self.name} needs images of two classes at least")
+        return value
+
+    def utility(self, targets: Targets, probs: Probs) -> float:
+        """Return the score, or the loss with its sign turned: higher is always better."""
+        value = self.function(targets, probs)
+        return value if self.greater_is_better else -value

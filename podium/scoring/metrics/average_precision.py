@@ -1,0 +1,23 @@
+"""Average precision, one class against the rest, mean over classes; of two classes the second's."""
+
+from functools import partial
+
+from podium.scoring import rank_scores
+from podium.scoring.metric import Metric
+
+
+def _images_of_area(area: float, positives: int, negatives: int) -> float:  # noqa: ARG001
+    """Source: Boyd, Eng & Page 2013, ECML PKDD, 451-466 (binomial, by the number of positives)."""
+    return float(positives)
+
+
+METRIC = Metric(
+    name="average_precision",
+    greater_is_better=True,
+    mean_over="classes",
+    lowest=0,
+    by_log_loss=False,
+    of_ranks=True,
+    of_probs=partial(rank_scores.one_against_rest, curve=rank_scores.AVERAGE_PRECISION),
+    images_of_area=_images_of_area,
+)

@@ -1,0 +1,13 @@
+"""The mean recall over the classes that occur."""
+
+from podium.scoring import label_scores
+from podium.scoring.metric import Metric
+
+METRIC = Metric(
+    name="balanced_accuracy",
+    greater_is_better=True,
+    mean_over="classes",
+    lowest=0,
+    by_log_loss=True,
+    of_counts=label_scores.balanced_accuracy,
+)

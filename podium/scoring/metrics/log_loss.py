@@ -1,0 +1,18 @@
+"""The mean cross-entropy in nats."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from podium.scoring.log_losses import log_losses
+from podium.scoring.metric import Metric, Probs, Targets, Values
+
+
+def _mean(targets: Targets, probs: Probs, weights: NDArray[Any]) -> Values:
+    return np.asarray(log_losses(targets, probs) @ weights / weights.sum(0, dtype=np.float64), np.float64)
+
+
+METRIC = Metric(
+    name="log_loss", greater_is_better=False, mean_over="images", lowest=0, by_log_loss=True, of_probs=_mean
+)

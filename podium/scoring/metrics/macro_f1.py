@@ -1,0 +1,13 @@
+"""The mean F1 over the classes that occur or are predicted."""
+
+from podium.scoring import label_scores
+from podium.scoring.metric import Metric
+
+METRIC = Metric(
+    name="macro_f1",
+    greater_is_better=True,
+    mean_over="none",
+    lowest=0,
+    by_log_loss=False,
+    of_counts=label_scores.macro_f1,
+)
