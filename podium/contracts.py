@@ -107,50 +107,61 @@ OOF = Contract(
     }
 )
 TEST = Contract({"image_id": "text"})  # every readable test image; a column p:<class> per class
-MEMBERS = Contract(
+MEMBERS = Contract(  # of the blend
     {
         "member": "text",
         "weight": "float",  # in the blend; they sum to 1; missing where a member has none of its own (stacking)
-        "image_sizes": "text",  # pixels, e.g. "64 80": the sizes that are averaged; tta.csv says why
-        "transforms": "text",  # as in SIZES
-        "phase": "text",
-        "train_size_score": "float",  # out of fold, at the training size (the first size where it is not inferred)
-        "score": "float",  # out of fold, sizes chosen on the other folds
+        "image_sizes": "text",  # pixels, e.g. "64 80": averaged; tta.csv compares all candidates
+        "transforms": "text",  # TTA transforms, e.g. "hflip identity": averaged
+        "phases": "text",  # whose weights, e.g. "finetune" or "finetune probe": averaged
+        "train_size_score": "float",  # out of fold, in the default TTA
+        "score": "float",  # out of fold, the TTA chosen on the other outer folds
         "log_loss": "float",  # of the same predictions
         "pretrain_score": "float",  # held out, at the training size in one transform; missing with 0 epochs
         "finetune_score": "float",
     },
     key=("member",),
 )
-TTA = Contract(  # the ways each member might look at images, against the size it was trained for
+_COMPARISON = {  # podium.scoring.comparison.COLUMNS, which a test compares with this
+    "gain": "float",  # in the contest's metric; above 0 is better, of a loss too
+    "low": "float",  # its interval; all intervals of a table hold together at 95%
+    "high": "float",
+    "log_loss_gain": "float",  # in nats; above 0 is better
+    "log_loss_low": "float",
+    "log_loss_high": "float",
+    "p": "float",  # two-sided, adjusted for all comparisons of the table
+    "verdict": "text",  # default, better, worse, mixed, "no clear difference", "no difference"
+}
+TTA = Contract(  # each member's candidates, compared with its default TTA
     {
         "member": "text",
-        "image_sizes": "text",  # pixels, e.g. "64 80": averaged
-        "transforms": "text",  # e.g. "hflip identity": averaged
-        "phase": "text",  # whose weights: finetune or fixres; "elsewhere" for predictions from outside
+        "image_sizes": "text",  # as in MEMBERS
+        "transforms": "text",
+        "phases": "text",  # "elsewhere" for predictions from outside
         "temperature": "float",  # what its log probabilities are divided by
+        "prior_strength": "float",  # share of the log class prior that is added first; 0 without class weights
         "log_loss": "float",  # out of fold, at this temperature
-        "gain": "float",  # over the usual size: in log loss, or in the metric where log loss does not stand for it
-        "low": "float",  # the gain's 95% interval
-        "high": "float",
-        "p": "float",  # one-sided, that it gains nothing, adjusted for the number of candidates
-        "verdict": "text",  # usual, taken, supported (another gains more), not supported, worse
-        "chosen_in_outer_folds": "int",  # of the subsets of the nested estimate, how many took it
+        "cost": "float",  # what the choice makes small: Metric.chosen_by
+        **_COMPARISON,
+        "chosen": "text",  # "yes" for the one with the smallest cost
+        "chosen_in_outer_folds": "int",  # in how many outer folds of the nested score it was chosen
     },
-    key=("member", "image_sizes", "transforms", "phase"),
+    key=("member", "image_sizes", "transforms", "phases"),
 )
-METHODS = Contract(  # ways to blend, against the equal mean, each fitted without the images it is judged on
+METHODS = Contract(  # blending methods, each fitted without the images it predicts, compared with the equal mean
     {
         "method": "text",
         "score": "float",  # in the contest's metric
-        "gain": "float",  # as in SIZES
-        "low": "float",
-        "high": "float",
-        "p": "float",
-        "verdict": "text",
+        "log_loss": "float",
+        "cost": "float",
+        **_COMPARISON,
+        "chosen": "text",
         "chosen_in_outer_folds": "int",
     },
     key=("method",),
+)
+BLEND = Contract(  # the blend, compared with each of its members
+    {"member": "text", "score": "float", "log_loss": "float", **_COMPARISON}, key=("member",)
 )
 CURVES = Contract(  # and a column of floats per logged series, e.g. train_loss
     {"member": "text", "fold": "text", "phase": "text", "epoch": "int"},  # epoch from 0

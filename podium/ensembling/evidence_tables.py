@@ -1,57 +1,94 @@
 """What was chosen and why, as tables."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from podium import contracts
+from podium.ensembling.method_registry import BASELINE
 from podium.ensembling.nested_cv import NONE_HELD_OUT, ChosenMember, Outcome
-from podium.ensembling.selection import DECIDED
-from podium.ensembling.tta_selection import DEFAULT
-from podium.scoring.intervals import Evidence
+from podium.ensembling.selection import MethodCandidate
+from podium.ensembling.tta_selection import TtaCandidate
+from podium.predictions.calibration import Probs
+from podium.predictions.tta import Tta
+from podium.scoring import comparison, scores
+from podium.scoring.evaluation_set import EvaluationSet
+
+DEFAULT = "default"  # verdict of what the others are compared with
 
 
-def sizes(members: Mapping[str, ChosenMember]) -> pd.DataFrame:
-    """List every member's ttas with their evidence (contracts.TTA)."""
+def tta_cells(tta: Tta) -> dict[str, str]:
+    """Return the cells that name a TTA."""
+    return {
+        "image_sizes": " ".join(map(str, tta.image_sizes)),
+        "transforms": " ".join(tta.transforms),
+        "phases": " ".join(tta.phases),
+    }
+
+
+def ttas(members: Mapping[str, ChosenMember], candidates: Mapping[str, Sequence[TtaCandidate]]) -> pd.DataFrame:
+    """List every member's candidates (contracts.TTA)."""
     rows = []
-    for name, chosen in members.items():
-        taken = [decision.tta for held_out, decision in chosen.decisions.items() if len(held_out) == 1]
-        for candidate in chosen.decisions[NONE_HELD_OUT].candidates:
+    for name, member in members.items():
+        in_folds = [choice.tta for held_out, choice in member.choices.items() if len(held_out) == 1]
+        for one in candidates[name]:
+            numbers = [one.calibration.temperature, one.calibration.prior_strength, one.log_loss, one.cost]
             row = {
                 "member": name,
-                "image_sizes": " ".join(map(str, candidate.tta.image_sizes)),
-                "transforms": " ".join(candidate.tta.transforms),
-                "phase": candidate.tta.phase,
-                "temperature": round(candidate.temperature, 6),
-                "log_loss": round(candidate.loss, 6),
-                **_evidence(candidate.evidence, candidate.p, candidate.verdict),
-                "chosen_in_outer_folds": taken.count(candidate.tta),
+                **tta_cells(one.tta),
+                **dict(zip(("temperature", "prior_strength", "log_loss", "cost"), _rounded(numbers), strict=True)),
+                **comparison.cells(one.compared, DEFAULT),
+                "chosen": _yes(one.tta == member.choices[NONE_HELD_OUT].tta),
+                "chosen_in_outer_folds": in_folds.count(one.tta),
             }
             rows.append(row)
     return pd.DataFrame(rows, columns=list(contracts.TTA.columns))
 
 
-def methods(outcome: Outcome) -> pd.DataFrame:
-    """List the methods that were held against the equal mean (contracts.METHODS); none where one was asked for."""
+def methods(outcome: Outcome, candidates: Sequence[MethodCandidate]) -> pd.DataFrame:
+    """List the blending methods that were compared (contracts.METHODS)."""
     rows = [
         {
-            "method": contender.method,
-            "score": round(contender.score, 6),
-            **_evidence(contender.evidence, contender.p, contender.verdict),
-            "chosen_in_outer_folds": _chosen_in_outer_folds(outcome, contender.method),
+            "method": one.method,
+            **dict(zip(("score", "log_loss", "cost"), _rounded([one.score, one.log_loss, one.cost]), strict=True)),
+            **comparison.cells(one.compared, DEFAULT if one.method == BASELINE else ""),
+            "chosen": _yes(one.method == outcome.selection.method),
+            "chosen_in_outer_folds": sum(selected.method == one.method for selected in outcome.selections),
         }
-        for contender in outcome.gated.contenders
+        for one in candidates
     ]
     return pd.DataFrame(rows, columns=list(contracts.METHODS.columns))
 
 
-def _chosen_in_outer_folds(outcome: Outcome, method: str) -> int:
-    return sum(gate.decided if method == DECIDED else gate.method == method for gate in outcome.gates)
+def blend(images: EvaluationSet, oof: Probs, members: Mapping[str, Probs]) -> pd.DataFrame:
+    """Compare the blend with every member (contracts.BLEND): it is better than the best where it is better than all.
+
+    Args:
+        images: the evaluation set.
+        oof: (images, classes) of the blend.
+        members: name -> (images, classes).
+    """
+    rows = []
+    for name, probs in members.items():
+        compared = None
+        if len(members) > 1:
+            compared = comparison.compare(
+                images.metric,
+                images.targets,
+                base=probs,
+                candidate=oof,
+                groups=images.groups,
+                n_comparisons=len(members),
+            )
+        score, loss = images.metric.function(images.targets, probs), scores.log_loss(images.targets, probs)
+        cells = comparison.cells(compared, "only member")
+        rows.append({"member": name, "score": round(score, 6), "log_loss": round(loss, 6), **cells})
+    return pd.DataFrame(rows, columns=list(contracts.BLEND.columns))
 
 
-def _evidence(evidence: Evidence, p: float, verdict: str) -> dict[str, Any]:
-    """Cells of a comparison; the one with itself has none."""
-    numbers = {"gain": evidence.difference, "low": evidence.low, "high": evidence.high, "p": p}
-    empty = verdict == DEFAULT
-    return {**{key: float("nan") if empty else round(value, 6) for key, value in numbers.items()}, "verdict": verdict}
+def _rounded(numbers: Sequence[float]) -> list[float]:
+    return [round(number, 6) for number in numbers]
+
+
+def _yes(chosen: bool) -> str:
+    return "yes" if chosen else ""

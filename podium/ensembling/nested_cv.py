@@ -1,14 +1,15 @@
-"""The honest score: everything that is chosen is chosen again without the images that score it.
+"""Nested cross-validation of the ensemble.
 
-    choose(images): each member's look and temperature   (resolution, calibration)
-                    -> every method fitted on them        (ensembling), and their blends' temperatures
-                    -> one method                         (gating)
+    choose(images): each member's TTA and its calibration   (tta_selection)
+                    -> every blending method fitted on them  (blending), and the blends' temperatures and thresholds
+                    -> one method                            (selection)
 
-A choice is made on all images but those of some outer_folds. For the submission no outer_fold is left out. For the estimate each
-outer_fold is left out once and predicted by what the others chose: `oof`. The gate between methods looks at a choice made
-on its images without one more outer_fold, at each outer_fold in turn; so every pair of outer_folds is left out once as well.
+Something is chosen on all images but those of some held-out outer folds. For the submission nothing is held out. For
+the score each outer fold is held out once, and predicted by what the others chose: `oof`. The choice between methods
+needs predictions that each method's fit has not seen, so one more outer fold is held out in turn: every pair of outer
+folds is held out once as well.
 
-What the estimate is of, what it cannot undo, and how far it was off in simulations: docs/honest_scores.md.
+docs/honest_scores.md says what the score estimates, what it cannot undo, and how far it was off in simulations.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,27 +20,41 @@ from typing import Any
 import numpy as np
 
 from podium.core import scratch
-from podium.ensembling import blending, selection
+from podium.ensembling import blending, selection, tta_selection
 from podium.ensembling.method_registry import METHODS
 from podium.ensembling.selection import Selection
-from podium.ensembling.tta_selection import OofByTta, TtaChoice, decide
-from podium.predictions import calibration, member_predictions
+from podium.ensembling.tta_selection import OofByTta, TtaChoice
+from podium.predictions import calibration
 from podium.predictions.calibration import Probs, Values
-from podium.predictions.tta import Tta, seen
-from podium.scoring import scores, thresholds
+from podium.predictions.tta import Tta
+from podium.scoring import thresholds
 from podium.scoring.evaluation_set import EvaluationSet, Indices
 
 HeldOut = frozenset[int]
 NONE_HELD_OUT: HeldOut = frozenset()
-MAX_CELLS = 2**26  # members x images x classes of float32, 256 MB, that are held at once
+MAX_CELLS = 2**26  # members x images x classes of float32, 256 MB, that are in memory at once
 
 
 @dataclass(frozen=True)
 class ChosenMember:
-    """A member: what was decided without each set of outer_folds, and its log probabilities in the ttas that were taken."""
+    """A member: what was chosen without each set of outer folds, and its log probabilities in the chosen TTAs.
 
-    decisions: Mapping[HeldOut, TtaChoice]
+    Attributes:
+        shifts: TTA -> log class prior (images, classes) that its calibration adds a share of; only TTAs that need it.
+    """
+
+    choices: Mapping[HeldOut, TtaChoice]
     logs: Mapping[Tta, Probs]
+    shifts: Mapping[Tta, Probs] = field(default_factory=dict)
+
+    def probs(self, held_out: HeldOut, rows: Indices) -> Probs:
+        """Return calibrated probabilities (rows, classes), as chosen without the outer folds `held_out`."""
+        choice = self.choices[held_out]
+        logs = self.logs[choice.tta]
+        here = logs[rows]
+        scratch.release(logs)
+        shift = self.shifts.get(choice.tta)
+        return choice.calibration.apply(here, None if shift is None else shift[rows])
 
 
 @dataclass(frozen=True)
@@ -47,9 +62,9 @@ class Recipe:
     """How members' calibrated probabilities become the blend's.
 
     Attributes:
-        temperature: of the blend, since a mean of calibrated members is less sure than it should be.
+        temperature: of the blend, because a mean of calibrated members is less sure than it should be.
         multipliers: (classes,) of the blend's probabilities, so that the likeliest class is the one to predict for
-            the contest's metric; None where it is the likeliest class anyway, or no fitted ones are used.
+            the contest's metric; None where the likeliest class is predicted as it is.
     """
 
     blend: blending.Blend
@@ -58,9 +73,9 @@ class Recipe:
 
     def apply(self, members: Iterable[Probs], folds: Indices) -> Probs:
         """Blend single folds' predictions (images, classes)."""
-        return self.decide(self.blended(members, folds))
+        return self.apply_thresholds(self.blended(members, folds))
 
-    def decide(self, probs: Probs) -> Probs:
+    def apply_thresholds(self, probs: Probs) -> Probs:
         """Apply the multipliers to blended probabilities."""
         return probs if self.multipliers is None else thresholds.apply(probs, self.multipliers)
 
@@ -76,41 +91,38 @@ class Outcome:
 
     Attributes:
         recipe: chosen on all images.
-        gated: its method.
-        oof: (images, classes), each outer_fold by the recipe that the other outer_folds chose.
+        selection: its method.
+        oof: (images, classes), each outer fold by the recipe that the other outer folds chose.
         naive: (images, classes), all by `recipe`.
-        gates: for each outer_fold what was chosen on the others.
+        selections: for each outer fold what was selected on the others.
+        by_method: method -> (images, classes), each outer fold by the method fitted on the others.
     """
 
     recipe: Recipe
-    gated: Selection
+    selection: Selection
     oof: Probs
     naive: Probs
-    gates: tuple[Selection, ...]
+    selections: tuple[Selection, ...]
+    by_method: Mapping[str, Probs]
 
 
-def choices(scored: EvaluationSet, n_methods: int) -> list[HeldOut]:
-    """List the sets of outer_folds that something is chosen held_out: none, each, and where there is a gate each pair."""
-    sizes = (0, 1, 2) if n_methods > 1 or has_thresholds(scored.metric) else (0, 1)
-    return [frozenset(outer_folds) for size in sizes for outer_folds in combinations(scored.all_outer_folds, size)]
-
-
-def has_thresholds(metric: scores.Metric) -> bool:
-    """Say whether another class than the likeliest may be the best answer."""
-    return metric.judges_labels and metric.mean_over != "images"
+def held_out_sets(images: EvaluationSet, n_methods: int) -> list[HeldOut]:
+    """List the sets of outer folds that are held out: none, each, and where a choice needs it each pair."""
+    sizes = (0, 1, 2) if n_methods > 1 or images.metric.thresholds == "tested" else (0, 1)
+    return [frozenset(folds) for size in sizes for folds in combinations(images.all_outer_folds, size)]
 
 
 @dataclass
 class NestedCv:
-    """The choices without every set of outer_folds, each made once.
+    """The choices without every set of outer folds, each made once.
 
     Attributes:
         members: in the order of the blend.
-        methods: names in ensembling.METHODS; the gate chooses between them where there are several.
+        methods: names in METHODS; one of them is chosen where there are several.
         greedy_rounds: of greedy selection.
     """
 
-    scored: EvaluationSet
+    images: EvaluationSet
     members: Sequence[ChosenMember]
     methods: Sequence[str]
     greedy_rounds: int = 20
@@ -119,77 +131,76 @@ class NestedCv:
 
     def outcome(self) -> Outcome:
         """Choose, and estimate."""
-        for held_out in choices(self.scored, len(self.methods)):
-            self._choose(held_out)
-        gates = [self.gate(frozenset({outer_fold})) for outer_fold in self.scored.all_outer_folds]
-        gated = self.gate(NONE_HELD_OUT)
-        recipe = self._recipe(NONE_HELD_OUT, gated)
+        for held_out in held_out_sets(self.images, len(self.methods)):
+            self._fit(held_out)
+        selected = self.select(NONE_HELD_OUT)
+        folds = self.images.all_outer_folds
+        by_fold = {fold: self.select(frozenset({fold})) for fold in folds}
+        recipe = self._recipe(NONE_HELD_OUT, selected)
         oof = {
-            outer_fold: self._recipe(frozenset({outer_fold}), gate).decide(
-                self._left_out[frozenset({outer_fold}), outer_fold][gate.method]
+            fold: self._recipe(frozenset({fold}), one).apply_thresholds(
+                self._left_out[frozenset({fold}), fold][one.method]
             )
-            for outer_fold, gate in zip(self.scored.all_outer_folds, gates, strict=True)
+            for fold, one in by_fold.items()
         }
-        members = self.calibrated(NONE_HELD_OUT, np.arange(len(self.scored.targets)))
-        naive = recipe.apply(members, self.scored.folds)
-        return Outcome(recipe, gated, self.scored.gathered(oof), naive, tuple(gates))
+        by_method = {
+            name: self.images.gathered({fold: self._left_out[frozenset({fold}), fold][name] for fold in folds})
+            for name in self.methods
+        }
+        naive = recipe.apply(self.calibrated(NONE_HELD_OUT, np.arange(len(self.images.targets))), self.images.folds)
+        return Outcome(recipe, selected, self.images.gathered(oof), naive, tuple(by_fold.values()), by_method)
 
-    def gate(self, held_out: HeldOut) -> Selection:
-        """Choose between the methods, and between decisions, on the images outside the outer_folds `without`."""
-        outer_folds = self.scored.left(held_out)
-        rows = self.scored.rows(outer_folds)
-        judged = selection.SelectionImages(self.scored.metric, self.scored.targets[rows], self.scored.groups[rows])
+    def select(self, held_out: HeldOut) -> Selection:
+        """Select the method and the thresholds by the images outside the outer folds `held_out`."""
+        folds = self.images.remaining(held_out)
+        rows = self.images.rows(folds)
 
-        def left_out(name: str, decided: bool = False) -> Probs:
-            found = {
-                outer_fold: self._left_out[held_out | {outer_fold}, outer_fold][name] for outer_fold in outer_folds
-            }
-            if decided:
-                found = {
-                    outer_fold: self._recipes[held_out | {outer_fold}][name].decide(probs)
-                    for outer_fold, probs in found.items()
-                }
-            return self.scored.gathered(found)
+        def left_out(name: str, with_thresholds: bool = False) -> Probs:
+            found = {fold: self._left_out[held_out | {fold}, fold][name] for fold in folds}
+            if with_thresholds:
+                recipes = {fold: self._recipes[held_out | {fold}][name] for fold in folds}
+                found = {fold: recipes[fold].apply_thresholds(probs) for fold, probs in found.items()}
+            return self.images.gathered(found)
 
-        gated = Selection(self.methods[0])
+        method = self.methods[0]
         if len(self.methods) > 1:
-            gated = selection.choose_method(judged, {name: left_out(name) for name in self.methods})
-        if has_thresholds(self.scored.metric):
-            plain, decided = left_out(gated.method), left_out(gated.method, decided=True)
-            gated = selection.choose_thresholds(judged, gated, plain, decided)
-        return gated
+            method = selection.choose_method(self.images, rows, {name: left_out(name) for name in self.methods})
+        kind = self.images.metric.thresholds
+        if kind == "tested":
+            helps = selection.thresholds_help(self.images, rows, left_out(method), left_out(method, True))
+            return Selection(method, helps)
+        return Selection(method, kind != "likeliest")
 
-    def _recipe(self, held_out: HeldOut, gated: Selection) -> Recipe:
-        recipe = self._recipes[held_out][gated.method]
-        return recipe if gated.decided else replace(recipe, multipliers=None)
+    def _recipe(self, held_out: HeldOut, selected: Selection) -> Recipe:
+        recipe = self._recipes[held_out][selected.method]
+        return recipe if selected.uses_thresholds else replace(recipe, multipliers=None)
 
     def calibrated(self, held_out: HeldOut, rows: Indices) -> "CalibratedMembers":
-        """Return the members as they were decided without some outer_folds, on the images at `rows`."""
+        """Return the members as they were chosen without some outer folds, on the images at `rows`."""
         return CalibratedMembers(self.members, held_out, rows)
 
-    def _choose(self, held_out: HeldOut) -> None:
-        """Fit every method on the images left, and predict those left out."""
-        rows = self.scored.rows(self.scored.left(held_out))
-        fitted = self._recipes[held_out] = self._fitted(rows, _at_hand(self.calibrated(held_out, rows)))
-        for outer_fold in held_out:
-            here = self.scored.rows({outer_fold})
-            members, folds = _at_hand(self.calibrated(held_out, here)), self.scored.folds[here]
-            self._left_out[held_out, outer_fold] = {
+    def _fit(self, held_out: HeldOut) -> None:
+        """Fit every method on the remaining images, and predict those that are held out."""
+        rows = self.images.rows(self.images.remaining(held_out))
+        fitted = self._recipes[held_out] = self._fitted(rows, _in_memory(self.calibrated(held_out, rows)))
+        for fold in held_out:
+            here = self.images.rows({fold})
+            members, folds = _in_memory(self.calibrated(held_out, here)), self.images.folds[here]
+            self._left_out[held_out, fold] = {
                 name: scratch.kept(recipe.blended(members, folds)) for name, recipe in fitted.items()
             }
 
     def _fitted(self, rows: Indices, members: Sequence[Probs]) -> dict[str, Recipe]:
-        targets, folds, metric = self.scored.targets[rows], self.scored.folds[rows], self.scored.metric
-        utility = None if self.scored.by_log_loss else metric.utility
+        targets, folds, metric = self.images.targets[rows], self.images.folds[rows], self.images.metric
+        utility = None if metric.chosen_by == "log_loss" else metric.utility
         fitting = blending.Fitting(targets, utility, self.greedy_rounds)
         recipes = {}
         for name in self.methods:
-            method = METHODS[name]
-            recipe = Recipe(method.fit(members, fitting))
-            if method.is_tempered:
+            recipe = Recipe(METHODS[name].fit(members, fitting))
+            if METHODS[name].is_tempered:
                 logs = calibration.log_probs(recipe.blended(members, folds))
                 recipe = replace(recipe, temperature=calibration.temperature(logs, targets))
-            if has_thresholds(metric):
+            if metric.thresholds != "likeliest":
                 multipliers = thresholds.fit(targets, recipe.blended(members, folds), metric)
                 recipe = replace(recipe, multipliers=multipliers)
             recipes[name] = recipe
@@ -198,7 +209,7 @@ class NestedCv:
 
 @dataclass(frozen=True)
 class CalibratedMembers(Sequence[Probs]):
-    """Members' probabilities (images, classes) at `rows`, as decided without some outer_folds; made anew when asked for."""
+    """Members' probabilities (images, classes) at `rows`, as chosen without some outer folds; made when asked for."""
 
     members: Sequence[ChosenMember]
     held_out: HeldOut
@@ -208,91 +219,40 @@ class CalibratedMembers(Sequence[Probs]):
         return len(self.members)
 
     def __getitem__(self, index: Any) -> Any:
-        member = self.members[index]
-        decision = member.decisions[self.held_out]
-        logs = member.logs[decision.tta]
-        here = logs[self.rows]
-        scratch.release(logs)
-        return calibration.scaled(here, decision.temperature)
+        return self.members[index].probs(self.held_out, self.rows)
 
 
-def _at_hand(members: CalibratedMembers) -> Sequence[Probs]:
-    """Make all members' probabilities at once where they are small, since every method asks for them."""
+def _in_memory(members: CalibratedMembers) -> Sequence[Probs]:
+    """Make all members' probabilities at once where they are small, because every method asks for them."""
     cells = len(members) * len(members.rows) * len(next(iter(members.members[0].logs.values()))[0])
     return list(members) if cells <= MAX_CELLS else members
 
 
-def decided(member: OofByTta, held_out: Sequence[HeldOut]) -> dict[HeldOut, TtaChoice]:
-    """Decide a member's look without each of the sets of outer_folds."""
-    return {outer_folds: decide(member, outer_folds) for outer_folds in held_out}
+def choices_of(member: OofByTta, held_out: Sequence[HeldOut]) -> dict[HeldOut, TtaChoice]:
+    """Choose a member's TTA without each of the sets of outer folds."""
+    return {folds: tta_selection.choose_tta(member, folds) for folds in held_out}
 
 
-def taken(usual: Tta, decisions: Mapping[HeldOut, TtaChoice]) -> list[Tta]:
-    """Return the ttas that a blend may need: the usual one, and all that some choice took."""
-    return sorted({usual, *(decision.tta for decision in decisions.values())})
+def choose_member(member: OofByTta, held_out: Sequence[HeldOut]) -> ChosenMember:
+    """Choose a member's TTA without each of the sets of outer folds, and keep the predictions in the chosen TTAs."""
+    return with_choices(member, choices_of(member, held_out))
 
 
-def chosen(member: OofByTta, held_out: Sequence[HeldOut]) -> ChosenMember:
-    """Decide a member's look without each of the sets of outer_folds, and keep what was taken."""
-    return keep(member, decided(member, held_out))
+def with_choices(member: OofByTta, choices: Mapping[HeldOut, TtaChoice]) -> ChosenMember:
+    """Keep a member's predictions in the chosen TTAs: no blend needs the others."""
+    ttas = tta_selection.chosen_ttas(member.default, list(choices.values()))
+    shifts = {tta: shift for tta in ttas if (shift := member.shift_of(tta)) is not None}
+    return ChosenMember(choices, {tta: scratch.kept(member.at(tta)) for tta in ttas}, shifts)
 
 
-def keep(member: OofByTta, decisions: Mapping[HeldOut, TtaChoice]) -> ChosenMember:
-    """Keep a member's predictions in the ttas that were taken: no blend needs the others."""
-    return ChosenMember(decisions, {tta: scratch.kept(member.at(tta)) for tta in taken(member.usual, decisions)})
+def member_oof(nested: NestedCv, index: int) -> Probs:
+    """Return one member's calibrated predictions (images, classes), its TTA chosen on the other outer folds."""
+    images, member = nested.images, nested.members[index]
+    return images.gathered(
+        {fold: member.probs(frozenset({fold}), images.rows({fold})) for fold in images.all_outer_folds}
+    )
 
 
-def single(nest: NestedCv, index: int) -> Probs:
-    """Return one member's calibrated predictions (images, classes), its look chosen on the other outer_folds."""
-    found = {
-        outer_fold: nest.calibrated(frozenset({outer_fold}), nest.scored.rows({outer_fold}))[index]
-        for outer_fold in nest.scored.all_outer_folds
-    }
-    return nest.scored.gathered(found)
-
-
-def oof_at_tta(nest: NestedCv, index: int, tta: Tta) -> Probs:
-    """Return one member's predictions (images, classes) in its usual look or one that some choice took."""
-    return calibration.scaled(nest.members[index].logs[tta], 1.0)
-
-
-def best_member_oof(nest: NestedCv) -> tuple[int, Probs]:
-    """Return the best member's position, and the predictions (images, classes) of picking the best one.
-
-    The best of many is flattered by the pick, so each outer_fold is predicted by the member that is best on the others.
-    """
-    picks = {outer_fold: _best(nest, frozenset({outer_fold})) for outer_fold in nest.scored.all_outer_folds}
-    found = {
-        outer_fold: nest.calibrated(frozenset({outer_fold}), nest.scored.rows({outer_fold}))[index]
-        for outer_fold, index in picks.items()
-    }
-    return _best(nest, NONE_HELD_OUT), nest.scored.gathered(found)
-
-
-def _best(nest: NestedCv, held_out: HeldOut) -> int:
-    rows = nest.scored.rows(nest.scored.left(held_out))
-    members, targets = nest.calibrated(held_out, rows), nest.scored.targets[rows]
-    return int(np.argmax([nest.scored.metric.utility(targets, members[index]) for index in range(len(members))]))
-
-
-def test_probs(
-    source: member_predictions.MemberPredictions,
-    decision: TtaChoice,
-    *,
-    image_ids: Sequence[str],
-    fold: str,
-    classes: Sequence[str],
-    shifts: Mapping[str, Probs],
-) -> Probs:
-    """Return one fold's calibrated predictions of test images in the look that is taken: (images, classes).
-
-    Args:
-        source: whose.
-        decision: on all scored images.
-        image_ids: of test images.
-        fold: whose model's are wanted.
-        classes: in the order wanted.
-        shifts: phase -> (classes,), as in `logs`, of this fold.
-    """
-    probs = member_predictions.read_test(source, decision.tta, image_ids, fold, classes)
-    return calibration.scaled(seen(probs, shifts.get(decision.tta.phase)), decision.temperature)
+def at_default(nested: NestedCv, index: int, default: Tta) -> Probs:
+    """Return one member's predictions (images, classes) in its default TTA, as they are."""
+    return calibration.scaled(nested.members[index].logs[default], 1.0)

@@ -1,96 +1,96 @@
-"""The gate between blending methods: a fancier one than the equal mean must show on left-out images that it wins."""
+"""Model selection for the blend: the blending method with the smallest left-out cost, and the decision thresholds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from podium.ensembling.method_registry import BASELINE
-from podium.ensembling.tta_selection import CHOSEN, DEFAULT, OPEN, SUPPORTED, WORSE
-from podium.predictions.calibration import Probs, Targets
-from podium.scoring import bootstrap, intervals, scores
+import numpy as np
 
-DECIDED = "decision"  # the chosen method with another rule than the likeliest class
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A method against the equal mean, or a decision rule against the likeliest class, on images left out of its fit.
-
-    Attributes:
-        p: that it is no better, adjusted for the number of methods.
-        verdict: as of a TTA: usual, taken, supported, not supported, worse.
-    """
-
-    method: str
-    score: float
-    evidence: intervals.Evidence
-    p: float
-    verdict: str
+from podium.ensembling.method_registry import METHODS
+from podium.predictions.calibration import Probs
+from podium.scoring import comparison, intervals, scores
+from podium.scoring.comparison import Comparison
+from podium.scoring.evaluation_set import EvaluationSet, Indices
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The method that is used, whether with fitted decisions, and what was held against each other."""
+    """What was selected.
+
+    Attributes:
+        method: name of the blending method.
+        uses_thresholds: whether fitted multipliers decide the predicted class.
+    """
 
     method: str
-    decided: bool = False
-    contenders: tuple[Candidate, ...] = ()
+    uses_thresholds: bool = False
 
 
 @dataclass(frozen=True)
-class SelectionImages:
-    """The images on which methods are held against each other, (images,) each, and the contest's metric."""
+class MethodCandidate:
+    """A blending method on images that its fit has not seen, compared with the equal mean.
 
-    metric: scores.Metric
-    targets: Targets
-    groups: intervals.Groups
+    Attributes:
+        score: in the contest's metric.
+        cost: what the choice makes small.
+        compared: None for the equal mean itself.
+    """
+
+    method: str
+    score: float
+    log_loss: float
+    cost: float
+    compared: Comparison | None
 
 
-def choose_method(judged: SelectionImages, probs: Mapping[str, Probs]) -> Selection:
-    """Choose the method with the largest supported gain over the equal mean, else the equal mean.
-
-    Supported: a paired one-sided test at 5%, Holm over the methods, by log loss or by a bootstrap of the metric as for
-    ttas (intervals.compare), and a metric that is no lower.
+def choose_method(images: EvaluationSet, rows: Indices, probs: Mapping[str, Probs]) -> str:
+    """Choose the method with the smallest left-out cost; simpler methods win ties.
 
     Args:
-        judged: the images.
-        probs: method -> (images, classes), each fitted without the images it predicts; with BASELINE.
+        images: the evaluation set.
+        rows: positions of the images that decide.
+        probs: method -> (rows, classes), each fitted without the images that it predicts.
     """
-    metric, targets, groups = judged.metric, judged.targets, judged.groups
-    base = probs[BASELINE]
-    others = [method for method in probs if method != BASELINE]
-    found = [intervals.compare(metric, targets, base=base, candidate=probs[name], groups=groups) for name in others]
-    p_values = bootstrap.holm([evidence.p_better for evidence in found])
-    worse = bootstrap.holm([evidence.p_worse for evidence in found])
-    floor = metric.utility(targets, base)
-    won = {
-        name: evidence.difference
-        for name, evidence, p in zip(others, found, p_values, strict=True)
-        if p < intervals.ALPHA and metric.utility(targets, probs[name]) >= floor
-    }
-    taken = max(won, key=lambda name: won[name], default=BASELINE)
-    contenders = [Candidate(BASELINE, metric.function(targets, base), intervals.NOTHING, 1.0, DEFAULT)]
-    for name, evidence, p, p_worse in zip(others, found, p_values, worse, strict=True):
-        verdict = (
-            CHOSEN if name == taken else SUPPORTED if name in won else WORSE if p_worse < intervals.ALPHA else OPEN
-        )
-        contenders.append(Candidate(name, metric.function(targets, probs[name]), evidence, p, verdict))
-    return Selection(taken, contenders=tuple(contenders))
+    costs = {name: images.cost(rows, probs[name]) for name in METHODS if name in probs}
+    return min(costs, key=lambda name: costs[name])  # the first of several
 
 
-def choose_thresholds(judged: SelectionImages, gated: Selection, plain: Probs, decided: Probs) -> Selection:
-    """Say whether fitted decisions are used: only where the metric is better by a paired one-sided test at 5%.
+def report(images: EvaluationSet, probs: Mapping[str, Probs], baseline: str) -> list[MethodCandidate]:
+    """Compare every method with the baseline, on all images.
 
     Args:
-        judged: the images.
-        gated: the method that was chosen.
-        plain: (images, classes) of that method.
-        decided: the same with decisions fitted without the images they are used on.
+        images: the evaluation set.
+        probs: method -> (images, classes), each fitted without the images that it predicts.
+        baseline: name of the method that the others are compared with.
     """
-    evidence = intervals.score_evidence(
-        judged.metric, judged.targets, base=plain, candidate=decided, groups=judged.groups
+    rows = np.arange(len(images.targets))
+    found = []
+    for name in (name for name in METHODS if name in probs):
+        compared = None
+        if name != baseline:
+            compared = comparison.compare(
+                images.metric,
+                images.targets,
+                base=probs[baseline],
+                candidate=probs[name],
+                groups=images.groups,
+                n_comparisons=len(probs) - 1,
+            )
+        score = images.metric.function(images.targets, probs[name])
+        loss = scores.log_loss(images.targets, probs[name])
+        found.append(MethodCandidate(name, score, loss, images.cost(rows, probs[name]), compared))
+    return found
+
+
+def thresholds_help(images: EvaluationSet, rows: Indices, plain: Probs, with_thresholds: Probs) -> bool:
+    """Say whether fitted multipliers raise the metric in a one-sided test at 5%.
+
+    Args:
+        images: the evaluation set.
+        rows: positions of the images that decide.
+        plain: (rows, classes) of the chosen method.
+        with_thresholds: the same with multipliers that were fitted without the images they are used on.
+    """
+    found = intervals.score_evidence(
+        images.metric, images.targets[rows], base=plain, candidate=with_thresholds, groups=images.groups[rows]
     )
-    won = evidence.p_better < intervals.ALPHA
-    verdict = CHOSEN if won else WORSE if evidence.p_worse < intervals.ALPHA else OPEN
-    score = judged.metric.function(judged.targets, decided)
-    contender = Candidate(DECIDED, score, evidence, evidence.p_better, verdict)
-    return Selection(gated.method, won, (*gated.contenders, contender))
+    return found.p_better < intervals.ALPHA

@@ -1,183 +1,206 @@
-"""Whether a member should look at images in another way than it was trained: at other sizes, at several, in one transform.
+"""Which TTA a member predicts with: the one with the smallest left-out cost.
 
 The winning entry's author tested at a higher resolution than the training's and warns that it can make things worse
-(a ConvNeXt-tiny falls from 82.9 to 79.0 on ImageNet from 224 to 288). So a member leaves its training size only on
-evidence: a paired one-sided test at 5%, Holm over all candidates, clustered by group, on per-image log losses at each
-candidate's own temperature; for metrics that log loss does not stand for, a paired bootstrap of the metric. Nor may
-the metric itself be lower on the same images. A size that is worse by the same test in the other direction is said to
-be so, and is left out of the average of sizes.
+(a ConvNeXt-tiny falls from 82.9 to 79.0 on ImageNet from 224 to 288). A phase of training can make things worse too.
+So the size, the transforms and the phase are chosen by their cost on images that the model has not seen: the log loss
+at each candidate's own temperature, or what `Metric.chosen_by` names. Candidates that lose to the default TTA in a
+test are left out of averages. Comparisons with the default TTA are reported, and decide nothing else.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from podium.predictions import calibration
-from podium.predictions.calibration import Probs
-from podium.predictions.tta import Tta, singles
-from podium.scoring import bootstrap, intervals
-from podium.scoring.evaluation_set import EvaluationSet
+from podium.predictions.calibration import LossCurve, Probs, Values
+from podium.predictions.tta import Tta, average_ttas, single_ttas
+from podium.scoring import comparison, intervals
+from podium.scoring.comparison import Comparison
+from podium.scoring.evaluation_set import EvaluationSet, Indices
 
-DEFAULT, CHOSEN, SUPPORTED, OPEN, WORSE = "default", "chosen", "supported", "not supported", "worse"
+PRIOR_STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the class prior that a training with class weights may have lost
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A look as it did on the images that decide, against the usual look.
+class Calibration:
+    """How a TTA's log probabilities become probabilities.
 
     Attributes:
-        loss: mean cross-entropy in nats at `temperature`.
-        evidence: of the log loss's gain, or the metric's.
-        p: that it is no better, adjusted for the number of candidates.
-        verdict: usual, taken, supported (another is better still), not supported, worse.
+        temperature: what they are divided by.
+        prior_strength: share of the log class prior that is added first: 0 where no phase weighed classes.
     """
 
-    tta: Tta
     temperature: float
-    loss: float
-    evidence: intervals.Evidence
-    p: float
-    verdict: str
+    prior_strength: float = 0.0
+
+    def apply(self, logs: Probs, shifts: Probs | None) -> Probs:
+        """Return probabilities (images, classes).
+
+        Args:
+            logs: (images, classes) log probabilities.
+            shifts: log class prior, broadcast to (images, classes); None where no phase weighed classes.
+        """
+        return calibration.scaled(shifted(logs, shifts, self.prior_strength), self.temperature)
+
+
+def shifted(logs: Probs, shifts: Probs | None, strength: float) -> Probs:
+    """Add a share of the log class prior to log probabilities (images, classes) and renormalise."""
+    return logs if shifts is None or strength == 0 else calibration.shifted(logs, np.float32(strength) * shifts)
 
 
 @dataclass(frozen=True)
 class TtaChoice:
-    """The look that is taken, its temperature, and what was held against each other."""
+    """The chosen TTA and its calibration."""
 
     tta: Tta
-    temperature: float
-    candidates: tuple[Candidate, ...]
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class TtaCandidate:
+    """A TTA on all images, compared with the default TTA.
+
+    Attributes:
+        log_loss: mean, in nats.
+        cost: what the choice makes small; the log loss, or what `Metric.chosen_by` names.
+        compared: None for the default TTA itself.
+    """
+
+    tta: Tta
+    calibration: Calibration
+    log_loss: float
+    cost: float
+    compared: Comparison | None
 
 
 @dataclass
 class OofByTta:
-    """A member's out-of-fold log probabilities in each look.
+    """A member's out-of-fold log probabilities by TTA.
 
     Attributes:
-        usual: the look it is trained for.
-        others: single sizes, and single transforms, to hold against it.
-        logs: look -> (images, classes), for `usual` and `others`, or those of them that are asked for.
-        scored: the images.
+        default: the TTA that it is trained for.
+        alternatives: single TTAs that are compared with it.
+        logs: TTA -> (images, classes), for `default` and `alternatives`, or those of them that are asked for.
+        images: the evaluation set.
+        shifts: phase -> log class prior (images, classes) of the images that its models were trained on; only phases
+            whose training weighed classes.
     """
 
-    usual: Tta
-    others: tuple[Tta, ...]
+    default: Tta
+    alternatives: tuple[Tta, ...]
     logs: dict[Tta, Probs]
-    scored: EvaluationSet
-    _curves: dict[Tta, calibration.LossCurve] = field(default_factory=dict)
+    images: EvaluationSet
+    shifts: dict[str, Probs] = field(default_factory=dict)
+    _curves: dict[tuple[Tta, float], LossCurve] = field(default_factory=dict)
 
-    def temperature(self, tta: Tta, held_out: Collection[int]) -> float:
-        """Fit the temperature of a TTA on the images outside the outer_folds `without`."""
-        if tta not in self._curves:
-            s = self.scored
-            self._curves[tta] = calibration.curve(self.at(tta), s.targets, s.outer_folds, len(s.all_outer_folds))
-        return self._curves[tta].temperature(np.array(self.scored.left(held_out)))
+    def shift_of(self, tta: Tta) -> Probs | None:
+        """Return the log class prior (images, classes) that a TTA's phases may have lost, or None."""
+        return next((self.shifts[phase] for phase in tta.phases if phase in self.shifts), None)
+
+    def calibration(self, tta: Tta, held_out: Collection[int] = ()) -> Calibration:
+        """Fit a TTA's temperature and prior strength on the images outside the outer folds `held_out`.
+
+        Source: bias-corrected temperature scaling, Alexandari et al. 2020, arXiv 1901.06852; here the bias is the log
+        class prior times one fitted number, so that few images cannot bend it.
+        """
+        folds = np.array(self.images.remaining(held_out))
+        strengths = (0.0,) if self.shift_of(tta) is None else PRIOR_STRENGTHS
+        fitted = [(*self._curve(tta, strength).lowest(folds), strength) for strength in strengths]
+        _, temperature, strength = min(fitted)
+        return Calibration(temperature, strength)
+
+    def _curve(self, tta: Tta, strength: float) -> LossCurve:
+        if (tta, strength) not in self._curves:
+            i = self.images
+            logs = shifted(self.at(tta), self.shift_of(tta), strength)
+            self._curves[tta, strength] = calibration.curve(logs, i.targets, i.outer_folds, len(i.all_outer_folds))
+        return self._curves[tta, strength]
 
     def at(self, tta: Tta) -> Probs:
-        """Return the log probabilities of a TTA, averaged now where it is of several sizes."""
+        """Return the log probabilities of a TTA; the mean over several sizes or phases is made when it is asked for."""
         if tta not in self.logs:
-            total = np.zeros_like(self.logs[self.usual])
-            for single in singles(tta):
+            singles = single_ttas(tta)
+            total = np.zeros_like(self.logs[singles[0]])
+            for single in singles:
                 total += np.exp(self.logs[single])
-            self.logs[tta] = calibration.log_probs(total / np.float32(len(tta.image_sizes)))
+            self.logs[tta] = calibration.log_probs(total / np.float32(len(singles)))
         return self.logs[tta]
 
 
-def decide(member: OofByTta, held_out: Collection[int] = ()) -> TtaChoice:
-    """Choose a member's look on the images outside the outer_folds `without`."""
-    usual = _try(member, member.usual, held_out)
-    others = [_try(member, tta, held_out) for tta in member.others]
-    harmful = _harmful(usual, others)
-    if average := _average(member, harmful):
-        others.append(_try(member, average, held_out))
-    evidence = _evidence(usual, others, bool(held_out))
-    p_values = bootstrap.holm([found.p_better for found in evidence])
-    better = [
-        other
-        for other, p in zip(others, p_values, strict=True)
-        if p < intervals.ALPHA and other.utility >= usual.utility
-    ]
-    taken = min(better or [usual], key=lambda tried: tried.order)
-    candidates = [Candidate(usual.tta, usual.temperature, usual.loss, intervals.NOTHING, 1.0, DEFAULT)]
-    for other, found, p in zip(others, evidence, p_values, strict=True):
-        verdict = (
-            CHOSEN if other is taken else SUPPORTED if other in better else WORSE if other.tta in harmful else OPEN
+def choose_tta(member: OofByTta, held_out: Collection[int] = ()) -> TtaChoice:
+    """Choose a member's TTA by the images outside the outer folds `held_out`; the default TTA wins ties."""
+    trials = [_Trial.of(member, tta, held_out) for tta in candidates(member, held_out)]
+    best = min(trials, key=lambda trial: trial.cost)  # the first of several
+    return TtaChoice(best.tta, best.calibration)
+
+
+def candidates(member: OofByTta, held_out: Collection[int] = ()) -> list[Tta]:
+    """Return the default TTA, the single alternatives, and the averages that leave out harmful ones."""
+    default = _Trial.of(member, member.default, held_out)
+    singles = [_Trial.of(member, tta, held_out) for tta in member.alternatives]
+    harmful = [trial.tta for trial in singles if _loses(trial, default, len(singles))]
+    return [member.default, *member.alternatives, *average_ttas(member.default, member.alternatives, harmful)]
+
+
+def report(member: OofByTta) -> list[TtaCandidate]:
+    """Compare every candidate with the default TTA on all images."""
+    ttas = candidates(member)
+    trials = [_Trial.of(member, tta, ()) for tta in ttas]
+    base, others = trials[0], trials[1:]
+    rows = [TtaCandidate(base.tta, base.calibration, base.log_loss, base.cost, None)]
+    for trial in others:
+        found = comparison.compare(
+            member.images.metric,
+            member.images.targets,
+            base=base.probs(),
+            candidate=trial.probs(),
+            groups=member.images.groups,
+            n_comparisons=len(others),
         )
-        candidates.append(Candidate(other.tta, other.temperature, other.loss, found, p, verdict))
-    return TtaChoice(taken.tta, taken.temperature, tuple(candidates))
+        rows.append(TtaCandidate(trial.tta, trial.calibration, trial.log_loss, trial.cost, found))
+    return rows
 
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """A look on the images that decide: their rows, and their losses (rows,) at its temperature."""
+    """A calibrated TTA on the images that decide: their rows, log losses (rows,) and cost."""
 
+    member: OofByTta
     tta: Tta
-    temperature: float
-    rows: NDArray[np.int64]
-    losses: calibration.Values
-    logs: Probs
-    scored: EvaluationSet
+    calibration: Calibration
+    rows: Indices
+    losses: Values
+
+    @classmethod
+    def of(cls, member: OofByTta, tta: Tta, held_out: Collection[int]) -> "_Trial":
+        images = member.images
+        rows, fitted = images.rows(images.remaining(held_out)), member.calibration(tta, held_out)
+        shift = member.shift_of(tta)
+        logs = shifted(member.at(tta)[rows], None if shift is None else shift[rows], fitted.prior_strength)
+        return cls(member, tta, fitted, rows, calibration.losses(logs, images.targets[rows], fitted.temperature))
 
     @property
-    def loss(self) -> float:
+    def log_loss(self) -> float:
         return float(self.losses.mean())
 
     @property
-    def order(self) -> tuple[float, Tta]:
-        """Return what the best of several is the first by."""
-        return self.loss, self.tta
-
-    @cached_property
-    def utility(self) -> float:
-        """Return the contest's metric, higher is better."""
-        return self.scored.metric.utility(self.scored.targets[self.rows], self.probs())
+    def cost(self) -> float:
+        images = self.member.images
+        return self.log_loss if images.metric.chosen_by == "log_loss" else images.cost(self.rows, self.probs())
 
     def probs(self) -> Probs:
-        return calibration.scaled(self.logs[self.rows], self.temperature)
+        shift = self.member.shift_of(self.tta)
+        return self.calibration.apply(self.member.at(self.tta)[self.rows], None if shift is None else shift[self.rows])
 
 
-def _try(member: OofByTta, tta: Tta, held_out: Collection[int]) -> _Trial:
-    s = member.scored
-    rows, temperature, logs = s.rows(s.left(held_out)), member.temperature(tta, held_out), member.at(tta)
-    return _Trial(tta, temperature, rows, calibration.losses(logs[rows], s.targets[rows], temperature), logs, s)
+def _loses(trial: _Trial, default: _Trial, n_tests: int) -> bool:
+    """Say whether a candidate's log loss is higher in a one-sided test at 5% over all candidates (Bonferroni)."""
+    groups = trial.member.images.groups[trial.rows]
+    found = intervals.mean_evidence(default.losses - trial.losses, groups)
+    return found.p_worse * n_tests < intervals.ALPHA
 
 
-def _harmful(usual: _Trial, others: Sequence[_Trial]) -> set[Tta]:
-    """Return the ttas that are worse than the usual one, by log loss whatever the metric: it shows it first."""
-    groups = usual.scored.groups[usual.rows]
-    found = [intervals.mean_evidence(usual.losses - other.losses, groups).p_worse for other in others]
-    adjusted = bootstrap.holm(found)
-    return {other.tta for other, p in zip(others, adjusted, strict=True) if p < intervals.ALPHA}
-
-
-def _average(member: OofByTta, harmful: set[Tta]) -> Tta | None:
-    """Return the look at all sizes that do no harm, if there are several."""
-    usual = member.usual
-    alike = [tta for tta in member.others if (tta.transforms, tta.phase) == (usual.transforms, usual.phase)]
-    sizes = [tta.image_sizes[0] for tta in alike if tta not in harmful]
-    return Tta(tuple(sorted([*usual.image_sizes, *sizes])), usual.transforms, usual.phase) if sizes else None
-
-
-def _evidence(usual: _Trial, others: Sequence[_Trial], nested: bool) -> list[intervals.Evidence]:
-    """Compare; where `nested`, only the look that is taken counts, and bootstraps that cannot change it are spared.
-
-    Those are of ttas whose score is no higher, and of all behind one that is taken whatever their p-values are: it is
-    supported (Bonferroni), and none of a smaller loss can be.
-    """
-    scored = usual.scored
-    targets, groups = scored.targets[usual.rows], scored.groups[usual.rows]
-    if scored.by_log_loss:
-        return [intervals.mean_evidence(usual.losses - other.losses, groups) for other in others]
-    base = intervals.Baseline(scored.metric, targets, usual.probs(), groups)
-    found, settled, open_before = dict.fromkeys(range(len(others)), intervals.NOTHING), False, False
-    for index in sorted(found, key=lambda index: others[index].order):
-        if nested and (settled or others[index].utility <= usual.utility):
-            continue
-        found[index] = base.evidence(others[index].probs())
-        p = found[index].p_better
-        settled = p * len(others) < intervals.ALPHA and not open_before
-        open_before |= p < intervals.ALPHA  # later ones decide whether Holm supports it
-    return list(found.values())
+def chosen_ttas(default: Tta, choices: Sequence[TtaChoice]) -> list[Tta]:
+    """Return the TTAs that a blend may need: the default one, and all that were chosen without some outer folds."""
+    return sorted({default, *(choice.tta for choice in choices)})

@@ -78,7 +78,7 @@ def _over_classes(ufunc: np.ufunc, values: Probs) -> Probs:
 
 @dataclass(frozen=True)
 class LossCurve:
-    """Summed losses of each outer_fold of the images, and their slopes, at fixed temperatures: the sums over any outer_folds add.
+    """Summed losses of each outer fold of the images, and their slopes, at fixed temperatures; sums over folds add up.
 
     Attributes:
         values: (outer_folds, nodes) nats, at log T of each node.
@@ -88,13 +88,18 @@ class LossCurve:
     values: Values
     slopes: Values
 
-    def temperature(self, outer_folds: NDArray[np.int64]) -> float:
-        """Return the temperature of the smallest loss on the images of `outer_folds`, with log T ~ N(0, PRIOR_SD^2)."""
+    def lowest(self, outer_folds: NDArray[np.int64]) -> tuple[float, float]:
+        """Return the smallest loss on the images of `outer_folds`, with log T ~ N(0, PRIOR_SD^2), and its temperature."""
         values = self.values[outer_folds].sum(axis=0) + _PRIOR[0]
         slopes = self.slopes[outer_folds].sum(axis=0) + _PRIOR[1]
         lowest = int(np.argmin(values))
         found = [_lowest_between(values, slopes, left) for left in (max(lowest - 1, 0), min(lowest, len(_NODES) - 2))]
-        return float(np.exp(min(found)[1]))
+        loss, log_temperature = min(found)
+        return loss, float(np.exp(log_temperature))
+
+    def temperature(self, outer_folds: NDArray[np.int64]) -> float:
+        """Return the temperature of the smallest loss on the images of `outer_folds`."""
+        return self.lowest(outer_folds)[1]
 
 
 def _lowest_between(values: Values, slopes: Values, left: int) -> tuple[float, float]:

@@ -1,4 +1,8 @@
-"""Whose predictions are blended, and in which ttas: members, in a third phase too, and predictions made elsewhere."""
+"""Where the predictions of the blend's members lie, and how they are read.
+
+A member of the blend is a member of params.yaml (with its probe and its phases), a set of predictions made elsewhere
+(`external`), or the joint probe: one linear classifier on the frozen features of all members.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,183 +18,199 @@ from podium.core import params
 from podium.inference.settings import MemberSettings
 from podium.predictions import calibration, prediction_files
 from podium.predictions.calibration import Probs
-from podium.predictions.tta import ELSEWHERE, FINETUNE, FIXRES, Tta, alternative_ttas, default_tta, seen
-from podium.training.settings import FixresSettings, PhaseSettings
+from podium.predictions.tta import (
+    ELSEWHERE,
+    FINETUNE,
+    FIXRES,
+    JOINT_PROBE,
+    PRETRAIN,
+    PROBE,
+    Tta,
+    alternative_ttas,
+    default_tta,
+    single_ttas,
+)
+from podium.training.settings import FixresSettings
+
+JOINT_PROBE_SIZE = 0  # every member's features are of its own training size
 
 
 @dataclass(frozen=True)
 class MemberPredictions:
-    """Where one member's predictions lie, or one set of those made elsewhere.
+    """Where one member's predictions lie.
 
     Attributes:
         files: phase -> parquet of tables.PREDICTIONS.
         transforms: all that the files hold, in their order.
-        usual: the look it is trained for.
-        others: single ttas to hold against it.
+        default: the TTA that the member is trained for.
+        alternatives: single TTAs that are compared with it.
         weighted: phases whose training weighed classes by their counts.
     """
 
     name: str
     files: Mapping[str, Path]
     transforms: tuple[str, ...]
-    usual: Tta
-    others: tuple[Tta, ...]
+    default: Tta
+    alternatives: tuple[Tta, ...]
     weighted: frozenset[str] = frozenset()
 
 
-def of_member(
-    root: Path,
-    name: str,
-    *,
-    image_sizes: Sequence[int],
-    transforms: Sequence[str],
-    training_size: int,
-    fixres_size: int | None,
-    weighted: Iterable[str] = (),
-) -> MemberPredictions:
-    """Describe a member.
+def of_member(root: Path, name: str, member: MemberSettings, fixres: FixresSettings | None) -> MemberPredictions:
+    """Describe a member of params.yaml.
 
     Args:
         root: of the project.
         name: of the member.
-        image_sizes: pixels, of `infer`.
-        transforms: of `infer`.
-        training_size: pixels.
-        fixres_size: pixels, of the third phase; None where there is none.
-        weighted: phases (resolution.FINETUNE, FIXRES) whose training weighed classes.
+        member: its settings.
+        fixres: its settings in the map `fixres`; None where it is not there.
     """
-    usual = default_tta(image_sizes, transforms, training_size)
+    phases = {PRETRAIN: member.pretrain, FINETUNE: member.finetune}
+    last = FINETUNE if member.finetune.epochs > 0 else PRETRAIN  # whose weights `infer` predicts with
+    weights = {FINETUNE: phases[last].class_weights, PRETRAIN: member.pretrain.class_weights}
+    if fixres is not None:
+        weights[FIXRES] = fixres.class_weights
+    folders = {FINETUNE: "infer", FIXRES: "infer_fixres", PRETRAIN: "infer_pretrain", PROBE: "probe"}
+    default = default_tta(member.infer.image_sizes, member.infer.transforms, member.model.image_size)
+    alternatives = alternative_ttas(
+        default,
+        member.infer.image_sizes,
+        training_size=member.model.image_size,
+        fixres_size=None if fixres is None else fixres.image_size,
+        has_pretrain=min(member.pretrain.epochs, member.finetune.epochs) > 0,
+    )
     return MemberPredictions(
         name,
-        {FINETUNE: root / f"data/infer/{name}.parquet", FIXRES: root / f"data/infer_fixres/{name}.parquet"},
-        tuple(transforms),
-        usual,
-        alternative_ttas(usual, image_sizes, fixres_size),
-        frozenset(weighted),
+        {phase: root / f"data/{folder}/{name}.parquet" for phase, folder in folders.items()},
+        tuple(member.infer.transforms),
+        default,
+        alternatives,
+        frozenset(phase for phase, weighing in weights.items() if weighing != "none"),
     )
 
 
 def of_external(root: Path, name: str) -> MemberPredictions:
     """Describe predictions of the top-level map `external`."""
-    tta = Tta((contracts.EXTERNAL_IMAGE_SIZE,), (contracts.EXTERNAL_TRANSFORM,), ELSEWHERE)
-    return MemberPredictions(
-        name, {ELSEWHERE: root / f"data/external/{name}.parquet"}, (contracts.EXTERNAL_TRANSFORM,), tta, ()
-    )
+    transforms = (contracts.EXTERNAL_TRANSFORM,)
+    default = Tta((contracts.EXTERNAL_IMAGE_SIZE,), transforms, (ELSEWHERE,))
+    return MemberPredictions(name, {ELSEWHERE: root / f"data/external/{name}.parquet"}, transforms, default, ())
 
 
-def predicted(source: MemberPredictions, folds: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of tables.FOLDS that a source predicts: skipped images too, where it was not made elsewhere."""
-    return folds[folds["use"] == "train"] if source.usual.phase == ELSEWHERE else folds[folds["fold"] != ""]
+def of_joint_probe(root: Path) -> MemberPredictions:
+    """Describe the joint probe."""
+    transforms = ("identity",)
+    default = Tta((JOINT_PROBE_SIZE,), transforms, (JOINT_PROBE,))
+    files = {JOINT_PROBE: root / "data/joint_probe/predictions.parquet"}
+    return MemberPredictions(JOINT_PROBE, files, transforms, default, ())
 
 
-def read_train(source: MemberPredictions, tta: Tta, folds: pd.DataFrame, classes: Sequence[str]) -> Probs:
-    """Read what a source says of the scored images in a TTA, out of fold.
+def predicted_rows(member: MemberPredictions, folds: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of tables.FOLDS that a member predicts: skipped images too, where it was not made elsewhere."""
+    return folds[folds["use"] == "train"] if ELSEWHERE in member.default.phases else folds[folds["fold"] != ""]
+
+
+def read_train(member: MemberPredictions, tta: Tta, folds: pd.DataFrame, classes: Sequence[str]) -> Probs:
+    """Read a member's out-of-fold predictions of the images with use "train" in a TTA: (images, classes).
 
     Args:
-        source: whose.
-        tta: of one phase.
+        member: whose.
+        tta: one of its own, or a mean of several.
         folds: tables.FOLDS.
         classes: in the order wanted.
-
-    Returns:
-        probabilities (sizes, transforms, images with use "train", classes).
     """
-    rows = predicted(source, folds)
-    return read_predicted(source, tta, rows, classes)[:, :, (rows["use"] == "train").to_numpy()]
+    rows = predicted_rows(member, folds)
+    return np.asarray(read_predicted(member, tta, rows, classes)[(rows["use"] == "train").to_numpy()], np.float32)
 
 
-def read_predicted(source: MemberPredictions, tta: Tta, rows: pd.DataFrame, classes: Sequence[str]) -> Probs:
-    """Read what a source says in a TTA of all rows that are `predicted`: (sizes, transforms, rows, classes)."""
-    probs = prediction_files.read_train(
-        [source.files[tta.phase]],
-        image_ids=list(rows["image_id"]),
-        folds=list(rows["fold"]),
-        classes=classes,
-        image_sizes=tta.image_sizes,
-        transforms=source.transforms,
+def read_predicted(member: MemberPredictions, tta: Tta, rows: pd.DataFrame, classes: Sequence[str]) -> Probs:
+    """Read a member's predictions in a TTA of all rows that are `predicted_rows`: (rows, classes)."""
+    found = (
+        prediction_files.read_train(
+            [member.files[single.phases[0]]],
+            image_ids=list(rows["image_id"]),
+            folds=list(rows["fold"]),
+            classes=classes,
+            image_sizes=single.image_sizes,
+            transforms=member.transforms,
+        )
+        for single in single_ttas(tta)
     )
-    return probs[:, _places(source, tta)]
+    return _mean(found, member, tta)
 
 
 def read_test(
-    source: MemberPredictions, tta: Tta, image_ids: Sequence[str], fold: str, classes: Sequence[str]
+    member: MemberPredictions, tta: Tta, image_ids: Sequence[str], fold: str, classes: Sequence[str]
 ) -> Probs:
-    """Read what one fold's model says of test images in a TTA: (sizes, transforms, images, classes)."""
-    probs = prediction_files.read_test(
-        source.files[tta.phase],
-        image_ids=image_ids,
-        fold=contracts.EXTERNAL_TEST_FOLD if tta.phase == ELSEWHERE else fold,
-        classes=classes,
-        image_sizes=tta.image_sizes,
-        transforms=source.transforms,
+    """Read what one fold's models predict of test images in a TTA: (images, classes)."""
+    found = (
+        prediction_files.read_test(
+            member.files[single.phases[0]],
+            image_ids=image_ids,
+            fold=contracts.EXTERNAL_TEST_FOLD if ELSEWHERE in single.phases else fold,
+            classes=classes,
+            image_sizes=single.image_sizes,
+            transforms=member.transforms,
+        )
+        for single in single_ttas(tta)
     )
-    return probs[:, _places(source, tta)]
+    return _mean(found, member, tta)
 
 
 def logs(
-    source: MemberPredictions,
-    ttas: Iterable[Tta],
-    folds: pd.DataFrame,
-    classes: Sequence[str],
-    shifts: Mapping[str, Probs],
+    member: MemberPredictions, ttas: Iterable[Tta], folds: pd.DataFrame, classes: Sequence[str]
 ) -> Iterator[tuple[Tta, Probs]]:
-    """Yield log probabilities (scored images, classes) in each look; one look's predictions are held at a time.
-
-    Args:
-        source: whose.
-        ttas: of its own.
-        folds: tables.FOLDS.
-        classes: in the order wanted.
-        shifts: phase -> what puts back the classes' priors, (scored images, classes); only phases that need it.
-    """
+    """Yield log probabilities (images with use "train", classes) in each TTA; one TTA is read at a time."""
     for tta in ttas:
-        yield tta, seen(read_train(source, tta, folds, classes), shifts.get(tta.phase))
+        yield tta, calibration.log_probs(read_train(member, tta, folds, classes))
 
 
-def shifts(
-    source: MemberPredictions, targets: calibration.Targets, folds: NDArray[np.int64], n_classes: int
+def prior_shifts(
+    member: MemberPredictions, targets: calibration.Targets, folds: NDArray[np.int64], n_classes: int
 ) -> dict[str, Probs]:
-    """Return what puts back the classes' priors, phase -> (folds, classes), for phases whose training weighed classes.
+    """Return the log class priors that a training with class weights may have lost: phase -> (folds, classes).
 
     Args:
-        source: whose.
+        member: whose.
         targets: (images,) class indices.
         folds: (images,) 0, 1, ...
         n_classes: of the contest.
     """
-    if not source.weighted:
+    if not member.weighted:
         return {}
-    return dict.fromkeys(sorted(source.weighted), calibration.prior_shifts(targets, folds, n_classes))
-
-
-def _places(source: MemberPredictions, tta: Tta) -> list[int]:
-    return [source.transforms.index(transform) for transform in tta.transforms]
+    return dict.fromkeys(sorted(member.weighted), calibration.prior_shifts(targets, folds, n_classes))
 
 
 def members_of(values: dict[str, Any]) -> dict[str, MemberSettings]:
-    """Return the settings of the map `members`, sorted by name: its order in params.yaml means nothing to DVC."""
+    """Return the settings of the map `members`, sorted by name, because its order means nothing to DVC."""
     sections = sorted(params.section(values, "members").items())
     return {name: params.parse(section, f"members.{name}", MemberSettings) for name, section in sections}
 
 
+def has_joint_probe(values: dict[str, Any]) -> bool:
+    """Say whether there is a joint probe: it needs the features of two members."""
+    return len(params.section(values, "members")) > 1
+
+
 def blend_members(values: dict[str, Any], root: Path) -> dict[str, MemberPredictions]:
-    """Return all sources, sorted by name."""
+    """Return all members of the blend that params.yaml describes, sorted by name."""
     third = {
         name: params.parse(section, f"fixres.{name}", FixresSettings)
         for name, section in params.section(values, "fixres").items()
     }
     found = {name: of_external(root, name) for name in params.section(values, "external")}
     for name, member in members_of(values).items():
-        last: dict[str, PhaseSettings] = {FINETUNE: member.finetune if member.finetune.epochs > 0 else member.pretrain}
-        if name in third:
-            last[FIXRES] = third[name]
-        found[name] = of_member(
-            root,
-            name,
-            image_sizes=member.infer.image_sizes,
-            transforms=member.infer.transforms,
-            training_size=member.model.image_size,
-            fixres_size=third[name].image_size if name in third else None,
-            weighted=[phase for phase, settings in last.items() if settings.class_weights != "none"],
-        )
+        found[name] = of_member(root, name, member, third.get(name))
+    if has_joint_probe(values):
+        found[JOINT_PROBE] = of_joint_probe(root)
     return dict(sorted(found.items()))
+
+
+def _mean(found: Iterable[Probs], member: MemberPredictions, tta: Tta) -> Probs:
+    """Average predictions (1 size, transforms, images, classes) over a TTA's transforms, and over all of `found`."""
+    places = [member.transforms.index(transform) for transform in tta.transforms]
+    total, count = None, 0
+    for probs in found:
+        mean = probs[0, places].mean(axis=0)
+        total, count = (mean if total is None else total + mean), count + 1
+    if total is None:
+        raise ValueError("a TTA has a size and a phase")
+    return np.asarray(total / np.float32(count), np.float32)

@@ -1,64 +1,94 @@
-"""Test-time augmentation."""
+"""Test-time augmentation: at which sizes, in which transforms and with which phases' weights a member predicts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-
-from podium.predictions import calibration
-from podium.predictions.calibration import Probs
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 IDENTITY = "identity"
-FINETUNE, FIXRES, ELSEWHERE = "finetune", "fixres", "elsewhere"  # whose weights look
+PROBE, PRETRAIN, FINETUNE, FIXRES = "probe", "pretrain", "finetune", "fixres"  # whose weights predict
+JOINT_PROBE, ELSEWHERE = "joint_probe", "elsewhere"  # predictions that no member's own stage makes
 
 
 @dataclass(frozen=True, order=True)
 class Tta:
-    """How a member looks at an image: the mean over these sizes (pixels) and transforms, with the weights of a phase."""
+    """How a member predicts an image: the mean over sizes, TTA transforms and phases.
+
+    Attributes:
+        image_sizes: pixels.
+        transforms: e.g. identity and hflip.
+        phases: e.g. finetune; probe and finetune for the mean of both.
+    """
 
     image_sizes: tuple[int, ...]
     transforms: tuple[str, ...]
-    phase: str = FINETUNE
+    phases: tuple[str, ...] = (FINETUNE,)
 
     def __str__(self) -> str:
-        phase = "" if self.phase == FINETUNE else f" {self.phase}"
-        return f"{' '.join(map(str, self.image_sizes))} {'+'.join(self.transforms)}{phase}"
+        phases = "" if self.phases == (FINETUNE,) else f" {'+'.join(self.phases)}"
+        return f"{' '.join(map(str, self.image_sizes))} {'+'.join(self.transforms)}{phases}"
 
 
 def default_tta(image_sizes: Sequence[int], transforms: Sequence[str], training_size: int) -> Tta:
-    """Return the look a member is trained for: its size, or the first one where that is not inferred; all transforms."""
+    """Return the TTA that a member is trained for: its training size and all transforms.
+
+    Where the training size is not predicted, it is the first size.
+    """
     size = training_size if training_size in image_sizes else image_sizes[0]
     return Tta((size,), tuple(sorted(transforms)))
 
 
-def alternative_ttas(usual: Tta, image_sizes: Sequence[int], fixres_size: int | None = None) -> tuple[Tta, ...]:
-    """Return what to hold against the usual look.
+def alternative_ttas(
+    default: Tta,
+    image_sizes: Sequence[int],
+    *,
+    training_size: int,
+    fixres_size: int | None = None,
+    has_pretrain: bool = False,
+) -> tuple[Tta, ...]:
+    """Return the single predictions that are compared with the default TTA.
 
-    The other sizes, the usual one in the identity transform alone, and the size of a third phase with its weights.
-    """
-    sizes = [Tta((size,), usual.transforms) for size in sorted(image_sizes) if size not in usual.image_sizes]
-    alone = [Tta(usual.image_sizes, (IDENTITY,))] if IDENTITY in usual.transforms and len(usual.transforms) > 1 else []
-    third = [] if fixres_size is None else [Tta((fixres_size,), usual.transforms, FIXRES)]
-    return (*sizes, *alone, *third)
-
-
-def singles(tta: Tta) -> list[Tta]:
-    """Return the ttas of one size whose mean a TTA is."""
-    return [Tta((size,), tta.transforms, tta.phase) for size in tta.image_sizes]
-
-
-def seen(probs: Probs, shifts: Probs | None) -> Probs:
-    """Average predictions as every look does: over transforms, then classes' priors are put back, then over sizes.
+    They are the other sizes, the default size in the identity transform alone, the probe at every size, phase 1 at the
+    training size, and `fixres` at its size.
 
     Args:
-        probs: (sizes, transforms, images, classes).
-        shifts: of calibration.prior_shifts, broadcast to (images, classes); None where training weighed no classes.
-
-    Returns:
-        log probabilities (images, classes).
+        default: of `default_tta`.
+        image_sizes: pixels, of `infer`.
+        training_size: pixels.
+        fixres_size: pixels; None where the member has no phase `fixres`.
+        has_pretrain: whether phase 1 was trained, and another phase after it.
     """
-    total = np.zeros(probs.shape[2:], np.float32)
-    for of_size in probs:
-        mean = of_size.mean(axis=0)
-        total += mean if shifts is None else np.exp(calibration.shifted(calibration.log_probs(mean), shifts))
-    return calibration.log_probs(total / np.float32(len(probs)))
+    sizes = [Tta((size,), default.transforms) for size in sorted(image_sizes) if size not in default.image_sizes]
+    alone = (
+        [Tta(default.image_sizes, (IDENTITY,))]
+        if IDENTITY in default.transforms and len(default.transforms) > 1
+        else []
+    )
+    probe = [Tta((size,), default.transforms, (PROBE,)) for size in sorted(image_sizes)]
+    phase_1 = [Tta((training_size,), default.transforms, (PRETRAIN,))] if has_pretrain else []
+    third = [] if fixres_size is None else [Tta((fixres_size,), default.transforms, (FIXRES,))]
+    return (*sizes, *alone, *probe, *phase_1, *third)
+
+
+def average_ttas(default: Tta, alternatives: Iterable[Tta], harmful: Iterable[Tta] = ()) -> list[Tta]:
+    """Return averages of single predictions that do no harm: over sizes, over phases, and over both.
+
+    Args:
+        default: of `default_tta`.
+        alternatives: of `alternative_ttas`.
+        harmful: those of them that lose to the default TTA.
+    """
+    left_out = set(harmful)
+    alike = [tta for tta in alternatives if tta.transforms == default.transforms and tta not in left_out]
+    sizes = {
+        phase: sorted({size for tta in [default, *alike] if tta.phases == (phase,) for size in tta.image_sizes})
+        for phase in (FINETUNE, PROBE)
+    }
+    common = tuple(size for size in sizes[FINETUNE] if size in sizes[PROBE])
+    averages = [Tta(tuple(found), default.transforms, (phase,)) for phase, found in sizes.items() if len(found) > 1]
+    both = {default.image_sizes, common} if set(default.image_sizes) <= set(common) else set()
+    averages += [Tta(found, default.transforms, (FINETUNE, PROBE)) for found in sorted(both)]
+    return averages
+
+
+def single_ttas(tta: Tta) -> list[Tta]:
+    """Return the TTAs of one size and one phase whose mean a TTA is."""
+    return [replace(tta, image_sizes=(size,), phases=(phase,)) for phase in tta.phases for size in tta.image_sizes]

@@ -7,7 +7,7 @@ and without it, so that the little that flatters is on both sides.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from podium.core import tables
 from podium.predictions import calibration
-from podium.scoring import bootstrap
-from podium.scoring.bootstrap import Clusters, Difference
-from podium.scoring.scores import SCORES, Metric, Targets, alike
+from podium.scoring import comparison, intervals
+from podium.scoring.comparison import Comparison
+from podium.scoring.intervals import Groups
+from podium.scoring.scores import Metric, Targets, alike
 
 Probs = NDArray[np.float32]
 Right = NDArray[np.bool_]  # (members, images)
@@ -32,32 +33,21 @@ DIFFERENCES = tables.Contract(  # both orders of a pair, and each member with it
     },
     key=("member", "other", "measure"),
 )
-MEMBERS = tables.Contract(
+MEMBER_VALUE = tables.Contract(
     {
         "member": "text",
-        "score": "float",  # alone, in the contest's metric, its sizes and transforms chosen on other images
-        "difference": "float",  # of the equal blend's score: with it, from without it; missing for an only member
-        "low": "float",  # of the 95% interval
-        "high": "float",
-        "p_value": "float",  # Holm's, over the members
-        "log_loss_difference": "float",  # below 0 is better
-        "log_loss_low": "float",
-        "log_loss_high": "float",
+        "score": "float",  # alone, in the contest's metric, its TTA chosen on other images
+        **comparison.COLUMNS,  # of the equal blend with it, over the equal blend without it
         "most_alike": "text",  # the member whose errors correlate most with its own; "" for an only member
-        "verdict": "text",  # helps, redundant, harmful, no evidence, only member
+        "effect": "text",  # helps, harms, redundant, unclear, only member
         "sentence": "text",
     },
     key=("member",),
 )
 MEASURES = ("error correlation", "disagreement", "double fault", "Q statistic")
-WORDS = {
-    "helps": "helps",
-    "harmful": "is harmful",
-    "redundant": "is redundant",
-    "no evidence": "neither helps nor harms for certain",
-}
-REPLICATES = 500  # and 25 a member, since Holm multiplies the smallest p-value, 1 / (replicates + 1), by their number
-EQUIVALENT = 0.005  # of a score, or nats: an interval within this either way is no difference that matters
+EFFECTS = {comparison.BETTER: "helps", comparison.WORSE: "harms"}
+SENTENCES = {"helps": "helps", "harms": "harms", "redundant": "is redundant", "unclear": "has no clear effect"}
+EQUIVALENT = 0.005  # of a score, or nats: a difference within this does not matter
 
 
 @dataclass(frozen=True)
@@ -125,25 +115,24 @@ def pairs_table(names: Sequence[str], measured: dict[str, NDArray[np.float64]]) 
     return pd.DataFrame(rows, columns=list(DIFFERENCES.columns)).round({"value": 6})
 
 
-def marginal(
-    probs: Probs, total: NDArray[np.float64], n_members: int, *, metric: Metric, targets: Targets, cluster: Clusters
-) -> Difference:
-    """Compare the equal blend without a member (first) and with it (second).
+def member_value(
+    probs: Probs, total: NDArray[np.float64], n_members: int, *, metric: Metric, targets: Targets, groups: Groups
+) -> Comparison:
+    """Compare the equal blend with a member with the equal blend without it.
 
     Args:
         probs: (images, classes) of the member.
         total: (images, classes) sum over all members.
         n_members: 2 at least.
-        metric: what they are compared in.
+        metric: what they are compared in, beside log loss.
         targets: (images,) class indices.
-        cluster: (images,) images that stand and fall together.
+        groups: (images,) what is independent of each other.
     """
-    without, with_it = np.maximum(total - probs, 0) / (n_members - 1), total / n_members
-    if alike(without, with_it):  # before their temperatures: those are found in steps
-        return bootstrap.NOTHING
-    replicates = max(REPLICATES, 25 * n_members)
-    first, second = (_calibrated(blend, targets) for blend in (without, with_it))
-    return bootstrap.paired(metric, targets, first, second, cluster, replicates=replicates)
+    blends = (np.maximum(total - probs, 0) / (n_members - 1), total / n_members)
+    if alike(*blends):  # before their temperatures, which are found in steps
+        return Comparison(intervals.NOTHING, intervals.NOTHING, 1.0)
+    base, candidate = (_calibrated(blend, targets) for blend in blends)
+    return comparison.compare(metric, targets, base=base, candidate=candidate, groups=groups, n_comparisons=n_members)
 
 
 def _calibrated(probs: NDArray[np.float64], targets: Targets) -> Probs:
@@ -151,37 +140,39 @@ def _calibrated(probs: NDArray[np.float64], targets: Targets) -> Probs:
     return calibration.scaled(logs, calibration.temperature(logs, targets))
 
 
-def judge(
-    read: Read, names: Sequence[str], *, metric: Metric, targets: Targets, cluster: Clusters
+def compare_members(
+    read: Read, names: Sequence[str], *, metric: Metric, targets: Targets, groups: Groups
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return DIFFERENCES and MEMBERS, reading each member three times and holding one at a time.
+    """Return DIFFERENCES and MEMBER_VALUE. Each member is read twice; one is in memory at a time.
 
-    A member helps or is harmful where interval and test (Holm's 5% over the members) say so, is redundant where the
-    whole interval is within EQUIVALENT of no difference, and else there is no evidence either way.
+    A member is redundant where the whole interval of what it adds is within EQUIVALENT of 0.
 
     Args:
         read: member -> out-of-fold probabilities (images, classes).
         names: of the members, sorted.
         metric: the contest's.
         targets: (images,) class indices.
-        cluster: (images,) images that stand and fall together.
+        groups: (images,) what is independent of each other.
     """
     found = gather(read, names, targets, metric)
     measured = pairs(found.right)
     if len(names) == 1:
         return pairs_table(names, measured), _only_member(names[0], found.scores[0])
-    in_both = {
-        key: _with_and_without(read, names, found.total, metric=each, targets=targets, cluster=cluster)
-        for key, each in {metric.name: metric, "log_loss": SCORES["log_loss"]}.items()
-    }
-    alike = [most_alike(k, names, measured[MEASURES[0]]) for k in range(len(names))]
     rows = []
     for k, name in enumerate(names):
-        value, loss = in_both[metric.name][k], in_both["log_loss"][k]
-        row = [found.scores[k], value.value, value.low, value.high, value.p_value, loss.value, loss.low, loss.high]
-        sentence = _sentence(name, value, loss, metric, alike[k])
-        rows.append([name, *(round(x, 6) for x in row), alike[k][0], _verdict(value, metric), sentence])
-    return pairs_table(names, measured), pd.DataFrame(rows, columns=list(MEMBERS.columns))
+        compared = member_value(read(name), found.total, len(names), metric=metric, targets=targets, groups=groups)
+        other = most_alike(k, names, measured[MEASURES[0]])
+        rows.append(
+            {
+                "member": name,
+                "score": round(found.scores[k], 6),
+                **comparison.cells(compared),
+                "most_alike": other[0],
+                "effect": _effect(compared),
+                "sentence": _sentence(name, compared, metric, other),
+            }
+        )
+    return pairs_table(names, measured), pd.DataFrame(rows, columns=list(MEMBER_VALUE.columns))
 
 
 def most_alike(k: int, names: Sequence[str], correlation: NDArray[np.float64]) -> tuple[str, float]:
@@ -191,39 +182,31 @@ def most_alike(k: int, names: Sequence[str], correlation: NDArray[np.float64]) -
     return (names[best], float(others[best])) if np.isfinite(others[best]) else ("", float("nan"))
 
 
-def _with_and_without(
-    read: Read, names: Sequence[str], total: NDArray[np.float64], *, metric: Metric, targets: Targets, cluster: Clusters
-) -> list[Difference]:
-    """Return what each member adds (members,), with Holm's p-values over the members."""
-    found = [marginal(read(name), total, len(names), metric=metric, targets=targets, cluster=cluster) for name in names]
-    adjusted = bootstrap.holm([difference.p_value for difference in found])
-    return [replace(difference, p_value=p_value) for difference, p_value in zip(found, adjusted, strict=True)]
+def _effect(compared: Comparison) -> str:
+    if compared.verdict in EFFECTS:
+        return EFFECTS[compared.verdict]
+    within = all(one.low > -EQUIVALENT and one.high < EQUIVALENT for one in (compared.in_metric, compared.in_log_loss))
+    return "redundant" if within else "unclear"
 
 
-def _verdict(difference: Difference, metric: Metric) -> str:
-    if difference.supported:
-        return "helps" if (difference.value > 0) == metric.greater_is_better else "harmful"
-    within = difference.low > -EQUIVALENT and difference.high < EQUIVALENT
-    return "redundant" if within else "no evidence"
-
-
-def _sentence(name: str, value: Difference, loss: Difference, metric: Metric, alike: tuple[str, float]) -> str:
-    verdict, by_loss = _verdict(value, metric), _verdict(loss, SCORES["log_loss"])
-    finer = ""
-    if metric.name != "log_loss" and verdict != by_loss and by_loss in ("helps", "harmful"):
-        finer = f"; but the blend's log loss shows that it {WORDS[by_loss]} ({loss.value:+.4f} nats)"
+def _sentence(name: str, compared: Comparison, metric: Metric, alike: tuple[str, float]) -> str:
     other, correlation = alike
     like = f"; its errors are most like those of {other} (correlation {correlation:.2f})" if other else ""
+    value, loss = compared.in_metric, compared.in_log_loss
+    in_loss = "" if metric.name == "log_loss" else f", in log loss {_gain(loss)}"
     return (
-        f"{name} {WORDS[verdict]}: the equal blend's {metric.name} changes by {value.value:+.4f} with it"
-        f" ({value.low:+.4f} to {value.high:+.4f}){finer}{like}"
+        f"{name} {SENTENCES[_effect(compared)]}: the equal blend gains {_gain(value)} in {metric.name}{in_loss}{like}"
     )
 
 
+def _gain(found: intervals.Evidence) -> str:
+    return f"{found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+
+
 def _only_member(name: str, score: float) -> pd.DataFrame:
-    numbers = [float("nan")] * 7
-    row = [name, round(score, 6), *numbers, "", "only member", f"{name} is the only member"]
-    return pd.DataFrame([row], columns=list(MEMBERS.columns))
+    row = {"member": name, "score": round(score, 6), **comparison.cells(None, "only member"), "most_alike": ""}
+    row |= {"effect": "only member", "sentence": f"{name} is the only member"}
+    return pd.DataFrame([row], columns=list(MEMBER_VALUE.columns))
 
 
 def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from podium.core import scratch
 from podium.folds.outer_folds import deal
 from podium.scoring import intervals, scores
+from podium.scoring.log_losses import log_losses
 
 Indices = NDArray[np.int64]
 Probs = NDArray[np.float32]
@@ -39,17 +40,32 @@ class EvaluationSet:
         """Return the outer_folds' numbers."""
         return range(int(self.outer_folds.max()) + 1)
 
-    @property
-    def by_log_loss(self) -> bool:
-        """Say whether log losses decide between candidates, or the metric itself."""
-        return self.metric.by_log_loss
+    def cost(self, rows: Indices, probs: Probs) -> float:
+        """Return what a choice makes as small as it can, on the images at `rows`: see Metric.chosen_by.
+
+        For "balanced_log_loss" probabilities are divided by the class frequencies, as the predicted class will be, and
+        every class has the same weight.
+
+        Args:
+            rows: positions of images.
+            probs: (rows, classes) calibrated probabilities of a candidate.
+        """
+        targets = self.targets[rows]
+        if self.metric.chosen_by == "log_loss":
+            return float(log_losses(targets, probs).mean())
+        if self.metric.chosen_by == "itself":
+            return -self.metric.utility(targets, probs)
+        counts = np.bincount(targets, minlength=probs.shape[1])
+        losses = log_losses(targets, probs / np.maximum(counts, 1))
+        by_class = np.bincount(targets, losses, minlength=probs.shape[1])[counts > 0] / counts[counts > 0]
+        return float(by_class.mean())
 
     def rows(self, outer_folds: Collection[int]) -> Indices:
         """Return the positions of the images of these outer_folds, in order."""
         wanted = np.isin(self.all_outer_folds, list(outer_folds))
         return np.flatnonzero(wanted[self.outer_folds])
 
-    def left(self, held_out: Collection[int]) -> list[int]:
+    def remaining(self, held_out: Collection[int]) -> list[int]:
         """Return the outer_folds that remain."""
         return [outer_fold for outer_fold in self.all_outer_folds if outer_fold not in held_out]
 

@@ -25,7 +25,7 @@ Values = NDArray[np.float64]
 Groups = NDArray[np.int64]
 
 LEVEL = 0.95  # of intervals
-ALPHA = 0.05  # of one-sided tests
+ALPHA = 0.05  # of tests
 DRAWS = 200  # of a bootstrap whose spread alone is used: its standard error is known to 5%
 FEW = 50  # groups of a class, whose bootstrap may show too little variance
 DOUBT = 0.25  # groups, wrong or right as one, that are added: few errors cannot tell how they cluster
@@ -51,25 +51,17 @@ class Evidence:
 NOTHING = Evidence(0.0, 0.0, 0.0, 1.0, 1.0)
 
 
-def compare(metric: scores.Metric, targets: Targets, *, base: Probs, candidate: Probs, groups: Groups) -> Evidence:
-    """Say whether `candidate` is better than `base`, both probabilities (images, classes).
-
-    Per-image log losses decide for metrics that log loss stands for (Metric.by_log_loss). Others are bootstrapped.
-    """
-    if scores.alike(base, candidate):
-        return NOTHING
-    if metric.by_log_loss:
-        gains = scores.log_losses(targets, base) - scores.log_losses(targets, candidate)
-        return mean_evidence(gains, groups)
-    return score_evidence(metric, targets, base=base, candidate=candidate, groups=groups)
-
-
-def mean_evidence(differences: Values, groups: Groups) -> Evidence:
+def mean_evidence(differences: Values, groups: Groups, level: float = LEVEL) -> Evidence:
     """Test whether the mean of paired differences (images,) is above 0, clustered by group.
 
-    The interval has Hall's correction for skewness. The test takes the less sure of the plain t and the corrected
-    one, on as many degrees of freedom as groups carry the variance: where three groups of a thousand make all the
-    difference, they are three, whatever their signs.
+    Test and interval take the less sure of the plain t and of the t with Hall's correction for skewness, on as many
+    degrees of freedom as groups carry the variance. Where three groups of a thousand make all the difference, that is
+    three groups, whatever their signs. The interval excludes 0 exactly where the two-sided test rejects it.
+
+    Args:
+        differences: (images,) candidate minus baseline; above 0 is better.
+        groups: (images,).
+        level: of the interval.
 
     Sources: Hall 1992, J. R. Statist. Soc. B 54(1), 221-228; degrees of freedom as of Satterthwaite 1946.
     """
@@ -77,22 +69,22 @@ def mean_evidence(differences: Values, groups: Groups) -> Evidence:
         return NOTHING
     mean = _Mean.of(differences, groups)
     if mean.error == 0:
-        return _without_spread(mean.value, n_groups(groups))
+        return _without_spread(mean.value, n_groups(groups), level)
     t = mean.value / mean.error
     both = t, mean.transformed(t)
-    low, high = mean.interval()
+    low, high = mean.careful_interval(level)
     return Evidence(mean.value, low, high, _tail(min(both), mean.carriers), _tail(-max(both), mean.carriers))
 
 
 def score_evidence(
-    metric: scores.Metric, targets: Targets, *, base: Probs, candidate: Probs, groups: Groups
+    metric: scores.Metric, targets: Targets, *, base: Probs, candidate: Probs, groups: Groups, level: float = LEVEL
 ) -> Evidence:
     """Test whether `candidate` has the better score, by a paired bootstrap of groups.
 
     The spread of the draws is the standard error of a t test: their tails would take thousands of draws to carry a
     Holm correction.
     """
-    return Baseline(metric, targets, base, groups).evidence(candidate)
+    return Baseline(metric, targets, base, groups).evidence(candidate, level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +116,7 @@ class Baseline:
     def _drawn(self) -> Values:
         return self.metric.weighted(self.targets, self.probs, self._draws)
 
-    def evidence(self, candidate: Probs) -> Evidence:
+    def evidence(self, candidate: Probs, level: float = LEVEL) -> Evidence:
         """Test a candidate (images, classes)."""
         if scores.alike(self.probs, candidate):
             return NOTHING
@@ -135,9 +127,9 @@ class Baseline:
             if difference == 0:
                 unseen = _unseen(n_groups(self.groups))
                 return replace(NOTHING, low=-unseen, high=unseen)
-            return _without_spread(difference, n_groups(self.groups))
+            return _without_spread(difference, n_groups(self.groups), level)
         freedom = min(n_groups(self.groups), DRAWS) - 1
-        half, t = _quantile(freedom) * error, difference / error
+        half, t = _quantile(freedom, level) * error, difference / error
         return Evidence(difference, difference - half, difference + half, _tail(t, freedom), _tail(-t, freedom))
 
 
@@ -236,6 +228,12 @@ class _Mean:
         k = self.skew
         return t + k * (t**2 / 3 + 1 / 6) + k**2 * t**3 / 27
 
+    def careful_interval(self, level: float) -> tuple[float, float]:
+        """The wider end, on either side, of the plain interval and Hall's, on the carriers' degrees of freedom."""
+        quantile = _quantile(self.carriers, level)
+        ends = [quantile, self._inverse(quantile)], [-quantile, self._inverse(-quantile)]
+        return self.value - max(ends[0]) * self.error, self.value - min(ends[1]) * self.error
+
     def interval(self) -> tuple[float, float]:
         quantile = _quantile(self.freedom)
         return self.value - self._inverse(quantile) * self.error, self.value - self._inverse(-quantile) * self.error
@@ -250,16 +248,16 @@ def _tail(t: float, freedom: float) -> float:
     return float(special.stdtr(freedom, -t))
 
 
-def _quantile(freedom: int) -> float:
-    return float(special.stdtrit(freedom, (1 + LEVEL) / 2))
+def _quantile(freedom: float, level: float = LEVEL) -> float:
+    return float(special.stdtrit(freedom, (1 + level) / 2))
 
 
-def _without_spread(difference: float, count: int) -> Evidence:
+def _without_spread(difference: float, count: int, level: float = LEVEL) -> Evidence:
     """Nothing differs, or all of `count` groups differ alike: then the sign test, in which each is a toss of a coin."""
     if difference == 0:
         return NOTHING
-    half = abs(difference) * min(_unseen(count), 1.0)
     chance = 0.5**count
+    half = abs(difference) * (min(_unseen(count), 1.0) if 2 * chance < 1 - level else 1.0)
     p_better, p_worse = (chance, 1.0) if difference > 0 else (1.0, chance)
     return Evidence(difference, difference - half, difference + half, p_better, p_worse)
 

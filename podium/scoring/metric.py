@@ -25,8 +25,12 @@ class Metric:
         greater_is_better: false for a loss.
         mean_over: "images" of a mean over images, "classes" of a mean over classes (one of which may be rare), "none".
         lowest: the lowest value: 0, or -1 of a score that may be negative.
-        by_log_loss: log losses stand for it when two predictions are compared. An accuracy moves by whole images, and
-            hides what its probabilities show.
+        chosen_by: what decides between candidates. "log_loss", since a score of predicted classes moves by whole
+            images and hides what the probabilities show; "balanced_log_loss", with every class at the same weight, for
+            metrics that give all classes the same weight; or the metric "itself".
+        thresholds: how the predicted class follows from the probabilities. "likeliest": it is the likeliest class;
+            "prior": probabilities are divided by the class frequencies; "fitted": multipliers are fitted;
+            "tested": multipliers are fitted, and used where a test supports them.
         of_ranks: only the order of the images counts, not their probabilities.
         of_probs: (targets, probs, weights) -> (weightings,), of a metric that judges probabilities.
         of_counts: counts -> (weightings,), of a metric that judges the predicted class.
@@ -40,7 +44,8 @@ class Metric:
     greater_is_better: bool
     mean_over: Literal["images", "classes", "none"]
     lowest: float
-    by_log_loss: bool
+    chosen_by: Literal["log_loss", "balanced_log_loss", "itself"]
+    thresholds: Literal["likeliest", "prior", "fitted", "tested"]
     of_ranks: bool = False
     of_probs: Callable[[Targets, Probs, NDArray[Any]], Values] | None = None
     of_counts: Callable[[Counts], Values] | None = None

@@ -39,6 +39,7 @@ def _discovered() -> dict[str, Metric]:
 METRICS = _discovered()
 NAMES = tuple(METRICS)
 SCORES = {name: metric for name, metric in METRICS.items() if metric.of_ordered is None}  # need no order of the classes
+LOG_LOSS = "log_loss"
 RANK_METRICS = tuple(name for name, metric in METRICS.items() if metric.of_ranks)
 
 

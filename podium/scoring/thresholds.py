@@ -22,9 +22,10 @@ TOLERANCE = 0.5  # standard errors of a share that a milder choice may lose
 
 
 def fit(targets: Targets, probs: NDArray[Any], metric: Metric) -> Multipliers:
-    """Choose multipliers (classes,) for these images; 1 for all where nothing milder than the best loses much.
+    """Choose multipliers (classes,) for these images.
 
-    Whether they are worth using is to be tested on images that chose nothing.
+    Balanced accuracy of calibrated probabilities is highest where they are divided by the class frequencies: nothing is
+    searched. For other metrics the mildest multipliers are taken that lose little against the best ones.
 
     Args:
         targets: (images,) class indices.
@@ -37,6 +38,9 @@ def fit(targets: Targets, probs: NDArray[Any], metric: Metric) -> Multipliers:
     Raises:
         ValueError: the metric judges probabilities, which multipliers would only spoil.
     """
+    if metric.thresholds == "prior":
+        rarity = _rarity(targets, probs.shape[1])
+        return np.asarray(np.exp(rarity - rarity.mean()), np.float64)
     if not metric.judges_labels:
         raise ValueError(f"{metric.name} judges probabilities: there is no decision to fit")
     tried = _candidates(targets, probs.shape[1])
@@ -58,6 +62,11 @@ def _candidates(targets: Targets, n_classes: int) -> list[Multipliers]:
     if n_classes == 2:
         logs = [np.array([-x, x]) / 2 for size in THRESHOLDS for x in (size, -size)]
     else:
-        rarity = -np.log(np.maximum(np.bincount(targets, minlength=n_classes), 1))
+        rarity = _rarity(targets, n_classes)
         logs = [power * (rarity - rarity.mean()) for power in POWERS]
     return [np.exp(log) for log in logs]
+
+
+def _rarity(targets: Targets, n_classes: int) -> NDArray[np.float64]:
+    """Return minus the log count of each class (classes,); a class without an image counts as having one."""
+    return np.asarray(-np.log(np.maximum(np.bincount(targets, minlength=n_classes), 1)), np.float64)

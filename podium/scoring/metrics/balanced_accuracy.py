@@ -8,6 +8,7 @@ METRIC = Metric(
     greater_is_better=True,
     mean_over="classes",
     lowest=0,
-    by_log_loss=True,
+    chosen_by="balanced_log_loss",
+    thresholds="prior",
     of_counts=label_scores.balanced_accuracy,
 )

@@ -14,5 +14,11 @@ def _mean(targets: Targets, probs: Probs, weights: NDArray[Any]) -> Values:
 
 
 METRIC = Metric(
-    name="log_loss", greater_is_better=False, mean_over="images", lowest=0, by_log_loss=True, of_probs=_mean
+    name="log_loss",
+    greater_is_better=False,
+    mean_over="images",
+    lowest=0,
+    chosen_by="log_loss",
+    thresholds="likeliest",
+    of_probs=_mean,
 )

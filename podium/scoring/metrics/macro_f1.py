@@ -8,6 +8,7 @@ METRIC = Metric(
     greater_is_better=True,
     mean_over="none",
     lowest=0,
-    by_log_loss=False,
+    chosen_by="balanced_log_loss",
+    thresholds="fitted",
     of_counts=label_scores.macro_f1,
 )

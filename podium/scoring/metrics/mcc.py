@@ -8,6 +8,7 @@ METRIC = Metric(
     greater_is_better=True,
     mean_over="none",
     lowest=-1,
-    by_log_loss=False,
+    chosen_by="log_loss",
+    thresholds="tested",
     of_counts=label_scores.matthews,
 )

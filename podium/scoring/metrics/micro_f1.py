@@ -8,6 +8,7 @@ METRIC = Metric(
     greater_is_better=True,
     mean_over="images",
     lowest=0,
-    by_log_loss=True,
+    chosen_by="log_loss",
+    thresholds="likeliest",
     of_counts=label_scores.accuracy,
 )

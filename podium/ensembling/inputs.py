@@ -1,0 +1,184 @@
+"""What `ensemble` reads: settings, folds, the test images, and every member's predictions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from podium import contracts
+from podium.contest.settings import ContestSettings
+from podium.core import parallel, params, progress, tables
+from podium.core.errors import InputError
+from podium.ensembling import nested_cv, tta_selection
+from podium.ensembling.blending import BlendSizes
+from podium.ensembling.method_registry import BASELINE, METHODS
+from podium.ensembling.nested_cv import ChosenMember, HeldOut
+from podium.ensembling.settings import EnsembleSettings
+from podium.ensembling.tta_selection import OofByTta, TtaCandidate, TtaChoice
+from podium.folds.settings import FoldList
+from podium.inference.settings import MemberSettings
+from podium.predictions import calibration, member_predictions
+from podium.predictions.calibration import Probs
+from podium.predictions.member_predictions import MemberPredictions
+from podium.predictions.tta import Tta, single_ttas
+from podium.scoring import evaluation_set, intervals, scores
+from podium.scoring.evaluation_set import EvaluationSet
+
+MANY = 2**22  # TTAs x images x classes from which processes of their own pay for their start
+LARGE = 2**22  # images x (classes, or draws of a bootstrap) above which only one process has them in memory: a gigabyte
+WORKERS_NEED = ("podium.ensembling.nested_cv", "podium.predictions.member_predictions", "podium.contest.submission")
+
+
+@dataclass(frozen=True)
+class EnsembleInputs:
+    """Settings, and the images that are predicted.
+
+    Attributes:
+        settings: the section `ensemble`.
+        members: of params.yaml, by name.
+        predictions: of the blend's members, sorted by name.
+        folds: folds.csv, sorted by image_id.
+        test: facts of the test images, sorted by image_id.
+    """
+
+    root: Path
+    contest: ContestSettings
+    settings: EnsembleSettings
+    members: dict[str, MemberSettings]
+    predictions: dict[str, MemberPredictions]
+    fold_names: tuple[str, ...]
+    folds: pd.DataFrame
+    test: pd.DataFrame
+
+    @property
+    def used(self) -> pd.DataFrame:
+        """Return the train images that are scored."""
+        return self.folds[self.folds["use"] == "train"]
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """Return the classes in the order of the models' outputs."""
+        return sorted(self.used["label"].unique())
+
+    @cached_property
+    def images(self) -> EvaluationSet:
+        """Return the evaluation set."""
+        return evaluation_set.of_folds(self.used, self.fold_names, self.classes, self.metric)
+
+    @property
+    def readable(self) -> list[str]:
+        """Return the ids of the test images that have predictions."""
+        return list(self.test.loc[self.test["problem"] == "", "image_id"])
+
+    @property
+    def metric(self) -> scores.Metric:
+        """Return the contest's metric."""
+        return scores.named(self.contest.metric, self.classes)
+
+    def prior_shifts(self, name: str) -> dict[str, Probs]:
+        """Return the log class priors that a member's phases may have lost: phase -> (folds, classes)."""
+        images = self.images
+        return member_predictions.prior_shifts(self.predictions[name], images.targets, images.folds, len(self.classes))
+
+
+def load(root: Path) -> EnsembleInputs:
+    """Read settings, folds and the list of test images."""
+    values = params.read(root)
+    facts = tables.read(root / "data/prepare/test/facts.csv", contracts.FACTS)
+    return EnsembleInputs(
+        root=root,
+        contest=params.parse(params.section(values, "contest"), "contest", ContestSettings),
+        settings=params.parse(params.section(values, "ensemble"), "ensemble", EnsembleSettings),
+        members=member_predictions.members_of(values),
+        predictions=member_predictions.blend_members(values, root),
+        fold_names=params.parse({"folds": params.section(values, "folds")}, "", FoldList).folds,
+        folds=tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True),
+        test=facts.sort_values("image_id", ignore_index=True),
+    )
+
+
+def methods(inputs: EnsembleInputs) -> list[str]:
+    """Return the method that `ensemble.method` names, or all that can be used.
+
+    Raises:
+        InputError: the method cannot be used here.
+    """
+    method = inputs.settings.method
+    sizes = BlendSizes(len(inputs.predictions), len(inputs.classes), inputs.metric.of_ranks)
+    if method != "auto":
+        if why := METHODS[method].unusable(sizes):
+            raise InputError(f"params.yaml: ensemble.method: {why}; use auto or equal")
+        return [method]
+    if len(inputs.predictions) == 1:
+        return [BASELINE]
+    return [name for name, each in METHODS.items() if not each.unusable(sizes)]
+
+
+def oof(inputs: EnsembleInputs, name: str, ttas: Sequence[Tta] = ()) -> OofByTta:
+    """Read a member's out-of-fold predictions in these TTAs, or in each that may be chosen."""
+    member = inputs.predictions[name]
+    wanted = ttas or (member.default, *member.alternatives)
+    logs = dict(member_predictions.logs(member, wanted, inputs.folds, inputs.classes))
+    shifts = {phase: rows[inputs.images.folds] for phase, rows in inputs.prior_shifts(name).items()}
+    return OofByTta(member.default, member.alternatives, logs, inputs.images, shifts)
+
+
+def choose_members(
+    inputs: EnsembleInputs, held_out: Sequence[HeldOut]
+) -> tuple[dict[str, ChosenMember], dict[str, list[TtaCandidate]]]:
+    """Choose every member's TTA, several members at a time where there is much to read.
+
+    What the processes return is small; the predictions that a blend needs are read again.
+
+    Returns:
+        the members, and their candidates as they are reported, both by name.
+    """
+    names = list(inputs.predictions)
+    cells = len(inputs.images.targets) * len(inputs.classes)
+    n_ttas = sum(1 + len(member.alternatives) for member in inputs.predictions.values())
+    large = len(inputs.images.targets) * max(len(inputs.classes), intervals.DRAWS) > LARGE
+    workers = parallel.worker_count() if n_ttas * cells >= MANY and not large else 1
+    bar = partial(tqdm, desc="members", total=len(names), disable=not progress.shown(), leave=False)
+    choose = partial(_choose, inputs, held_out)
+    found = parallel.in_order(choose, names, workers=workers, name=str, preload=WORKERS_NEED)
+    members, candidates = {}, {}
+    for name, (choices, reported) in zip(names, bar(found), strict=True):
+        chosen = tta_selection.chosen_ttas(inputs.predictions[name].default, list(choices.values()))
+        singles = sorted({single for tta in chosen for single in single_ttas(tta)})
+        members[name] = nested_cv.with_choices(oof(inputs, name, singles), choices)
+        candidates[name] = reported
+    return members, candidates
+
+
+def test_probs(inputs: EnsembleInputs, members: dict[str, ChosenMember], recipe: nested_cv.Recipe) -> Probs:
+    """Predict the test images: (images, classes).
+
+    Each fold's models are blended as they were scored out of fold, and the folds' blends are averaged.
+    """
+    total = np.zeros((len(inputs.readable), len(inputs.classes)))
+    for index in range(len(inputs.fold_names) if inputs.readable else 0):
+        of_fold = (_test_of_fold(inputs, name, member, index) for name, member in members.items())
+        total += recipe.apply(of_fold, np.full(len(total), index))
+    return (total / len(inputs.fold_names)).astype(np.float32)
+
+
+def _choose(
+    inputs: EnsembleInputs, held_out: Sequence[HeldOut], name: str
+) -> tuple[dict[HeldOut, TtaChoice], list[TtaCandidate]]:
+    member = oof(inputs, name)
+    return nested_cv.choices_of(member, held_out), tta_selection.report(member)
+
+
+def _test_of_fold(inputs: EnsembleInputs, name: str, member: ChosenMember, index: int) -> Probs:
+    """Return a member's calibrated predictions of the test images by the index-th fold's models: (images, classes)."""
+    choice = member.choices[nested_cv.NONE_HELD_OUT]
+    probs = member_predictions.read_test(
+        inputs.predictions[name], choice.tta, inputs.readable, inputs.fold_names[index], inputs.classes
+    )
+    shifts = inputs.prior_shifts(name)
+    shift = next((shifts[phase][index] for phase in choice.tta.phases if phase in shifts), None)
+    return choice.calibration.apply(calibration.log_probs(probs), shift)

@@ -1,0 +1,175 @@
+"""The steps of the ablation study, read from the predictions that the stages left."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from podium.contest.settings import ContestSettings
+from podium.core import params, tables
+from podium.inference.settings import MemberSettings
+from podium.predictions import calibration, member_predictions, prediction_files
+from podium.predictions.calibration import Probs
+from podium.predictions.member_predictions import MemberPredictions
+from podium.predictions.tta import FIXRES, IDENTITY, Tta
+from podium.reports import ablation
+from podium.reports.ablation import Step
+from podium.scoring import evaluation_set, scores
+from podium.scoring.evaluation_set import EvaluationSet
+from podium.training.settings import PhaseSettings
+
+
+@dataclass(frozen=True)
+class AblationInputs:
+    """Settings and tables; `folds` is sorted by image_id."""
+
+    root: Path
+    members: dict[str, MemberSettings]
+    predictions: dict[str, MemberPredictions]
+    fold_names: list[str]
+    folds: pd.DataFrame
+    classes: list[str]
+    images: EvaluationSet
+
+    @property
+    def used(self) -> pd.DataFrame:
+        """Return the train images that are scored."""
+        return self.folds[self.folds["use"] == "train"]
+
+    @property
+    def prior_shift(self) -> Probs:
+        """Return the log class prior that a training with class weights may lose (scored images, classes)."""
+        shifts = calibration.prior_shifts(self.images.targets, self.images.folds, len(self.classes))
+        return np.asarray(shifts[self.images.folds])
+
+
+def load(root: Path) -> AblationInputs:
+    """Read settings and folds."""
+    values = params.read(root)
+    contest = params.parse(params.section(values, "contest"), "contest", ContestSettings)
+    folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
+    used = folds[folds["use"] == "train"]
+    classes = sorted(used["label"].unique())
+    fold_names = [str(fold) for fold in params.section(values, "folds")]
+    images = evaluation_set.of_folds(used, fold_names, classes, scores.named(contest.metric, classes))
+    members, predictions = member_predictions.members_of(values), member_predictions.blend_members(values, root)
+    return AblationInputs(root, members, predictions, fold_names, folds, classes, images)
+
+
+def of_member(inputs: AblationInputs, name: str) -> list[Step]:
+    """Return a member's steps: probe, phase 1 (mixup), phase 2 (clean), flip, and the choice of TTA and phase.
+
+    Phases without epochs and a single transform have no step.
+    """
+    member, predictions = inputs.members[name], inputs.predictions[name]
+    size = member.model.image_size
+    steps = [_probe(inputs, name, size)]
+    for phase, settings in (("pretrain", member.pretrain), ("finetune", member.finetune)):
+        if settings.epochs > 0:
+            probs = _phase(inputs, f"{phase}/{name}", size, settings)
+            steps.append(_step(inputs, name, phase, _words(phase, member), probs))
+    default = predictions.default
+    if len(predictions.transforms) > 1 and default.image_sizes == (size,):
+        what = f"mean over {' and '.join(default.transforms)}"
+        steps.append(_step(inputs, name, "flip", what, _at(inputs, predictions, default)))
+    chosen = _read_oof(inputs, f"members/{name}")
+    return [*steps, Step(name, "choice", "sizes, transforms and phases with the smallest left-out cost", chosen)]
+
+
+def of_fixres(inputs: AblationInputs, predictions: MemberPredictions) -> list[Step]:
+    """Return a member's phase `fixres` after the phase before it, in the same TTA; [] where it has none.
+
+    Where the phase before is not predicted at that size, its default TTA is used, and the step includes the change of size.
+    """
+    tta = next((tta for tta in predictions.alternatives if FIXRES in tta.phases), None)
+    if tta is None:
+        return []
+    same = replace(tta, phases=predictions.default.phases)
+    before = same if same in predictions.alternatives else predictions.default
+    at = "at {0.image_sizes[0]} pixels".format
+    return [
+        _step(
+            inputs,
+            predictions.name,
+            "before fixres",
+            f"the phase before it {at(before)}",
+            _at(inputs, predictions, before),
+        ),
+        _step(inputs, predictions.name, "fixres", f"a third phase {at(tta)}", _at(inputs, predictions, tta)),
+    ]
+
+
+def of_blend(inputs: AblationInputs) -> list[list[Step]]:
+    """Return the blend after each single member."""
+    blend = _read_oof(inputs, "oof")
+    what = f"blend of {len(inputs.predictions)} members, by nested cross-validation"
+    return [
+        [
+            Step("blend", f"only {name}", "one member", _read_oof(inputs, f"members/{name}")),
+            Step("blend", f"blend over {name}", what, blend),
+        ]
+        for name in inputs.predictions
+    ]
+
+
+def _probe(inputs: AblationInputs, name: str, size: int) -> Step:
+    """Return the first step; its file has skipped images too."""
+    predictions = inputs.predictions[name]
+    tta = Tta((size,), (IDENTITY,) if IDENTITY in predictions.transforms else predictions.transforms, ("probe",))
+    if (size,) != tta.image_sizes or size not in inputs.members[name].infer.image_sizes:
+        tta = replace(tta, image_sizes=predictions.default.image_sizes)
+    what = f"linear classifier on frozen features at {tta.image_sizes[0]} pixels"
+    return _step(inputs, name, "probe", what, _at(inputs, predictions, tta))
+
+
+def _phase(inputs: AblationInputs, folder: str, size: int, settings: PhaseSettings) -> Probs:
+    """Return what a phase's models predict of their held-out images, with the class priors put back."""
+    probs = prediction_files.read_train(
+        [inputs.root / f"data/{folder}/{fold}.parquet" for fold in inputs.fold_names],
+        image_ids=list(inputs.used["image_id"]),
+        folds=list(inputs.used["fold"]),
+        classes=inputs.classes,
+        image_sizes=[size],
+        transforms=[IDENTITY],
+    )[0, 0]
+    return _with_prior(inputs, probs, settings.class_weights != "none")
+
+
+def _at(inputs: AblationInputs, predictions: MemberPredictions, tta: Tta) -> Probs:
+    """Return what a member predicts in a TTA."""
+    probs = member_predictions.read_train(predictions, tta, inputs.folds, inputs.classes)
+    return _with_prior(inputs, probs, bool(predictions.weighted & set(tta.phases)))
+
+
+def _with_prior(inputs: AblationInputs, probs: Probs, weighed: bool) -> Probs:
+    if not weighed:
+        return probs
+    return np.exp(calibration.shifted(calibration.log_probs(probs), inputs.prior_shift))
+
+
+def _step(inputs: AblationInputs, member: str, name: str, what: str, probs: Probs) -> Step:
+    return Step(member, name, what, ablation.tempered(probs, inputs.images))
+
+
+def _words(phase: str, member: MemberSettings) -> str:
+    before, after = member.pretrain, member.finetune
+    if phase == "pretrain":
+        return f"{before.epochs} epochs with mixup {before.mixup:g}, cutmix {before.cutmix:g}"
+    return f"{after.epochs}{' more' if before.epochs else ''} epochs on clean images"
+
+
+def _read_oof(inputs: AblationInputs, name: str) -> Probs:
+    """Read what `ensemble` chose on other images and calibrated: (scored images, classes)."""
+    return prediction_files.read_oof(inputs.root / f"data/ensemble/{name}.parquet", inputs.used, inputs.classes)
+
+
+def steps_for_plot(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the compared steps as the plot shows them."""
+    steps = table[table["verdict"] != ""]
+    return steps.assign(step=steps["member"] + ": " + steps["step"])[list(STEPS.columns)]
+
+
+STEPS = tables.Contract(
+    {"step": "text", "gain": "float", "low": "float", "high": "float", "verdict": "text"}, key=("step",)
+)

@@ -1,0 +1,106 @@
+"""Is B better than A? One definition for `ensemble`, `report`, `ladder`, `make compare` and `tools.seeds`.
+
+Two predictions of the same images are compared in the contest's metric and in log loss. The verdict follows from the
+two intervals, which tables print beside it. Where several comparisons stand in one table, their intervals hold
+together: the chance that any of them misses its true value is 5% (Bonferroni), so that the verdicts need no further
+correction.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from podium.scoring import intervals, scores
+from podium.scoring.intervals import Evidence, Groups
+from podium.scoring.metric import Metric
+
+Probs = NDArray[np.float32]
+Targets = NDArray[np.int64]
+
+BETTER, WORSE, MIXED, UNCLEAR = "better", "worse", "mixed", "no clear difference"
+SAME = "no difference"
+
+
+COLUMNS = {  # of a table with comparisons; empty in a row that is compared with nothing
+    "gain": "float",  # in the contest's metric; above 0 is better, of a loss too
+    "low": "float",  # its interval; all intervals of a table hold together at 95%
+    "high": "float",
+    "log_loss_gain": "float",  # in nats; above 0 is better
+    "log_loss_low": "float",
+    "log_loss_high": "float",
+    "p": "float",  # two-sided, adjusted for all comparisons of the table
+    "verdict": "text",  # better, worse, mixed, "no clear difference", "no difference"
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What images say of a candidate against a baseline; above 0 is better, of a loss too.
+
+    Attributes:
+        in_metric: in the contest's metric.
+        in_log_loss: in nats.
+        p: two-sided, that there is no difference in either, adjusted for both and for all comparisons (Bonferroni).
+    """
+
+    in_metric: Evidence
+    in_log_loss: Evidence
+    p: float
+
+    @property
+    def verdict(self) -> str:
+        """Return better, worse, mixed, "no clear difference", or "no difference" where the predictions are the same."""
+        both = (self.in_metric, self.in_log_loss)
+        if all(one == intervals.NOTHING for one in both):
+            return SAME
+        better, worse = any(one.low > 0 for one in both), any(one.high < 0 for one in both)
+        if better and worse:
+            return MIXED
+        return BETTER if better else WORSE if worse else UNCLEAR
+
+
+def compare(
+    metric: Metric, targets: Targets, *, base: Probs, candidate: Probs, groups: Groups, n_comparisons: int = 1
+) -> Comparison:
+    """Compare two predictions (images, classes).
+
+    Args:
+        metric: the contest's.
+        targets: (images,) class indices.
+        base: calibrated probabilities of the baseline.
+        candidate: calibrated probabilities of the candidate.
+        groups: (images,) what is independent of each other.
+        n_comparisons: rows of the table that this comparison stands in.
+    """
+    if scores.alike(base, candidate):
+        return Comparison(intervals.NOTHING, intervals.NOTHING, 1.0)
+    is_log_loss = metric.name == scores.LOG_LOSS
+    n_tests = n_comparisons * (1 if is_log_loss else 2)
+    level = 1 - (1 - intervals.LEVEL) / n_tests
+    gains = scores.log_losses(targets, base) - scores.log_losses(targets, candidate)
+    in_log_loss = intervals.mean_evidence(gains, groups, level)
+    in_metric = in_log_loss
+    if metric.judges_labels and metric.mean_over == "images":
+        hits = [(probs.argmax(axis=1) == targets).astype(np.float64) for probs in (candidate, base)]
+        in_metric = intervals.mean_evidence(hits[0] - hits[1], groups, level)
+    elif not is_log_loss:
+        in_metric = intervals.score_evidence(
+            metric, targets, base=base, candidate=candidate, groups=groups, level=level
+        )
+    smallest = min(min(one.p_better, one.p_worse) for one in (in_metric, in_log_loss))
+    return Comparison(in_metric, in_log_loss, min(1.0, 2 * smallest * n_tests))
+
+
+def cells(compared: Comparison | None, without: str = "") -> dict[str, object]:
+    """Return the cells of COLUMNS.
+
+    Args:
+        compared: None in the row that others are compared with.
+        without: the verdict that such a row has.
+    """
+    if compared is None:
+        return {name: float("nan") if kind == "float" else without for name, kind in COLUMNS.items()}
+    metric, loss = compared.in_metric, compared.in_log_loss
+    numbers = [metric.difference, metric.low, metric.high, loss.difference, loss.low, loss.high, compared.p]
+    return {**dict(zip(COLUMNS, (round(number, 6) for number in numbers), strict=False)), "verdict": compared.verdict}
