@@ -175,7 +175,7 @@ class NestedCv:
             here = self.scored.rows({outer_fold})
             members, folds = _at_hand(self.calibrated(held_out, here)), self.scored.folds[here]
             self._left_out[held_out, outer_fold] = {
-                name: scratch.kept(recipe.blended(members, folds)) for name, recipe in fitted.items()
+                name: scratch.on_disk(recipe.blended(members, folds)) for name, recipe in fitted.items()
             }
 
     def _fitted(self, rows: Indices, members: Sequence[Probs]) -> dict[str, Recipe]:
@@ -238,7 +238,7 @@ def chosen(member: OofByTta, held_out: Sequence[HeldOut]) -> ChosenMember:
 
 def keep(member: OofByTta, decisions: Mapping[HeldOut, TtaChoice]) -> ChosenMember:
     """Keep a member's predictions in the ttas that were taken: no blend needs the others."""
-    return ChosenMember(decisions, {tta: scratch.kept(member.at(tta)) for tta in taken(member.usual, decisions)})
+    return ChosenMember(decisions, {tta: scratch.on_disk(member.at(tta)) for tta in taken(member.usual, decisions)})
 
 
 def single(nest: NestedCv, index: int) -> Probs:
