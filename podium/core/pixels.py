@@ -33,7 +33,7 @@ JPEG_QUALITY = 95
 JPEG_LONGEST_SIDE = 65500  # libjpeg's limit, pixels
 
 
-class Packed:
+class PixelPack:
     """A pack open for reading: image_id -> pixels. Safe in forked workers; spawned workers open it again.
 
     Attributes:
@@ -94,14 +94,14 @@ class Packed:
         self.__init__(state["path"])  # type: ignore[misc]
 
 
-def open_pack(path: Path) -> Packed:
+def open_pack(path: Path) -> PixelPack:
     """Open a pack that `prepare` wrote.
 
     Raises:
         InputError: the file is missing or is no pack.
     """
     try:
-        return Packed(path)
+        return PixelPack(path)
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run `dvc repro prepare`") from None
     except (pa.ArrowInvalid, OSError) as error:
