@@ -1,62 +1,61 @@
 """The tables that pass between stages: the project's data dictionary.
 
-`core/tables.py` has two more, which training reads: FOLDS and PREDICTIONS.
+Two more tables, which training reads, are in podium/core/tables.py: FOLDS and PREDICTIONS.
 """
 
 from podium.core.tables import Contract
 
-EXTERNAL_IMAGE_SIZE = 0  # nobody here knows at which size, in which transform and by which models they were made
+# Predictions made elsewhere: the project does not know their image size, TTA transform and models.
+EXTERNAL_IMAGE_SIZE = 0
 EXTERNAL_TRANSFORM = "identity"
 EXTERNAL_TEST_FOLD = ""
 
 FACTS = Contract(
     {
-        "image_id": "text",  # path inside the image folder, with / and with its ending
-        "width": "int",  # pixels, upright (after EXIF rotation); 0 where unreadable
+        "image_id": "text",  # path inside the image folder, with / and with the file's ending
+        "width": "int",  # pixels, upright (after EXIF rotation); 0 if unreadable
         "height": "int",
-        "mode": "text",  # PIL's name of the original mode: RGB, L, P, CMYK, RGBA, I;16, ...
-        "format": "text",  # decoded format by content: JPEG, PNG, GIF, ...
+        "mode": "text",  # PIL's name of the file's mode: RGB, L, P, CMYK, RGBA, I;16, ...
+        "format": "text",  # the format by content, not by the file's ending: JPEG, PNG, GIF, ...
         "bytes": "int",  # size of the file
         "sha256": "text",  # of the file
-        "problem": "text",  # "" or why the image cannot be used
-        "note": "text",  # "" or what was done to it, e.g. "rotated by EXIF 6; alpha laid on white"
+        "problem": "text",  # why the image cannot be used; "" if it can
+        "note": "text",  # how decoding changed it, e.g. "alpha laid on white"; else ""
     }
 )
 LABELS = Contract(
     {
-        "image_id": "text",  # every row of the train facts, unreadable ones too
-        "label": "text",  # "" where use is "skip" and no label is known
+        "image_id": "text",  # every train image in facts.csv, unreadable ones too
+        "label": "text",  # "" only where use is "skip" and the label is unknown
         "use": "text",  # "train" or "skip"
-        "reason": "text",  # "" or why it is skipped, or the override's reason
-        "group": "text",  # the person's group, "" where there is none
-        "fold": "text",  # the person's own fold, "" where there is none
+        "reason": "text",  # why it is skipped, or the override's reason; else ""
+        "group": "text",  # the user's group; "" if there is none
+        "fold": "text",  # the user's own fold; "" if there is none
     }
 )
-OVERRIDES_APPLIED = (
-    Contract(  # apart from the labels: confirming a label must leave those as they are, and retrain nothing
-        {
-            "image_id": "text",  # every image with an override
-            "given": "text",  # the contest's label; "" where it gives none
-            "action": "text",  # of the override: a class or "drop"
-            "effect": "text",  # "relabelled", "dropped", "confirmed" (the same label) or "without effect" (unreadable)
-        }
-    )
+OVERRIDES_APPLIED = Contract(  # a table apart from LABELS: an override that confirms a label must retrain nothing
+    {
+        "image_id": "text",  # every image with an override
+        "given": "text",  # the contest's label; "" if it gives none
+        "action": "text",  # the override's: a class or "drop"
+        "effect": "text",  # "relabelled", "dropped", "confirmed" (the same label) or "without effect" (unreadable)
+    }
 )
 CONFLICTS = Contract(
     {
-        "image_id": "text",  # every used image of a cluster of duplicates whose labels differ
+        "image_id": "text",  # every used image whose cluster of duplicates has several labels
         "cluster": "text",
-        "label": "text",  # as given; folds.csv has the one that counts
+        "label": "text",  # in labels.csv; folds.csv has the final one
         "done": "text",  # "kept", "kept by its override", "dropped" or "relabelled <class>"
     }
 )
 BALANCE = Contract(
-    {"fold": "text", "label": "text", "images": "int"},  # every fold and class; images that are used
+    {"fold": "text", "label": "text", "images": "int"},  # every fold and class; used images only
     key=("fold", "label"),
 )
 CLUSTERS = Contract(
     {
-        "image_id": "text",  # train images that have a near duplicate among the train images
+        "image_id": "text",  # train images with a near duplicate among the train images
         "cluster": "text",  # the smallest image_id of its cluster
     }
 )
@@ -65,18 +64,18 @@ FINDINGS = Contract(
         "image_id": "text",
         "subset": "text",  # "train" or "test"
         "check": "text",  # e.g. "unusable", "blurry", "same_file"
-        "value": "text",  # a number where there is a threshold, else words, or the image it equals as subset/image_id
-        "threshold": "text",  # what the value was held against, for odd_size a range; "" where the finding is a fact
+        "value": "text",  # a number if there is a threshold; else words, or the equal image as subset/image_id
+        "threshold": "text",  # for odd_size a range; "" for facts, e.g. equal files
     },
     key=("image_id", "subset", "check"),
 )
-MAX_DUPLICATES_NAMED = 100  # rows of LEAKS a test image: thousands of equal images in both subsets would make millions
+MAX_DUPLICATES_NAMED = 100  # rows of LEAKS per test image; thousands of equal images in both subsets make millions
 LEAKS = Contract(
     {
         "test_image_id": "text",
         "train_image_id": "text",
-        "kind": "text",  # "exact": the same decoded pixels; "near", "cropped", "mirrored", "rotated" (by quarters)
-        "similarity": "float",  # correlation of thumbnails, brought to one transform; 1 for exact
+        "kind": "text",  # "exact": equal decoded pixels; "near", "cropped", "mirrored", "rotated" (by quarter turns)
+        "similarity": "float",  # correlation of thumbnails after undoing crop and turn; 1 for exact
     },
     key=("test_image_id", "train_image_id"),
 )
@@ -85,7 +84,7 @@ LEAKED = Contract(
         "test_image_id": "text",
         "train_image_id": "text",
         "kind": "text",  # as in LEAKS
-        "label": "text",  # of the train image in folds.csv; "" where it has none
+        "label": "text",  # of the train image in folds.csv; "" if it has none
         "use": "text",  # of the train image in folds.csv
     },
     key=("test_image_id", "train_image_id"),
@@ -94,16 +93,16 @@ IMPORTANCES = Contract(
     {
         "question": "text",  # e.g. "label_from_metadata"
         "feature": "text",
-        "auc_lost": "float",  # when the feature is permuted among held-out images
+        "auc_lost": "float",  # area under the ROC curve lost when the feature is permuted among held-out images
         "standard_error": "float",
     },
     key=("question", "feature"),
 )
 OOF = Contract(
     {
-        "image_id": "text",  # every image that is scored (use "train"); a column p:<class> per class
+        "image_id": "text",  # every scored image (use "train"); also a column p:<class> per class
         "label": "text",
-        "fold": "text",  # all about its blend was chosen on images of other subsets (scored.deal)
+        "fold": "text",  # the blend that predicts it was chosen on other outer folds (podium.folds.outer_folds)
     }
 )
 TEST = Contract({"image_id": "text"})  # every readable test image; a column p:<class> per class
@@ -171,16 +170,16 @@ SUSPECTS = Contract(  # most suspect first
     {
         "image_id": "text",
         "given": "text",  # its label
-        "suggested": "text",  # the likeliest class of all members' mean, out of fold
-        "flagged": "text",  # "yes" where confident learning counts it as an error, "no" where the members disagree only
+        "suggested": "text",  # the likeliest class by the mean of all members, out of fold
+        "flagged": "text",  # "yes": a label error by confident learning; "no": only the members disagree
         "label_quality": "float",  # in [0, 1]: the lower, the more suspect
-        "p_given": "float",  # of the members' mean
+        "p_given": "float",  # probability of the given label by the mean of all members
         "p_suggested": "float",
-        "members_agreeing": "int",  # whose likeliest class is the suggested one
-        "members_asked": "int",  # that say something of the image
+        "members_agreeing": "int",  # members whose likeliest class is the suggested one
+        "members_asked": "int",  # members that have a prediction for the image
         "members": "text",  # each member's likeliest class and its probability
         "use": "text",  # as in tables.FOLDS: "skip" is neither trained on nor scored
-        "other_duplicates": "text",  # near duplicates that bear another label, with it: the first ones
+        "other_duplicates": "text",  # the first near duplicates with another label, and that label
     }
 )
 LABEL_PAIRS = Contract(  # most flagged first
@@ -188,10 +187,10 @@ LABEL_PAIRS = Contract(  # most flagged first
         "given": "text",
         "suggested": "text",
         "suspects": "int",
-        "flagged": "int",  # of the suspects
-        "images": "int",  # reviewed ones that bear the given label
+        "flagged": "int",  # flagged suspects
+        "images": "int",  # reviewed images with the given label
     },
     key=("given", "suggested"),
 )
-OVERRIDES = Contract({"image_id": "text", "action": "text", "reason": "text"})  # as a person writes them
+OVERRIDES = Contract({"image_id": "text", "action": "text", "reason": "text"})  # as the user writes them
 PROBLEMS = Contract({"image_id": "text", "problem": "text"}, key=("image_id", "problem"))

@@ -1,7 +1,8 @@
-"""Stage `analyze`: facts and pixels of both subsets -> data/analyze/: what is odd, and which images are the same.
+"""Stage `analyze`: find duplicates, leaks between train and test, and odd images, into data/analyze/.
 
-Writes findings.csv, clusters.csv (train images alone, so that a new test image changes no fold), leaks.csv
-(test images that equal or resemble a train image, each with its likest ones) and summary.json. Knows no labels.
+Reads facts and pixels of both subsets, and no labels. Writes findings.csv, clusters.csv (train images only, so that a
+new test image changes no fold), leaks.csv (test images with a duplicate in train, and their most similar train images)
+and summary.json.
 """
 
 from collections.abc import Iterable
@@ -21,11 +22,11 @@ SUBSETS = ("train", "test")
 
 
 def main(*, root: Path = Path()) -> None:
-    """Search both subsets for what is odd, and for images that are the same."""
+    """Search both subsets for odd images and for duplicates."""
     settings = params.load("analyze", AnalyzeSettings, root)
     facts = {subset: tables.read(root / f"data/prepare/{subset}/facts.csv", contracts.FACTS) for subset in SUBSETS}
     prints = {subset: _prints(facts[subset], root / f"data/prepare/{subset}/pixels.arrow") for subset in SUBSETS}
-    found = duplicates.search(
+    result = duplicates.search(
         prints["train"],
         prints["test"],
         max_hash_distance=settings.max_hash_distance,
@@ -45,13 +46,13 @@ def main(*, root: Path = Path()) -> None:
         rows += findings.of_contrast(
             p.image_ids, fingerprints.contrasts(p.thumbs[:, 0]), subset, fingerprints.MIN_CONTRAST
         )
-    rows += findings.of_files(sha256) + findings.of_pixels(found.exact, sha256)
-    rows += findings.of_nearness(found.nearest, settings.min_similarity)
-    _write(findings.table(rows), found, prints, root / "data/analyze")
+    rows += findings.of_files(sha256) + findings.of_pixels(result.exact, sha256)
+    rows += findings.of_nearness(result.nearest, settings.min_similarity)
+    _write(findings.table(rows), result, prints, root / "data/analyze")
 
 
 def _prints(facts: pd.DataFrame, path: Path) -> fingerprints.Prints:
-    """Fingerprint the usable images; facts and pixels must speak of the same ones."""
+    """Fingerprint the usable images; facts.csv and the pack must have the same images."""
     pack = pixels.open_pack(path)
     usable = facts.loc[facts["problem"] == "", "image_id"]
     differing = sorted(set(usable) ^ set(pack.image_ids))
@@ -65,40 +66,40 @@ def _prints(facts: pd.DataFrame, path: Path) -> fingerprints.Prints:
 
 
 def _measured(facts: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Measure the usable images for the image checks, with a bar on stderr."""
+    """Measure the usable images for the image checks, with a progress bar on stderr."""
     usable = sorted(facts.loc[facts["problem"] == "", "image_id"])
     shown = tqdm(usable, f"check {path.parent.name}", unit="img", disable=not progress.shown())
     return image_checks.measure(pixels.open_pack(path), shown)
 
 
 def _write(
-    table: pd.DataFrame, found: duplicates.Duplicates, prints: dict[str, fingerprints.Prints], folder: Path
+    table: pd.DataFrame, result: duplicates.Duplicates, prints: dict[str, fingerprints.Prints], folder: Path
 ) -> None:
-    clusters = pd.DataFrame(sorted(found.clusters.items()), columns=list(contracts.CLUSTERS.columns), dtype="str")
-    leaks = pd.DataFrame(found.leaks, columns=list(contracts.LEAKS.columns)).round({"similarity": 6})
+    clusters = pd.DataFrame(sorted(result.clusters.items()), columns=list(contracts.CLUSTERS.columns), dtype="str")
+    leaks = pd.DataFrame(result.leaks, columns=list(contracts.LEAKS.columns)).round({"similarity": 6})
     sizes = clusters["cluster"].value_counts()
     summary = {
         "usable_images": {subset: len(p.image_ids) for subset, p in prints.items()},
         "findings": {subset: findings.counts(table, subset) for subset in SUBSETS},
-        "exact_groups": len(found.exact),  # within and across subsets
+        "exact_groups": len(result.exact),  # within and across subsets
         "train_clusters": len(sizes),
         "train_images_in_clusters": len(clusters),
         "largest_train_cluster": int(sizes.max()) if len(sizes) else 0,
-        "near_train_pairs_in_different_clusters": found.apart,
+        "near_train_pairs_in_different_clusters": result.apart,
         "test_images_with_a_train_duplicate": int(leaks["test_image_id"].nunique()),
-        "leaks_left_out": found.leaks_left_out,
+        "leaks_left_out": result.leaks_left_out,
     }
     tables.write(table, folder / "findings.csv", contracts.FINDINGS)
     tables.write(clusters, folder / "clusters.csv", contracts.CLUSTERS)
     tables.write(leaks, folder / "leaks.csv", contracts.LEAKS)
     tables.write_json(summary, folder / "summary.json")
-    _tell(summary)
+    _report(summary)
 
 
-def _tell(summary: dict[str, Any]) -> None:
+def _report(summary: dict[str, Any]) -> None:
     for subset in SUBSETS:
-        found = ", ".join(f"{check} {n}" for check, n in sorted(summary["findings"][subset].items()))
-        print(f"analyze: {subset}: {summary['usable_images'][subset]} usable images; {found or 'nothing odd'}")
+        counts = ", ".join(f"{check} {n}" for check, n in sorted(summary["findings"][subset].items()))
+        print(f"analyze: {subset}: {summary['usable_images'][subset]} usable images; {counts or 'no findings'}")
     print(
         "analyze: {train_images_in_clusters} train images in {train_clusters} clusters of duplicates, the largest of"
         " {largest_train_cluster}; {test_images_with_a_train_duplicate} test images have a duplicate in train".format(
@@ -107,19 +108,19 @@ def _tell(summary: dict[str, Any]) -> None:
     )
     if summary["train_clusters"] or summary["test_images_with_a_train_duplicate"]:
         print(
-            "analyze: look at data/picture/clusters.png and leaks.png; where they show what is no duplicate, raise"
-            " analyze.min_similarity, or set analyze.max_hash_distance to null: then equal pixels alone are"
+            "analyze: look at data/picture/clusters.png and leaks.png; if some images there are no duplicates, raise"
+            " analyze.min_similarity, or set analyze.max_hash_distance: null to report exact duplicates only"
         )
     if left_out := summary["leaks_left_out"]:
         print(
-            f"analyze: leaks.csv names the {contracts.MAX_DUPLICATES_NAMED} likest train images of each test image; {left_out:,}"
-            " more pairs are left out"
+            f"analyze: leaks.csv names the {contracts.MAX_DUPLICATES_NAMED} most similar train images of each test"
+            f" image; {left_out:,} more pairs are left out"
         )
     if apart := summary["near_train_pairs_in_different_clusters"]:
         print(
             f"analyze: WARNING: {apart} pairs of near duplicates lie in different clusters (a series that changes"
-            " slowly?), so that folds may subset them and scores flatter: name the series in contest.columns.group,"
-            " where it does not yet"
+            " slowly?), so folds may split them and scores be optimistic; give the series a group column, and name it"
+            " in contest.columns.group"
         )
 
 

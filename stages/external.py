@@ -1,7 +1,8 @@
-"""Stage `external@<name>`: CSVs of predictions made elsewhere -> data/external/<name>.parquet, read like a member's.
+"""Stage `external@<name>`: convert CSVs of predictions made elsewhere to data/external/<name>.parquet.
 
-Every scored train image and every readable test image has one prediction. For the score to hold, a train image's must
-come from a model that has seen neither the image nor others of its group: its folds must be those of folds.csv.
+Later stages read that file like a member's predictions. Every scored train image and every readable test image needs
+one prediction. The score is honest only if each train image is predicted out of fold, by a model that was trained
+neither on the image nor on others of its group: so the folds must be those of data/split/folds.csv.
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ from podium.core.errors import some
 
 
 def main(name: str, root: Path = Path()) -> None:
-    """Check one set of predictions and write it in our words."""
+    """Check one set of predictions, and write it as tables.PREDICTIONS."""
     p = params.load(f"external.{name}", ExternalSettings, root)
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
     facts = tables.read(root / "data/prepare/test/facts.csv", contracts.FACTS)
@@ -31,17 +32,17 @@ def main(name: str, root: Path = Path()) -> None:
         external.require_same_folds(train_rows, ours, oof)
     table = external.table(train_rows, ours, test_rows)
     tables.write(table, root / f"data/external/{name}.parquet", tables.PREDICTIONS)
-    _tell(name, {"train images that are not scored": unscored, "unreadable test images": unreadable}, p)
+    _report(name, {"train images that are not scored": unscored, "unreadable test images": unreadable}, p)
 
 
-def _tell(name: str, passed_over: dict[str, list[str]], p: ExternalSettings) -> None:
-    for what, image_ids in passed_over.items():
+def _report(name: str, ignored: dict[str, list[str]], p: ExternalSettings) -> None:
+    for kind, image_ids in ignored.items():
         if image_ids:
-            print(f"external@{name}: passes over its rows of {len(image_ids)} {what}: {some(image_ids)}")
+            print(f"external@{name}: ignores the rows of {len(image_ids)} {kind}: {some(image_ids)}")
     if p.columns.fold is None:
         print(
-            f"external@{name}: WARNING: {p.oof} names no folds (external.{name}.columns.fold). If its models were not"
-            " kept from the same images together as in data/split/folds.csv, its score and the blend's flatter"
+            f"external@{name}: WARNING: {p.oof} names no folds (external.{name}.columns.fold). If they are not those of"
+            " data/split/folds.csv, its score and the blend's score are optimistic"
         )
 
 

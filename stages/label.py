@@ -1,7 +1,7 @@
-"""Stage `label`: label CSV (or class folders), overrides, data/prepare/train/facts.csv -> data/label/.
+"""Stage `label`: join the label CSV (or class folders) and the overrides to the train images, into data/label/.
 
-Writes labels.csv (contracts.LABELS: one row per image, unreadable ones too), overrides_applied.csv (what the overrides did),
-problems.csv and summary.json.
+Reads data/prepare/train/facts.csv. Writes labels.csv (contracts.LABELS: one row per image, unreadable ones too),
+overrides_applied.csv (the effect of each override), problems.csv and summary.json.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ SHOWN = 20  # problems printed; problems.csv has all
 
 
 def main(*, root: Path = Path()) -> None:
-    """Join labels and overrides to the train images, and report what does not fit."""
+    """Join labels and overrides to the train images, and report problems."""
     settings = params.load("contest", ContestSettings, root)
     facts = tables.read(root / "data/prepare/train/facts.csv", contracts.FACTS)
     given, problems = labels.read_given(
@@ -40,7 +40,7 @@ def main(*, root: Path = Path()) -> None:
     )
     joined = labels.join(facts, given, overrides)
     summary = _summary(joined)
-    tables.write(joined.decisions, root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
+    tables.write(joined.overrides_applied, root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
     _write(joined.labels, sorted(problems + joined.problems), summary, root / "data/label")
 
 
@@ -56,8 +56,8 @@ def _summary(joined: labels.JoinedLabels) -> dict[str, Any]:
     }
 
 
-def _write(labels: pd.DataFrame, problems: list[labels.Problem], summary: dict[str, Any], folder: Path) -> None:
-    tables.write(labels, folder / "labels.csv", contracts.LABELS)
+def _write(table: pd.DataFrame, problems: list[labels.Problem], summary: dict[str, Any], folder: Path) -> None:
+    tables.write(table, folder / "labels.csv", contracts.LABELS)
     rows = pd.DataFrame(problems, columns=list(contracts.PROBLEMS.columns), dtype="str")
     tables.write(rows, folder / "problems.csv", contracts.PROBLEMS)
     tables.write_json(summary, folder / "summary.json")
@@ -65,8 +65,8 @@ def _write(labels: pd.DataFrame, problems: list[labels.Problem], summary: dict[s
     print(
         f"label: {summary['used']} of {summary['images']} images are used; {len(summary['classes'])} classes: {classes}"
     )
-    for what in ("skipped", "overrides"):
-        print(f"label: {what}: {', '.join(f'{kind} {n}' for kind, n in summary[what].items()) or 'none'}")
+    for key in ("skipped", "overrides"):
+        print(f"label: {key}: {', '.join(f'{kind} {n}' for kind, n in summary[key].items()) or 'none'}")
     for image_id, problem in problems[:SHOWN]:
         print(f"label: {image_id}: {problem}")
     if len(problems) > SHOWN:

@@ -54,12 +54,12 @@ def _write_spreads(train: pd.DataFrame, test: pd.DataFrame, folder: Path) -> Non
         tables.write(spread, folder / f"{measure}.csv", plot_tables.SPREAD)
 
 
-def _measured(facts: pd.DataFrame, pack: pixels.Packed, image_ids: list[str], subset: str) -> pd.DataFrame:
+def _measured(facts: pd.DataFrame, pack: pixels.PixelPack, image_ids: list[str], subset: str) -> pd.DataFrame:
     shown = tqdm(image_ids, f"picture {subset}", disable=not progress.shown())
     return measures.of_images(facts, pack, shown)
 
 
-def _draw_classes(used: pd.DataFrame, pack: pixels.Packed, pages: dict[str, list[str]], folder: Path) -> None:
+def _draw_classes(used: pd.DataFrame, pack: pixels.PixelPack, pages: dict[str, list[str]], folder: Path) -> None:
     of_class = {str(label): list(image_ids) for label, image_ids in used.groupby("label")["image_id"]}
     for name, page in pages.items():
         sheet = gallery.class_page({label: of_class[label] for label in page}, pack, len(of_class))
@@ -67,7 +67,7 @@ def _draw_classes(used: pd.DataFrame, pack: pixels.Packed, pages: dict[str, list
 
 
 def _draw_oddities(
-    label_of: dict[str, str], unused: set[str], packs: dict[str, pixels.Packed], found: Path, folder: Path
+    label_of: dict[str, str], unused: set[str], packs: dict[str, pixels.PixelPack], found: Path, folder: Path
 ) -> None:
     findings = tables.read(found / "findings.csv", contracts.FINDINGS)
     clusters = tables.read(found / "clusters.csv", contracts.CLUSTERS)

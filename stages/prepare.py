@@ -1,7 +1,8 @@
-"""Stage `prepare`: the images of one subset -> data/prepare/<subset>/facts.csv and pixels.arrow. Knows no labels.
+"""Stage `prepare`: decode the images of one subset into data/prepare/<subset>/: facts.csv and pixels.arrow.
 
-Every image is decoded once, checked, turned upright, made RGB and shrunk to `prepare.short_side`; facts.csv
-(contracts.FACTS) has a row for every file, pixels.arrow (podium.core.pixels) the pixels of every readable one.
+Each image is decoded once, turned upright, converted to RGB and shrunk to `prepare.short_side`. facts.csv
+(contracts.FACTS) has a row for every file, pixels.arrow (podium.core.pixels) the pixels of every readable image.
+The stage reads no labels.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from podium.core.errors import InputError, some
 from podium.images import image_files
 from podium.images.settings import PrepareSettings
 
-WORKERS_NEED = ("podium.images.image_files", "podium.core.pixels", "podium.images.settings")  # what is slow to import
+WORKERS_NEED = ("podium.images.image_files", "podium.core.pixels", "podium.images.settings")  # slow to import
 SUBSETS = ("train", "test")
 SHOWN = 20  # problems printed; facts.csv has all
 
@@ -27,7 +28,7 @@ def main(subset: str = "", *, root: Path = Path()) -> None:
     """Decode the images of `subset`, "train" or "test"."""
     settings = params.load("prepare", PrepareSettings, root)
     folder = _folder(subset, root)
-    files, hidden = image_files.walk(folder)
+    files, ignored = image_files.walk(folder)
     out = root / "data/prepare" / subset
     read = partial(image_files.read, short_side=settings.short_side, max_megapixels=settings.max_megapixels)
     rows = []
@@ -40,7 +41,7 @@ def main(subset: str = "", *, root: Path = Path()) -> None:
         if subset == "train":
             _require_images(table, folder)
     tables.write(table, out / "facts.csv", contracts.FACTS)
-    _tell(table, subset, hidden)
+    _report(table, subset, ignored)
 
 
 def _folder(subset: str, root: Path) -> Path:
@@ -55,7 +56,7 @@ def _folder(subset: str, root: Path) -> Path:
 def _progress(
     read: partial[image_files.Row], files: list[image_files.ImageFile], subset: str
 ) -> Iterator[image_files.Row]:
-    """Read all files in the order of their ids, with a bar on stderr."""
+    """Read all files in the order of their ids, with a progress bar on stderr."""
     rows = parallel.in_order(
         read, files, workers=parallel.worker_count(), name=attrgetter("image_id"), preload=WORKERS_NEED
     )
@@ -64,16 +65,16 @@ def _progress(
 
 def _require_images(facts: pd.DataFrame, folder: Path) -> None:
     if not (facts["problem"] == "").any():
-        first = [f"{i} ({problem})" for i, problem in zip(facts["image_id"], facts["problem"], strict=True)]
-        raise InputError(f"contest.images.train: {folder} holds no readable image: {some(first) or 'it is empty'}")
+        problems = [f"{i} ({problem})" for i, problem in zip(facts["image_id"], facts["problem"], strict=True)]
+        raise InputError(f"contest.images.train: {folder} holds no readable image: {some(problems) or 'it is empty'}")
 
 
-def _tell(facts: pd.DataFrame, subset: str, hidden: int) -> None:
+def _report(facts: pd.DataFrame, subset: str, ignored: int) -> None:
     bad = facts[facts["problem"] != ""]
     noted = int((facts["note"] != "").sum())
     print(f"prepare: {subset}: {len(facts) - len(bad)} of {len(facts)} files are readable images, {noted} with a note")
-    if hidden:
-        print(f"prepare: {subset}: {hidden} hidden files or folders passed over")
+    if ignored:
+        print(f"prepare: {subset}: {ignored} hidden files or folders ignored")
     for image_id, problem in zip(bad["image_id"][:SHOWN], bad["problem"][:SHOWN], strict=True):
         print(f"prepare: {subset}: {image_id}: {problem}")
     if len(bad) > SHOWN:

@@ -1,4 +1,4 @@
-"""Decoding: what kinds of images become, and that damage is named rather than shown as a picture."""
+"""Decoding: each kind of image becomes RGB, and damage is reported rather than decoded as a picture."""
 
 import io
 import struct
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps, features
 
 from podium.images import decode
-from podium.images.decode import Decoded
+from podium.images.decode import DecodedImage
 
 
 def scene(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
@@ -29,7 +29,7 @@ def coded(image: np.ndarray | Image.Image, kind: str, **options: object) -> byte
     return buffer.getvalue()
 
 
-def read(data: bytes, name: str = "image", short_side: int = 1000, max_megapixels: float = 1.0) -> Decoded:
+def read(data: bytes, name: str = "image", short_side: int = 1000, max_megapixels: float = 1.0) -> DecodedImage:
     return decode.decode(io.BytesIO(data), name=name, short_side=short_side, max_megapixels=max_megapixels)
 
 
@@ -107,7 +107,7 @@ def test_damaged_bytes_never_raise(data, kind):
 
 
 @pytest.mark.parametrize("data", [b"id,label\n1,ant\n", b"<html>404</html>", b"%PDF-1.7", bytes(500), b"\x80\x04."])
-def test_what_is_no_image_is_said_to_be_none(data):
+def test_a_file_that_is_no_image_is_a_problem(data):
     first, second = read(data), read(data)
     assert first == second  # no address of an object in its words
     assert first.problem.startswith("no image")
@@ -128,7 +128,7 @@ def test_a_bomb_is_refused_by_its_header():
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_of_several_frames_the_first_is_taken(kind):
+def test_only_the_first_frame_is_decoded(kind):
     frames = [Image.fromarray(scene(seed=i)) for i in range(3)]
     options = {"lossless": True} if kind == "WEBP" else {}
     data = coded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
@@ -146,7 +146,7 @@ def test_grey_palette_and_one_bit_become_rgb():
     assert [read(coded(i, "PNG")).mode for i in (palette, bits)] == ["P", "1"]
 
 
-def test_alpha_is_laid_on_white_and_said():
+def test_alpha_is_laid_on_white_with_a_note():
     alpha = np.linspace(0, 255, 48 * 64).reshape(48, 64).astype(np.uint8)
     data = coded(np.dstack([scene(), alpha]), "PNG")
     share = alpha[..., None] / 255
@@ -201,7 +201,7 @@ def test_sixteen_bit_colour_and_its_transparent_value():
     np.testing.assert_array_equal(pixels(data)[9:, :, 0], scene()[9:, :, 0])
 
 
-def test_floats_are_scaled_and_what_is_no_number_is_a_problem():
+def test_floats_are_scaled_and_nan_is_a_problem():
     ramp = np.linspace(0, 1, 48 * 64, dtype=np.float32).reshape(48, 64)
     wanted = np.rint(ramp * 255)
     assert np.abs(pixels(coded(ramp, "TIFF"))[..., 0] - wanted).max() <= 1

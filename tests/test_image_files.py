@@ -31,11 +31,11 @@ def test_every_file_stands_in_the_order_of_its_id(folder):
     assert set(problems(folder).values()) == {""}
 
 
-def test_hidden_names_are_passed_over_and_counted(folder):
+def test_hidden_names_are_ignored_and_counted(folder):
     for name in (".gitkeep", "a/._b.png", ".cache/x.png", ".cache/y.png", "Thumbs.db", "a/__MACOSX/b.png"):
         put(folder / name)
-    files, hidden = image_files.walk(folder)
-    assert (len(files), hidden) == (4, 5)
+    files, ignored = image_files.walk(folder)
+    assert (len(files), ignored) == (4, 5)
 
 
 def test_links_stay_inside(folder):

@@ -128,7 +128,7 @@ def test_an_empty_id_is_refused(tmp_path, written):
 
 
 def test_an_image_in_two_spellings_is_one_image(tmp_path):
-    with pytest.raises(InputError, match=r"rows 2, 3: .* stands there with different labels"):
+    with pytest.raises(InputError, match=r"rows 2, 3: .* different labels"):
         read(tmp_path, f"id,label\n{APART},x\n{TOGETHER},y\n", [f"{APART}.jpg"])
 
 
@@ -161,13 +161,13 @@ def test_floats_as_text_are_classes_of_that_name(tmp_path):
         ("image,label\na,x\n", r"no column 'id'; there are \['image', 'label'\]"),
         ("id;label\na;x\n", r"no column 'id', 'label'; there are \['id;label'\]; cells are separated by commas"),
         ("id,label,label\na,x,y\n", "several columns are called 'label'"),
-        ("id,label\na,x,y\nb,x,y\n", "labels.csv: line 2 has 3 cells, the lines before it 2; put quotes"),
+        ("id,label\na,x,y\nb,x,y\n", "labels.csv: line 2 has 3 cells, the lines before it have 2; put quotes"),
         ("", "labels.csv: cannot be read"),
         ("id,label\n", "no id of column 'id' names a train image"),
         ("id,label\nq,x\n", "no id of column 'id' names a train image: q"),
-        ("id,label\na,x\na.jpg,y\n", r"rows 2, 3: a.jpg stands there with different labels.*row 2 'x', row 3 'y'"),
-        ("id,label\na,x\na.jpg,\n", "rows 2, 3: a.jpg stands there with different labels"),
-        ("id,label\na,x\nb, x\n", r"labels 'x', ' x' differ in the whitespace around them only.*row 3 ' x'"),
+        ("id,label\na,x\na.jpg,y\n", r"rows 2, 3: a.jpg has different labels.*row 2 'x', row 3 'y'"),
+        ("id,label\na,x\na.jpg,\n", "rows 2, 3: a.jpg has different labels"),
+        ("id,label\na,x\nb, x\n", r"labels 'x', ' x' differ only in the whitespace.*row 3 ' x'"),
         ("id,label\na,0\nb,0.0\n", r"labels '0', '0.0' are the same number; say `label_type: number`"),
         ("id,label\na,01\nb,1\n", "say `label_type: number`"),
     ],
@@ -321,7 +321,10 @@ def test_no_overrides(tmp_path):
             "image_id,action,reason\na,drop blurred\n",
             r"row 2: action 'drop blurred' .* \(a row .*,action,reason,",
         ),
-        ("image_id,action,reason\na,x,b,c\n", "overrides.csv: line 2 has 4 cells, the lines before it 3; put quotes"),
+        (
+            "image_id,action,reason\na,x,b,c\n",
+            "overrides.csv: line 2 has 4 cells, the lines before it have 3; put quotes",
+        ),
         ("image_id,action,reason\na,x,\na.jpg,drop,\n", "several overrides; keep one: row 2 'a.jpg', row 3 'a.jpg'"),
     ],
 )
@@ -380,7 +383,7 @@ def test_overrides_relabel_drop_and_are_counted():
     assert joined.overrides == {"relabelled": 2, "dropped": 1, "confirmed": 0, "without effect": 0}
     assert joined.problems == []
     assert joined.skipped == {"override": 1}
-    assert joined.decisions.to_numpy().tolist() == [
+    assert joined.overrides_applied.to_numpy().tolist() == [
         ["a.jpg", "x", "y", "relabelled"],
         ["b.jpg", "y", "drop", "dropped"],
         ["c.png", "", "x", "relabelled"],
@@ -400,7 +403,7 @@ def test_a_confirmed_label_is_counted_and_leaves_the_labels_as_they_are():
     joined = labels.join(facts(), given, overrides(("a.jpg", "x", "looked at it")))
     pd.testing.assert_frame_equal(joined.labels, labels.join(facts(), given, overrides()).labels)
     assert joined.overrides == {"relabelled": 0, "dropped": 0, "confirmed": 1, "without effect": 0}
-    assert joined.decisions.to_numpy().tolist() == [["a.jpg", "x", "x", "confirmed"]]
+    assert joined.overrides_applied.to_numpy().tolist() == [["a.jpg", "x", "x", "confirmed"]]
     assert joined.problems == []
 
 
@@ -501,7 +504,7 @@ def test_paths_that_work(place, change):
         ({**FOLDERS, "labels": "c/labels.csv"}, "contest.labels: has no effect with `layout: folders`"),
         ({**FOLDERS, "group_column": "g"}, "contest.columns.group: has no effect with `layout: folders`"),
         ({**FOLDERS, "fold_column": "f"}, "contest.columns.fold: has no effect with `layout: folders`"),
-        ({"label_column": "id"}, "contest.columns: 'id' is named for the label and for something else"),
+        ({"label_column": "id"}, "contest.columns: 'id' is named as the label and"),
         ({"template": "demo/t.csv"}, "contest.template: demo/t.csv is no file"),
     ],
 )

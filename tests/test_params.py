@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from pydantic import Field
@@ -14,6 +15,18 @@ class Example(params.Section):
     count: int | None = None
     sizes: tuple[int, ...] = ()
     inner: dict[str, int] = Field(default_factory=dict)
+
+
+class Renamed(params.Section):
+    RENAMED: ClassVar[dict[str, str]] = {"views": "transforms", "old": "new"}
+
+    transforms: tuple[str, ...] = ()
+    new: int = 0
+
+
+class Outer(params.Section):
+    lr: float = 1.0
+    infer: dict[str, Renamed] = Field(default_factory=dict)
 
 
 def test_scientific_notation_that_yaml_reads_as_text_is_a_number() -> None:
@@ -41,6 +54,20 @@ def test_wrong_values_are_named_with_their_key(values: dict[str, object], words:
     with pytest.raises(InputError) as raised:
         params.parse(values, "x", Example)
     assert all(word in str(raised.value) for word in ["params.yaml", *words]), str(raised.value)
+
+
+def test_an_old_key_is_named_with_its_new_one() -> None:
+    values = {"lr": -1, "infer": {"a": {"views": ["hflip"], "old": 1}, "b": {"transforms": ["hflip"]}}, "typo": 1}
+    with pytest.raises(InputError) as raised:
+        params.parse(values, "x", Outer)
+    assert sorted(str(raised.value).splitlines()) == [
+        "params.yaml: x.infer.a.old: is called new now: rename the key",
+        "params.yaml: x.infer.a.views: is called transforms now: rename the key",
+        "params.yaml: x.typo: unknown key; remove it or correct its spelling",
+    ]
+    with pytest.raises(InputError, match=r"^params\.yaml: x\.views: is called transforms"):
+        params.parse({"views": ["hflip"]}, "x", Renamed)
+    assert params.parse({"infer": {"b": {"transforms": ["hflip"]}}}, "x", Outer).infer["b"].transforms == ("hflip",)
 
 
 def test_a_fault_of_the_whole_has_no_key() -> None:

@@ -19,7 +19,7 @@ def images(n: int = 5) -> dict[str, np.ndarray]:
     return {f'sub/{9 - i} ä,".png': rng.integers(0, 256, shape, dtype=np.uint8) for i, shape in enumerate(shapes)}
 
 
-def pack(path: Path, given: dict[str, np.ndarray], encoding: str = "raw") -> pixels.Packed:
+def pack(path: Path, given: dict[str, np.ndarray], encoding: str = "raw") -> pixels.PixelPack:
     with pixels.Writer(path, encoding=encoding) as writer:
         for image_id, image in given.items():
             writer.add(image_id, image)

@@ -134,9 +134,9 @@ def test_rare_classes_have_a_row_per_metric(monkeypatch: pytest.MonkeyPatch, cap
 
 def test_large_arrays_go_to_a_file_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     array = np.arange(12.0, dtype=np.float32).reshape(3, 4)
-    assert scratch.kept(array) is array
+    assert scratch.on_disk(array) is array
     monkeypatch.setattr(scratch, "SMALL", 10)
-    kept = scratch.kept(array)
+    kept = scratch.on_disk(array)
     assert isinstance(kept, np.memmap)
     np.testing.assert_array_equal(kept, array)
     kept[1] = 7

@@ -183,4 +183,6 @@ def test_pairs_that_leaks_csv_does_not_name_are_counted(
     leaks = tables.read(root / "data/analyze/leaks.csv", contracts.LEAKS)
     assert list(leaks["train_image_id"]) == ["a.png"]
     assert tables.read_json(root / "data/analyze/summary.json")["leaks_left_out"] == 1
-    assert "names the 1 likest train images of each test image; 1 more pairs are left out" in capsys.readouterr().out
+    assert (
+        "names the 1 most similar train images of each test image; 1 more pairs are left out" in capsys.readouterr().out
+    )

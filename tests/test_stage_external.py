@@ -144,7 +144,7 @@ def _cell(row: int, column: str, value: str) -> Any:
     ("change", "words"),
     [
         (lambda t: t.iloc[1:], ["no row for 1 of 10 scored train images: sub/00.png"]),
-        (lambda t: pd.concat([t, t.iloc[:1]]), ["stand there twice", "row 2 sub/00.png", "row 12 sub/00.png"]),
+        (lambda t: pd.concat([t, t.iloc[:1]]), ["several rows", "row 2 sub/00.png", "row 12 sub/00.png"]),
         (_cell(3, "id", "99"), ["no such image", "row 5 '99'"]),
         (_cell(3, "id", "../03"), ["row 5", "may leave the image folder"]),
         (_cell(2, "1.0", "nan"), ["not finite numbers", "sub/02.png"]),
@@ -155,7 +155,7 @@ def _cell(row: int, column: str, value: str) -> Any:
         (_cell(2, "1.0", "0.99"), ["not of sum 1", "sub/02.png"]),
         (lambda t: t.drop(columns="1.0"), ["missing ['1']"]),
         (lambda t: t.assign(**{"3": 0}), ["unknown ['3']"]),
-        (lambda t: t.assign(**{"1": 0}), ["double ['1']"]),
+        (lambda t: t.assign(**{"1": 0}), ["repeated ['1']"]),
         (lambda t: t.rename(columns={"id": "image"}), ["missing ['id']", "unknown ['image']"]),
         (lambda t: t.iloc[:0], ["no row for 10 of 10"]),
     ],

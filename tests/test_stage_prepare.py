@@ -1,4 +1,4 @@
-"""The stage `prepare`: a row for every file, a picture for every readable one, the same bytes from any workers."""
+"""The stage `prepare`: a row for every file, pixels for every readable one, the same bytes from any workers."""
 
 import subprocess
 import sys

@@ -98,9 +98,9 @@ def test_an_image_without_prediction_gets_the_prior_and_is_reported(tmp_path):
     assert rows[1] == ["a.jpg", "0.7", "0.3"]
 
 
-def test_a_submission_that_says_one_class_alone_warns(tmp_path):
+def test_a_submission_of_one_class_warns(tmp_path):
     _, messages = write(tmp_path, {i: [0.1, 0.9] for i in IDS})
-    assert messages == ["WARNING: all 3 rows say 'dog'; the most frequent class has 0.70 of the train images"]
+    assert messages == ["WARNING: all 3 rows predict 'dog'; the most frequent class has 0.70 of the train images"]
     _, messages = write(tmp_path, {i: [0.1, 0.9] for i in IDS}, values="probabilities")
     assert messages == []
     assert write(tmp_path, {"a.jpg": [0.1, 0.9]}, test_ids=["a.jpg"])[1] == []
@@ -207,8 +207,8 @@ def test_every_template_row_is_there_once_in_its_order(tmp_path, order, n_rows, 
     ("text", "words"),
     [
         ("id,label\na,x\nq,x\n", r"template.csv: no such test image: row 3 'q'"),
-        ("q.jpg\na.jpg\n", r"template.csv: row 1: there is no test image 'q.jpg', and it is no header either"),
-        ("id\na\nb\na.jpg\n", r"stand there twice: row 2 'a', row 4 'a.jpg'"),
+        ("q.jpg\na.jpg\n", r"template.csv: row 1: 'q.jpg' is neither a test image nor a header"),
+        ("id\na\nb\na.jpg\n", r"several rows for one test image: row 2 'a', row 4 'a.jpg'"),
         ("id\n../a\n", r"row 2: id '../a' may leave the image folder"),
         ("id,label\n", "has a header and no rows"),
         ("a,0.5,0.5\n", "3 columns and no header"),
@@ -262,7 +262,7 @@ def test_class_columns_without_a_template_are_spelled_as_the_setting_says(tmp_pa
 
 @pytest.mark.parametrize(("classes", "labels"), [(("cat", "dog"), "int"), (("0", "0.5"), "int"), (("a", "1"), "float")])
 def test_a_class_that_cannot_be_spelled_so_is_refused(tmp_path, classes, labels):
-    with pytest.raises(InputError, match=rf"contest.submission.labels: {labels}: class '.*' cannot be spelled so"):
+    with pytest.raises(InputError, match=rf"contest.submission.labels: {labels}: class '.*' cannot be written"):
         write(tmp_path, classes=classes, labels=labels)
 
 
@@ -274,9 +274,9 @@ def test_a_class_that_cannot_be_spelled_so_is_refused(tmp_path, classes, labels)
     [
         ("id,cat,dog\na,0,0\n", "label", "template", "contest.submission.values: label has no effect"),
         ("id,cat,dog\na,0,0\n", None, "int", "contest.submission.labels: int has no effect"),
-        ("id,label\na,0\n", "probabilities", "template", "contest.submission.values: probabilities cannot be"),
-        ("a,0\n", "probabilities", "template", "contest.submission.values: probabilities cannot be"),
-        ("", None, "int", "class 'cat' cannot be spelled so"),
+        ("id,label\na,0\n", "probabilities", "template", "contest.submission.values: probabilities do not fit"),
+        ("a,0\n", "probabilities", "template", "contest.submission.values: probabilities do not fit"),
+        ("", None, "int", "class 'cat' cannot be written"),
         ("id,cow,dog\na,0,0\n", None, "template", "no class for"),
     ],
 )
@@ -298,7 +298,7 @@ def test_settings_that_agree_with_the_template_pass(tmp_path, text, values, clas
 
 
 def test_write_refuses_what_check_refuses(tmp_path):
-    with pytest.raises(InputError, match="probabilities cannot be"):
+    with pytest.raises(InputError, match="probabilities do not fit"):
         write(tmp_path, template=read_template(tmp_path, "a,0\n"), values="probabilities")
     with pytest.raises(InputError, match="int has no effect"):
         write(tmp_path, template=read_template(tmp_path, "id,cat,dog\na,0,0\n"), labels="int")

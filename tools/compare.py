@@ -118,7 +118,7 @@ def _draw(changes: pd.DataFrame, first: str, second: str, root: Path, path: Path
     return f"{written}, changes.png"
 
 
-def _section(kind: str, rows: pd.DataFrame, pack: pixels.Packed) -> SheetSection:
+def _section(kind: str, rows: pd.DataFrame, pack: pixels.PixelPack) -> SheetSection:
     shown = rows.head(DRAWN)
     tiles = [
         Tile(
@@ -136,7 +136,7 @@ def _section(kind: str, rows: pd.DataFrame, pack: pixels.Packed) -> SheetSection
     return SheetSection(f"{kind}: {counted}; in brackets: the label's probability", tiles)
 
 
-def _picture(pack: pixels.Packed, image_id: str) -> drawing.Pixels | None:
+def _picture(pack: pixels.PixelPack, image_id: str) -> drawing.Pixels | None:
     if image_id not in pack:
         return None
     return pack[image_id]

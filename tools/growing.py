@@ -51,7 +51,7 @@ def _exponent(rows: Sequence[Row], at: int) -> float:
     return math.log(float(rows[-1][at]) / float(rows[0][at])) / math.log(most / least) if most > least else math.nan
 
 
-def _timed(pack: pixels.Packed, count: int, search: Search) -> Row:
+def _timed(pack: pixels.PixelPack, count: int, search: Search) -> Row:
     """Return the count, seconds of fingerprints and of the search, CPU seconds, memory, and what was found."""
     image_ids = [_name(index) for index in range(count)]
     start, busy = time.perf_counter(), time.process_time()
@@ -74,7 +74,7 @@ def _name(index: int) -> str:
     return f"{index:08}"
 
 
-def write(path: Path, photos: pixels.Packed, count: int) -> None:
+def write(path: Path, photos: pixels.PixelPack, count: int) -> None:
     """Write a pack of varied photos, a multiple of EVERY of them; as JPEG, since raw pixels would fill the disk."""
     starts = range(0, count, EVERY)
     groups = parallel.in_order(
@@ -86,7 +86,7 @@ def write(path: Path, photos: pixels.Packed, count: int) -> None:
                 writer.add(_name(start + k), image)
 
 
-def vary(photos: pixels.Packed, start: int) -> list[Pixels]:
+def vary(photos: pixels.PixelPack, start: int) -> list[Pixels]:
     """Return EVERY images: cut-outs of two photos, mirrored or not, mixed, in other colours.
 
     The last is the one before it again, from a JPEG of quality 60.

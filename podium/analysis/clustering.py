@@ -1,4 +1,7 @@
-"""Clusters of nodes that are alike in pairs; a chain of pairs never joins its ends."""
+"""Cluster nodes by pairs of near duplicates, without chaining.
+
+If A is a near duplicate of B and B of C, A and C need not share a cluster.
+"""
 
 import heapq
 import itertools
@@ -12,7 +15,7 @@ Pairs = npt.NDArray[np.int64]  # (pairs, 2), positions
 
 
 def supported(doubtful: Pairs, pairs: Pairs) -> Pairs:
-    """Return the doubtful pairs whose two nodes have a neighbour in common: both are in pairs with a third node."""
+    """Return the doubtful pairs whose two nodes share a neighbour, i.e. are both in pairs with a third node."""
     neighbours: dict[int, set[int]] = defaultdict(set)
     for one, other in pairs.tolist():
         neighbours[one].add(other)
@@ -22,17 +25,17 @@ def supported(doubtful: Pairs, pairs: Pairs) -> Pairs:
 
 
 def star_clusters(names: Sequence[str], pairs: Pairs) -> npt.NDArray[np.int64]:
-    """Group nodes around centres: each member is paired with its cluster's centre itself.
+    """Group nodes around centres: each node of a cluster is in a pair with the centre.
 
-    The node with the most neighbours still free becomes a centre (ties: the smaller name) and takes them;
-    then the next. A chain of pairs therefore never joins its ends.
+    The node with the most free neighbours becomes a centre (ties: the smaller name), and these neighbours become its
+    cluster; then the next node. So a chain of pairs does not join its two ends.
 
     Args:
-        names: one name a node.
-        pairs: positions of the nodes that are alike, each pair once.
+        names: one name per node.
+        pairs: positions of the near duplicates, each pair once.
 
     Returns:
-        The centre of each node, itself for a centre or a node alone.
+        The centre of each node; a centre or a single node is its own centre.
 
     Source: Aslam, Pelekhov & Rus 2004, The Star Clustering Algorithm.
     """
@@ -46,11 +49,11 @@ def star_clusters(names: Sequence[str], pairs: Pairs) -> npt.NDArray[np.int64]:
     heapq.heapify(heap)
     while heap:
         counted, name, node = heapq.heappop(heap)
-        if free[node] and degree[node] != -counted:  # counted before some neighbours were taken
+        if free[node] and degree[node] != -counted:  # outdated: some neighbours have joined a cluster since
             heapq.heappush(heap, (-int(degree[node]), name, node))
         elif free[node]:
             star = np.append(neighbours[node][free[neighbours[node]]], node)
             free[star], centres[star] = False, node
-            for taken in star.tolist():
-                degree[neighbours[taken]] -= 1
+            for member in star.tolist():
+                degree[neighbours[member]] -= 1
     return centres

@@ -1,9 +1,9 @@
-"""Which images are the same, within and across subsets: exact and near duplicates, and clusters of them.
+"""Find exact and near duplicates within and across subsets, and cluster them.
 
-Two images are exact duplicates when their decoded pixels are equal. They are near duplicates when a hash of some
-view of one (brightened, cut, turned or mirrored) makes them candidates, and the view and the other image, compared
-pixel by pixel, confirm it: scenes that merely share a hash (two sunsets) are not duplicates. Where only the margins
-do not fit, the window of the one that shows what the other shows is looked for.
+Two images are exact duplicates if their decoded pixels are equal. Near duplicates are found in two steps. If the hash
+of a variant of one image (brightened, cropped, turned or mirrored) is close to the other's, the pair is a candidate.
+Then the two thumbnails are compared pixel by pixel, because two scenes may share a hash without being duplicates (two
+sunsets). If they differ only at the margins, a search finds the window of one image that shows the other.
 """
 
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ Leak = tuple[str, str, str, float]
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Which images are the same.
+    """Exact and near duplicates of a contest's images.
 
     Attributes:
-        clusters: train image -> its cluster, for clusters of at least 2.
-        apart: pairs of near train images that ended in different clusters, since clusters do not chain.
-        leaks: (test image, train image, kind, similarity), sorted; kind as in contracts.LEAKS; of each test image the
-            contracts.MAX_DUPLICATES_NAMED likest.
-        leaks_left_out: how many more there are.
+        clusters: train image -> its cluster, for clusters of at least 2 images.
+        apart: number of near-duplicate train pairs that are in different clusters, because clusters do not chain.
+        leaks: (test image, train image, kind, similarity), sorted; kind as in contracts.LEAKS. For each test image,
+            the contracts.MAX_DUPLICATES_NAMED most similar train images.
+        leaks_left_out: number of further pairs.
         exact: groups of at least 2 images of equal pixels, each image as (subset, image_id).
-        near: pairs of near duplicates, with kind and similarity; of images of equal pixels one stands for all.
+        near: pairs of near duplicates, with kind and similarity; one image stands for all with equal pixels.
         nearest: (subset, image_id) -> similarity of its nearest near duplicate.
     """
 
@@ -48,10 +48,10 @@ class Duplicates:
 def search(
     train: Prints, test: Prints, *, max_hash_distance: int | None, min_similarity: float, workers: int = 0
 ) -> Duplicates:
-    """Find the images that are the same, within and across subsets; test images change no cluster.
+    """Find exact and near duplicates within and across subsets; test images change no cluster.
 
-    Images of equal pixels are one node; nodes of too little contrast have no near duplicates, and plain drawings only
-    what shows the same at the same place in the same colours.
+    Images of equal pixels are one node. Nodes with too little contrast have no near duplicates. Plain drawings are near
+    duplicates only if they show the same at the same place in the same colours.
     """
     names = [("train", i) for i in train.image_ids] + [("test", i) for i in test.image_ids]
     groups: dict[str, list[int]] = {}
@@ -92,32 +92,32 @@ def _of(subset: str, node: list[Name]) -> list[str]:
 
 def _clusters(nodes: list[list[Name]], alike: NearDuplicatePairs) -> tuple[dict[str, str], int]:
     in_train = _has("train", nodes)
-    kept, doubtful = (pairs[in_train[pairs].all(axis=1)] for pairs in (alike.pairs, alike.doubtful))
-    kept = np.concatenate([kept, clustering.supported(doubtful, kept)])
+    sure, doubtful = (pairs[in_train[pairs].all(axis=1)] for pairs in (alike.pairs, alike.doubtful))
+    sure = np.concatenate([sure, clustering.supported(doubtful, sure)])
     train = [_of("train", node) for node in nodes]
-    centres = clustering.star_clusters([min(ids, default="") for ids in train], kept)
+    centres = clustering.star_clusters([min(ids, default="") for ids in train], sure)
     members: dict[int, list[str]] = {}
     for centre, ids in zip(centres.tolist(), train, strict=True):
         members.setdefault(centre, []).extend(ids)
     clusters = {image_id: min(ids) for ids in members.values() if len(ids) > 1 for image_id in ids}
-    return clusters, int(np.count_nonzero(centres[kept[:, 0]] != centres[kept[:, 1]]))
+    return clusters, int(np.count_nonzero(centres[sure[:, 0]] != centres[sure[:, 1]]))
 
 
 def _leaks(nodes: list[list[Name]], alike: NearDuplicatePairs) -> tuple[list[Leak], int]:
-    """Return the leaks, and how many pairs are not among them: test images of one node have the same twins."""
+    """Return the leaks and the number of pairs left out; test images of one node have the same duplicates."""
     near: dict[int, list[tuple[float, str, int]]] = {}
     for pair, similarity, kind in zip(alike.pairs.tolist(), alike.similarity.tolist(), alike.kinds, strict=True):
         for one, other in (pair, pair[::-1]):
             near.setdefault(one, []).append((similarity, kind, other))
-    found, left_out = [], 0
+    leaks, left_out = [], 0
     for position, node in enumerate(nodes):
         if tests := _of("test", node):
             alike_nodes = [(1.0, "exact", position), *near.get(position, [])]
-            twins = [(train, kind, s) for s, kind, other in alike_nodes for train in _of("train", nodes[other])]
-            twins.sort(key=lambda twin: (twin[1] != "exact", -twin[2], twin[0]))
-            found += [(test, *twin) for test in tests for twin in twins[: contracts.MAX_DUPLICATES_NAMED]]
-            left_out += len(tests) * len(twins[contracts.MAX_DUPLICATES_NAMED :])
-    return sorted(found), left_out
+            matches = [(train, kind, s) for s, kind, other in alike_nodes for train in _of("train", nodes[other])]
+            matches.sort(key=lambda match: (match[1] != "exact", -match[2], match[0]))
+            leaks += [(test, *match) for test in tests for match in matches[: contracts.MAX_DUPLICATES_NAMED]]
+            left_out += len(tests) * len(matches[contracts.MAX_DUPLICATES_NAMED :])
+    return sorted(leaks), left_out
 
 
 def _near(nodes: list[list[Name]], alike: NearDuplicatePairs) -> list[tuple[Name, Name, str, float]]:

@@ -1,6 +1,6 @@
-"""What is odd about images: rows of contracts.FINDINGS, each a fact or a value held against a threshold.
+"""Findings about images: rows of contracts.FINDINGS, each a fact, or a value beyond a threshold.
 
-What the pixels look like is told by podium.analysis.image_checks.
+podium.analysis.image_checks adds the findings about what the pixels look like.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ Row = tuple[str, str, str, str, str]  # in the order of contracts.FINDINGS
 
 
 def of_facts(facts: pd.DataFrame, subset: str) -> list[Row]:
-    """Report what prepare met (unusable images, notes), and images that are small, whatever the others are."""
+    """Report unusable images and notes of `prepare`, and small images, by a fixed threshold."""
     rows: list[Row] = []
     for image_id, width, height, problem, note in zip(
         *(facts[column] for column in ("image_id", "width", "height", "problem", "note")), strict=True
@@ -32,7 +32,7 @@ def of_facts(facts: pd.DataFrame, subset: str) -> list[Row]:
 
 
 def of_contrast(image_ids: Sequence[str], contrasts: Iterable[float], subset: str, minimum: float) -> list[Row]:
-    """Report near-uniform images by the contrast of their thumbnails, in grey levels."""
+    """Report near-uniform images: those whose thumbnail has less contrast than `minimum`, in grey levels."""
     return [
         (image_id, subset, "near_uniform", f"{contrast:.3g}", f"{minimum:g}")
         for image_id, contrast in zip(image_ids, contrasts, strict=True)
@@ -41,37 +41,37 @@ def of_contrast(image_ids: Sequence[str], contrasts: Iterable[float], subset: st
 
 
 def of_files(sha256: Mapping[Name, str]) -> list[Row]:
-    """Report files of equal bytes, unusable ones too; the value is the first other one."""
+    """Report files with equal bytes, unusable ones too; the value is the first other file."""
     groups: dict[str, list[Name]] = {}
     for name, digest in sha256.items():
         if not digest:
-            continue  # never read, e.g. a link that leaves the folder
+            continue  # the file was not read, e.g. a link that leaves the folder
         groups.setdefault(digest, []).append(name)
-    twins = [
+    pairs = [
         (name, group[1] if name == group[0] else group[0]) for group in groups.values() if group[1:] for name in group
     ]
-    return [(image_id, subset, "same_file", "/".join(twin), "") for (subset, image_id), twin in twins]
+    return [(image_id, subset, "same_file", "/".join(other), "") for (subset, image_id), other in pairs]
 
 
 def of_pixels(exact: Iterable[Sequence[Name]], sha256: Mapping[Name, str]) -> list[Row]:
-    """Report images of equal pixels from files of other bytes; the value is the first such one."""
+    """Report images with equal pixels whose files differ; the value is the first such other image."""
     rows: list[Row] = []
     for group in exact:
         first = group[0]
         second = next((name for name in group if sha256[name] != sha256[first]), None)
         if second is not None:
-            twins = ((name, second if sha256[name] == sha256[first] else first) for name in group)
-            rows += [(image_id, subset, "same_pixels", "/".join(twin), "") for (subset, image_id), twin in twins]
+            pairs = ((name, second if sha256[name] == sha256[first] else first) for name in group)
+            rows += [(image_id, subset, "same_pixels", "/".join(other), "") for (subset, image_id), other in pairs]
     return rows
 
 
 def of_nearness(nearest: Mapping[Name, float], minimum: float) -> list[Row]:
-    """Report near duplicates by the similarity of the nearest one."""
+    """Report images with a near duplicate; the value is the similarity of the nearest one."""
     return [(i, subset, "near_duplicate", f"{value:.4f}", f"{minimum:g}") for (subset, i), value in nearest.items()]
 
 
 def table(rows: Iterable[Row]) -> pd.DataFrame:
-    """Put rows into a table in the order of its key."""
+    """Return the rows as a table, sorted by its key."""
     findings = pd.DataFrame(list(rows), columns=list(contracts.FINDINGS.columns), dtype="str")
     return findings.sort_values(list(contracts.FINDINGS.key), ignore_index=True)
 

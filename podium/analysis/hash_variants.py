@@ -1,8 +1,8 @@
-"""The ways in which a copy may differ from its image, as variants of the image's thumbnails, each with a hash.
+"""Hash variants: an image's thumbnail as an edited copy would have it, each with a perceptual hash.
 
-A variant is brightened or not, cut at some sides or not (together its shot), and turned or mirrored in one of the
-eight ways a square can be. The hash of a turned variant is that of the upright one with bits turned over and swapped:
-turns cost nothing.
+A variant has a shot and a turn. The shot says whether it is brightened and how it is cropped. The turn is one of the
+eight ways to turn or mirror a square. The hash of a turned variant follows from the hash of the upright one by flipping
+and swapping bits, so turns cost nothing.
 """
 
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from podium.analysis.fingerprints import SIDE as THUMB
 from podium.analysis.fingerprints import Image, area_weights, shrunk
 
 SIDE = 32  # pixels of a variant's side
-UNIT = 80  # cuts are in 1/80 of a side
-Window = tuple[int, int, int, int]  # cut off at the top, bottom, left and right, in 1 / UNIT
+UNIT = 80  # crops are in 1/80 of a side
+Window = tuple[int, int, int, int]  # cropped at the top, bottom, left and right, in 1 / UNIT
 MARGINS: list[Window] = [(0, 0, 0, 0), (2, 2, 2, 2), (4, 4, 4, 4)]  # nothing, 2.5 %, 5 % off each side
 SIDES: list[Window] = [(4, 0, 0, 0), (0, 4, 0, 0), (0, 0, 4, 0), (0, 0, 0, 4)]
 CORNERS: list[Window] = [(4, 0, 4, 0), (4, 0, 0, 4), (0, 4, 4, 0), (0, 4, 0, 4)]
-SHOTS = [(0, window) for window in MARGINS] + [(1, window) for window in MARGINS]  # (brightened, cut), before turns
+SHOTS = [(0, window) for window in MARGINS] + [(1, window) for window in MARGINS]  # (brightened, crop), before turns
 SHOTS += [(0, window) for window in SIDES + CORNERS]
-TURNS = 8  # bit 2: rows and columns swapped; then bit 0: left and right, bit 1: up and down exchanged
+TURNS = 8  # bit 2: swap rows and columns; then bit 0: swap left and right, bit 1: swap up and down
 MIRRORED, ROTATED = (1, 2, 4, 7), (3, 5, 6)  # turns
-HASH_SIDE = 8  # lowest frequencies kept each way
-CHUNK = 256  # thumbnails at once
+HASH_SIDE = 8  # lowest frequencies used in each direction
+CHUNK = 256  # thumbnails processed at once
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -35,7 +35,7 @@ _POWERS = np.uint64(1) << np.arange(HASH_SIDE**2, dtype=np.uint64)
 
 
 def shot(thumbs: Image, kind: int) -> Image:
-    """Return the variants of one of SHOTS of all images, (images, SIDE, SIDE).
+    """Return all images in one of SHOTS, (images, SIDE, SIDE).
 
     Args:
         thumbs: (images, 2, THUMB, THUMB), of fingerprints.Prints.
@@ -49,7 +49,7 @@ def shot(thumbs: Image, kind: int) -> Image:
 
 
 def cut_out(thumbs: Image, window: Window) -> Image:
-    """Return what is inside a window of thumbnails (..., THUMB, THUMB), (..., SIDE, SIDE)."""
+    """Crop thumbnails (..., THUMB, THUMB) to a window and shrink them to (..., SIDE, SIDE)."""
     rows, columns = (area_weights(THUMB, SIDE, cut, UNIT) for cut in (window[:2], window[2:]))
     return shrunk(thumbs, rows, columns)
 
@@ -68,20 +68,21 @@ def turned_back(variants: Image, turn: int) -> Image:
 
 
 def hashes(variants: Image, turns: Sequence[int] = range(TURNS)) -> Hashes:
-    """Return the signs of the lowest frequencies of each variant in each turn as 64 bits, (turns, variants).
+    """Return the hash of each variant in each turn, (turns, variants): the signs of the 64 lowest frequencies.
 
-    Unlike the usual threshold at the median, the sign knows mirroring: it turns frequencies of odd order over.
+    Most implementations threshold at the median. The sign is used here because mirroring flips the sign of
+    frequencies of odd order.
 
     Source: Zauner 2010, Implementation and Benchmarking of Perceptual Image Hash Functions (pHash).
     """
-    found = np.empty((len(turns), len(variants)), np.uint64)
+    bits = np.empty((len(turns), len(variants)), np.uint64)
     for start in range(0, len(variants), CHUNK):
         frequencies = _COSINES @ variants[start : start + CHUNK].astype(np.float64) @ _COSINES.T
-        frequencies[:, 0, 0] = 0  # the mean says nothing about the picture
-        for row, turn in zip(found, turns, strict=True):
+        frequencies[:, 0, 0] = 0  # the mean brightness does not identify the picture
+        for row, turn in zip(bits, turns, strict=True):
             signs = _turned_frequencies(frequencies, turn).reshape(-1, HASH_SIDE**2) > 0
             row[start : start + CHUNK] = (signs * _POWERS).sum(axis=1, dtype=np.uint64)
-    return found
+    return bits
 
 
 def _turned_frequencies(frequencies: npt.NDArray[np.float64], turn: int) -> npt.NDArray[np.float64]:

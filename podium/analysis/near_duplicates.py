@@ -1,7 +1,7 @@
-"""Near duplicates among thumbnails: candidates by the hashes of their variants, confirmed picture by picture.
+"""Find near-duplicate pairs among thumbnails: candidates by hash, then a comparison of each pair's pictures.
 
-A match is a row: a variant (`shot` and `turn`, as in podium.analysis.hash_variants) of image `one` is like image
-`other` as it is.
+A match is a row of a table: a hash variant of image `one` (`shot` and `turn`, as in podium.analysis.hash_variants) is
+similar to the plain image `other`.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from podium.analysis.fingerprints import MIN_CONTRAST, Image, contrasts
 from podium.core import parallel
 from podium.core.errors import InputError
 
-MAX_LOCAL_DIFFERENCE = 0.6  # standard deviations, in the worst of 64 blocks (docs/duplicates.md says why)
-NEARLY_EQUAL = 0.99  # from this similarity on what differs is one small thing: a watermark, a bird
+MAX_LOCAL_DIFFERENCE = 0.6  # standard deviations, in the worst of 64 blocks; docs/duplicates.md has the reason
+NEARLY_EQUAL = 0.99  # at this similarity only something small differs: a watermark, a bird
 SAME_COLOUR = 4  # levels by which the mean colours of two plain drawings may differ
-MARGIN = 0.02  # of similarity, by which a pair may fail that a third image, alike to both, makes plausible
-MIN_ALIGNABLE = 0.75  # similarity from which it is worth looking for a window that fits better
+MARGIN = 0.02  # of similarity: a pair may miss the threshold by it if a third image is a near duplicate of both
+MIN_ALIGNABLE = 0.75  # similarity from which a search for a better window is worthwhile
 CHUNK = 256  # pairs compared at once
-MAX_MATCHES = 5_000_000  # of one shot: about 1 GB
+MAX_MATCHES = 5_000_000  # per shot; about 1 GB
 
 _NOTHING = pd.DataFrame(
     {name: np.empty(0, np.int64) for name in ("low", "high", "one", "other", "shot", "turn")}
@@ -32,7 +32,7 @@ Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.int64]
 Doubts = tuple[
     Image, Image, list[hash_variants.Window]
-]  # thumbnails, the pictures they may show, windows to begin with
+]  # thumbnails, target pictures, and the window where each search starts
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class NearDuplicatePairs:
     Attributes:
         pairs: (pairs, 2), positions, the smaller first; sorted.
         similarity: (pairs,), correlation.
-        kinds: how the one differs from the other: "near", "cropped", "mirrored" or "rotated".
-        doubtful: (doubtful pairs, 2), likewise: pairs that are almost near duplicates.
+        kinds: how the two images differ: "near", "cropped", "mirrored" or "rotated".
+        doubtful: (doubtful pairs, 2), like `pairs`: pairs that miss the threshold by at most MARGIN.
     """
 
     pairs: Positions
@@ -55,16 +55,16 @@ class NearDuplicatePairs:
 def near_pairs(
     thumbs: Image, colours: Image, *, max_hash_distance: int | None, min_similarity: float, workers: int = 0
 ) -> NearDuplicatePairs:
-    """Find the pairs of images that are near duplicates; the same whatever the number of worker processes.
+    """Find the near-duplicate pairs; the result is the same for any number of worker processes.
 
     Args:
         thumbs: (images, 2, side, side) of fingerprints.Prints, all with some contrast.
         colours: (images, 3) of the same.
-        max_hash_distance: bits of 63 in which the hashes of candidates differ at most; None: there are no candidates.
+        max_hash_distance: bits of 63 in which the hashes of a candidate pair may differ; None for no candidates.
         min_similarity: correlation that confirms a candidate.
 
     Raises:
-        InputError: so many images look alike that their pairs would not fit the memory.
+        InputError: so many images look alike that their pairs do not fit in memory.
     """
     if max_hash_distance is None:
         return NearDuplicatePairs(np.empty((0, 2), np.int64), np.empty(0), [], np.empty((0, 2), np.int64))
@@ -75,11 +75,11 @@ def near_pairs(
     for shot in range(len(hash_variants.SHOTS)):
         pictures = plain if shot == 0 else hash_variants.shot(thumbs, shot)
         rows = _plausible(_candidates(pictures, hashes, shot, max_hash_distance), drawn, colours)
-        settled = matches[matches["sure"] & (matches["similarity"] >= NEARLY_EQUAL)]
-        rows = rows[~_codes(rows).isin(_codes(settled))]
+        final = matches[matches["sure"] & (matches["similarity"] >= NEARLY_EQUAL)]
+        rows = rows[~_codes(rows).isin(_codes(final))]
         matches = _best(pd.concat([matches, _measured(rows, pictures, plain, min_similarity)]))
     strict = drawn[matches[["low", "high"]]].any(axis=1)
-    matches = matches[~strict | (matches["sure"] & (matches["similarity"] >= NEARLY_EQUAL))]  # no window is looked for
+    matches = matches[~strict | (matches["sure"] & (matches["similarity"] >= NEARLY_EQUAL))]  # no search for a window
     doubtful = matches[~matches["sure"] & (matches["similarity"] >= MIN_ALIGNABLE)]
     matches = pd.concat([matches[matches["sure"]], _aligned(doubtful, thumbs, plain, min_similarity, workers)])
     matches = matches.sort_values(["low", "high"])
@@ -96,33 +96,34 @@ def near_pairs(
 
 
 def _candidates(pictures: Image, hashes: npt.NDArray[np.uint64], shot: int, max_distance: int) -> pd.DataFrame:
-    """Return the matches of a shot's pictures, in every turn, whose hashes are near those of the plain images."""
+    """Return the candidates of a shot: its pictures, in every turn, with a hash near that of a plain image."""
     usable = np.flatnonzero(contrasts(pictures) >= MIN_CONTRAST)
     queries = hash_variants.hashes(pictures[usable])  # (turns, usable)
     ones = np.tile(usable, len(queries))
-    found, count = [np.empty((0, 2), np.int64)], 0
+    blocks, count = [np.empty((0, 2), np.int64)], 0
     for block in lsh.near(queries.ravel(), hashes, max_distance):
         one, other = ones[block[:, 0]], block[:, 1]
-        found.append(block[one < other if shot == 0 else one != other])  # a turned plain image has its mate turned back
-        count += len(found[-1])
+        # for the plain shot one direction is enough: turning `one` is the same as turning `other` back
+        blocks.append(block[one < other if shot == 0 else one != other])
+        count += len(blocks[-1])
         if count > MAX_MATCHES:
             raise InputError(
-                f"more than {MAX_MATCHES:,} pairs of images look alike (one camera that does not move?): lower"
-                f" analyze.max_hash_distance ({max_distance}) in params.yaml, or say null (exact duplicates alone) and"
-                " name what belongs together in contest.columns.group"
+                f"more than {MAX_MATCHES:,} pairs of images look alike (a fixed camera?): lower"
+                f" analyze.max_hash_distance ({max_distance}) in params.yaml; or set it to null, which reports exact"
+                " duplicates only, and name the column of groups in contest.columns.group"
             )
-    query, other = np.concatenate(found).T
+    query, other = np.concatenate(blocks).T
     one = ones[query]
     columns = {"low": np.minimum(one, other), "high": np.maximum(one, other), "one": one, "other": other}
     return pd.DataFrame({**columns, "shot": shot, "turn": query // max(len(usable), 1)})
 
 
 def _plausible(rows: pd.DataFrame, drawn: npt.NDArray[np.bool_], colours: Image) -> pd.DataFrame:
-    """Leave out the matches of plain drawings that are no variant as the image is, or differ in colour."""
+    """Drop matches of plain drawings that are brightened, cropped or turned, or differ in colour."""
     one, other = rows["one"].to_numpy(), rows["other"].to_numpy()
-    as_it_is = (rows["shot"] == 0) & (rows["turn"] == 0)
+    unchanged = (rows["shot"] == 0) & (rows["turn"] == 0)
     apart = np.abs(colours[one].astype(np.int64) - colours[other]).max(axis=1, initial=0)
-    return rows[~(drawn[one] | drawn[other]) | (as_it_is & (apart <= SAME_COLOUR))]
+    return rows[~(drawn[one] | drawn[other]) | (unchanged & (apart <= SAME_COLOUR))]
 
 
 def _codes(matches: pd.DataFrame) -> "pd.Series[int]":
@@ -131,24 +132,24 @@ def _codes(matches: pd.DataFrame) -> "pd.Series[int]":
 
 
 def _best(matches: pd.DataFrame) -> pd.DataFrame:
-    """Keep each pair's best match: one that confirms it, the most similar, of the simplest variant."""
+    """Keep each pair's best match: confirmed before unconfirmed, then by similarity, then the simplest variant."""
     order = ["low", "high", "sure", "similarity", "shot", "turn", "one"]
     ascending = [name not in ("sure", "similarity") for name in order]
     return matches.sort_values(order, ascending=ascending).drop_duplicates(["low", "high"], ignore_index=True)
 
 
 def _measured(rows: pd.DataFrame, pictures: Image, plain: Image, min_similarity: float) -> pd.DataFrame:
-    """Compare the picture of `one`, turned, with the plain one of `other`, for every match of a shot."""
+    """For every match of a shot, compare the turned picture of `one` with the plain picture of `other`."""
     one, other, turn = (rows[name].to_numpy() for name in ("one", "other", "turn"))
     similarity, difference = np.empty(len(rows)), np.empty(len(rows))
     for start in range(0, len(rows), CHUNK):
         some = slice(start, start + CHUNK)
-        viewed = pictures[one[some]]
+        variants = pictures[one[some]]
         for value in range(1, hash_variants.TURNS):
             at = np.flatnonzero(turn[some] == value)
-            viewed[at] = hash_variants.turned(viewed[at], value)
-        similarity[some] = thumbnail_similarity.similarities(viewed, plain[other[some]])
-        difference[some] = thumbnail_similarity.local_differences(viewed, plain[other[some]])
+            variants[at] = hash_variants.turned(variants[at], value)
+        similarity[some] = thumbnail_similarity.similarities(variants, plain[other[some]])
+        difference[some] = thumbnail_similarity.local_differences(variants, plain[other[some]])
     cut = [any(hash_variants.SHOTS[shot][1]) for shot in rows["shot"]]
     return rows.assign(similarity=similarity, cut=cut, sure=_confirmed(similarity, difference, min_similarity))
 
@@ -159,7 +160,7 @@ def _confirmed(similarity: Floats, difference: Floats, min_similarity: float) ->
 
 
 def _aligned(matches: pd.DataFrame, thumbs: Image, plain: Image, min_similarity: float, workers: int) -> pd.DataFrame:
-    """Measure matches again after looking for the window of the one that shows the other."""
+    """Measure matches again, with the window of `one` that is most similar to `other`."""
     chunks = [matches.iloc[start : start + CHUNK] for start in range(0, len(matches), CHUNK)]
     doubts = [_doubts(chunk, thumbs, plain) for chunk in chunks]
     done = parallel.in_order(_align, doubts, workers=workers, name=lambda _: "the thumbnails", preload=(__name__,))

@@ -8,9 +8,9 @@ from podium.core.params import Section
 
 
 class Thresholds(Section):
-    """Below which of cleanvision's scores, in [0, 1], an image is reported; the defaults are cleanvision's own.
+    """An image is reported if its cleanvision score, in [0, 1], is below; the defaults are cleanvision's own.
 
-    0 reports none. What each score is stands in podium.analysis.image_checks.
+    0 reports no image. podium.analysis.image_checks describes each score.
     """
 
     blurry: float = Field(0.29, ge=0, le=1)
@@ -21,14 +21,14 @@ class Thresholds(Section):
 
 
 class AnalyzeSettings(Section):
-    """When two images count as near duplicates, and when an image counts as odd.
+    """When two images are near duplicates, and when an image is reported as odd.
 
     Attributes:
-        max_hash_distance: bits of 63 in which the perceptual hash of a view of one image (brightened, cut, turned,
-            mirrored) may differ from the other's to make them candidates.
-            null: none, exact duplicates alone count (where a camera that does not move makes all images alike).
+        max_hash_distance: two images are candidates if the perceptual hash of a variant of one (brightened, cropped,
+            turned, mirrored) differs from the other's in at most so many of 63 bits.
+            null: report exact duplicates only (e.g. if a fixed camera makes all images similar).
         min_similarity: correlation of small grey thumbnails that confirms a candidate, in [0, 1].
-        thresholds: of the image checks, e.g. {dark: 0.1} where many images are dark by nature.
+        thresholds: of the image checks, e.g. {dark: 0.1} if many images are dark by nature.
     """
 
     max_hash_distance: int | None = Field(10, ge=0, le=16)

@@ -1,7 +1,7 @@
-"""How alike two small grey pictures are, as a whole and where they differ most; where one lies within the other.
+"""Similarity of two small grey pictures: as a whole, in the block where they differ most, and in the best window.
 
-Sums are of whole numbers that floats hold exactly, what follows are correctly rounded operations on single numbers:
-a decision depends neither on the company a pair is compared in nor on the machine.
+Sums are over integers that floats hold exactly, and what follows are correctly rounded operations on single numbers. So
+a decision depends neither on the other pairs of the batch nor on the machine.
 """
 
 import itertools
@@ -13,13 +13,12 @@ import numpy.typing as npt
 from podium.analysis.fingerprints import Image
 from podium.analysis.hash_variants import SIDE, Window, cut_out
 
-BLOCKS = 8  # a side is divided in so many to find where two pictures differ most
+BLOCKS = 8  # per side, to find where two pictures differ most
 FINE = 256  # steps of a standard deviation
-MAX_CUT = (
-    8  # the most that is tried to be cut off at a side, in 1 / variants.UNIT: 10 %; more freedom makes sunsets alike
-)
-STEPS = (2, 1)  # of the search for a window, in 1 / variants.UNIT
-MIN_AFTER_ROUND = 0.9  # similarity below which the search is given up after each side was moved once
+# Largest crop at a side, in 1 / hash_variants.UNIT: 10 %. With more freedom, different sunsets become similar.
+MAX_CUT = 8
+STEPS = (2, 1)  # of the search for a window, in 1 / hash_variants.UNIT
+MIN_AFTER_ROUND = 0.9  # the search stops if the similarity is below this after each side was moved once
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 def similarities(first: Image, second: Image) -> Floats:
     """Return the correlation of each pair of pictures, (pairs, SIDE, SIDE) each -> (pairs,); 0 without contrast.
 
-    The sums are of integers of at most 128 x 128 x SIDE x SIDE = 2 ** 24, which float32 holds exactly.
+    The sums are over integers of at most 128 x 128 x SIDE x SIDE = 2 ** 24, which float32 holds exactly.
     """
     a, b = (x.reshape(len(x), SIDE**2).astype(np.float32) - 128 for x in (first, second))
     totals = [x.sum(axis=1).astype(np.float64) for x in (a, b)]
@@ -41,8 +40,8 @@ def similarities(first: Image, second: Image) -> Floats:
 def local_differences(first: Image, second: Image) -> Floats:
     """Return how much each pair of pictures differs in the block where it differs most, (pairs,).
 
-    Root mean square over the block, of the pictures brought to mean 0 and standard deviation 1: a small thing
-    that stands in one picture alone shows here, and hardly in the correlation.
+    That is the root mean square over the block, of the pictures scaled to mean 0 and standard deviation 1. A small
+    object in only one picture changes this value, but hardly the correlation.
     """
     difference = _standardised(first) - _standardised(second)
     blocks = (difference**2).reshape(len(first), BLOCKS, SIDE // BLOCKS, BLOCKS, SIDE // BLOCKS).sum(axis=(2, 4))
@@ -51,7 +50,7 @@ def local_differences(first: Image, second: Image) -> Floats:
 
 
 def _standardised(pictures: Image) -> Floats:
-    """Return (pictures, SIDE, SIDE) in whole FINE subsets of a standard deviation from the mean; 0 without contrast."""
+    """Return (pictures, SIDE, SIDE), scaled to mean 0 and standard deviation FINE, rounded; 0 without contrast."""
     n = SIDE**2
     values = pictures.reshape(len(pictures), n).astype(np.float64)
     totals = values.sum(axis=1, keepdims=True)
@@ -62,15 +61,15 @@ def _standardised(pictures: Image) -> Floats:
 
 
 def best_window(thumb: Image, target: Image, start: Window) -> tuple[float, Window]:
-    """Return the window of a thumbnail whose content is most like the target, and its similarity.
+    """Return the similarity and the window of a thumbnail that is most similar to the target.
 
-    Each side of the window is moved in turn while that helps, first by 2.5 %, then by 1.25 %; the search is given
-    up where the first round shows that there is nothing to find.
+    Each side of the window is moved in turn while that helps, first by 2.5 %, then by 1.25 %. The search stops early
+    if the similarity is still low after the first round.
 
     Args:
         thumb: (fingerprints.SIDE, fingerprints.SIDE).
-        target: (SIDE, SIDE), turned as the thumbnail is.
-        start: the window to begin with.
+        target: (SIDE, SIDE), in the same turn as the thumbnail.
+        start: the window where the search starts.
     """
     best = _fit(thumb, target, start), start
     for step in STEPS:

@@ -1,1 +1,9 @@
-"""Package contest."""
+"""The contest's own files: labels, overrides, predictions made elsewhere, and the submission.
+
+external.py    predictions made elsewhere, from CSVs
+ids.py         an id in a user's file -> the image that it means
+labels.py      labels and overrides, joined to the images
+paths.py       checks of the paths and columns in the contest section
+settings.py    the `contest` section, and a section under `external`
+submission.py  the submission template, and the submission
+"""

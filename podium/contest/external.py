@@ -1,7 +1,8 @@
-"""Predictions made elsewhere: a CSV of image ids and one probability column per class, held against our images.
+"""Predictions made elsewhere: CSVs with image ids and one probability column per class, checked against our images.
 
-podium.predictions reads what `table` lays out like a member's predictions, at contracts.EXTERNAL_IMAGE_SIZE and in
-contracts.EXTERNAL_TRANSFORM. Test rows have the fold contracts.EXTERNAL_TEST_FOLD, because no model of ours made them.
+`table` gives them the form of a member's predictions, so that podium.predictions reads both alike: their image size is
+contracts.EXTERNAL_IMAGE_SIZE, their TTA transform contracts.EXTERNAL_TRANSFORM. Test rows have the fold
+contracts.EXTERNAL_TEST_FOLD, because none of our models made them.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,11 +18,11 @@ from podium.core import tables
 from podium.core.errors import InputError, some
 from podium.core.placeholders import is_none
 
-SUM_TOLERANCE = 0.01  # a person's CSV may be rounded to a few digits; rows are brought to 1 exactly
+SUM_TOLERANCE = 0.01  # a CSV may be rounded to a few digits; `read` scales each row to the sum 1
 
 
 def check_path(root: Path, written: str, key: str, image_folders: Iterable[str]) -> None:
-    """Refuse a path that is no file, or lies among the images, where each change of it would decode all of them again.
+    """Refuse a path that is no file or lies in an image folder, where any change to it would rerun `prepare`.
 
     Raises:
         InputError: names the key.
@@ -36,22 +37,22 @@ def check_path(root: Path, written: str, key: str, image_folders: Iterable[str])
 def read(
     path: Path, *, image_ids: Iterable[str], classes: Sequence[str], id_column: str, fold_column: str | None = None
 ) -> pd.DataFrame:
-    """Read a CSV of predictions; the placeholder has no rows.
+    """Read a CSV of predictions; for the placeholder return no rows.
 
     Args:
-        path: of the CSV. Beside the id and the fold it has one column per class, equal as text or as a number.
-        image_ids: of the images it may name, in their owner's spelling (contest.ImageIndex).
+        path: of the CSV. Besides the id and the fold it has one column per class; names match as text or as numbers.
+        image_ids: of the images that the CSV may name; podium.contest.ids.ImageIndex finds them.
         classes: of the contest.
         id_column: name of the ids' column.
-        fold_column: name of the folds' column, None where there is none.
+        fold_column: name of the folds' column; None if there is none.
 
     Returns:
-        columns image_id, fold ("" without a column for it) and p:<class> per class, rows summing to 1, in the
-        file's order.
+        columns image_id, fold ("" if there is no such column) and p:<class> per class. Rows are in the file's
+        order, and their probabilities sum to 1.
 
     Raises:
-        InputError: the columns are not these; an id is unknown, ambiguous, unsafe, or stands twice; a fold is missing;
-            a row's probabilities are not numbers, negative, or do not sum to 1.
+        InputError: the columns differ from these; an id is unknown, ambiguous, unsafe or repeated; a fold is missing;
+            a row's probabilities are not numbers, are negative or do not sum to 1.
     """
     if is_none(path):
         kinds = {"image_id": "str", "fold": "str"} | {tables.PROBABILITY + name: "float64" for name in classes}
@@ -60,30 +61,31 @@ def read(
     header, rows = [str(cell) for cell in cells.iloc[0]], cells.iloc[1:]
     columns = _columns(header, classes, [id_column, *([] if fold_column is None else [fold_column])], path)
     written = rows[columns[id_column]]
-    found = _image_ids(written, ImageIndex(image_ids), path)
-    folds = ["" for _ in found] if fold_column is None else _folds(rows[columns[fold_column]], found, path)
-    probs = _probs(rows[[columns[name] for name in classes]], found, path)
-    return tables.with_probs(pd.DataFrame({"image_id": found, "fold": folds}), probs, classes)
+    ids = _image_ids(written, ImageIndex(image_ids), path)
+    folds = ["" for _ in ids] if fold_column is None else _folds(rows[columns[fold_column]], ids, path)
+    probs = _probs(rows[[columns[name] for name in classes]], ids, path)
+    return tables.with_probs(pd.DataFrame({"image_id": ids, "fold": folds}), probs, classes)
 
 
 def only(given: pd.DataFrame, wanted: Collection[str], path: Path, what: str) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows of the wanted images, sorted by image_id, and the ids of the others.
 
     Raises:
-        InputError: a wanted image has no row; `what` says which images are wanted.
+        InputError: a wanted image has no row; `what` describes the wanted images in the message.
     """
     if missing := sorted(set(wanted).difference(given["image_id"])):
         raise InputError(
             f"{path}: no row for {len(missing)} of {len(wanted)} {what}: {some(missing)}; predict them too"
         )
-    kept = given["image_id"].isin(list(wanted))
-    return given[kept].sort_values("image_id", ignore_index=True), sorted(given.loc[~kept, "image_id"])
+    is_wanted = given["image_id"].isin(list(wanted))
+    return given[is_wanted].sort_values("image_id", ignore_index=True), sorted(given.loc[~is_wanted, "image_id"])
 
 
 def require_same_folds(given: pd.DataFrame, folds: Mapping[str, str], path: Path) -> None:
-    """Refuse folds that subset the images otherwise than ours; their names may differ.
+    """Refuse folds that group the images differently from ours; their names may differ.
 
-    A model that has learned from an image's duplicates or group predicts it too well, and our folds keep those apart.
+    Our folds keep duplicates and groups in one fold. A model that was trained on an image's duplicates or group would
+    predict that image too well (leakage).
 
     Args:
         given: columns image_id and fold.
@@ -91,25 +93,25 @@ def require_same_folds(given: pd.DataFrame, folds: Mapping[str, str], path: Path
         path: of the file, for the message.
 
     Raises:
-        InputError: names images that lie together in one and apart in the other.
+        InputError: names images that share a fold in one and not in the other.
     """
-    table = given[["image_id", "fold"]].assign(ours=given["image_id"].map(dict(folds)))
-    pairs = table.groupby(["fold", "ours"])["image_id"].agg(["size", "first"]).reset_index()
-    usual = pairs.sort_values("size", ascending=False, kind="stable")
-    usual = usual.drop_duplicates("fold").drop_duplicates("ours")
-    odd = pairs.drop(usual.index)
+    both = given[["image_id", "fold"]].assign(ours=given["image_id"].map(dict(folds)))
+    pairs = both.groupby(["fold", "ours"])["image_id"].agg(["size", "first"]).reset_index()
+    matched = pairs.sort_values("size", ascending=False, kind="stable")
+    matched = matched.drop_duplicates("fold").drop_duplicates("ours")
+    odd = pairs.drop(matched.index)
     if not odd.empty:
         rows = [f"{image} (yours {fold}, ours {ours})" for fold, ours, _, image in odd.itertuples(index=False)]
         raise InputError(
-            f"{path}: its folds separate the images otherwise than data/split/folds.csv, {odd['size'].sum()} of"
-            f" {len(table)} images, e.g. {some(rows)}: a model could have learned from their duplicates or groups, and"
-            " the score would flatter. Predict with the folds of data/split/folds.csv, or give yours to"
-            " contest.columns.fold"
+            f"{path}: its folds separate the images differently from data/split/folds.csv, {odd['size'].sum()} of"
+            f" {len(both)} images, e.g. {some(rows)}: a model may have been trained on their duplicates or groups, and"
+            " the score would be optimistic. Predict with the folds of data/split/folds.csv, or add a column with your"
+            " folds to the label CSV and name it in contest.columns.fold"
         )
 
 
 def table(train: pd.DataFrame, folds: Mapping[str, str], test: pd.DataFrame) -> pd.DataFrame:
-    """Lay predictions out as rows of tables.PREDICTIONS: train images with our fold, test images with none."""
+    """Return the predictions as rows of tables.PREDICTIONS; train images have our fold, test images have none."""
     subsets = [
         train.assign(subset="train", fold=train["image_id"].map(dict(folds))),
         test.assign(subset="test", fold=contracts.EXTERNAL_TEST_FOLD),
@@ -121,44 +123,44 @@ def table(train: pd.DataFrame, folds: Mapping[str, str], test: pd.DataFrame) -> 
 
 
 def _columns(header: Sequence[str], classes: Sequence[str], others: Sequence[str], path: Path) -> dict[str, int]:
-    """Return {column of `others` or class: its position}."""
+    """Return the position of each class and of each column of `others`."""
     if both := sorted(set(others) & set(classes)):
-        raise InputError(f"{path}: {', '.join(both)} is a class and a column of ids or folds; rename it")
+        raise InputError(f"{path}: {', '.join(both)} is a class and a column of ids or folds; rename the column")
     numbers = {as_number(name): name for name in classes}
     numbers.pop(None, None)
-    means = [text if text in {*others, *classes} else numbers.get(as_number(text), "") for text in header]
-    missing = [name for name in [*others, *classes] if name not in means]
-    unknown = [text for text, name in zip(header, means, strict=True) if not name]
-    double = sorted({name for name in means if name and means.count(name) > 1})
-    if missing or unknown or double:
+    names = [text if text in {*others, *classes} else numbers.get(as_number(text), "") for text in header]
+    missing = [name for name in [*others, *classes] if name not in names]
+    unknown = [text for text, name in zip(header, names, strict=True) if not name]
+    repeated = sorted({name for name in names if name and names.count(name) > 1})
+    if missing or unknown or repeated:
         raise InputError(
             f"{path}: its columns must be {', '.join(map(repr, others))} and the classes, each once: missing {missing},"
-            f" unknown {unknown}, double {double}; it has {list(header)}"
+            f" unknown {unknown}, repeated {repeated}; it has {list(header)}"
         )
-    return {name: means.index(name) for name in means}
+    return {name: names.index(name) for name in names}
 
 
 def _image_ids(written: pd.Series, images: ImageIndex, path: Path) -> list[str]:
-    written = written.rename(index=lambda position: position + 1)  # as a spreadsheet counts rows
-    found = {row: images.find(text, f"{path}: row {row}") for row, text in written.items()}
-    if unknown := [f"row {row} {written[row]!r}" for row, image_id in found.items() if image_id is None]:
-        raise InputError(f"{path}: there is no such image: {some(unknown)}; correct or remove the rows")
-    image_ids = pd.Series(found, dtype="str")
-    if (double := image_ids.duplicated(keep=False)).any():
-        rows = [f"row {row} {image_id}" for row, image_id in image_ids[double].items()]
-        raise InputError(f"{path}: images stand there twice: {some(rows)}; keep one row of each")
+    written = written.rename(index=lambda position: position + 1)  # rows are counted as in a spreadsheet
+    by_row = {row: images.find(text, f"{path}: row {row}") for row, text in written.items()}
+    if unknown := [f"row {row} {written[row]!r}" for row, image_id in by_row.items() if image_id is None]:
+        raise InputError(f"{path}: no such image: {some(unknown)}; correct or remove the rows")
+    image_ids = pd.Series(by_row, dtype="str")
+    if (repeated := image_ids.duplicated(keep=False)).any():
+        rows = [f"row {row} {image_id}" for row, image_id in image_ids[repeated].items()]
+        raise InputError(f"{path}: several rows for one image: {some(rows)}; keep one of them")
     return list(image_ids)
 
 
 def _folds(written: pd.Series, image_ids: Sequence[str], path: Path) -> list[str]:
     folds = [text.strip() for text in written]
     if lacking := [image_id for image_id, fold in zip(image_ids, folds, strict=True) if not fold]:
-        raise InputError(f"{path}: images without a fold: {some(lacking)}; name the fold of each")
+        raise InputError(f"{path}: images without a fold: {some(lacking)}; fill in the fold of each")
     return folds
 
 
 def _probs(cells: pd.DataFrame, image_ids: Sequence[str], path: Path) -> NDArray[np.float64]:
-    """Return the cells as probabilities (n_images, n_classes)."""
+    """Return the cells as probabilities (n_images, n_classes) that sum to 1."""
     numbers = cells.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     sums = numbers.sum(axis=1)
     faults = {

@@ -1,4 +1,4 @@
-"""What a person's id means: which image, by names alone."""
+"""Find the image that an id in a user's file means, and the number that a label means."""
 
 import re
 import unicodedata
@@ -15,11 +15,11 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,2})?", re.ASCII | re.IG
 
 
 class ImageIndex:
-    """Finds the image that a person's id means, by names alone: no id is ever looked up on the disk.
+    """Finds the image that an id in a user's file means, by comparing names; it never looks an id up on the disk.
 
-    An id is, in this order, an image's path inside its folder, that path without its ending, the bare file
-    name, or the bare name without its ending; or one of these in other Unicode characters that look the same
-    (macOS takes letters and accents apart).
+    The forms of an id, in this order: the image's path inside its folder; that path without the file's ending; the
+    file name; the file name without its ending. Then the same forms again, with Unicode composed: macOS stores letters
+    and their accents as separate characters.
     """
 
     def __init__(self, image_ids: Iterable[str]):
@@ -30,29 +30,29 @@ class ImageIndex:
                 form[str(key)].append(image_id)
 
     def find(self, written: str, place: str) -> str | None:
-        """Return the image_id that `written` means, None if there is no such image.
+        """Return the image_id that `written` means; None if there is no such image.
 
         Args:
-            written: the id as its owner wrote it.
-            place: file and row, for the error.
+            written: the id as the user wrote it.
+            place: file and row, for the error message.
 
         Raises:
-            InputError: the id is empty, leaves the image folder, or could mean several images.
+            InputError: the id is empty, may leave the image folder, or could mean several images.
         """
         keys = [_inside(text, place) for text in dict.fromkeys((written, written.strip()))]
         for key in keys:
             for form in self._forms:
-                if found := form.get(key):
-                    return _only(found, written, place)
+                if matches := form.get(key):
+                    return _only(matches, written, place)
         for key in keys:
             for form in self._composed:
-                if found := form.get(composed(key)):
-                    return _only(found, written, place)
+                if matches := form.get(composed(key)):
+                    return _only(matches, written, place)
         return None
 
     @cached_property
     def _composed(self) -> tuple[dict[str, list[str]], ...]:
-        """Return the forms with letters and their accents put together: only ids that are not found need them."""
+        """Return the forms with Unicode composed; computed only if some id has no other match."""
         forms: tuple[dict[str, list[str]], ...] = tuple(defaultdict(list) for _ in self._forms)
         for form, composed_form in zip(self._forms, forms, strict=True):
             for key, image_ids in form.items():
@@ -61,7 +61,7 @@ class ImageIndex:
 
 
 def as_number(text: str) -> Decimal | None:
-    """Return the number a label spells in plain or scientific ASCII digits, or None.
+    """Return the number that a label spells in plain or scientific ASCII digits, or None.
 
     >>> as_number("01") == as_number(" 1.0 "), as_number("nan"), as_number("1,5")
     (True, None, None)
@@ -70,7 +70,7 @@ def as_number(text: str) -> Decimal | None:
 
 
 def number_text(number: Decimal) -> str:
-    """Return the shortest plain spelling, the same for equal numbers.
+    """Return the shortest plain spelling; equal numbers have the same one.
 
     >>> [number_text(Decimal(text)) for text in ("01", "1.0", "0.50", "-0", "1e3")]
     ['1', '1', '0.5', '0', '1000']
@@ -81,7 +81,7 @@ def number_text(number: Decimal) -> str:
 
 
 def _inside(written: str, place: str) -> str:
-    """Return a relative path in its plain form; refuse one that could lead out of the image folder."""
+    """Return a relative path in normal form; refuse one that may leave the image folder."""
     path = PurePosixPath(written)
     if not written.strip():
         raise InputError(f"{place}: the id is empty")
@@ -93,18 +93,19 @@ def _inside(written: str, place: str) -> str:
 
 
 def composed(text: str) -> str:
-    """Put letters and their accents together, as Unicode's form NFC does."""
+    """Combine letters and their accents (Unicode normal form NFC)."""
     return unicodedata.normalize("NFC", text)
 
 
-def _only(found: list[str], written: str, place: str) -> str:
-    if len({composed(image_id) for image_id in found}) < len(found):
-        names = some([ascii(image_id) for image_id in found])
+def _only(matches: list[str], written: str, place: str) -> str:
+    if len({composed(image_id) for image_id in matches}) < len(matches):
+        names = some([ascii(image_id) for image_id in matches])
         raise InputError(
-            f"{place}: id {written!r}: files look the same in other Unicode characters: {names}; rename all but one"
+            f"{place}: id {written!r}: these files look the same but have different Unicode characters: {names};"
+            " rename all but one"
         )
-    if len(found) > 1:
+    if len(matches) > 1:
         raise InputError(
-            f"{place}: id {written!r} could be any of {some(found)}; write its path inside the folder, with its ending"
+            f"{place}: id {written!r} could be any of {some(matches)}; write its path in the folder, with the ending"
         )
-    return found[0]
+    return matches[0]

@@ -1,9 +1,9 @@
-"""Reading a contest in its owner's words: ids, labels and overrides, and what is wrong with them.
+"""Read a contest's labels and the user's overrides, join them to the images, and report their problems.
 
-Every cell is text, so that `0012` and `NA` survive. Whitespace around a cell: ids are tried as written and
-then without it; groups and folds lose it; a label keeps it, but whitespace alone counts as empty, and two
-labels that differ in nothing else are an error. Rows are counted as a spreadsheet shows them: the header is
-row 1 (blank lines are not counted).
+Every cell is text, so that `0012` and `NA` survive. Whitespace around a cell: an id is looked up as written, then
+without it; groups and folds are stripped; a label keeps it, but whitespace alone counts as empty, and two labels that
+differ only in whitespace are an error. Rows are counted as in a spreadsheet: the header is row 1, blank lines do not
+count.
 """
 
 import re
@@ -23,13 +23,13 @@ from podium.core.placeholders import is_none
 
 DROP = "drop"  # the one action of an override that is not a label
 
-Problem = tuple[str, str]  # image_id (or the id as a person wrote it), what is wrong with it
+Problem = tuple[str, str]  # image_id (or the id as the user wrote it), and what is wrong with it
 
 _LIST = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
-_SHOWN = 10  # faulty rows of overrides
+_SHOWN = 10  # wrong rows of overrides that an error names
 _FORM = "a row of overrides is image_id,action,reason, with commas between"
 _SEPARATORS = (",", ";", r"\|", r"\s+")
-_UNSAFE = {  # in a label: it would command a terminal, or the page of `dvc plots`, where labels stand in a script
+_UNSAFE = {  # in a label: a terminal would obey it, or the page of `dvc plots`, which has labels in a script
     r"[\x00-\x1f\x7f-\x9f]": "control characters, e.g. a line break",
     r"(?i)</script|<!--": "HTML that ends or hides a script",
 }
@@ -40,17 +40,17 @@ class JoinedLabels(NamedTuple):
 
     Attributes:
         labels: contracts.LABELS, one row per image.
-        problems: every image that is skipped without a person's override saying so, and every idle override.
-        skipped: kind of reason -> images.
-        overrides: "relabelled", "dropped", "confirmed" and "without effect" -> images.
-        decisions: contracts.OVERRIDES_APPLIED, one row per override.
+        problems: every image that is skipped without an override, and every override without effect.
+        skipped: kind of reason -> number of images.
+        overrides: "relabelled", "dropped", "confirmed" and "without effect" -> number of images.
+        overrides_applied: contracts.OVERRIDES_APPLIED, one row per override.
     """
 
     labels: pd.DataFrame
     problems: list[Problem]
     skipped: dict[str, int]
     overrides: dict[str, int]
-    decisions: pd.DataFrame
+    overrides_applied: pd.DataFrame
 
 
 def read_given(
@@ -64,7 +64,7 @@ def read_given(
     fold_column: str | None,
     label_type: str,
 ) -> tuple[pd.DataFrame, list[Problem]]:
-    """Read the labels that a contest gives: `read_labels` of a CSV, or `folder_labels`, as `layout` says."""
+    """Read the contest's labels: with `read_labels` from a CSV, or with `folder_labels`, depending on `layout`."""
     if layout == "folders":
         return folder_labels(image_ids, label_type=label_type)
     return read_labels(
@@ -91,27 +91,27 @@ def read_labels(
     """Read a label CSV into one row per image that it names.
 
     Args:
-        label_type: "text" keeps labels as written; "number" makes `1`, `1.0` and `01` one class, spelled `1`.
+        label_type: "text" keeps labels as written; with "number", `1`, `1.0` and `01` are one class, spelled `1`.
 
     Returns:
-        columns image_id, label, group, fold ("" where there is none); and its problems: labels without an
-        image, ids that stand twice with the same label.
+        columns image_id, label, group, fold ("" if there is none); and problems: labels without an image, and ids
+        that are repeated with the same label.
 
     Raises:
-        InputError: a column is missing; an id is unsafe, ambiguous, or stands twice with different labels; no
-            id names an image; a label is several labels, no number where numbers are expected, or differs
-            from another one in its spelling only; a labelled image lacks a fold.
+        InputError: a column is missing; an id is unsafe, ambiguous, or repeated with different labels; no id names an
+            image; a cell holds several labels, or no number with `label_type: number`, or a label that differs from
+            another one only in spelling; a labelled image has no fold.
     """
     columns = {"id": id_column, "label": label_column, "group": group_column, "fold": fold_column}
     table = _read_columns(path, columns)
     table["image_id"] = [images.find(written, f"{path}: row {row}") for row, written in table["id"].items()]
-    lost = table[table["image_id"].isna()]
+    unknown = table[table["image_id"].isna()]
     problems = [
-        (legible(written), f"{path.name}: row {row}: there is no such image") for row, written in lost["id"].items()
+        (legible(written), f"{path.name}: row {row}: there is no such image") for row, written in unknown["id"].items()
     ]
     table = table[table["image_id"].notna()].copy()
     if table.empty:
-        raise InputError(f"{path}: no id of column {id_column!r} names a train image: {some(list(lost['id']), 3)}")
+        raise InputError(f"{path}: no id of column {id_column!r} names a train image: {some(list(unknown['id']), 3)}")
     for column in ("group", "fold"):
         table[column] = table[column].str.strip()
     table["label"] = _labels(table["label"], label_type, path)
@@ -122,10 +122,10 @@ def read_labels(
 
 
 def folder_labels(image_ids: Iterable[str], *, label_type: str = "text") -> tuple[pd.DataFrame, list[Problem]]:
-    """Read labels off a layout of one folder per class: the class is the first folder of the image_id.
+    """Read the labels of a layout with one folder per class: the class is the first folder of the image_id.
 
     Returns:
-        as `read_labels`; the problems are the images that lie in no folder.
+        as `read_labels`; the problems are images that lie in no folder.
     """
     ids = sorted(image_ids)
     inside = [image_id for image_id in ids if "/" in image_id]
@@ -136,17 +136,17 @@ def folder_labels(image_ids: Iterable[str], *, label_type: str = "text") -> tupl
 
 
 def read_overrides(path: Path, *, images: ImageIndex, classes: Iterable[str], label_type: str = "text") -> pd.DataFrame:
-    """Read a person's corrections: columns image_id, action (a class or `drop`), reason; others are for notes.
+    """Read the user's overrides: columns image_id, action (a class or `drop`) and reason; other columns are ignored.
 
-    An action must be a class that the labels already have: a slip of the pen would make a new one. The class that
-    the image has already confirms its label.
+    An action must be a class that the labels have, because a misspelled one would become a new class. An action that
+    is the image's own class confirms its label.
 
     Returns:
-        columns image_id, action (the class as the labels spell it), reason; no rows for the placeholder.
+        columns image_id, action (the class as the labels spell it) and reason; no rows for the placeholder.
 
     Raises:
-        InputError: a column is missing; an image is unknown, ambiguous or named twice; an action is no class: says of
-            each row what is wrong.
+        InputError: a column is missing; an image is unknown, ambiguous or named twice; an action is no class. The
+            message lists what is wrong, row by row.
     """
     if is_none(path):
         return pd.DataFrame({"image_id": [], "action": [], "reason": []}, dtype="str")
@@ -162,17 +162,17 @@ def read_overrides(path: Path, *, images: ImageIndex, classes: Iterable[str], la
     if faults:
         more = [f"{path}: {len(faults) - _SHOWN} rows more are wrong"] if len(faults) > _SHOWN else []
         raise InputError("\n".join(faults[:_SHOWN] + more))
-    double = table[table["image_id"].duplicated(keep=False)]
-    if not double.empty:
-        raise InputError(f"{path}: an image has several overrides; keep one: {_rows(double['image_id'])}")
+    repeated = table[table["image_id"].duplicated(keep=False)]
+    if not repeated.empty:
+        raise InputError(f"{path}: an image has several overrides; keep one: {_rows(repeated['image_id'])}")
     return table.reset_index(drop=True)
 
 
 def join(facts: pd.DataFrame, given: pd.DataFrame, overrides: pd.DataFrame) -> JoinedLabels:
-    """Give every image its label, and say which ones are not used and why.
+    """Give every image its label, and report which images are not used and why.
 
     Args:
-        facts: columns image_id and problem ("" where the image can be read), one row per image.
+        facts: columns image_id and problem ("" if the image can be read), one row per image.
         given: of `read_given`.
         overrides: of `read_overrides`.
     """
@@ -195,25 +195,27 @@ def join(facts: pd.DataFrame, given: pd.DataFrame, overrides: pd.DataFrame) -> J
         problems=problems,
         skipped={kind: n for kind, n in sorted(Counter(table["kind"]).items()) if kind},
         overrides={effect: effects[effect] for effect in ("relabelled", "dropped", "confirmed", "without effect")},
-        decisions=table.loc[table["effect"] != "", list(contracts.OVERRIDES_APPLIED.columns)].reset_index(drop=True),
+        overrides_applied=table.loc[table["effect"] != "", list(contracts.OVERRIDES_APPLIED.columns)].reset_index(
+            drop=True
+        ),
     )
 
 
 def require_classes(labels: pd.DataFrame) -> dict[str, int]:
-    """Return the images per class that are used, in the order of the classes' names.
+    """Return the number of used images of each class, sorted by class.
 
     Raises:
-        InputError: there are fewer than two classes: nothing could be learned.
+        InputError: there are fewer than two classes, so there is nothing to learn.
     """
     counts = labels.loc[labels["use"] == "train", "label"].value_counts().sort_index()
     if len(counts) < 2:
-        found = f"only one class, {counts.index[0]!r}" if len(counts) else "no labelled image that can be used"
-        raise InputError(f"the contest has {found}; a classifier needs two (see contest in params.yaml)")
+        problem = f"only one class, {counts.index[0]!r}" if len(counts) else "no labelled image that can be used"
+        raise InputError(f"the contest has {problem}; a classifier needs two (see contest in params.yaml)")
     return {str(name): int(count) for name, count in counts.items()}
 
 
 def _effects(table: pd.DataFrame) -> pd.Series:
-    """Return what each image's override does: "" where there is none."""
+    """Return the effect of each image's override; "" if it has none."""
     effects = {
         "": table["action"].isna(),
         "without effect": table["problem"] != "",
@@ -224,7 +226,7 @@ def _effects(table: pd.DataFrame) -> pd.Series:
 
 
 def _kinds_of_skip(table: pd.DataFrame) -> pd.Series:
-    """Return why each image is not used: "" where it is."""
+    """Return why each image is skipped; "" if it is used."""
     kinds = {
         "unreadable": table["problem"] != "",
         "override": table["effect"] == "dropped",
@@ -235,23 +237,23 @@ def _kinds_of_skip(table: pd.DataFrame) -> pd.Series:
 
 
 def _read_columns(path: Path, columns: Mapping[str, str | None]) -> pd.DataFrame:
-    """Read the columns {our name: the file's name, or None for an empty column}; the index is the row's number."""
-    # HeldOut pandas' own header, which would take a first column too many for an index and rename doubled columns.
+    """Read the columns {our name: the file's name, or None for an empty column}; the index is the row number."""
+    # pandas must not parse the header: it would read an extra first column as the index and rename repeated columns.
     cells = tables.read_text_csv(path, header=False)
     header = [str(cell) for cell in cells.iloc[0]]
     wanted = [name for name in columns.values() if name is not None]
     if missing := [name for name in wanted if name not in header]:
         hint = "" if len(header) > 1 else "; cells are separated by commas"
         raise InputError(f"{path}: no column {', '.join(map(repr, missing))}; there are {header}{hint}")
-    if double := [name for name in wanted if header.count(name) > 1]:
-        raise InputError(f"{path}: several columns are called {', '.join(map(repr, double))}; rename all but one")
+    if repeated := [name for name in wanted if header.count(name) > 1]:
+        raise InputError(f"{path}: several columns are called {', '.join(map(repr, repeated))}; rename all but one")
     rows = cells.iloc[1:]
-    found = {ours: "" if name is None else rows[header.index(name)] for ours, name in columns.items()}
-    return pd.DataFrame(found, index=rows.index, dtype="str").rename(index=lambda position: position + 1)
+    data = {ours: "" if name is None else rows[header.index(name)] for ours, name in columns.items()}
+    return pd.DataFrame(data, index=rows.index, dtype="str").rename(index=lambda position: position + 1)
 
 
 def _labels(labels: pd.Series, label_type: str, path: Path) -> pd.Series:
-    """Check the labels (indexed by row) and spell each class in one way; whitespace alone becomes ""."""
+    """Check the labels (indexed by row) and give each class one spelling; whitespace alone becomes ""."""
     labels = labels.where(labels.str.strip() != "", "")
     filled = labels[labels != ""]
     _refuse_several(filled, path)
@@ -269,13 +271,13 @@ def _refuse_several(labels: pd.Series, path: Path) -> None:
 
 
 def _is_several(label: str, known: frozenset[str]) -> bool:
-    """Say whether a cell looks like a list, or splits into labels that other rows have alone."""
+    """Return whether a cell looks like a list, or splits into labels that stand alone in other rows."""
     parts = ([part.strip() for part in re.split(separator, label)] for separator in _SEPARATORS)
     return bool(_LIST.fullmatch(label)) or any(len(p) > 1 and known.issuperset(p) for p in parts)
 
 
 def _one_spelling(labels: pd.Series, label_type: str, where: str) -> pd.Series:
-    """Spell numbers in one way, or refuse texts that differ in nothing but their spelling, or are unsafe to show."""
+    """Give equal numbers one spelling; refuse texts that differ only in spelling, or are unsafe to show."""
     for pattern, fault in _UNSAFE.items():
         if (unsafe := labels[labels.str.contains(pattern, regex=True)]).size:
             raise InputError(f"{where}: labels hold {fault}; correct them: {_rows(unsafe)}")
@@ -283,29 +285,32 @@ def _one_spelling(labels: pd.Series, label_type: str, where: str) -> pd.Series:
     if label_type == "number":
         if wrong := [label for label, number in numbers.items() if number is None]:
             raise InputError(
-                f"{where}: not numbers, as contest.label_type says; correct them, or say `label_type: text`:"
+                f"{where}: not numbers, but contest.label_type is number; correct them, or say `label_type: text`:"
                 f" {_rows(labels[labels.isin(wrong)])}"
             )
         return labels.map({label: number_text(number) for label, number in numbers.items() if number is not None})
-    _refuse_twins(
-        labels, numbers, where, "are the same number; say `label_type: number` in contest, or spell them alike"
+    _refuse_equal(
+        labels, numbers, where, "are the same number; say `label_type: number` in contest, or spell them the same"
     )
     stripped = {label: label.strip() for label in numbers}
-    _refuse_twins(labels, stripped, where, "differ in the whitespace around them only; spell them alike")
+    _refuse_equal(labels, stripped, where, "differ only in the whitespace around them; spell them the same")
     in_one_form = {label: composed(label) for label in numbers}
-    _refuse_twins(labels, in_one_form, where, "look the same, and are other Unicode characters; spell them alike")
+    _refuse_equal(
+        labels, in_one_form, where, "look the same but have different Unicode characters; spell them the same"
+    )
     return labels
 
 
-def _refuse_twins(labels: pd.Series, meanings: Mapping[str, Any], where: str, fault: str) -> None:
+def _refuse_equal(labels: pd.Series, meanings: Mapping[str, Any], where: str, fault: str) -> None:
+    """Refuse labels (indexed by row) of one meaning; `meanings` maps a label to it, None for a label without one."""
     spellings = defaultdict(list)
     for label, meaning in meanings.items():
         if meaning is not None:
             spellings[meaning].append(label)
-    for twins in spellings.values():
-        if len(twins) > 1:
-            first = labels[labels.isin(twins)].drop_duplicates()
-            raise InputError(f"{where}: labels {', '.join(map(repr, twins))} {fault}: {_rows(first)}")
+    for equal in spellings.values():
+        if len(equal) > 1:
+            first = labels[labels.isin(equal)].drop_duplicates()
+            raise InputError(f"{where}: labels {', '.join(map(repr, equal))} {fault}: {_rows(first)}")
 
 
 def _require_folds(table: pd.DataFrame, path: Path, fold_column: str) -> None:
@@ -315,14 +320,14 @@ def _require_folds(table: pd.DataFrame, path: Path, fold_column: str) -> None:
 
 
 def _without_repeats(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[Problem]]:
-    """Keep one row per image; rows that agree are a problem, rows that do not are an error."""
+    """Keep one row per image; repeated rows that agree are a problem, rows that do not are an error."""
     repeated = table[table["image_id"].duplicated(keep=False)]
     problems = []
     for image_id, rows in repeated.groupby("image_id"):
         numbers = ", ".join(map(str, rows.index))
         if len(rows[["label", "group", "fold"]].drop_duplicates()) > 1:
             raise InputError(
-                f"{path}: rows {numbers}: {image_id} stands there with different labels, groups or folds"
+                f"{path}: rows {numbers}: {image_id} has different labels, groups or folds"
                 f" ({_rows(rows['label'])}); keep one"
             )
         problems.append((str(image_id), f"{path.name}: rows {numbers}: stands there with the same label; one is used"))
@@ -337,11 +342,11 @@ def _require_image(images: ImageIndex, written: str, place: str) -> str:
 
 
 def _action(written: str, known: frozenset[str], label_type: str, place: str) -> str:
-    """Return the class an override's action means, or DROP."""
+    """Return the class that an override's action means, or DROP."""
     number = as_number(written) if label_type == "number" else None
     action = written if number is None else number_text(number)
     if action == DROP and DROP in known:
-        raise InputError(f"{place}: a class is called `{DROP}`, so this action means two things; rename the class")
+        raise InputError(f"{place}: a class is called `{DROP}`, so this action is ambiguous; rename the class")
     if action != DROP and action not in known:
         raise InputError(
             f"{place}: action {written!r} is neither `{DROP}` nor a class: {some(sorted(known), 20)} ({_FORM})"
@@ -350,5 +355,5 @@ def _action(written: str, known: frozenset[str], label_type: str, place: str) ->
 
 
 def _rows(values: pd.Series) -> str:
-    """Name the first rows of a series that is indexed by row (or by class folder)."""
+    """Name the first rows of a series that is indexed by row, or by class folder."""
     return some([f"row {row} {value!r}" if isinstance(row, int) else repr(row) for row, value in values.items()])

@@ -1,4 +1,4 @@
-"""Paths and columns of the contest section that cannot work, refused before anything runs."""
+"""Check the paths and columns of the contest section before anything runs."""
 
 from pathlib import Path, PurePosixPath
 
@@ -21,16 +21,15 @@ def check_paths(
     fold_column: str | None,
     made_later: tuple[str, ...] = (),
 ) -> None:
-    """Refuse paths of the contest section that cannot work, before anything runs.
+    """Refuse paths and columns of the contest section that cannot work.
 
-    Paths are relative to `root` or absolute; a link is judged by where it leads, and may lead out of the project
-    as an absolute path may.
+    Paths are relative to `root` or absolute. Links are followed; like absolute paths, they may leave the project.
 
     Args:
-        made_later: folders that a stage of the graph makes: what lies in them need not exist yet.
+        made_later: folders that a stage of the graph writes; files in them need not exist yet.
 
     Raises:
-        InputError: lists every wrong key with the remedy.
+        InputError: lists every wrong key and what to do.
     """
     folders = {"images.train": train, "images.test": test}
     files = {"labels": labels, "overrides": overrides, "template": template}
@@ -39,7 +38,7 @@ def check_paths(
         *_layout_faults(layout, train, labels, {"group": group_column, "fold": fold_column}),
         *(fault for key, path in folders.items() for fault in _folder_faults(root, key, path, made_later)),
         *(fault for key, path in files.items() for fault in _file_faults(root, key, path, made_later)),
-        *_nesting_faults(root, folders, files),
+        *_location_faults(root, folders, files),
     ]
     if faults:
         raise InputError("\n".join(f"params.yaml: contest.{fault}" for fault in faults))
@@ -47,7 +46,7 @@ def check_paths(
 
 def _column_faults(id_column: str, label_column: str, group_column: str | None) -> list[str]:
     if label_column in (id_column, group_column):
-        return [f"columns: {label_column!r} is named for the label and for something else; name two columns"]
+        return [f"columns: {label_column!r} is named as the label and as something else; name two columns"]
     return []
 
 
@@ -57,7 +56,7 @@ def _layout_faults(layout: str, train: str, labels: str, columns: dict[str, str 
         faults.append("images.train: is the placeholder; name the folder of train images")
     if layout == "csv" and labels == NO_FILE:
         faults.append(
-            "labels: is the placeholder, but `layout: csv` reads a label CSV; name it, or say `layout: folders`"
+            "labels: is the placeholder, but `layout: csv` needs a label CSV; name it, or say `layout: folders`"
         )
     if layout == "folders":
         if labels != NO_FILE:
@@ -88,19 +87,20 @@ def _is_made_later(written: str, path: Path, made_later: tuple[str, ...]) -> boo
     return not path.exists() and any(PurePosixPath(written).is_relative_to(folder) for folder in made_later)
 
 
-def _nesting_faults(root: Path, folders: dict[str, str], files: dict[str, str]) -> list[str]:
+def _location_faults(root: Path, folders: dict[str, str], files: dict[str, str]) -> list[str]:
     resolved = {key: (root / written).resolve() for key, written in folders.items()}
     train, test = resolved.values()
     faults = []
     if train == test or train.is_relative_to(test) or test.is_relative_to(train):
         faults.append(
-            "images: train and test must be two folders, none in the other: a new test image would retrain all"
+            "images: train and test must be two folders, none inside the other: else a new test image would retrain all"
+            " members"
         )
     for key, written in files.items():
         for folder, place in resolved.items():
             if written != NO_FILE and (root / written).resolve().is_relative_to(place):
                 faults.append(
-                    f"{key}: {written} lies in {folder} ({folders[folder]}), where each change of it would decode all"
-                    f" images again; put it outside, e.g. beside that folder"
+                    f"{key}: {written} lies in {folder} ({folders[folder]}); any change inside an image folder reruns"
+                    f" everything after `prepare`: put it outside, e.g. beside that folder"
                 )
     return faults

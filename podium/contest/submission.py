@@ -1,8 +1,8 @@
-"""Writing a submission in the words of a contest: its template's rows and columns, or the settings'.
+"""Write a submission in the contest's form: with the rows and columns of its template, or of the settings.
 
-A template is one of: image ids alone, without or with a header; id and label; id and the probability of one
-class; id and one probability column per class, named in the header. Its ids may lack the file's ending or folder,
-and come back as they stand there.
+A template has one of these forms: image ids only, with or without a header; id and label; id and the probability of
+one class; id and one probability column per class, named in the header. Its ids may lack the file's ending or folder;
+the submission has them as the template writes them.
 """
 
 import csv
@@ -26,16 +26,16 @@ Header = bool | Literal["template"]
 
 @dataclass(frozen=True)
 class Template:
-    """What a contest's own template decides.
+    """A submission template, and what it decides.
 
     Attributes:
         path: of the file, for messages.
-        ids: one per row, as written, in its order.
+        ids: one per row, as written, in the template's order.
         image_ids: the test image that each of `ids` means.
-        header: its cells, None where the first row is an image already.
-        class_columns: names of the probability columns, () where the template has at most a label column.
-        label_cells: the distinct labels that its own rows hold, () where it has no label column.
-        messages: what a person should know about it.
+        header: its cells; None if the first row is an image.
+        class_columns: names of the probability columns; () if the template has at most a label column.
+        label_cells: the distinct labels in its rows; () if it has no label column.
+        messages: to print for the user.
     """
 
     path: Path
@@ -48,17 +48,17 @@ class Template:
 
 
 def read_template(path: Path, test_ids: Sequence[str], classes: Sequence[str] | None = None) -> Template | None:
-    """Read a submission template; None for the placeholder.
+    """Read a submission template; return None for the placeholder.
 
-    The first row is a header unless its first cell means a test image.
+    The first row is a header unless its first cell is the id of a test image.
 
     Args:
         path: of the template.
         test_ids: image_ids of the test images, unreadable ones too.
-        classes: the labels' classes; None where they are not known yet, then class columns are not compared.
+        classes: the labels' classes; None if they are not known yet: then class columns are not checked.
 
     Raises:
-        InputError: a row's id means no test image, or several, or leaves the folder; two rows mean the same one;
+        InputError: a row's id means no test image, or several, or may leave the folder; two rows mean the same image;
             there is no row; probability columns have no header or are not the classes.
     """
     if is_none(path):
@@ -70,7 +70,7 @@ def read_template(path: Path, test_ids: Sequence[str], classes: Sequence[str] | 
     image_ids = _image_ids(rows[0], images, path)
     width = cells.shape[1]
     if width > 2 and header is None:
-        raise InputError(f"{path}: {width} columns and no header: a first row must name the class of each column")
+        raise InputError(f"{path}: {width} columns and no header: add a first row that names the class of each column")
     template = Template(
         path=path,
         ids=tuple(rows[0]),
@@ -100,7 +100,7 @@ def check(
         path: of the template.
         test_ids: image_ids of the test images.
         classes: as `read_template`.
-        values: contest.submission.values where the person set it, else None.
+        values: contest.submission.values if the user set it, else None.
         labels: contest.submission.labels.
         positive: contest.submission.positive.
 
@@ -140,8 +140,8 @@ def write(
 ) -> list[str]:
     """Write a submission: the template's rows in its order, or every test image, sorted by id.
 
-    A test image without a prediction (an unreadable one) gets the training prior: its likeliest class, or the
-    prior itself as probabilities. Ties go to the class whose column stands first.
+    A test image without a prediction (an unreadable one) gets the training prior: the most frequent class, or the
+    class frequencies as probabilities. Ties go to the class with the first column.
 
     Args:
         path: of the submission.
@@ -149,19 +149,19 @@ def write(
         prior: class -> share of the training images.
         template: of `read_template`.
         test_ids: image_ids of the test images, unreadable ones too.
-        id_column: the header's name for ids, where the template has none.
-        label_column: the header's name for labels, where the template has none.
-        values: "label" or "probabilities", where the template does not say.
+        id_column: the header's name for ids, if the template has none.
+        label_column: the header's name for labels, if the template has none.
+        values: "label" or "probabilities", if the template does not decide it.
         header: true, false, or "template".
-        labels: how classes are spelled: "template", "given", "int" or "float".
-        positive: the class whose probability alone is written, in one column; None for a column per class.
+        labels: how class names are written: "template", "given", "int" or "float".
+        positive: write only this class's probability, in one column; None for a column per class.
 
     Returns:
-        messages for the person.
+        messages to print for the user.
 
     Raises:
-        InputError: a setting has no effect beside the template, or a class cannot be spelled as `labels` says.
-        ValueError: predictions are of other images or classes, double, negative or not finite.
+        InputError: a setting contradicts the template, or a class cannot be written in the form of `labels`.
+        ValueError: predictions are of other images or classes, repeated, negative or not finite.
     """
     if template is not None:
         _refuse_contradictions(template, values, labels, positive)
@@ -181,10 +181,10 @@ def write(
     csv.writer(text, lineterminator="\n").writerows(rows)
     tables.write_text(text.getvalue(), path)
     validate(path, template=template, test_ids=test_ids, header=header)
-    said = {row[0] for row in cells}
-    if not written and len(said) == 1 < len(cells):
+    distinct = {row[0] for row in cells}
+    if not written and len(distinct) == 1 < len(cells):
         messages.append(
-            f"WARNING: all {len(cells)} rows say {said.pop()!r}; the most frequent class has"
+            f"WARNING: all {len(cells)} rows predict {distinct.pop()!r}; the most frequent class has"
             f" {max(prior.values()):.2f} of the train images"
         )
     return [*(template.messages if template else ()), *messages]
@@ -201,58 +201,60 @@ def validate(path: Path, *, template: Template | None, test_ids: Sequence[str], 
     if not expected and not has_header:
         return
     cells = tables.read_text_csv(path, header=False)
-    found = list(cells[0])[int(has_header) :]
-    for position, (written, wanted) in enumerate(zip(found, expected, strict=False)):
+    ids = list(cells[0])[int(has_header) :]
+    for position, (written, wanted) in enumerate(zip(ids, expected, strict=False)):
         if written != wanted:
             raise InputError(f"{path}: row {position + 1 + has_header} is {written!r}, must be {wanted!r}")
-    if len(found) != len(expected):
-        raise InputError(f"{path}: {len(found)} rows, must be {len(expected)}")
+    if len(ids) != len(expected):
+        raise InputError(f"{path}: {len(ids)} rows, must be {len(expected)}")
     if cells.shape[1] < 2 or (cells.iloc[int(has_header) :, 1:] == "").to_numpy().any():
         raise InputError(f"{path}: a row has no prediction")
 
 
 def _header(cells: pd.DataFrame, images: ImageIndex, test_ids: Sequence[str], path: Path) -> tuple[str, ...] | None:
-    """Return the first row where it is a header."""
+    """Return the first row if it is a header, else None."""
     first = str(cells.iloc[0, 0])
     if first.strip() and images.find(first, f"{path}: row 1") is not None:
         return None
     ending = PurePosixPath(first).suffix
     if ending and ending in {PurePosixPath(image_id).suffix for image_id in test_ids}:
-        raise InputError(f"{path}: row 1: there is no test image {first!r}, and it is no header either")
+        raise InputError(f"{path}: row 1: {first!r} is neither a test image nor a header; correct it")
     return tuple(str(cell) for cell in cells.iloc[0])
 
 
 def _image_ids(written: pd.Series, images: ImageIndex, path: Path) -> tuple[str, ...]:
-    """Return the test image of each row (index: position in the file), each one once."""
+    """Return the test image of each row (index: position in the file); refuse repeated images."""
     if written.empty:
-        raise InputError(f"{path}: has a header and no rows; give it a row per test image, or do without a template")
-    found = [images.find(text, f"{path}: row {position + 1}") for position, text in written.items()]
-    if unknown := [f"row {p + 1} {text!r}" for (p, text), f in zip(written.items(), found, strict=True) if f is None]:
+        raise InputError(f"{path}: has a header and no rows; add a row per test image, or use no template")
+    ids = [images.find(text, f"{path}: row {position + 1}") for position, text in written.items()]
+    if unknown := [f"row {p + 1} {text!r}" for (p, text), i in zip(written.items(), ids, strict=True) if i is None]:
         raise InputError(f"{path}: no such test image: {some(unknown)}; correct contest.images.test or the template")
-    image_ids = pd.Series(found, index=written.index, dtype="str")
-    if (double := image_ids.duplicated(keep=False)).any():
-        rows = [f"row {position + 1} {text!r}" for position, text in written[double].items()]
-        raise InputError(f"{path}: test images stand there twice: {some(rows)}; keep one row of each")
+    image_ids = pd.Series(ids, index=written.index, dtype="str")
+    if (repeated := image_ids.duplicated(keep=False)).any():
+        rows = [f"row {position + 1} {text!r}" for position, text in written[repeated].items()]
+        raise InputError(f"{path}: several rows for one test image: {some(rows)}; keep one of them")
     return tuple(image_ids)
 
 
 def _messages(
     header: tuple[str, ...] | None, image_ids: Sequence[str], test_ids: Sequence[str], path: Path
 ) -> tuple[str, ...]:
-    what = "no header" if header is None else f"header {','.join(header)}"
-    messages = [f"template {path.name}: {what}, {len(image_ids)} rows"]
+    form = "no header" if header is None else f"header {','.join(header)}"
+    messages = [f"template {path.name}: {form}, {len(image_ids)} rows"]
     if left_out := sorted(set(test_ids).difference(image_ids)):
-        messages.append(f"{len(left_out)} test images are not in the template and are left out: {some(left_out)}")
+        messages.append(
+            f"{len(left_out)} test images are not in the template and not in the submission: {some(left_out)}"
+        )
     return tuple(messages)
 
 
 def _columns_by_class(template: Template, classes: Sequence[str]) -> dict[str, str]:
-    """Return {the template's column: class}, equal as text or as numbers, in the template's order."""
+    """Return {the template's column: class} in the template's order; names match as text or as numbers."""
     numbers = {as_number(name): name for name in classes}
     numbers.pop(None, None)
     columns = template.class_columns
-    found = {column: column if column in classes else numbers.get(as_number(column)) for column in columns}
-    known = {column: name for column, name in found.items() if name is not None}
+    matches = {column: column if column in classes else numbers.get(as_number(column)) for column in columns}
+    known = {column: name for column, name in matches.items() if name is not None}
     missing = sorted(set(classes).difference(known.values()))
     unknown = [column for column in columns if column not in known]
     if missing or unknown or len(known) < len(columns) or len(set(known.values())) < len(known):
@@ -264,18 +266,18 @@ def _columns_by_class(template: Template, classes: Sequence[str]) -> dict[str, s
 
 
 def _positive_class(positive: str, classes: Sequence[str]) -> str:
-    """Return the class that `positive` means, as text or as a number."""
+    """Return the class that equals `positive`, as text or as a number."""
     number = as_number(positive)
-    found = [name for name in classes if name == positive or (number is not None and as_number(name) == number)]
-    if len(found) != 1:
+    matches = [name for name in classes if name == positive or (number is not None and as_number(name) == number)]
+    if len(matches) != 1:
         raise InputError(
             f"params.yaml: contest.submission.positive: {positive!r} is none of the classes {some(list(classes))}"
         )
-    return found[0]
+    return matches[0]
 
 
 def _refuse_contradictions(template: Template, values: str, labels: str, positive: str | None) -> None:
-    """Refuse settings that the template overrules."""
+    """Refuse settings that contradict the template."""
     if template.class_columns and positive is not None:
         raise InputError(
             f"params.yaml: contest.submission.positive: {positive} has no effect: {template.path} has a probability"
@@ -288,15 +290,18 @@ def _refuse_contradictions(template: Template, values: str, labels: str, positiv
         )
     if template.label_cells and values == "probabilities" and positive is None:
         raise InputError(
-            f"params.yaml: contest.submission.values: probabilities cannot be: {template.path} has one column beside"
-            " the ids; say label, or name the class whose probability it holds: contest.submission.positive"
+            f"params.yaml: contest.submission.values: probabilities do not fit {template.path}, which has one column"
+            " after the id; say label, or name the class of that column in contest.submission.positive"
         )
 
 
 def _complete(
     test_probs: pd.DataFrame, prior: Mapping[str, float], test_ids: Sequence[str]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return (test images, classes) probabilities, indexed by image_id, summing to 1, the prior where none is."""
+    """Return probabilities (test images, classes), indexed by image_id, rows summing to 1.
+
+    Images without a prediction get the prior; the messages name them.
+    """
     classes = tables.class_names(test_probs)
     probs = test_probs.set_index("image_id")[[tables.PROBABILITY + name for name in classes]].astype("float64")
     probs.columns = pd.Index(classes)
@@ -313,14 +318,14 @@ def _complete(
 
 
 def _value_columns(spelled: Mapping[str, str], values: str, template: Template | None) -> dict[str, str]:
-    """Return {probability column: class}, empty where the submission has a label column."""
+    """Return {probability column: class}; empty if the submission has a label column."""
     if template is not None and template.class_columns:
         return _columns_by_class(template, list(spelled))
     return {column: name for name, column in spelled.items()} if values == "probabilities" else {}
 
 
 def _cells(probs: pd.DataFrame, spelled: Mapping[str, str], classes: list[str]) -> list[list[str]]:
-    """Return each row's probabilities of `classes`, or its likeliest class where there are none to write."""
+    """Return each row's probabilities of `classes`, or its likeliest class if `classes` is empty."""
     if classes:
         return [[repr(float(p)) for p in row] for row in probs[classes].to_numpy()]
     return [[spelled[name]] for name in probs.idxmax(axis=1)] if len(probs) else []
@@ -337,7 +342,7 @@ def _spelled(classes: Sequence[str], labels: str, template: Template | None) -> 
 
 
 def _template_style(classes: Sequence[str], cells: Sequence[str]) -> str:
-    """Return "int" or "float" where all classes and cells are numbers, the cells of one such form; else "given"."""
+    """Return "int" or "float" if classes and cells are numbers and all cells have that form; else "given"."""
     numbers = [as_number(name) for name in classes]
     if not cells or any(as_number(text) is None for text in [*cells, *classes]) or set(cells) & set(classes):
         return "given"
@@ -350,7 +355,7 @@ def _number_style(name: str, style: str) -> str:
     number = as_number(name)
     if number is None or (style == "int" and number != number.to_integral_value()):
         raise InputError(
-            f"params.yaml: contest.submission.labels: {style}: class {name!r} cannot be spelled so; say given"
+            f"params.yaml: contest.submission.labels: {style}: class {name!r} cannot be written in that form; say given"
         )
     text = number_text(number)
     return f"{text}.0" if style == "float" and Decimal(text) == int(Decimal(text)) else text
@@ -361,7 +366,7 @@ def _has_header(header: Header, template: Template | None) -> bool:
 
 
 def _header_row(template: Template | None, id_column: str, label_column: str, class_columns: list[str]) -> list[str]:
-    """Return the template's names where it has them, else the settings'."""
+    """Return the column names of the template if it has any, else of the settings."""
     names = template.header if template is not None and template.header is not None else ()
     values = class_columns or [names[1] if len(names) == 2 else label_column]
     return [names[0] if names else id_column, *values]

@@ -1,1 +1,14 @@
-"""Package core."""
+"""What every package needs: errors, settings, tables, pixels and worker processes.
+
+cli.py           run a stage's main; show a user's mistake without a traceback
+errors.py        InputError: the error for a user's mistake
+parallel.py      work spread over processes, with results in order
+params.py        params.yaml -> frozen settings, or an error that names the key
+pixels.py        the packed image file: write it once, memory-map it
+placeholders.py  placeholder paths for inputs that a contest does not have
+progress.py      whether to show progress bars
+scratch.py       large arrays in temporary files
+seeding.py       seeds derived from their purpose
+tables.py        contracts of tables; read and write CSV, parquet and JSON
+workers.py       the number of worker processes
+"""

@@ -1,4 +1,4 @@
-"""Run a stage's `main` from the command line; show a person's mistake without a traceback."""
+"""Run a stage's `main` from the command line; show a user's mistake without a traceback."""
 
 import gc
 import inspect
@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from podium.core.errors import InputError, legible
 
-# Importing torch and timm makes two million objects that stay; Python's own limits (700, 10, 10) look through them
-# again and again: two seconds. compute.start goes back to those.
+# Importing torch and timm makes two million objects that stay. With Python's default limits (700, 10, 10) the garbage
+# collector searches them again and again, which costs two seconds. podium.models.devices.start restores the defaults.
 RARELY = (100_000, 10, 10)
 
 
 def run(main: Callable[..., None]) -> None:
-    """Call `main` with the command line's words; exit with 1 and the message on an InputError."""
+    """Call `main` with the command line's arguments; on an InputError print its message and exit with status 1."""
     try:
         inspect.signature(main).bind(*sys.argv[1:])
     except TypeError as error:
@@ -23,8 +23,8 @@ def run(main: Callable[..., None]) -> None:
     try:
         main(*sys.argv[1:])
     except InputError as error:
-        lines = [legible(line) for line in str(error).split("\n")]  # it may name files as they are
+        lines = [legible(line) for line in str(error).split("\n")]  # file names may hold control characters
         print("ERROR:", "\n".join(lines), file=sys.stderr, flush=True)
         raise SystemExit(1) from None
     finally:
-        gc.freeze()  # nor once more, for a second, as the process ends
+        gc.freeze()  # saves a last search of one second when the process ends

@@ -1,21 +1,21 @@
-"""The one error a person's mistake raises: it names the file, row or key, and what to do."""
+"""The error for a user's mistake: its message names the file, row or key, and what to do."""
 
 import unicodedata
 
 
 class InputError(Exception):
-    """Something a person brought (image, CSV, params.yaml, weights) cannot be used as it is.
+    """A user's file (an image, a CSV, params.yaml, weights) cannot be used as it is.
 
-    The message is shown without a traceback, so it must name the place and the remedy by itself.
+    The message is shown without a traceback, so it must name the place and the remedy itself.
     """
 
 
 def legible(text: str) -> str:
-    r"""Spell out control characters, as \x1b, which would command the terminal that shows them."""
+    r"""Escape control characters, e.g. as \x1b, because a terminal would obey them."""
     return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) == "Cc" else c for c in text)
 
 
 def some(items: list[str], limit: int = 5) -> str:
-    """Join the first `limit` items for a message, each in legible characters, and say how many more there are."""
+    """Join the first `limit` items for a message, escaped by `legible`, and add how many more there are."""
     shown = ", ".join(map(legible, items[:limit]))
     return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"

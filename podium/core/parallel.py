@@ -1,7 +1,7 @@
-"""Work spread over processes with results in the order of the items, whatever the number of processes.
+"""Spread work over processes; the results come in the order of the items, for any number of processes.
 
-Each process works with one thread: the threads of a linear algebra library spin while they wait, and those of two
-processes took four times as long on two cores as one process alone.
+Each process works with one thread. The threads of a linear algebra library spin while they wait: on two cores, two
+processes with several threads each took four times as long as one process alone.
 """
 
 import os
@@ -16,18 +16,18 @@ from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-from podium.core import workers
 from podium.core.errors import InputError, some
+from podium.core.workers import count
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-AHEAD = 4  # items a worker may have waiting, so that one slow item stops none of the others
+AHEAD = 4  # items that may wait for each worker, so that one slow item does not stop the other workers
 
 
 def worker_count() -> int:
-    """Return `PODIUM_WORKERS`, or the number of cores; 0 and 1 mean no processes of their own."""
-    return workers.count(default=os.cpu_count() or 1)
+    """Return `PODIUM_WORKERS`, or the number of cores; with 0 or 1 the work is done in this process."""
+    return count(default=os.cpu_count() or 1)
 
 
 def in_order(
@@ -38,27 +38,27 @@ def in_order(
     name: Callable[[Item], str],
     preload: Sequence[str] = (),
 ) -> Iterator[Result]:
-    """Yield function(item) for every item, in order; only a few items per worker are under way at a time.
+    """Yield function(item) for every item, in order; only a few items per worker are in progress at a time.
 
     Args:
-        function: picklable; the same in every process.
-        workers: processes; below 2 the work is done in this one.
-        name: of an item, for errors.
-        preload: modules a worker needs, imported once and not by every worker; of the libraries they bring, each
-            gets one thread.
+        function: must be picklable.
+        workers: number of processes; below 2 the work is done in this process.
+        name: returns the name of an item, for error messages.
+        preload: modules that the workers need; they are imported once instead of in every worker. The libraries
+            that they load are limited to one thread each.
 
     Raises:
-        InputError: a worker died, for want of memory or in a library's crash; names what it may have worked on.
+        InputError: a worker died, out of memory or by a crash of a library; names the items that may be the cause.
     """
     workers = min(workers, len(items))
     if workers < 2:
         pools = _thread_pools(preload)
         for item in items:
-            with pools.limit(limits=1):  # as in a worker: the number of threads can move last digits
+            with pools.limit(limits=1):  # as in a worker: the number of threads can change the last digits
                 result = function(item)
             yield result
         return
-    context = get_context("forkserver")  # its workers inherit no threads, which a plain fork would
+    context = get_context("forkserver")  # unlike plain fork, its workers inherit no threads
     context.set_forkserver_preload(list(preload))
     with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(tuple(preload),)) as pool:
         waiting = iter(items)
@@ -69,7 +69,7 @@ def in_order(
             names = some([name(item) for item, _ in under_way], workers * AHEAD)
             raise InputError(
                 f"a worker process died (out of memory, or a crash in a decoder) at one of {names};"
-                " look at these, or set PODIUM_WORKERS=1"
+                " check these, or set PODIUM_WORKERS=1"
             ) from None
 
 
@@ -92,7 +92,7 @@ def _results(
 ) -> Iterator[Result]:
     waiting = iter(waiting)
     while under_way:
-        result = under_way[0][1].result()  # stays in the queue while it may still fail, to be named
+        result = under_way[0][1].result()  # an item stays in the queue until it is done, so that an error can name it
         under_way.popleft()
         under_way.extend((item, pool.submit(function, item)) for item in islice(waiting, 1))
         yield result

@@ -1,31 +1,53 @@
-"""A section of params.yaml -> a frozen pydantic object, or an error that names the key."""
+"""Read a section of params.yaml into a frozen pydantic object; errors name the key."""
 
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from podium.core.errors import InputError
 
 
 class Section(BaseModel):
-    """Base of every section: unknown keys are errors, values cannot change after loading."""
+    """Base of every section: unknown keys are errors, and values cannot change after loading.
+
+    Attributes:
+        RENAMED: old key -> new key. A params.yaml that still has an old key gets an error that names both.
+    """
+
+    RENAMED: ClassVar[dict[str, str]] = {}
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_old_keys(cls, values: Any) -> Any:
+        """Raise an error at each old key itself, so that the message has the key's full name."""
+        old_keys = [key for key in cls.RENAMED if key in values] if isinstance(values, dict) else []
+        if old_keys:
+            errors = [
+                InitErrorDetails(type=PydanticCustomError("renamed", cls.RENAMED[key]), loc=(key,), input=values[key])
+                for key in old_keys
+            ]
+            raise ValidationError.from_exception_data(cls.__name__, errors)
+        return values
 
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_accidental_booleans(cls, value: Any, info: ValidationInfo) -> Any:
-        """YAML reads `yes`, `no`, `on` and `off` as booleans, and pydantic would read true as 1."""
+        """Refuse a boolean that nobody meant: YAML reads `yes`, `no`, `on` and `off` so, and pydantic true as 1."""
         if isinstance(value, bool) and info.field_name is not None:
             annotation = cls.model_fields[info.field_name].annotation
             if annotation is not bool and bool not in get_args(annotation):
-                raise ValueError(f"is the boolean {value}: YAML reads yes, no, on and off so; put quotes around it")
+                raise ValueError(
+                    f"is the boolean {value}: YAML reads yes, no, on and off as booleans; put quotes around it"
+                )
         return value
 
 
-_UNNAMED = '"<unicode string>"'  # what PyYAML calls a text whose file it does not know
+_UNNAMED = '"<unicode string>"'  # PyYAML's name for a text whose file it does not know
 SectionT = TypeVar("SectionT", bound=Section)
 
 _KINDS = {
@@ -47,7 +69,7 @@ def read(root: Path = Path()) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run from the project's folder") from None
-    except (yaml.YAMLError, ValueError) as error:  # not UTF-8, or a date that is none
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: the file is not UTF-8, or has an impossible date
         raise InputError(f"{path}: not valid YAML: {str(error).replace(_UNNAMED, path.name)}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: must hold a map of sections, holds {type(values).__name__}")
@@ -60,12 +82,12 @@ def section(values: dict[str, Any], key: str) -> Any:
     Raises:
         InputError: a step of the key is missing.
     """
-    found: Any = values
+    value: Any = values
     for step in key.split("."):
-        if not isinstance(found, dict) or step not in found:
+        if not isinstance(value, dict) or step not in value:
             raise InputError(f"params.yaml: {key}: missing")
-        found = found[step]
-    return found
+        value = value[step]
+    return value
 
 
 def parse(values: Any, key: str, cls: type[SectionT]) -> SectionT:
@@ -81,24 +103,27 @@ def parse(values: Any, key: str, cls: type[SectionT]) -> SectionT:
 
 
 def load(key: str, cls: type[SectionT], root: Path = Path()) -> SectionT:
-    """Read, find and validate one section of params.yaml."""
+    """Read and validate one section of params.yaml."""
     return parse(section(read(root), key), key, cls)
 
 
 def _explain(key: str, error: Any) -> str:
     where = ".".join([key, *(str(part) for part in error["loc"])]).strip(".")
+    if error["type"] == "renamed":
+        return f"params.yaml: {where}: is called {error['msg']} now: rename the key"
     if error["type"] == "extra_forbidden":
         return f"params.yaml: {where}: unknown key; remove it or correct its spelling"
     if error["type"] == "missing":
         return f"params.yaml: {where}: missing; it has no default"
     message = error["msg"].removeprefix("Value error, ")
-    got = "" if error["type"] == "value_error" else f" (got {_written(error['input'])})"
+    got = "" if error["type"] == "value_error" else f" (got {_as_yaml(error['input'])})"
     if error["type"] in _KINDS:
         message = f"must be {_KINDS[error['type']]}"
     if error["type"] == "tuple_type" and error["input"] is not None:
-        return f"params.yaml: {where}: {message}: [{_written(error['input'])}]"
+        return f"params.yaml: {where}: {message}: [{_as_yaml(error['input'])}]"
     return f"params.yaml: {where}: {message}{got}" if where else f"params.yaml: {message}{got}"
 
 
-def _written(value: Any) -> str:
-    return "null" if value is None else repr(value)  # as it could stand in YAML
+def _as_yaml(value: Any) -> str:
+    """Return the value as it could stand in YAML."""
+    return "null" if value is None else repr(value)

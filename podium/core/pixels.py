@@ -1,7 +1,7 @@
-"""The packed image file: written once by prepare, memory-mapped by everything after it.
+"""The packed image file: `prepare` writes it once, and every later stage memory-maps it.
 
-An Arrow IPC file, so that other tools can read it too; a record batch holds a few megabytes of images.
-Raw pixels are read without a copy. Only readable images are in it.
+It is an Arrow IPC file, so that other tools can read it too. A record batch holds a few megabytes of images.
+Raw pixels are read without a copy. The pack holds readable images only.
 """
 
 from contextlib import ExitStack
@@ -28,24 +28,24 @@ SCHEMA = pa.schema(
         pa.field("pixels", pa.large_binary(), nullable=False),
     ]
 )
-BATCH_BYTES = 4 << 20  # what a writer holds back: few enough bytes for memory, enough for few batches
+BATCH_BYTES = 4 << 20  # of images that a writer collects: small in memory, large enough for few batches
 JPEG_QUALITY = 95
 JPEG_LONGEST_SIDE = 65500  # libjpeg's limit, pixels
 
 
-class Packed:
-    """A pack opened for reading: image_id -> pixels. Safe in forked workers, and reopened by spawned ones.
+class PixelPack:
+    """A pack open for reading: image_id -> pixels. Safe in forked workers; spawned workers open it again.
 
     Attributes:
         image_ids: sorted.
     """
 
     def __init__(self, path: Path) -> None:
-        """Map the file and note where each image lies in it; use `open_pack`, which says what is wrong."""
+        """Map the file and index its images; call `open_pack` instead, whose errors name the remedy."""
         self.path = path.absolute()
         mapped = pa.memory_map(str(path)).read_buffer()
         self._bytes: Pixels = np.frombuffer(mapped, dtype=np.uint8)
-        # Positions in the file rather than Arrow's arrays: plain numbers need no library in a forked worker.
+        # Positions in the file instead of Arrow's arrays: a forked worker then needs no library to read them.
         self._places: dict[str, tuple[int, int, int, int, str]] = {}
         reader = pa.ipc.open_file(mapped)
         if reader.schema != SCHEMA:
@@ -66,17 +66,19 @@ class Packed:
         return len(self._places)
 
     def __contains__(self, image_id: object) -> bool:
-        """Return whether the image was readable."""
+        """Return whether the pack has the image, i.e. whether the image was readable."""
         return image_id in self._places
 
     def __getitem__(self, image_id: str) -> Pixels:
-        """Return the pixels (height, width, 3), RGB; raw ones are a read-only view of the file.
+        """Return the pixels (height, width, 3), RGB; raw pixels are a read-only view of the file.
 
         Raises:
             InputError: the pack has no such image.
         """
         if image_id not in self._places:
-            raise InputError(f"{self.path}: has no image {image_id}: it is unreadable, or prepare has not run since")
+            raise InputError(
+                f"{self.path}: has no image {image_id}: it is unreadable, or added after `prepare`; run `dvc repro`"
+            )
         start, stop, height, width, encoding = self._places[image_id]
         stored = self._bytes[start:stop]
         if encoding == "raw":
@@ -84,7 +86,7 @@ class Packed:
         return np.asarray(cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB), dtype=np.uint8)
 
     def __getstate__(self) -> dict[str, Path]:
-        """Pickle the path alone: a worker maps the file itself."""
+        """Pickle only the path: a worker maps the file itself."""
         return {"path": self.path}
 
     def __setstate__(self, state: dict[str, Path]) -> None:
@@ -92,14 +94,14 @@ class Packed:
         self.__init__(state["path"])  # type: ignore[misc]
 
 
-def open_pack(path: Path) -> Packed:
-    """Open a pack that prepare wrote.
+def open_pack(path: Path) -> PixelPack:
+    """Open a pack that `prepare` wrote.
 
     Raises:
-        InputError: the file is missing or no pack.
+        InputError: the file is missing or is no pack.
     """
     try:
-        return Packed(path)
+        return PixelPack(path)
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run `dvc repro prepare`") from None
     except (pa.ArrowInvalid, OSError) as error:
@@ -107,7 +109,7 @@ def open_pack(path: Path) -> Packed:
 
 
 class Writer:
-    """Write a pack image by image in flat memory; the file appears when the block ends without an error."""
+    """Write a pack image by image in constant memory; the file appears when the block ends without an error."""
 
     def __init__(self, path: Path, *, encoding: Literal["raw", "jpeg"]) -> None:
         self.path, self.encoding = path, encoding
@@ -116,7 +118,7 @@ class Writer:
         self._written: set[str] = set()
 
     def __enter__(self) -> Self:
-        """Start the file under a temporary name."""
+        """Open the file under a temporary name."""
         with ExitStack() as stack:
             temporary = stack.enter_context(tables.replacing(self.path))
             self._arrow = stack.enter_context(pa.ipc.new_file(str(temporary), SCHEMA))
@@ -126,7 +128,7 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Move the whole file to its place; after an error leave what was there before."""
+        """Move the finished file to its place; after an error, leave the earlier file as it is."""
         if error is not None:
             self._stack.__exit__(kind, error, trace)
             return
@@ -137,7 +139,7 @@ class Writer:
         """Append one image (height, width, 3), RGB.
 
         Raises:
-            ValueError: the array is not of that form, or the image stands in the pack already.
+            ValueError: the array has another shape or type, or the pack has the image already.
         """
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
             raise ValueError(f"{image_id}: pixels must be (height, width, 3) uint8: {pixels.shape} {pixels.dtype}")
@@ -161,7 +163,7 @@ class Writer:
 
 
 def _encoded(pixels: Pixels, encoding: str) -> tuple[str, bytes]:
-    """Return the encoding used and its bytes; a side that JPEG cannot hold is kept raw."""
+    """Return the encoding and the bytes; an image too large for JPEG stays raw."""
     if encoding == "raw" or max(pixels.shape) > JPEG_LONGEST_SIDE:
         return "raw", pixels.tobytes()
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]

@@ -1,8 +1,8 @@
-"""Whether progress bars are shown: `PODIUM_PROGRESS=0` turns them off; environment, never in a hashed file."""
+"""Whether to show progress bars: an environment variable, because it must not change any output."""
 
 import os
 
 
 def shown() -> bool:
-    """Return False where the person turned progress bars off."""
+    """Return False if `PODIUM_PROGRESS=0` turns progress bars off."""
     return os.environ.get("PODIUM_PROGRESS", "1") != "0"

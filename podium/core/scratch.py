@@ -1,4 +1,4 @@
-"""Arrays that are too many to stay in memory: kept in an unnamed temporary file that the system pages in and out."""
+"""Arrays that do not fit in memory together: unnamed temporary files that the system pages in and out."""
 
 import mmap
 import tempfile
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SMALL = 8 * 2**20  # bytes: arrays up to this size stay where they are
+SMALL = 8 * 2**20  # bytes: arrays up to this size stay in memory
 
 
-def kept(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the array, or where it is large a copy of it in a file that goes when the copy does."""
+def on_disk(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array itself if it is small, else a copy in a temporary file, which is deleted with the copy."""
     if array.nbytes <= SMALL:
         return array
     with tempfile.TemporaryFile() as file:
@@ -22,6 +22,6 @@ def kept(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def release(array: NDArray[Any]) -> None:
-    """Take a kept array's pages out of the process's memory until they are asked for again; no-op for others."""
-    if isinstance(array, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):  # Linux; what was written stays in the file
+    """Free the memory of an array of `on_disk` until it is read again; do nothing for other arrays."""
+    if isinstance(array, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):  # Linux; the file keeps the values
         array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
-"""Column contracts; CSV, parquet and JSON read with checks and written atomically.
+"""Contracts of tables; read CSV, parquet and JSON with checks, and write them atomically.
 
-CSV cells are text until a contract says otherwise, so that ids such as `0012` and labels such as `NA`
-survive. Every writer creates the parent folders (DVC does not) and replaces the file in one step.
+CSV cells are text unless a contract says otherwise, so that ids such as `0012` and labels such as `NA` survive.
+Every writer creates the parent folders (DVC does not) and replaces the file in one step.
 """
 
 import csv
@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 
 from podium.core.errors import InputError, some
 
-PROBABILITY = "p:"  # prefix of a class's column in a table of predictions
+PROBABILITY = "p:"  # prefix of a class's column in tables of predictions
 
 
 @dataclass(frozen=True)
 class Contract:
-    """What a table between two stages holds.
+    """The columns of a table that passes between two stages.
 
     Attributes:
-        columns: column -> "text", "int" or "float" ("" in a CSV is a missing float).
-        key: the columns that together name a row; no two rows may share them.
+        columns: column -> "text", "int" or "float" (an empty CSV cell is a missing float).
+        key: columns that identify a row together; no two rows may agree in all of them.
     """
 
     columns: Mapping[str, str]
@@ -40,28 +40,28 @@ FOLDS = Contract(
     {
         "image_id": "text",  # every row of labels.csv
         "label": "text",
-        "use": "text",  # "train": trained on and scored; "skip": neither
+        "use": "text",  # "train": trained on and scored; "skip": neither of them
         "reason": "text",
-        "group": "text",  # never crosses drawn folds; a person's own may subset it, which `split` warns of
-        "fold": "text",  # whose model predicts it out of fold; "" where the image is unreadable
+        "group": "text",  # `split` never splits a group; the user's own folds may, then `split` warns
+        "fold": "text",  # the fold that holds it out; "" if the image is unreadable
     }
 )
 PREDICTIONS = Contract(
     {
         "image_id": "text",
         "subset": "text",  # "train" (out of fold) or "test"
-        "fold": "text",  # whose model made the row
+        "fold": "text",  # the fold that the model did not train on
         "image_size": "int",
         "transform": "text",  # "identity" or "hflip"
     },
     key=("image_id", "subset", "fold", "image_size", "transform"),
 )
-_RAGGED = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # as pandas says it
+_RAGGED = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # pandas' message
 _KINDS = {"text": "str", "int": "int64", "float": "float64"}
 
 
 def read_text_csv(path: Path, header: bool = True) -> pd.DataFrame:
-    """Read a CSV with every cell as text, exactly as written; without a header columns are 0, 1, ...
+    """Read a CSV with every cell as text, exactly as written; without a header the columns are 0, 1, ...
 
     Raises:
         InputError: the file is missing, empty, not UTF-8 or ragged.
@@ -72,19 +72,19 @@ def read_text_csv(path: Path, header: bool = True) -> pd.DataFrame:
         raise InputError(f"{path}: not found") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         if ragged := _RAGGED.search(str(error)):
-            wanted, line, found = ragged.groups()
+            expected, line, actual = ragged.groups()
             raise InputError(
-                f"{path}: line {line} has {found} cells, the lines before it {wanted}; put quotes around a cell that"
-                " holds a comma"
+                f"{path}: line {line} has {actual} cells, the lines before it have {expected}; put quotes around a cell"
+                " that holds a comma"
             ) from None
         raise InputError(f"{path}: cannot be read as a UTF-8 CSV: {error}") from None
 
 
 def read(path: Path, contract: Contract) -> pd.DataFrame:
-    """Read a CSV or parquet that another stage wrote, in its contract's types.
+    """Read a CSV or parquet file that another stage wrote, with the types of its contract.
 
     Raises:
-        InputError: a column is missing or unknown, or two rows share a key.
+        InputError: a column is missing or unknown, or two rows have the same key.
     """
     table = pd.read_parquet(path) if path.suffix == ".parquet" else read_text_csv(path)
     _check_columns(table, contract, path)
@@ -97,7 +97,7 @@ def read(path: Path, contract: Contract) -> pd.DataFrame:
 
 
 def write(table: pd.DataFrame, path: Path, contract: Contract) -> None:
-    """Write a table as CSV or parquet (by the path's ending), after checking its contract."""
+    """Check a table against its contract and write it, as CSV or parquet by the path's ending."""
     _check_columns(table, contract, path)
     extra = [column for column in table.columns if column not in contract.columns]
     table = table[[*contract.columns, *extra]].astype({c: _KINDS[k] for c, k in contract.columns.items()})
@@ -105,36 +105,39 @@ def write(table: pd.DataFrame, path: Path, contract: Contract) -> None:
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False, compression="zstd")
         else:
-            quoting = csv.QUOTE_ALL if _holds_returns(table) else csv.QUOTE_MINIMAL
+            quoting = csv.QUOTE_ALL if _has_carriage_returns(table) else csv.QUOTE_MINIMAL
             table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8", quoting=quoting)
 
 
 def with_probs(rows: pd.DataFrame, probs: NDArray[Any], classes: Sequence[str]) -> pd.DataFrame:
-    """Put a column per class beside rows, probs (rows, classes); at once, since pandas warns of column after column."""
+    """Append one column per class to rows, from probs (rows, classes).
+
+    All columns at once, because pandas warns if they are added one after another.
+    """
     columns = pd.DataFrame(probs, columns=[PROBABILITY + name for name in classes])
     return pd.concat([rows.reset_index(drop=True), columns], axis=1)
 
 
 def write_json(value: Any, path: Path) -> None:
-    """Write JSON with sorted keys; refuses NaN and infinities, which are not JSON."""
+    """Write JSON with sorted keys; refuse NaN and infinities, which JSON does not have."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_text(text + "\n", path)
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write UTF-8 text with plain line feeds."""
+    """Write UTF-8 text; line ends stay as they are."""
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode())
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON that another stage wrote."""
+    """Read a JSON file that another stage wrote."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, moved over it in one step if the block succeeds."""
+    """Yield a temporary path beside `path`; if the block succeeds, move it over `path` in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -150,12 +153,12 @@ def class_names(predictions: pd.DataFrame) -> list[str]:
 
 
 def rounded(value: float, digits: int = 6) -> float | None:
-    """Round for a report; None (JSON's null) where there is no finite number."""
+    """Round for a report; None (null in JSON) for NaN and infinities."""
     return round(float(value), digits) if math.isfinite(value) else None
 
 
-def _holds_returns(table: pd.DataFrame) -> bool:
-    """Say whether a text holds a carriage return: to readers it ends a row, and csv quotes it from Python 3.13 on."""
+def _has_carriage_returns(table: pd.DataFrame) -> bool:
+    """Return whether a text holds a carriage return: readers end a row there, and csv quotes it from Python 3.13 on."""
     texts = table.select_dtypes("str")
     return any(texts[column].str.contains("\r", regex=False).any() for column in texts)
 

@@ -1,4 +1,4 @@
-"""How many processes work beside this one: environment, which never reaches a hashed file."""
+"""The number of worker processes: an environment variable, because it must not change any output."""
 
 import os
 
@@ -6,10 +6,10 @@ from podium.core.errors import InputError
 
 
 def count(default: int) -> int:
-    """Return `PODIUM_WORKERS`, or `default` where it is not set.
+    """Return `PODIUM_WORKERS`, or `default` if it is not set.
 
     Raises:
-        InputError: it is no whole number.
+        InputError: it is not a whole number.
     """
     wanted = os.environ.get("PODIUM_WORKERS", "")
     if wanted and not wanted.isdecimal():

@@ -1,9 +1,8 @@
-"""The bytes of one image file -> upright RGB pixels and what was met on the way, or a problem in words.
+"""Decode one image file into upright RGB pixels and a note, or report why it cannot be used.
 
-The kind of a file is found by its content. What an image is turned into: grey, palette and 1-bit images
-into RGB; transparency is laid on white; 16 bits are scaled to 8; CMYK is converted without a colour profile
-(profiles are not applied to RGB images either); EXIF rotation is carried out; of several frames the first
-is taken. The note says what was done wherever the pixels are not simply those of the file.
+The file's content decides its format. Grey, palette and 1-bit images become RGB. Transparent pixels are laid on
+white. 16 bits are scaled to 8. CMYK is converted without a colour profile, and profiles of RGB images are not applied
+either. EXIF rotation is applied. Only the first of several frames is decoded. The note lists these changes.
 """
 
 import warnings
@@ -20,18 +19,18 @@ from PIL import Image, ImageChops, UnidentifiedImageError
 
 Pixels = NDArray[np.uint8]  # (height, width, 3) RGB
 
-ENDINGS = {  # a format as PIL names it -> endings that go with it
+ENDINGS = {  # PIL's name of a format -> its file endings
     "AVIF": {".avif", ".avifs"},
     "BMP": {".bmp", ".dib"},
     "GIF": {".gif"},
     "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
-    "MPO": {".jpg", ".jpeg", ".mpo"},  # JPEG with further pictures behind the first
+    "MPO": {".jpg", ".jpeg", ".mpo"},  # a JPEG followed by more pictures
     "PNG": {".png", ".apng"},
     "PPM": {".ppm", ".pgm", ".pbm", ".pnm", ".pfm"},
     "TIFF": {".tif", ".tiff"},
     "WEBP": {".webp"},
 }
-FORMATS = sorted(set(ENDINGS) - {"MPO"})  # what PIL may try; its JPEG reader finds MPO by itself
+FORMATS = sorted(set(ENDINGS) - {"MPO"})  # formats that PIL may try; its JPEG reader detects MPO itself
 
 _SIXTEEN_BITS = {"I;16", "I;16B", "I;16L", "I;16N"}
 _ORIENTATION = 0x0112  # EXIF and TIFF tag
@@ -41,15 +40,15 @@ _WHITE_IS_ZERO = 0
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """What became of one file.
+class DecodedImage:
+    """The result of decoding one file.
 
     Attributes:
-        pixels: None where there is a problem.
-        width, height: pixels of the upright original; 0 where there is a problem.
-        mode, format: PIL's names, "" where it is no image.
-        problem: "" or why the image cannot be used.
-        note: "" or what was done to it.
+        pixels: None if there is a problem.
+        width, height: of the upright original, in pixels; 0 if there is a problem.
+        mode, format: PIL's names; "" if the file is no image.
+        problem: why the image cannot be used; "" if it can.
+        note: how decoding changed the image; "" if it did not.
     """
 
     pixels: Pixels | None = None
@@ -62,23 +61,23 @@ class Decoded:
 
 
 class _ProblemError(Exception):
-    """Why an image cannot be used, in words for the person who brought it."""
+    """Why an image cannot be used, in words for the user."""
 
 
-def decode(file: BinaryIO, *, name: str, short_side: int, max_megapixels: float) -> Decoded:
-    """Decode an open file; never raises for what the file holds.
+def decode(file: BinaryIO, *, name: str, short_side: int, max_megapixels: float) -> DecodedImage:
+    """Decode an open file; never raise because of its content.
 
     Args:
-        name: of the file, for its ending.
-        short_side: pixels; a larger image is shrunk to it, a smaller one is kept.
-        max_megapixels: an image whose header says more is refused before it is decoded.
+        name: of the file; its ending is compared with the format.
+        short_side: pixels; larger images are shrunk to it, smaller ones stay as they are.
+        max_megapixels: an image with more, according to its header, is refused before it is decoded.
     """
     with warnings.catch_warnings(record=True) as caught, _limited_to(max_megapixels):
         warnings.simplefilter("ignore")
-        warnings.simplefilter("always", UserWarning)  # how PIL tells of damage it could live with
+        warnings.simplefilter("always", UserWarning)  # PIL's warning of damage that it could ignore
         decoded = _decode(file, name, short_side)
-    met = dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
-    return replace(decoded, note="; ".join(filter(None, [decoded.note, *met])))
+    messages = dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
+    return replace(decoded, note="; ".join(filter(None, [decoded.note, *messages])))
 
 
 def shrink(pixels: Pixels, short_side: int) -> Pixels:
@@ -94,7 +93,7 @@ def shrink(pixels: Pixels, short_side: int) -> Pixels:
 def upright(pixels: Pixels, orientation: int) -> Pixels:
     """Undo an EXIF orientation (1 to 8; 1 is upright already).
 
-    Source: EXIF 2.32, tag 0x0112: 5 to 8 have rows and columns swapped, the others say which side is top.
+    Source: EXIF 2.32, tag 0x0112, names the sides that row 0 and column 0 show; 5 to 8 swap rows and columns.
     """
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)
@@ -107,7 +106,7 @@ def upright(pixels: Pixels, orientation: int) -> Pixels:
 
 @contextmanager
 def _limited_to(max_megapixels: float) -> Iterator[None]:
-    """Set PIL's limit, which is the process's: it warns above it and raises above twice as much."""
+    """Set PIL's limit of pixels for the whole process; PIL warns above it and raises above twice the limit."""
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = int(max_megapixels * 1e6 / 2)
     try:
@@ -116,23 +115,23 @@ def _limited_to(max_megapixels: float) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _decode(file: BinaryIO, name: str, short_side: int) -> Decoded:
-    seen = Decoded()
+def _decode(file: BinaryIO, name: str, short_side: int) -> DecodedImage:
+    result = DecodedImage()
     try:
         with _open(file) as image:
-            seen = Decoded(mode=image.mode, format=image.format or "")
+            result = DecodedImage(mode=image.mode, format=image.format or "")
             pixels, notes = _upright_rgb(image)
     except _ProblemError as problem:
-        return replace(seen, problem=str(problem))
+        return replace(result, problem=str(problem))
     except Image.DecompressionBombError as error:
-        raise_it = "raise it if the image is meant to be so large"
-        return replace(seen, problem=f"more than prepare.max_megapixels, not decoded ({error}); {raise_it}")
+        remedy = "raise it if the image is meant to be so large"
+        return replace(result, problem=f"more than prepare.max_megapixels, not decoded ({error}); {remedy}")
     except Exception as error:  # a damaged file can make PIL's parsers raise anything
-        return replace(seen, problem=f"truncated or damaged: {str(error) or type(error).__name__}")
+        return replace(result, problem=f"truncated or damaged: {str(error) or type(error).__name__}")
     height, width = pixels.shape[:2]
-    notes.insert(0, _ending_note(seen.format, name))
+    notes.insert(0, _ending_note(result.format, name))
     small = shrink(pixels, short_side)
-    return replace(seen, pixels=small, width=width, height=height, note="; ".join(filter(None, notes)))
+    return replace(result, pixels=small, width=width, height=height, note="; ".join(filter(None, notes)))
 
 
 def _open(file: BinaryIO) -> Image.Image:
@@ -146,10 +145,10 @@ def _open(file: BinaryIO) -> Image.Image:
 
 
 def _upright_rgb(image: Image.Image) -> tuple[Pixels, list[str]]:
-    """Return the pixels and what was done to get them."""
+    """Return the pixels and notes on how they were changed."""
     notes = ["first of several frames"] if getattr(image, "is_animated", False) else []
-    tags = dict(getattr(image, "tag_v2", {}))  # a TIFF's
-    image.load()  # turns a TIFF upright, and forgets that it did
+    tags = dict(getattr(image, "tag_v2", {}))  # of a TIFF
+    image.load()  # PIL turns a TIFF upright here and drops the tag
     pixels, note = _rgb(image, tags)
     orientation = _exif_orientation(image)
     turned = max(orientation, tags.get(_ORIENTATION, 1))
@@ -177,20 +176,20 @@ def _on_white(image: Image.Image) -> tuple[Image.Image, str]:
 
 
 def _printed(image: Image.Image) -> Image.Image:
-    """PIL takes every CMYK JPEG for an inverted one; only those with an Adobe marker are."""
-    inverted_in_vain = image.format in {"JPEG", "MPO"} and "adobe" not in image.info
-    return ImageChops.invert(image) if inverted_in_vain else image
+    """Undo an inversion: PIL inverts every CMYK JPEG, but only those with an Adobe marker need it."""
+    wrongly_inverted = image.format in {"JPEG", "MPO"} and "adobe" not in image.info
+    return ImageChops.invert(image) if wrongly_inverted else image
 
 
 def _deep_grey(image: Image.Image, tags: Mapping[int, Any]) -> tuple[Pixels, str]:
-    """Scale grey of more than 8 bits to 8: by its full range where the format has one, else by its own extremes."""
+    """Scale grey of more than 8 bits to 8: by the format's full range if it has one, else by the image's extremes."""
     values = np.asarray(image)
     low, high = _value_range(image, values, tags)
-    scaled = values.astype(np.float32)  # and in place from here: images may be large
+    scaled = values.astype(np.float32)  # from here on in place: images may be large
     scaled -= low
     scaled *= 255 / (high - low) if high > low else 0
     grey = np.rint(scaled, out=scaled).clip(0, 255, out=scaled).astype(np.uint8)
-    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # PIL inverts such TIFFs up to 8 bits only
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # PIL inverts only such TIFFs of at most 8 bits
         grey = 255 - grey
     note = f"{image.mode} scaled to 8 bits, {low:g} to {high:g} becoming 0 to 255"
     clear = image.info.get("transparency")
@@ -205,7 +204,7 @@ def _value_range(image: Image.Image, values: NDArray[Any], tags: Mapping[int, An
         bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
         return 0.0, float(2**bits - 1)
     if image.format == "PPM" and image.mode == "I":
-        return 0.0, 65535.0  # whatever the file's own maximum, PIL scales to this
+        return 0.0, 65535.0  # PIL scales to this for every maximum of the file
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
         raise _ProblemError("holds values that are not finite numbers")
@@ -215,10 +214,10 @@ def _value_range(image: Image.Image, values: NDArray[Any], tags: Mapping[int, An
 
 
 def _exif_orientation(image: Image.Image) -> int:
-    """Return 1 to 8; 1 where EXIF says nothing, or nothing sensible."""
+    """Return 1 to 8; 1 if EXIF has no valid orientation."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception as error:  # damaged EXIF can make the parser raise anything; the pixels are fine without it
+    except Exception as error:  # damaged EXIF can make the parser raise anything; the pixels can be used anyway
         warnings.warn(f"EXIF cannot be read: {type(error).__name__}", UserWarning, stacklevel=2)
         return 1
     return orientation if orientation in range(1, 9) else 1
@@ -226,5 +225,5 @@ def _exif_orientation(image: Image.Image) -> int:
 
 def _ending_note(kind: str, name: str) -> str:
     ending = PurePosixPath(name).suffix
-    right = not ending or ending.lower() in ENDINGS.get(kind, set())
-    return "" if right else f"is a {kind}, named {ending}"
+    fits = not ending or ending.lower() in ENDINGS.get(kind, set())
+    return "" if fits else f"is a {kind}, named {ending}"

@@ -1,4 +1,7 @@
-"""The files of an image folder: walked in a fixed order, never left, each read once into a row of facts."""
+"""List the files of an image folder in a fixed order, and read each one once into a row of facts.
+
+Nothing outside the folder is read.
+"""
 
 import hashlib
 import os
@@ -12,21 +15,21 @@ from typing import Any
 from podium.core.errors import InputError
 from podium.images import decode
 
-SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # Windows' and macOS' own, left in folders and archives
+SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # Windows and macOS leave these in folders and archives
 
-_SCRIPT = re.compile(r"</script|<!--", re.IGNORECASE)  # ends or hides the script that holds a plot's data
+_SCRIPT = re.compile(r"</script|<!--", re.IGNORECASE)  # would end or hide the script with a plot's data
 
-Row = tuple[dict[str, Any], decode.Pixels | None]  # of contracts.FACTS; its pixels where there is no problem
+Row = tuple[dict[str, Any], decode.Pixels | None]  # a row of contracts.FACTS, and the pixels unless there is a problem
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A file of the folder.
+    """A file of the image folder.
 
     Attributes:
-        image_id: its path inside the folder, with /; bytes that no table could hold are spelled out.
-        path: where it is read; a link is followed.
-        problem: "" or why it must not be read.
+        image_id: its path inside the folder, with /; bytes that break tables are escaped.
+        path: the file to read, after following links.
+        problem: why it must not be read; "" if it may.
     """
 
     image_id: str
@@ -35,24 +38,24 @@ class ImageFile:
 
 
 def walk(folder: Path) -> tuple[list[ImageFile], int]:
-    """Return every file under `folder` by image_id, and how many names were passed over: hidden or a system's own.
+    """Return every file under `folder`, sorted by image_id, and the number of ignored names (hidden or system files).
 
     Raises:
         InputError: a folder cannot be listed.
     """
-    home, found, hidden = folder.resolve(), [], 0
+    home, files, ignored = folder.resolve(), [], 0
     for place, folders, names in os.walk(folder, onerror=_refuse):
-        hidden += sum(_is_hidden(name) for name in folders + names)
+        ignored += sum(_is_hidden(name) for name in folders + names)
         folders[:] = [name for name in folders if not _is_hidden(name)]
         links = [name for name in folders if (Path(place) / name).is_symlink()]  # os.walk does not enter these
-        shown = [name for name in names + links if not _is_hidden(name)]
-        found += [_image_file(Path(place) / name, folder, home) for name in shown]
-    return sorted(found, key=lambda file: file.image_id), hidden
+        visible = [name for name in names + links if not _is_hidden(name)]
+        files += [_image_file(Path(place) / name, folder, home) for name in visible]
+    return sorted(files, key=lambda file: file.image_id), ignored
 
 
 def read(file: ImageFile, *, short_side: int, max_megapixels: float) -> Row:
-    """Read and decode one file; never raises for what it is or holds."""
-    size, sha256, decoded = 0, "", decode.Decoded(problem=file.problem)
+    """Read and decode one file; never raise because of its kind or content."""
+    size, sha256, decoded = 0, "", decode.DecodedImage(problem=file.problem)
     if not file.problem:
         try:
             with file.path.open("rb") as opened:
@@ -63,7 +66,7 @@ def read(file: ImageFile, *, short_side: int, max_megapixels: float) -> Row:
                     opened, name=file.image_id, short_side=short_side, max_megapixels=max_megapixels
                 )
         except OSError as error:
-            decoded = decode.Decoded(problem=f"cannot be read: {error.strerror}")
+            decoded = decode.DecodedImage(problem=f"cannot be read: {error.strerror}")
     facts = {
         "image_id": file.image_id,
         "width": decoded.width,
@@ -87,22 +90,22 @@ def _refuse(error: OSError) -> None:
 
 
 def _image_file(path: Path, folder: Path, home: Path) -> ImageFile:
-    written = path.relative_to(folder).as_posix()
+    name = path.relative_to(folder).as_posix()
     try:
-        image_id = _spelled_out(written)
+        image_id = _escaped(name)
         target = path.resolve(strict=True)
         problem = _place_problem(path, target, home)
-    except (OSError, RuntimeError):  # Python 3.11 and 3.12 raise RuntimeError where links run in a circle
+    except (OSError, RuntimeError):  # Python 3.11 and 3.12 raise RuntimeError for a circle of links
         target, problem = path, "a link that leads nowhere: put the file itself here"
-    if image_id != written:
+    if image_id != name:
         problem = "its name is not UTF-8 or holds control characters: rename it"
     if _SCRIPT.search(image_id):
         problem = "its name holds HTML that would run in the page of `dvc plots`: rename it"
     return ImageFile(image_id, target, problem)
 
 
-def _spelled_out(name: str) -> str:
-    r"""Write what is not text as \xff: bytes that are not UTF-8, and control characters, which break tables."""
+def _escaped(name: str) -> str:
+    r"""Escape bytes that are not UTF-8 and control characters, e.g. as \xff, because they break tables."""
     text = os.fsencode(name).decode("utf-8", errors="backslashreplace")
     return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) == "Cc" else c for c in text)
 

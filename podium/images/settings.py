@@ -8,12 +8,12 @@ from podium.core.params import Section
 
 
 class PrepareSettings(Section):
-    """What is kept of every image.
+    """How `prepare` stores every image.
 
     Attributes:
         short_side: pixels; larger images are shrunk so that their short side is this long.
-        encoding: "raw" pixels, or "jpeg" (quality 95) where raw pixels would not fit on the disk.
-        max_megapixels: an image that would decode to more is refused unread (decompression bombs).
+        encoding: "raw" pixels, or "jpeg" (quality 95) if raw pixels do not fit on the disk.
+        max_megapixels: a larger image is refused before it is decoded (decompression bombs).
     """
 
     short_side: int = Field(384, ge=16, le=4096)

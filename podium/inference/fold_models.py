@@ -10,7 +10,7 @@ import torch
 
 from podium.core import params, pixels, tables
 from podium.core.errors import InputError
-from podium.core.pixels import Packed
+from podium.core.pixels import PixelPack
 from podium.inference.settings import InferSettings
 from podium.models import backbones, devices, predict
 from podium.models.devices import Numerics
@@ -117,7 +117,7 @@ def load_model(path: Path, *, classes: Sequence[str]) -> tuple[torch.nn.Module, 
 
 def tables_of_fold(
     model: torch.nn.Module,
-    subsets: Sequence[tuple[str, Packed, Sequence[str]]],
+    subsets: Sequence[tuple[str, PixelPack, Sequence[str]]],
     *,
     fold: str,
     classes: Sequence[str],

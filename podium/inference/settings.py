@@ -1,6 +1,6 @@
 """All sections of one member; those its trainings read have a file of their own, so that `infer`'s retrain nothing."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,8 @@ from podium.training.settings import FinetuneSettings, PretrainSettings
 
 class InferSettings(Section):
     """At which sizes (pixels) and in which transforms an image is looked at."""
+
+    RENAMED: ClassVar[dict[str, str]] = {"views": "transforms"}
 
     image_sizes: tuple[int, ...] = Field(min_length=1)
     transforms: tuple[Literal["identity", "hflip"], ...] = Field(("identity", "hflip"), min_length=1)

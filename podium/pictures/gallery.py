@@ -17,7 +17,7 @@ FIRST, LAST = ("unusable",), ("near_duplicate", "same_pixels", "same_file", "not
 
 
 class Pack(Protocol):
-    """What is needed of a pack of pixels (podium.core.pixels.Packed)."""
+    """What is needed of a pack of pixels (podium.core.pixels.PixelPack)."""
 
     def __getitem__(self, image_id: str) -> Pixels:
         """Return the image, (height, width, 3)."""

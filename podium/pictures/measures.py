@@ -14,7 +14,7 @@ LUMA = np.array([0.299, 0.587, 0.114])  # of red, green, blue: ITU-R BT.601
 
 
 class Pack(Protocol):
-    """What is needed of a pack of pixels (podium.core.pixels.Packed)."""
+    """What is needed of a pack of pixels (podium.core.pixels.PixelPack)."""
 
     def __getitem__(self, image_id: str) -> npt.NDArray[np.uint8]:
         """Return the image, (height, width, 3)."""

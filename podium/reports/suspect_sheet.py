@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from podium.core.pixels import Packed
+from podium.core.pixels import PixelPack
 from podium.pictures import drawing
 from podium.pictures.drawing import SheetSection, Tile
 
@@ -10,7 +10,7 @@ TILES, TILE_SIZE, COLUMNS = 24, 240, 4  # tiles of each section; pixels; tiles i
 MEMBERS = 6  # said of a tile
 
 
-def draw(suspects: pd.DataFrame, pack: Packed, warning: str = "") -> drawing.Canvas:
+def draw(suspects: pd.DataFrame, pack: PixelPack, warning: str = "") -> drawing.Canvas:
     """Draw the worst of contracts.SUSPECTS: those flagged by confident learning, then those merely predicted otherwise.
 
     Args:
@@ -28,7 +28,7 @@ def draw(suspects: pd.DataFrame, pack: Packed, warning: str = "") -> drawing.Can
     return drawing.sheet(title, sections, columns=COLUMNS, tile_size=TILE_SIZE)
 
 
-def _tile(row: dict[str, object], pack: Packed) -> Tile:
+def _tile(row: dict[str, object], pack: PixelPack) -> Tile:
     """Draw one suspect; those with a duplicate of another label are marked."""
     said = str(row["members"]).split("; ")
     lines = [

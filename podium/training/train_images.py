@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from podium.core import seeding
 from podium.core.errors import InputError
-from podium.core.pixels import Packed
+from podium.core.pixels import PixelPack
 from podium.models.plain_images import loader, to_tensor
 from podium.models.preprocessing import Preprocessing
 from podium.training import augment
@@ -20,7 +20,7 @@ class TrainImages(Dataset[tuple[torch.Tensor, int]]):
 
     def __init__(
         self,
-        packed: Packed,
+        packed: PixelPack,
         image_ids: Sequence[str],
         targets: Sequence[int],
         *,
