@@ -16,9 +16,9 @@ from torch import nn
 
 from podium.core import tables
 from podium.core.errors import InputError, some
-from podium.models import fcanet
+from podium.models import family_registry
 
-fcanet.register()
+family_registry.register_all()
 
 Rgb = tuple[float, float, float]
 

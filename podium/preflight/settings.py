@@ -39,7 +39,7 @@ class Podium(FoldList):
         wrong = [name for name in value if not SLUG.fullmatch(name)]
         if wrong:
             raise ValueError(
-                f"names may only contain a-z, 0-9 and _, because DVC makes stage names of them; rename {wrong}"
+                f"names may contain only a-z, 0-9 and _, because DVC makes stage names of them; rename {wrong}"
             )
         return value
 
