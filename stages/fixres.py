@@ -1,8 +1,8 @@
 """Stage `fixres@<member>-<fold>`: models/finetune/<member>/<fold>.safetensors -> models/fixres/ likewise.
 
-Optional phase 3, for members of the top-level map `fixres`: the same training loop as `finetune`, at another image size,
-for the classifier and the norms only (Touvron et al. 2019, arXiv 1906.06423). It also writes predictions of the held-out
-fold at that size, data/fixres/<member>/<fold>.parquet, and the curves of every epoch, <fold>.live/.
+Optional phase 3, for members of the top-level map `fixres`: the same training loop as `finetune`, at another image
+size, for the classifier and the norms only (Touvron et al. 2019, arXiv 1906.06423). It also writes predictions of the
+held-out fold at that size, data/fixres/<member>/<fold>.parquet, and the curves of every epoch, <fold>.live/.
 """
 
 from pathlib import Path

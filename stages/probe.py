@@ -1,7 +1,7 @@
 """Stage `probe@<member>`: models/weights/<member>.safetensors -> data/probe/<member>.parquet, a baseline to beat.
 
-A logistic regression on the features of the backbone's initial weights predicts every train image out of fold (skipped ones
-too), at the training size, without flips. A large contest uses a linear discriminant (linear_probe.MAX_WORK). With
+A logistic regression on the features of the backbone's initial weights predicts every train image out of fold (skipped
+ones too), at the training size, without flips. A large contest uses a linear discriminant (linear_probe.MAX_WORK). With
 `weights: none` the features are random, which is a baseline as well.
 """
 

@@ -33,10 +33,10 @@ def fit(model: nn.Module, stream: list[Any], **changes: Any) -> tuple[nn.Module,
     settings = {"epochs": 2, "steps_per_epoch": len(stream) // 2, "frozen": "nothing", "lr": 0.01, **changes}
     lr, name, layer_decay = settings.pop("lr"), settings.pop("optimizer", "adamw"), settings.pop("layer_decay", None)
     loop.set_mode(model, settings["frozen"])
-    optimizer = schedules.optimizer(
+    optimizer = schedules.build_optimizer(
         model, name=name, lr=lr, momentum=None, weight_decay=0.0, layer_decay=layer_decay, head_lr_factor=1.0
     )
-    scheduler = schedules.scheduler(
+    scheduler = schedules.build_scheduler(
         optimizer,
         name="constant",
         epochs=settings["epochs"],

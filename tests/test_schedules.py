@@ -20,13 +20,13 @@ def make(model: nn.Module, **changes: object) -> torch.optim.Optimizer:
         "layer_decay": None,
         "head_lr_factor": 1,
     }
-    return schedules.optimizer(model, **{**settings, **changes})  # type: ignore[arg-type]
+    return schedules.build_optimizer(model, **{**settings, **changes})  # type: ignore[arg-type]
 
 
 def rates(name: str, *, epochs: int = 10, warmup: float = 0, **changes: object) -> list[float]:
     optimizer = make(net())
     settings = {"min_lr": 0.0, "decay_epochs": (), "decay_rate": 0.1, **changes}
-    built = schedules.scheduler(
+    built = schedules.build_scheduler(
         optimizer,
         name=name,
         epochs=epochs,
@@ -78,7 +78,7 @@ def test_every_parameter_is_in_one_group_and_norms_do_not_decay() -> None:
 def test_layer_decay_and_head_factor_scale_the_schedule() -> None:
     model = net()
     optimizer = make(model, layer_decay=0.5, head_lr_factor=10)
-    schedule = schedules.scheduler(
+    schedule = schedules.build_scheduler(
         optimizer,
         name="constant",
         epochs=2,

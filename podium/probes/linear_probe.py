@@ -39,7 +39,8 @@ def fit(
         seed: of the inner folds.
 
     Returns:
-        Weights (n_classes, n_features) and biases (n_classes,) for unstandardised features, and the chosen C or shrinkage.
+        Weights (n_classes, n_features) and biases (n_classes,) for unstandardised features, and the chosen C or
+        shrinkage.
 
     Raises:
         InputError: all images are of one class.
