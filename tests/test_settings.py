@@ -79,7 +79,7 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
             {"members__a__model__mean": [123.7, 116.3, 103.5], "members__a__model__std": [58.4] * 3},
             "members.a.model.mean",
         ),
-        ({"members__a__pretrain": {"epochs": 9, "lr": 1, "schedule": "step", "decay_epochs": [5, 3]}}, "must rise"),
+        ({"members__a__pretrain": {"epochs": 9, "lr": 1, "schedule": "step", "decay_epochs": [5, 3]}}, "[5, 3] must"),
         ({"split": {"seed": 2**33}}, "split.seed"),
         ({"contest": {"images": {"train": "a", "test": "b"}}}, "contest.metric"),
         ({"analyze__max_hash_distance": None}, "min_similarity has no effect"),
