@@ -1,8 +1,8 @@
 """Stage `audit`: facts, pixels, folds, leaks -> data/audit/summary.json, importances.csv, leaked_labels.csv.
 
-Two checks, each by gradient boosting on held-out folds. Leakage: does metadata predict the label (a WARNING), or do mean
-colours (which are content: no warning)? Adversarial validation: do metadata or mean colours predict whether an image is
-a test image? The stage also lists the labels that leak to test images through their duplicates in train.
+Two checks, both by gradient boosting on held-out folds. Leakage: does metadata predict the label (a WARNING), or do
+mean colours (which are content: no warning)? Adversarial validation: do metadata or mean colours predict whether an
+image is a test image? The stage also lists the labels that leak to test images through their duplicates in train.
 """
 
 from pathlib import Path
@@ -81,8 +81,8 @@ def _print(verdicts: dict[str, auditing.Verdict | str], leaked: pd.DataFrame) ->
     leakage = verdicts["label_from_metadata"]
     if isinstance(leakage, auditing.Verdict) and leakage.well_above_chance:
         print(
-            f"audit: WARNING: leakage: {', '.join(leakage.leading_features)} predict the label above chance. A model may"
-            " learn sizes, shapes and compression instead of what is shown, and fail on test images that were produced"
+            f"audit: WARNING: leakage: {', '.join(leakage.leading_features)} predict the label above chance. A model"
+            " may learn sizes, shapes and compression instead of what is shown, and fail on test images that were produced"
             " differently (bytes also depend on texture, which is content); see data/audit/importances.csv"
         )
     if not leaked.empty:

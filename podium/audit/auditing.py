@@ -78,20 +78,20 @@ class Verdict:
         return list(self.importances.loc[named, "feature"])
 
 
-def label_leakage(known: pd.DataFrame, folds: pd.DataFrame, columns: Sequence[str], seed: int) -> Verdict | str:
-    """Measure leakage: how well `columns` predict the label, out of the contest's own folds; skipped images are ignored.
+def label_leakage(images: pd.DataFrame, folds: pd.DataFrame, columns: Sequence[str], seed: int) -> Verdict | str:
+    """Measure leakage: how well `columns` predict the label under the contest's own folds; skipped images are ignored.
 
     Args:
-        known: index image_id, with the columns, and group.
+        images: index image_id, with the columns, and group.
         folds: tables.FOLDS.
-        columns: of `known`, to predict from.
+        columns: of `images`, to predict from.
         seed: as in `judge`.
 
     Returns:
         the verdict, or the reason why there is none.
     """
     used = folds[folds["use"] == "train"].set_index("image_id")[["label", "fold"]]
-    rows = known.join(used, how="inner", validate="one_to_one").sort_index()
+    rows = images.join(used, how="inner", validate="one_to_one").sort_index()
     largest = rows["fold"].value_counts().max() if len(rows) else 0
     left = len(rows) - largest
     if left < 2 * LEAF:
@@ -100,9 +100,10 @@ def label_leakage(known: pd.DataFrame, folds: pd.DataFrame, columns: Sequence[st
 
 
 def adversarial_validation(train: pd.DataFrame, test: pd.DataFrame, columns: Sequence[str], seed: int) -> Verdict | str:
-    """Predict from `columns` whether an image is a test image; an AUC well above chance means that the test set differs.
+    """Predict from `columns` whether an image is a test image.
 
-    Do not give columns of file names: their difference is harmless.
+    An AUC well above chance means that the test set differs from the train set. Do not give columns of file
+    names: their difference is harmless.
 
     Args:
         train, test: index image_id, with the columns, and group.
@@ -155,7 +156,7 @@ def sentence(verdict: Verdict | str) -> str:
     by = f", by {', '.join(verdict.leading_features)}" if verdict.well_above_chance else ""
     return (
         f"AUC{joined} {verdict.auc:.3f} ({verdict.low:.3f} to {verdict.high:.3f}, chance 0.5), accuracy"
-        f" {verdict.accuracy:.3f} (always the most frequent: {verdict.chance_accuracy:.3f}), {verdict.images} images{by}"
+        f" {verdict.accuracy:.3f} (most frequent class {verdict.chance_accuracy:.3f}), {verdict.images} images{by}"
     )
 
 
@@ -325,10 +326,10 @@ def _permuted_auc(
 
 
 def _error(influences: Sequence[Floats], groups: Sequence[NDArray[np.str_]]) -> float:
-    """Return the standard error of a mean over folds, from the influences and groups of each fold's images; see `judge`.
+    """Return the standard error of a mean over folds, from the influences and groups of each fold's images.
 
-    Influences are deviations from their fold's mean. A fold with a single group therefore has no measurable spread; then
-    the error is infinite.
+    See `judge`. Influences are deviations from their fold's mean, so a fold with a single group has no measurable
+    spread; then the error is infinite.
     """
     counts = [len(np.unique(group)) for group in groups]
     if min(counts) < 2:

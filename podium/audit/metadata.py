@@ -46,7 +46,7 @@ def of_files(facts: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_names(image_ids: Sequence[str], class_folders: bool) -> pd.DataFrame:
-    """Return the columns `NAME`, indexed by image_id: position in the sorted list, length, digits, and text around them.
+    """Return the columns `NAME`, indexed by image_id: sorted position, length, digits, and the text around them.
 
     The order of rows in a label CSV is not among them: the user chose it, and no test image has one.
 
