@@ -82,7 +82,7 @@ def _print(verdicts: dict[str, auditing.Verdict | str], leaked: pd.DataFrame) ->
     if isinstance(leakage, auditing.Verdict) and leakage.well_above_chance:
         print(
             f"audit: WARNING: leakage: {', '.join(leakage.leading_features)} predict the label above chance. A model"
-            " may learn sizes, shapes and compression instead of what is shown, and fail on test images that were produced"
+            " may learn sizes, shapes and compression instead of what is shown, and fail on test images that were made"
             " differently (bytes also depend on texture, which is content); see data/audit/importances.csv"
         )
     if not leaked.empty:
