@@ -65,12 +65,12 @@ def by_format(known: pd.DataFrame, labels: np.ndarray) -> pd.DataFrame:
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize(
-    ("cheat", "feature"),
+    ("leak", "feature"),
     [(by_width, "width"), (by_order, "file_order"), (by_name, "name_prefix"), (by_format, "format")],
 )
-def test_planted_leakage_is_found_and_named(cheat: Callable, feature: str, n_classes: int) -> None:
+def test_planted_leakage_is_found_and_named(leak: Callable, feature: str, n_classes: int) -> None:
     known, assigned = contest(150, n_classes, seed=0)
-    verdict = asked(cheat(known, number(assigned, known)), assigned)
+    verdict = asked(leak(known, number(assigned, known)), assigned)
     assert verdict.well_above_chance
     assert verdict.leading_features[0] == feature
     assert set(verdict.leading_features) <= {feature, *(["aspect_ratio"] if feature == "width" else [])}
@@ -97,7 +97,7 @@ def test_no_alarm_in_19_of_20_contests_whose_labels_follow_from_nothing(
 
 
 def test_groups_that_were_torn_apart_would_raise_a_false_alarm() -> None:
-    """The folds of the contest are what keeps duplicates, alike in size and label, from looking like a cheat."""
+    """The folds of the contest are what keeps duplicates, alike in size and label, from looking like a leak."""
     known, assigned = contest(120, 2, seed=0, group_size=4)
     assert not asked(known, assigned).well_above_chance
     torn = assigned.assign(fold=[str(i % 3) for i in range(120)])
@@ -161,17 +161,17 @@ def test_adversarial_validation_reports_a_test_set_of_other_sizes_only() -> None
     assert differs.leading_features[0] in {"height", "aspect_ratio"}
 
 
-@pytest.mark.parametrize(("n_test", "words"), [(0, "no test image"), (5, "fewer than 20 groups")])
-def test_adversarial_validation_is_skipped_with_a_reason_if_test_images_are_few(n_test: int, words: str) -> None:
+@pytest.mark.parametrize(("n_test", "reason"), [(0, "no test image"), (5, "fewer than 20 groups")])
+def test_adversarial_validation_is_skipped_with_a_reason_if_test_images_are_few(n_test: int, reason: str) -> None:
     known, _ = contest(60, 2, seed=0)
     verdict = auditing.adversarial_validation(known[: 60 - n_test], known[60 - n_test :], list(metadata.FILE), seed=0)
     assert isinstance(verdict, str)
-    assert words in verdict
+    assert reason in verdict
     assert auditing.report(verdict) == {"skipped": verdict}
     assert auditing.sentence(verdict) == f"skipped, {verdict}"
 
 
-def test_too_few_images_to_learn_from_are_skipped_with_a_word() -> None:
+def test_too_few_images_are_skipped_with_a_reason() -> None:
     known, assigned = contest(29, 2, seed=0)  # 19 or 20 without a fold: no tree can part those
     assert auditing.label_leakage(known, assigned, COLUMNS, seed=0) == (
         "too few images: 19 to learn from where the largest fold is held out; it takes 20"
@@ -179,7 +179,7 @@ def test_too_few_images_to_learn_from_are_skipped_with_a_word() -> None:
     assert isinstance(auditing.label_leakage(*contest(30, 2, seed=0), COLUMNS, seed=0), Verdict)
 
 
-def test_what_always_saying_one_class_finds_is_the_largest_class_s_share() -> None:
+def test_chance_accuracy_is_the_share_of_the_largest_class() -> None:
     """Whatever training has most of; classes that lie in one fold alone are not one class together."""
     folds_of = pd.Series(["0", "1", "2"]).repeat(36).reset_index(drop=True)
     one_fold = [f"g{fold}{k}" for fold in range(3) for k in range(3) for _ in range(8)]
@@ -191,7 +191,7 @@ def test_what_always_saying_one_class_finds_is_the_largest_class_s_share() -> No
     assert verdict.chance_accuracy == pytest.approx(18 / 108)
 
 
-def test_images_that_are_all_alike_are_skipped_with_a_word() -> None:
+def test_constant_features_are_skipped_with_a_reason() -> None:
     known, assigned = contest(30, 2, seed=0)
     verdict = auditing.label_leakage(known.assign(width=3), assigned, ["width"], seed=0)
     assert verdict == auditing.NOTHING

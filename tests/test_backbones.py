@@ -32,7 +32,7 @@ def test_weights_come_back_as_they_were_saved_and_in_the_same_bytes(tmp_path: Pa
 
 
 @pytest.mark.parametrize("source_classes", [1000, 0])
-def test_a_head_of_another_shape_is_replaced_and_said(source_classes: int) -> None:
+def test_a_head_of_another_shape_is_replaced_with_a_message(source_classes: int) -> None:
     model, source = net(), net(source_classes)
     head = model.state_dict()["fc.weight"].clone()
     message = backbones.load(model, source.state_dict(), "w.pth")
@@ -42,7 +42,7 @@ def test_a_head_of_another_shape_is_replaced_and_said(source_classes: int) -> No
     assert torch.equal(model.state_dict()["conv1.0.weight"], source.state_dict()["conv1.0.weight"])
 
 
-def test_a_head_of_the_same_shape_is_kept() -> None:
+def test_a_head_of_the_same_shape_is_loaded() -> None:
     source = net()
     model = net()
     assert backbones.load(model, source.state_dict(), "w") == ""
@@ -127,7 +127,7 @@ def test_an_unknown_backbone_or_argument_is_named() -> None:
         backbones.create("resnet10t", n_classes=2, model_kwargs={"no_such": 1})
 
 
-def test_the_hub_out_of_reach_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_hub_the_error_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     create = timm.create_model
 
     def offline(name: str, pretrained: bool = False, **kwargs: object) -> nn.Module:

@@ -90,7 +90,7 @@ def test_a_confirmed_label_is_the_right_one(rule: str, use: str, label: str) -> 
 
 
 @pytest.mark.parametrize("rule", ["keep", "majority"])
-def test_a_confirmation_of_what_the_rule_leaves_anyway_changes_no_label_row(rule: str) -> None:
+def test_a_confirmation_of_a_label_that_the_rule_does_not_change_changes_no_row(rule: str) -> None:
     labels, clusters = labels_table("baaab"), clusters_table("012")
     plain, confirmed = (conflicts.resolve(labels, clusters, rule, ids).labels for ids in ([], ["1"]))
     pd.testing.assert_frame_equal(confirmed, plain)
@@ -107,7 +107,7 @@ def test_the_label_of_a_clusters_overrides_is_the_right_one() -> None:
 
 
 @pytest.mark.parametrize("rule", ["drop", "majority"])
-def test_where_overrides_contradict_each_other_the_others_are_dropped(rule: str) -> None:
+def test_if_overrides_contradict_each_other_the_others_are_dropped(rule: str) -> None:
     labels = labels_table("abaab", reason=["override", "override", "", "", ""])
     assert [use for _, use in resolved(labels, rule, "012")[0]] == [KEEP, KEEP, SKIP, KEEP, KEEP]
 
@@ -129,7 +129,7 @@ def test_a_class_that_loses_all_its_images_is_named(rule: str, rows: str) -> Non
     conflicts.resolve(labels_table(rows), clusters_table(cluster), "keep")
 
 
-def test_what_was_done_is_counted_by_its_first_word() -> None:
+def test_conflicts_are_counted_by_the_first_word_of_done() -> None:
     labels = labels_table("aabba", reason=["override", *[""] * 4])
     result = conflicts.resolve(labels, clusters_table("0124"), "majority")
     assert conflicts.counts(result.conflicts) == {"kept": 3, "relabelled": 1}

@@ -51,10 +51,10 @@ def summary(root: Path) -> dict:
 def test_leakage_by_size_is_warned_of_and_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     write_inputs(tmp_path, scrambled_names(), np.array([100, 300] * (N // 2)))
     audit.main(root=tmp_path)
-    found = summary(tmp_path)
-    assert found["label_from_metadata"]["well_above_chance"]
-    assert found["label_from_metadata"]["images"] == N - 1
-    assert not found["label_from_colours"]["well_above_chance"]
+    written = summary(tmp_path)
+    assert written["label_from_metadata"]["well_above_chance"]
+    assert written["label_from_metadata"]["images"] == N - 1
+    assert not written["label_from_colours"]["well_above_chance"]
     importances = tables.read(tmp_path / "data/audit/importances.csv", contracts.IMPORTANCES)
     assert importances.iloc[0][["question", "feature"]].tolist() == ["label_from_metadata", "width"]
     assert set(importances["question"]) == set(audit.QUESTIONS)

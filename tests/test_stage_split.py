@@ -168,7 +168,7 @@ def test_a_confirmed_label_settles_a_conflict(tmp_path: Path, rule: str, labels:
     assert (list(pair["label"]), list(pair["use"])) == (labels, uses)
 
 
-def test_a_confirmed_label_changes_no_fold_where_it_settles_nothing(tmp_path: Path) -> None:
+def test_a_confirmed_label_without_a_conflict_changes_no_fold(tmp_path: Path) -> None:
     """Nor a reason: every training depends on folds.csv."""
     written = []
     for confirmed in ((), ("04.png", "10.png")):

@@ -173,7 +173,7 @@ def mean_and_std(
     return stored[0], stored[1]
 
 
-def _numbers(text: str, what: str) -> list[float]:
+def _numbers(text: str, source: str) -> list[float]:
     """Read three numbers in [0, 1] from a file's metadata."""
     try:
         values = json.loads(text)
@@ -184,7 +184,7 @@ def _numbers(text: str, what: str) -> list[float]:
         or len(values) != 3
         or not all(isinstance(v, int | float) and 0 <= v <= 1 for v in values)
     ):
-        raise InputError(f"{what} is {text!r}, not a JSON list of 3 numbers from 0 to 1")
+        raise InputError(f"{source} is {text!r}, not a JSON list of 3 numbers from 0 to 1")
     return values
 
 
@@ -244,7 +244,7 @@ def save(path: Path, model_or_state: nn.Module | Mapping[str, torch.Tensor], met
 
 
 def read(path: Path) -> Checkpoint:
-    """Read what `save` wrote.
+    """Read a file of `save`.
 
     Raises:
         InputError: `save` did not write the file.

@@ -11,7 +11,7 @@ from podium.models import families
 
 def modules() -> dict[str, ModuleType]:
     """Return the family modules by name, sorted."""
-    names = sorted(found.name for found in pkgutil.iter_modules(families.__path__))
+    names = sorted(module.name for module in pkgutil.iter_modules(families.__path__))
     return {name: importlib.import_module(f"{families.__name__}.{name}") for name in names}
 
 
@@ -22,7 +22,7 @@ def register_all() -> dict[str, str]:
         the family of each backbone name.
 
     Raises:
-        TypeError: a module lacks what podium/models/families/__init__.py asks for.
+        TypeError: a module lacks a part of the interface in podium/models/families/__init__.py.
     """
     owners: dict[str, str] = {}
     for family, module in modules().items():

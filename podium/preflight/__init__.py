@@ -1,4 +1,4 @@
-"""What the stage `check` validates before anything is trained or removed, and what it reports.
+"""Preflight: the checks of the stage `check`, before anything is trained or removed.
 
 cpu.py             whether this machine's CPU emulates bf16
 git_checks.py      the repository has a commit; inputs that neither git nor DVC tracks

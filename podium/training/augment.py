@@ -1,4 +1,4 @@
-"""Build albumentations pipelines from [{Op: kwargs}, ...] of params.yaml; a seed fixes what a pipeline draws."""
+"""Build albumentations pipelines from [{Op: kwargs}, ...] of params.yaml; a seed determines the result."""
 
 import os
 from collections.abc import Sequence

@@ -170,11 +170,11 @@ def _update(
     optimizer.zero_grad(set_to_none=True)
 
 
-def diverged(name: str, what: str, epoch: int, step: int | None = None) -> InputError:
+def diverged(name: str, problem: str, epoch: int, step: int | None = None) -> InputError:
     """Return the error for a training whose numbers are no longer finite: where, and what to do."""
     where = f"epoch {epoch + 1}" + ("" if step is None else f", step {step + 1}")
     return InputError(
-        f"{name}: {what} at {where}: lower lr, raise warmup_epochs, clip gradients (clip_grad: 1) or set"
+        f"{name}: {problem} at {where}: lower lr, raise warmup_epochs, clip gradients (clip_grad: 1) or set"
         " precision: fp32"
     )
 

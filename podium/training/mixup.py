@@ -1,4 +1,4 @@
-"""Mixup and CutMix by timm; (seed, epoch, step) fix what is drawn.
+"""Mixup and CutMix by timm; seed, epoch and step determine every random draw.
 
 Sources: Zhang et al. 2018, arXiv 1710.09412 (mixup); Yun et al. 2019, arXiv 1905.04899 (CutMix).
 """

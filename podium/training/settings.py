@@ -14,7 +14,7 @@ class PhaseSettings(Section):
     """One phase of training; with 0 epochs the phase copies its weights, and its other settings have no effect.
 
     Attributes:
-        accumulate: batches whose gradients are summed for one optimizer step.
+        accumulate: batches whose gradients are averaged for one optimizer step.
         clip_grad: largest norm of the gradients; null for no clipping.
         optimizer: timm's name, e.g. adamw, sgd, lamb.
         schedule: timm's cosine, or step (lr x `decay_rate` at each of `decay_epochs`), or constant.
