@@ -12,7 +12,7 @@ CLASSES = 4
 
 
 def data(n: int = 240, *, transforms: int = 2, n_features: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Features (n, transforms, features) of classes whose means differ, each feature in a unit and at a place of its own."""
+    """Features (n, transforms, features) of classes whose means differ; each feature has its own unit and offset."""
     rng = np.random.default_rng(seed)
     targets = np.arange(n) % CLASSES
     means = 2 * np.random.default_rng(1).normal(size=(CLASSES, n_features))
