@@ -1,8 +1,8 @@
 """Stage `audit`: facts, pixels, folds, leaks -> data/audit/summary.json, importances.csv, leaked_labels.csv.
 
-Could a model cheat, and does the test set differ? Four questions, each put to gradient boosting and scored on held-out
-folds: can the label be told from metadata (a WARNING), or from mean colours (which are content), and can test images be
-told from train images by either? And which labels do test images' duplicates in train give away?
+Two checks, both by gradient boosting on held-out folds. Leakage: does metadata predict the label (a WARNING), or do
+mean colours (which are content: no warning)? Adversarial validation: do metadata or mean colours predict whether an
+image is a test image? The stage also lists the labels that leak to test images through their duplicates in train.
 """
 
 from pathlib import Path
@@ -15,26 +15,30 @@ from podium.core import cli, params, pixels, tables
 
 SUBSETS = ("train", "test")
 SEED = 0
-ASKED = {
-    "label_from_metadata": "label from metadata",
+QUESTIONS = {
+    "label_from_metadata": "leakage, label from metadata",
     "label_from_colours": "label from mean colours (content: no warning)",
-    "test_from_metadata": "test against train by metadata",
-    "test_from_colours": "test against train by mean colours",
+    "test_from_metadata": "adversarial validation, test against train by metadata",
+    "test_from_colours": "adversarial validation, test against train by mean colours",
 }
 
 
 def main(*, root: Path = Path()) -> None:
-    """Ask the four questions, and list what duplicates give away."""
+    """Measure leakage, run adversarial validation, and list the labels of test images' duplicates."""
     class_folders = params.section(params.read(root), "contest.layout") == "folders"
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
     leaks = tables.read(root / "data/analyze/leaks.csv", contracts.LEAKS)
     groups = _groups(folds, leaks)
-    known = {subset: _known(root / "data/prepare" / subset, groups[subset], class_folders) for subset in SUBSETS}
+    features = {subset: _features(root / "data/prepare" / subset, groups[subset], class_folders) for subset in SUBSETS}
     verdicts = {
-        "label_from_metadata": auditing.label(known["train"], folds, [*metadata.FILE, *metadata.NAME], SEED),
-        "label_from_colours": auditing.label(known["train"], folds, list(metadata.COLOURS), SEED),
-        "test_from_metadata": auditing.shift(known["train"], known["test"], list(metadata.FILE), SEED),
-        "test_from_colours": auditing.shift(known["train"], known["test"], list(metadata.COLOURS), SEED),
+        "label_from_metadata": auditing.label_leakage(features["train"], folds, [*metadata.FILE, *metadata.NAME], SEED),
+        "label_from_colours": auditing.label_leakage(features["train"], folds, list(metadata.COLOURS), SEED),
+        "test_from_metadata": auditing.adversarial_validation(
+            features["train"], features["test"], list(metadata.FILE), SEED
+        ),
+        "test_from_colours": auditing.adversarial_validation(
+            features["train"], features["test"], list(metadata.COLOURS), SEED
+        ),
     }
     leaked = leaks[["test_image_id", "train_image_id", "kind"]].merge(
         folds[["image_id", "label", "use"]].rename(columns={"image_id": "train_image_id"}),
@@ -46,23 +50,23 @@ def main(*, root: Path = Path()) -> None:
     tables.write(
         leaked.sort_values(["test_image_id", "train_image_id"]), folder / "leaked_labels.csv", contracts.LEAKED
     )
-    tables.write(auditing.importances(verdicts), folder / "importances.csv", contracts.IMPORTANCES)
+    tables.write(auditing.importance_table(verdicts), folder / "importances.csv", contracts.IMPORTANCES)
     tables.write_json({name: auditing.report(verdict) for name, verdict in verdicts.items()}, folder / "summary.json")
-    _tell(verdicts, leaked)
+    _print(verdicts, leaked)
 
 
 def _groups(folds: pd.DataFrame, leaks: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Return each subset's image_id -> group; of the test images, those alone that have a duplicate in train."""
+    """Return each subset's image_id -> group; test images are included only if they have a duplicate in train."""
     train = dict(zip(folds["image_id"], folds["group"], strict=True))
     first = leaks.sort_values(["test_image_id", "train_image_id"]).drop_duplicates("test_image_id")
-    test = {i: train[twin] for i, twin in zip(first["test_image_id"], first["train_image_id"], strict=True)}
+    test = {i: train[duplicate] for i, duplicate in zip(first["test_image_id"], first["train_image_id"], strict=True)}
     return {"train": train, "test": test}
 
 
-def _known(folder: Path, groups: dict[str, str], class_folders: bool) -> pd.DataFrame:
-    """Describe a subset's readable images, at most auditing.MAX_IMAGES; index image_id, `group` and the features."""
+def _features(folder: Path, groups: dict[str, str], class_folders: bool) -> pd.DataFrame:
+    """Return features and `group` of a subset's readable images, indexed by image_id; a sample above MAX_IMAGES."""
     facts = tables.read(folder / "facts.csv", contracts.FACTS).query("problem == ''").sort_values("image_id")
-    # Test images know no clusters: at least the same file is one group.
+    # test images have no clusters, so here only identical files form a group
     facts["group"] = [groups.get(i, f"file {sha}") for i, sha in zip(facts["image_id"], facts["sha256"], strict=True)]
     facts = auditing.sample(facts, SEED)
     ids = list(facts["image_id"])
@@ -71,19 +75,19 @@ def _known(folder: Path, groups: dict[str, str], class_folders: bool) -> pd.Data
     return table.join(facts.set_index("image_id")["group"], validate="one_to_one")
 
 
-def _tell(verdicts: dict[str, auditing.Verdict | str], leaked: pd.DataFrame) -> None:
-    for name, words in ASKED.items():
-        print(f"audit: {words}: {auditing.sentence(verdicts[name])}")
-    cheat = verdicts["label_from_metadata"]
-    if isinstance(cheat, auditing.Verdict) and cheat.well_above_chance:
+def _print(verdicts: dict[str, auditing.Verdict | str], leaked: pd.DataFrame) -> None:
+    for name, question in QUESTIONS.items():
+        print(f"audit: {question}: {auditing.sentence(verdicts[name])}")
+    leakage = verdicts["label_from_metadata"]
+    if isinstance(leakage, auditing.Verdict) and leakage.well_above_chance:
         print(
-            f"audit: WARNING: {', '.join(cheat.telling)} tell the label above chance: a model may learn sizes, shapes"
-            " and compression instead of what is shown, and fail where test images were made otherwise (bytes follow"
-            " texture too, which is content); see data/audit/importances.csv"
+            f"audit: WARNING: leakage: {', '.join(leakage.leading_features)} predict the label above chance. A model"
+            " may learn sizes, shapes and compression instead of what is shown, and fail on test images that were made"
+            " differently (bytes also depend on texture, which is content); see data/audit/importances.csv"
         )
     if not leaked.empty:
         n = leaked["test_image_id"].nunique()
-        print(f"audit: {n} test images have a duplicate in train; data/audit/leaked_labels.csv says with which label")
+        print(f"audit: {n} test images have a duplicate in train; data/audit/leaked_labels.csv lists its label")
 
 
 if __name__ == "__main__":

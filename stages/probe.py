@@ -1,8 +1,8 @@
-"""Stage `probe@<member>`: models/weights/<member>.safetensors -> data/probe/<member>.parquet, the floor to beat.
+"""Stage `probe@<member>`: models/weights/<member>.safetensors -> data/probe/<member>.parquet, a baseline to beat.
 
-What a logistic regression on the features of the untouched backbone says of every train image out of fold (skipped
-ones too), at the training size, unmirrored; in a large contest a linear discriminant (probing.MAX_WORK). With `weights:
-none` the features are random: an honest floor still.
+A logistic regression on the features of the backbone's initial weights predicts every train image out of fold (skipped
+ones too), at the training size, without flips. A large contest uses a linear discriminant (linear_probe.MAX_WORK). With
+`weights: none` the features are random, which is a baseline as well.
 """
 
 from pathlib import Path
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from podium.core import cli, params, seeding, tables
 from podium.models.settings import ModelSettings, TorchSettings
 
-BATCH = 64  # no gradients are kept: what trains fits
+BATCH = 64  # fits where training fits, because no gradients are stored
 
 
 def main(member: str, root: Path = Path()) -> None:
-    """Compute one member's features once; fit and predict every fold on them."""
+    """Compute one member's features once, then fit and predict every fold on them."""
     p = params.load(f"members.{member}.model", ModelSettings, root)
     rows = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
     rows = rows[rows["fold"] != ""]
@@ -40,12 +40,12 @@ def main(member: str, root: Path = Path()) -> None:
         list(rows["image_id"]), probs, classes, subset="train", fold="", image_size=p.image_size, transform="identity"
     ).assign(fold=list(rows["fold"]))
     tables.write(table, root / f"data/probe/{member}.parquet", tables.PREDICTIONS)
-    print(f"probe@{member}: linear classifiers with C (in a large contest shrinkage) by fold: {strengths}")
+    print(f"probe@{member}: linear classifiers with C (shrinkage in a large contest) by fold: {strengths}")
 
 
 def _features(member: str, p: ModelSettings, image_ids: list[str], n_classes: int, root: Path) -> NDArray[np.float32]:
-    """Return the untouched backbone's features of images (n_images, 2 transforms, n_features)."""
-    # torch: seconds, not spent on a mistake in settings
+    """Return the features of images by the backbone's initial weights (n_images, 2 transforms, n_features)."""
+    # torch takes seconds to import: not for a wrong setting
     from podium.core import pixels
     from podium.models import backbones, devices, plain_images, predict
     from podium.models.preprocessing import Preprocessing

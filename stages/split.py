@@ -1,6 +1,6 @@
-"""Stage `split`: labels, decisions, clusters, facts -> data/split/: folds, conflicts and balance (CSV), balance.json.
+"""Stage `split`: labels, overrides, clusters, facts -> data/split/: folds, conflicts and balance (CSV), balance.json.
 
-folds.csv (tables.FOLDS) is the only source of labels and folds for everything after it.
+All later stages read labels and folds from folds.csv (tables.FOLDS) only.
 """
 
 from pathlib import Path
@@ -15,19 +15,19 @@ from podium.folds.settings import FoldList, SplitSettings
 
 
 def main(*, root: Path = Path()) -> None:
-    """Settle conflicting labels of duplicates, and give every readable train image a fold."""
+    """Resolve conflicting labels of duplicates, and give every readable train image a fold."""
     values = params.read(root)
     names = params.parse({"folds": params.section(values, "folds")}, "", FoldList).folds
     p = params.parse(params.section(values, "split"), "split", SplitSettings)
     facts = tables.read(root / "data/prepare/train/facts.csv", contracts.FACTS)
     clusters = tables.read(root / "data/analyze/clusters.csv", contracts.CLUSTERS)
     labels = tables.read(root / "data/label/labels.csv", contracts.LABELS)
-    decisions = tables.read(root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
-    confirmed = decisions.loc[decisions["effect"] == "confirmed", "image_id"]
-    settled = conflicts.settle(labels, clusters, p.conflicting_duplicates, list(confirmed))
-    _tell_conflicts(settled.conflicts, p.conflicting_duplicates)
+    overrides = tables.read(root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
+    confirmed = overrides.loc[overrides["effect"] == "confirmed", "image_id"]
+    resolved = conflicts.resolve(labels, clusters, p.conflicting_duplicates, list(confirmed))
+    _print_conflicts(resolved.conflicts, p.conflicting_duplicates)
     assigned = assignment.assign(
-        settled.labels,
+        resolved.labels,
         clusters=clusters,
         unreadable=list(facts.loc[facts["problem"] != "", "image_id"]),
         names=names,
@@ -35,16 +35,16 @@ def main(*, root: Path = Path()) -> None:
     )
     summary = balance.summary(assigned.table)
     tables.write(assigned.table, root / "data/split/folds.csv", tables.FOLDS)
-    tables.write(settled.conflicts, root / "data/split/conflicts.csv", contracts.CONFLICTS)
+    tables.write(resolved.conflicts, root / "data/split/conflicts.csv", contracts.CONFLICTS)
     tables.write(balance.counts(assigned.table), root / "data/split/balance.csv", contracts.BALANCE)
     tables.write_json(summary, root / "data/split/balance.json")
-    _tell_balance(summary)
+    _print_balance(summary)
     for warning in assigned.warnings:
         print(f"split: WARNING: {warning}")
 
 
-def _tell_conflicts(table: pd.DataFrame, rule: str) -> None:
-    """Print before folds are drawn, which may fail for what was dropped."""
+def _print_conflicts(table: pd.DataFrame, rule: str) -> None:
+    """Warn before folds are drawn: the draw may fail because images were dropped."""
     if not table.empty:
         done = ", ".join(f"{word} {n}" for word, n in conflicts.counts(table).items())
         print(
@@ -53,15 +53,15 @@ def _tell_conflicts(table: pd.DataFrame, rule: str) -> None:
         )
 
 
-def _tell_balance(summary: dict[str, Any]) -> None:
+def _print_balance(summary: dict[str, Any]) -> None:
     worst = summary["worst"]
     uneven = (
         f"least even: class {worst['label']!r} has {worst['images']} images in fold {worst['fold']},"
         f" {worst['even_share']:.1f} would be even"
     )
-    even = abs(worst["images"] - worst["even_share"]) < 1  # the rest is rounding
+    even = abs(worst["images"] - worst["even_share"]) < 1  # a smaller difference is rounding
     print(
-        f"split: images per fold {summary['images_per_fold']}, {summary['groups_of_several']} groups of several;"
+        f"split: images per fold {summary['images_per_fold']}, {summary['groups_of_several']} groups of several images;"
         f" {'classes are even' if even else uneven}"
     )
 

@@ -1,4 +1,4 @@
-"""What could be cheated with is found and named; where nothing can, no alarm is raised."""
+"""Planted leakage is found and its feature named; without leakage there is no warning."""
 
 from collections.abc import Callable
 
@@ -37,7 +37,7 @@ def contest(n: int, n_classes: int, seed: int, group_size: int = 1) -> tuple[pd.
 
 
 def asked(known: pd.DataFrame, assigned: pd.DataFrame, columns: list[str] = COLUMNS) -> Verdict:
-    verdict = auditing.label(known, assigned, columns, seed=0)
+    verdict = auditing.label_leakage(known, assigned, columns, seed=0)
     assert isinstance(verdict, Verdict)
     return verdict
 
@@ -65,24 +65,24 @@ def by_format(known: pd.DataFrame, labels: np.ndarray) -> pd.DataFrame:
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize(
-    ("cheat", "feature"),
+    ("leak", "feature"),
     [(by_width, "width"), (by_order, "file_order"), (by_name, "name_prefix"), (by_format, "format")],
 )
-def test_a_planted_cheat_is_found_and_named(cheat: Callable, feature: str, n_classes: int) -> None:
+def test_planted_leakage_is_found_and_named(leak: Callable, feature: str, n_classes: int) -> None:
     known, assigned = contest(150, n_classes, seed=0)
-    verdict = asked(cheat(known, number(assigned, known)), assigned)
+    verdict = asked(leak(known, number(assigned, known)), assigned)
     assert verdict.well_above_chance
-    assert verdict.telling[0] == feature
-    assert set(verdict.telling) <= {feature, *(["aspect_ratio"] if feature == "width" else [])}
+    assert verdict.leading_features[0] == feature
+    assert set(verdict.leading_features) <= {feature, *(["aspect_ratio"] if feature == "width" else [])}
     assert verdict.accuracy > verdict.chance_accuracy
 
 
-def test_a_cheat_among_more_classes_than_are_told_apart_is_found() -> None:
+def test_leakage_among_more_than_max_classes_is_found() -> None:
     known, assigned = contest(400, 40, seed=0)
     verdict = asked(by_order(known, number(assigned, known)), assigned, COLUMNS[:8])
     assert verdict.well_above_chance
-    assert verdict.telling == ["file_order"]
-    assert (verdict.classes, verdict.told_apart) == (40, auditing.MAX_CLASSES)
+    assert verdict.leading_features == ["file_order"]
+    assert (verdict.classes, verdict.predicted_classes) == (40, auditing.MAX_CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_no_alarm_in_19_of_20_contests_whose_labels_follow_from_nothing(
 
 
 def test_groups_that_were_torn_apart_would_raise_a_false_alarm() -> None:
-    """The folds of the contest are what keeps twins, alike in size and label, from looking like a cheat."""
+    """The folds of the contest are what keeps duplicates, alike in size and label, from looking like a leak."""
     known, assigned = contest(120, 2, seed=0, group_size=4)
     assert not asked(known, assigned).well_above_chance
     torn = assigned.assign(fold=[str(i % 3) for i in range(120)])
@@ -112,7 +112,7 @@ def test_folds_of_one_group_each_say_nothing_of_their_spread() -> None:
     site = assigned.set_index("image_id")["fold"].loc[known.index]
     verdict = asked(known.assign(group=site), assigned)
     assert (verdict.low, verdict.high, verdict.well_above_chance) == (0, 1, False)
-    assert auditing.importances({"q": verdict})["standard_error"].isna().all()
+    assert auditing.importance_table({"q": verdict})["standard_error"].isna().all()
 
 
 @settings(max_examples=30, deadline=None)
@@ -147,37 +147,39 @@ def test_a_sample_keeps_groups_whole_and_does_not_depend_on_the_order_of_rows() 
     assert len(auditing.sample(table, seed=0, limit=90)) == 90
 
 
-def test_a_test_set_of_other_sizes_is_told_and_one_alike_is_not() -> None:
+def test_adversarial_validation_reports_a_test_set_of_other_sizes_only() -> None:
     known, _ = contest(160, 2, seed=3)
     train, test = known[:100], known[100:]
-    alike = auditing.shift(train, test, list(metadata.FILE), seed=0)
-    differs = auditing.shift(train, test.assign(height=test["height"] // 3), list(metadata.FILE), seed=0)
+    alike = auditing.adversarial_validation(train, test, list(metadata.FILE), seed=0)
+    differs = auditing.adversarial_validation(
+        train, test.assign(height=test["height"] // 3), list(metadata.FILE), seed=0
+    )
     assert isinstance(alike, Verdict)
     assert isinstance(differs, Verdict)
     assert not alike.well_above_chance
     assert differs.well_above_chance
-    assert differs.telling[0] in {"height", "aspect_ratio"}
+    assert differs.leading_features[0] in {"height", "aspect_ratio"}
 
 
-@pytest.mark.parametrize(("n_test", "words"), [(0, "no test image"), (5, "fewer than 20 groups")])
-def test_without_enough_test_images_the_shift_is_skipped_with_a_word(n_test: int, words: str) -> None:
+@pytest.mark.parametrize(("n_test", "reason"), [(0, "no test image"), (5, "fewer than 20 groups")])
+def test_adversarial_validation_is_skipped_with_a_reason_if_test_images_are_few(n_test: int, reason: str) -> None:
     known, _ = contest(60, 2, seed=0)
-    verdict = auditing.shift(known[: 60 - n_test], known[60 - n_test :], list(metadata.FILE), seed=0)
+    verdict = auditing.adversarial_validation(known[: 60 - n_test], known[60 - n_test :], list(metadata.FILE), seed=0)
     assert isinstance(verdict, str)
-    assert words in verdict
+    assert reason in verdict
     assert auditing.report(verdict) == {"skipped": verdict}
     assert auditing.sentence(verdict) == f"skipped, {verdict}"
 
 
-def test_too_few_images_to_learn_from_are_skipped_with_a_word() -> None:
+def test_too_few_images_are_skipped_with_a_reason() -> None:
     known, assigned = contest(29, 2, seed=0)  # 19 or 20 without a fold: no tree can part those
-    assert auditing.label(known, assigned, COLUMNS, seed=0) == (
+    assert auditing.label_leakage(known, assigned, COLUMNS, seed=0) == (
         "too few images: 19 to learn from where the largest fold is held out; it takes 20"
     )
-    assert isinstance(auditing.label(*contest(30, 2, seed=0), COLUMNS, seed=0), Verdict)
+    assert isinstance(auditing.label_leakage(*contest(30, 2, seed=0), COLUMNS, seed=0), Verdict)
 
 
-def test_what_always_saying_one_class_finds_is_the_largest_class_s_share() -> None:
+def test_chance_accuracy_is_the_share_of_the_largest_class() -> None:
     """Whatever training has most of; classes that lie in one fold alone are not one class together."""
     folds_of = pd.Series(["0", "1", "2"]).repeat(36).reset_index(drop=True)
     one_fold = [f"g{fold}{k}" for fold in range(3) for k in range(3) for _ in range(8)]
@@ -189,20 +191,20 @@ def test_what_always_saying_one_class_finds_is_the_largest_class_s_share() -> No
     assert verdict.chance_accuracy == pytest.approx(18 / 108)
 
 
-def test_images_that_are_all_alike_are_skipped_with_a_word() -> None:
+def test_constant_features_are_skipped_with_a_reason() -> None:
     known, assigned = contest(30, 2, seed=0)
-    verdict = auditing.label(known.assign(width=3), assigned, ["width"], seed=0)
+    verdict = auditing.label_leakage(known.assign(width=3), assigned, ["width"], seed=0)
     assert verdict == auditing.NOTHING
-    assert auditing.importances({"q": verdict}).empty
+    assert auditing.importance_table({"q": verdict}).empty
 
 
 def test_a_fold_that_holds_a_whole_class_is_scored_on_the_others() -> None:
-    """Only a person's own folds can be so; of two classes nothing is left to score."""
+    """Only the user's own folds can be like this; of two classes nothing is left to score."""
     known, assigned = contest(90, 3, seed=0)
     own = assigned.assign(fold=assigned["fold"].mask(assigned["label"] == "c0002", "0"))
     assert asked(known, own).images == 90
     two = own.assign(label=own["label"].replace("c0001", "c0000"))
-    assert auditing.label(known, two, COLUMNS, seed=0) == auditing.NOTHING
+    assert auditing.label_leakage(known, two, COLUMNS, seed=0) == auditing.NOTHING
 
 
 def test_the_sums_are_made_by_one_thread_whatever_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

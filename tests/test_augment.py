@@ -41,9 +41,9 @@ def test_no_augmentation_changes_nothing() -> None:
         ({"Compose": {}}, "k.0.Compose"),
         ({"OneOf": {"p": 1}}, "needs a list `transforms`"),
         ({"OneOf": {"transforms": [{"Nope": {}}]}}, "k.0.OneOf.0.Nope"),
-        ({"HorizontalFlip": {}, "VerticalFlip": {}}, "one albumentations class"),
+        ({"HorizontalFlip": {}, "VerticalFlip": {}}, "an albumentations class"),
         ({"HorizontalFlip": [1]}, "must be a map"),
-        ("HorizontalFlip", "one albumentations class"),
+        ("HorizontalFlip", "an albumentations class"),
     ],
 )
 def test_a_wrong_op_is_named(item: Any, words: str) -> None:

@@ -19,12 +19,12 @@ def drawn(
 
 
 def test_classes_are_spread_evenly() -> None:
-    found = balance.summary(drawn(["rare"] * 9 + ["often"] * 90).table)
-    assert found["images_per_class_per_fold"]["rare"] == {"0": 3, "1": 3, "2": 3}
-    assert found["images_per_fold"] == {"0": 33, "1": 33, "2": 33}
-    assert found["worst_share_deviation"] == 0
-    assert found["groups_of_several"] == 0
-    assert found["unbalanced_classes"] == []
+    result = balance.summary(drawn(["rare"] * 9 + ["often"] * 90).table)
+    assert result["images_per_class_per_fold"]["rare"] == {"0": 3, "1": 3, "2": 3}
+    assert result["images_per_fold"] == {"0": 33, "1": 33, "2": 33}
+    assert result["worst_share_deviation"] == 0
+    assert result["groups_of_several"] == 0
+    assert result["unbalanced_classes"] == []
 
 
 def test_every_fold_and_class_has_a_row_of_counts_even_an_empty_one() -> None:
@@ -51,7 +51,7 @@ def test_pairs_of_duplicates_cost_an_image_and_are_no_fault() -> None:
     assert assigned.warnings == ()
 
 
-def test_a_group_that_overfills_a_fold_is_said_to_make_balance_impossible() -> None:
+def test_a_group_larger_than_a_fold_s_share_is_reported() -> None:
     groups = ["big"] * 20 + [f"g{i}" for i in range(40)]
     (warning,) = drawn(["a"] * 30 + ["b"] * 30, groups).warnings
     assert "impossible" in warning
@@ -61,12 +61,12 @@ def test_a_group_that_overfills_a_fold_is_said_to_make_balance_impossible() -> N
 
 
 @pytest.mark.parametrize(("in_first", "fault"), [(18, ""), (26, ""), (28, "several")])
-def test_what_one_group_or_chance_explains_is_no_fault(in_first: int, fault: str) -> None:
+def test_a_difference_by_one_group_or_chance_is_no_fault(in_first: int, fault: str) -> None:
     """36 images in groups of two, over two folds: 18 in each are even, and chance gives 4.2 more or less."""
     table = pd.DataFrame({"label": "a", "use": "train", "group": [f"g{i // 2}" for i in range(36)]})
     table["fold"] = ["0" if i < in_first else "1" for i in range(36)]
     assert set(balance.deviations(table)["fault"]) == {fault}
-    assert [("groups keep the folds" in warning) for warning in balance.warnings(table)] == [True] * bool(fault)
+    assert [("split.seed" in warning) for warning in balance.warnings(table)] == [True] * bool(fault)
 
 
 @pytest.mark.parametrize("n_classes", [200, 1000])

@@ -16,7 +16,7 @@ import yaml
 from podium.core import params
 from podium.core.errors import InputError
 from podium.models import backbones
-from podium.preflight import cpu, model_checks, pruning
+from podium.preflight import cpu, member_checks, pruning
 from podium.preflight.settings import Podium
 from stages import check
 from tests import tiny
@@ -41,10 +41,10 @@ def project(root: Path, **changes: Any) -> dict[str, Any]:
         for step in steps:
             place = place[step]
         place[last] = value
-    for part in ("train", "test"):
-        (root / "c" / part).mkdir(parents=True)
+    for subset in ("train", "test"):
+        (root / "c" / subset).mkdir(parents=True)
         for i in range(2):
-            (root / "c" / part / f"{i}.png").write_bytes(b"")
+            (root / "c" / subset / f"{i}.png").write_bytes(b"")
     (root / "c/train.csv").write_text("image_id,label\n0.png,x\n1.png,y\n")
     (root / "c/overrides.csv").write_text("image_id,action,reason\n")
     (root / "c/template.csv").write_text("image_id,label\n1.png,x\n0.png,x\n")
@@ -52,7 +52,7 @@ def project(root: Path, **changes: Any) -> dict[str, Any]:
     return values
 
 
-def test_a_valid_project_passes_and_is_told_its_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_valid_project_passes_and_its_cost_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project(tmp_path, members__b=tiny.member(pretrain={"epochs": 0}))
     check.main(root=tmp_path)
     assert (tmp_path / "data/check/ok.txt").read_text() == "ok\n"
@@ -60,12 +60,12 @@ def test_a_valid_project_passes_and_is_told_its_cost(tmp_path: Path, capsys: pyt
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda file: file.stem)
-def test_a_recipe_s_members_take_its_sizes_and_settings(file: Path) -> None:
+def test_the_members_of_a_recipe_can_be_built_and_trained(file: Path) -> None:
     p = params.parse(yaml.safe_load(file.read_text()), "", Podium)
     for name, settings in p.members.items():
         model = settings.model.model_copy(update={"weights": "none"})  # its files are not here
         own = settings.model_copy(update={"model": model})
-        assert model_checks.member(name, own, p.fixres.get(name), torch.device("cpu"), ROOT) > 0
+        assert member_checks.check(name, own, p.fixres.get(name), torch.device("cpu"), ROOT) > 0
 
 
 def test_the_settings_alone_are_read_without_torch_and_nothing_is_removed(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_settings_alone_are_read_without_torch_and_nothing_is_removed(tmp_pa
     ],
     ids=["folds", "null", "key", "path", "weights"],
 )
-def test_mistakes_that_dvc_would_refuse_in_words_of_its_own_are_found_in_the_settings(
+def test_the_settings_check_reports_mistakes_for_which_dvc_has_unhelpful_messages(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     project(tmp_path, **changes)
@@ -111,7 +111,7 @@ def test_mistakes_that_dvc_would_refuse_in_words_of_its_own_are_found_in_the_set
         check.main("settings", root=tmp_path)
 
 
-def test_a_table_that_changed_is_read_with_the_settings(tmp_path: Path) -> None:
+def test_the_settings_check_reads_a_changed_table(tmp_path: Path) -> None:
     """The stage itself is skipped while params.yaml stays as it is, and a template is used after all training."""
     project(tmp_path)
     check.main("settings", root=tmp_path)
@@ -120,14 +120,12 @@ def test_a_table_that_changed_is_read_with_the_settings(tmp_path: Path) -> None:
         check.main("settings", root=tmp_path)
 
 
-def test_another_part_than_the_settings_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="say `settings`"):
+def test_an_unknown_argument_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="setings"):
         check.main("setings", root=tmp_path)
 
 
-def test_a_third_phase_and_predictions_made_elsewhere_are_part_of_the_cost(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_cost_includes_fixres_and_external_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     oof, test = "c/oof.csv", "c/test.csv"
     project(tmp_path, fixres__a={"image_size": 48, "epochs": 1, "lr": 0.1}, external__e={"oof": oof, "test": test})
     for name in (oof, test):
@@ -254,7 +252,7 @@ def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
         check.main(root=tmp_path)
 
 
-def test_what_dvc_would_read_otherwise_is_refused(tmp_path: Path) -> None:
+def test_a_value_that_dvc_reads_differently_is_refused(tmp_path: Path) -> None:
     project(tmp_path)
     path = tmp_path / "params.yaml"
     text = path.read_text()
@@ -268,7 +266,7 @@ def test_what_dvc_would_read_otherwise_is_refused(tmp_path: Path) -> None:
     assert str(raised.value).count("params.yaml") == 1
 
 
-def test_a_key_that_stands_twice_is_refused_by_its_line(tmp_path: Path) -> None:
+def test_a_duplicate_key_is_refused_with_its_line(tmp_path: Path) -> None:
     project(tmp_path)
     path = tmp_path / "params.yaml"
     path.write_text("external: {}\n" + path.read_text())
@@ -280,7 +278,7 @@ def test_a_key_that_stands_twice_is_refused_by_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("metric", "warned"), [("average_precision", True), ("kappa", False)])
-def test_labels_for_a_metric_of_probabilities_are_warned_of(
+def test_a_submission_of_labels_for_a_metric_of_probabilities_is_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: str, warned: bool
 ) -> None:
     project(tmp_path, contest__metric=metric)
@@ -288,7 +286,7 @@ def test_labels_for_a_metric_of_probabilities_are_warned_of(
     assert ("will hold labels" in capsys.readouterr().out) == warned
 
 
-def test_a_precision_that_this_cpu_computes_without_instructions_for_it_is_warned_of(
+def test_bf16_on_a_cpu_without_bf16_instructions_is_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for precision, emulated in itertools.product(["bf16", "fp32"], [True, False]):
@@ -300,7 +298,7 @@ def test_a_precision_that_this_cpu_computes_without_instructions_for_it_is_warne
         assert warned == (precision == "bf16" and emulated)
 
 
-def test_what_the_cpu_can_is_asked_of_this_torch() -> None:
+def test_this_torch_reports_whether_the_cpu_emulates_bf16() -> None:
     assert isinstance(cpu.emulates_bf16(), bool)
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     if "avx" in flags:
@@ -308,30 +306,30 @@ def test_what_the_cpu_can_is_asked_of_this_torch() -> None:
         assert cpu.emulates_bf16() != any(flag in flags.replace("\n", " ") for flag in known)
 
 
-def test_images_that_an_experiment_would_put_into_git_are_warned_of(
+def test_images_that_dvc_exp_run_would_commit_to_git_are_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def told() -> str:
+    def warning() -> str:
         check.main(root=tmp_path)
-        return next((line for line in capsys.readouterr().out.splitlines() if "neither git" in line), "")
+        return next((line for line in capsys.readouterr().out.splitlines() if "neither git nor DVC" in line), "")
 
     project(tmp_path)
-    assert told() == "", "no repository"
+    assert warning() == "", "no repository"
     git = ("git", "-C", str(tmp_path), "-c", "user.name=tester", "-c", "user.email=tester@example.invalid")
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "start"], check=True)
-    assert "has c/" in told()
+    assert "tracks c/" in warning()
     for path in ("c/train.csv", "c/overrides.csv", "c/template.csv"):
         subprocess.run([*git, "add", path], check=True)
-    assert "has c/test/, c/train/: " in told()
+    assert "tracks c/test/, c/train/: " in warning()
     (tmp_path / ".gitignore").write_text("/c/train/*.png\n")
-    assert "has c/test/: " in told()
+    assert "tracks c/test/: " in warning()
     (tmp_path / ".gitignore").write_text("/c/train\n")  # as `dvc add` does
-    assert "has c/test/: " in told()
+    assert "tracks c/test/: " in warning()
     subprocess.run([*git, "add", "c/test"], check=True)
-    assert told() == ""
+    assert warning() == ""
     (tmp_path / "c/test" / os.fsdecode(b"\xff.png")).write_bytes(b"")
-    assert "\\xff.png" in told()
+    assert "\\xff.png" in warning()
 
 
 @pytest.mark.parametrize(
@@ -352,7 +350,7 @@ def test_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:
         check.main(root=tmp_path)
 
 
-def test_a_person_s_weights_among_the_outputs_are_refused_and_kept(tmp_path: Path) -> None:
+def test_user_weights_among_the_outputs_are_refused_and_stay(tmp_path: Path) -> None:
     own = tmp_path / "models/weights/mobile.safetensors"
     own.parent.mkdir(parents=True)
     own.write_bytes(b"")
@@ -364,7 +362,7 @@ def test_a_person_s_weights_among_the_outputs_are_refused_and_kept(tmp_path: Pat
     assert own.exists()
 
 
-def test_predictions_among_the_outputs_are_refused_and_kept(tmp_path: Path) -> None:
+def test_external_predictions_among_the_outputs_are_refused_and_stay(tmp_path: Path) -> None:
     own = tmp_path / "data/external/oof.csv"
     own.parent.mkdir(parents=True)
     own.write_text("image_id,x,y\n")
@@ -393,7 +391,7 @@ def test_nothing_is_removed_while_something_is_wrong(tmp_path: Path) -> None:
     assert stale.exists()
 
 
-def test_what_nothing_owns_goes_and_the_rest_stays(tmp_path: Path) -> None:
+def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
     owned = [
         "models/weights/a.safetensors",
         "models/pretrain/a/0.safetensors",
@@ -424,15 +422,14 @@ def test_what_nothing_owns_goes_and_the_rest_stays(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/file").write_text("")
     (tmp_path / "models/finetune/link").symlink_to(tmp_path / "outside")
-    found = pruning.orphans(tmp_path, members=["a", "c"], fixres=["a"], external=["e"], folds=["0", "1"])
-    pruning.remove(found)
+    pruning.remove(pruning.orphans(tmp_path, members=["a", "c"], fixres=["a"], external=["e"], folds=["0", "1"]))
     assert all((tmp_path / name).exists() for name in owned)
     assert not any((tmp_path / name).exists() for name in orphans)
     assert not (tmp_path / "models/finetune/link").exists()
     assert (tmp_path / "outside/file").exists()  # a link is removed, not what it points to
 
 
-def test_what_was_removed_is_summed_up_by_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_removed_outputs_are_summed_up_by_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project(tmp_path)
     names = [f"models/pretrain/a/{fold}.safetensors" for fold in range(2, 7)]
     names += ["models/pretrain/gone/0.safetensors", "models/pretrain/gone/1.safetensors", "data/infer/gone.parquet"]
@@ -441,13 +438,13 @@ def test_what_was_removed_is_summed_up_by_folder(tmp_path: Path, capsys: pytest.
         (tmp_path / name).write_bytes(bytes(200_000))
     (tmp_path / "models/pretrain/gone/broken").symlink_to(tmp_path / "nowhere")
     check.main(root=tmp_path)
-    told = [line for line in capsys.readouterr().out.splitlines() if "removed" in line]
-    why = "check: removed what no member, fold or external name owns any more,"
-    kept = "a/2.safetensors, a/3.safetensors, a/4.safetensors"
-    assert told == [
-        f"{why} 1 file of data/infer (0.2 MB): gone.parquet",
-        f"{why} 8 files of models/pretrain (1.4 MB): {kept} and 3 more",
+    removed = [line for line in capsys.readouterr().out.splitlines() if "removed" in line]
+    first = "a/2.safetensors, a/3.safetensors, a/4.safetensors"
+    ends = [
+        "1 file of data/infer (0.2 MB): gone.parquet",
+        f"8 files of models/pretrain (1.4 MB): {first} and 3 more",
     ]
+    assert [line.endswith(end) for line, end in zip(removed, ends, strict=True)] == [True, True]
     assert not any((tmp_path / name).exists() for name in names)
 
 

@@ -34,7 +34,9 @@ def test_settings_reach_torch() -> None:
     assert not deterministic.fill_uninitialized_memory
 
 
-def test_what_torch_cannot_do_deterministically_is_told_and_done_anyway(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_operator_without_deterministic_implementation_is_reported_and_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     asked = []
 
     def run() -> str:
@@ -45,9 +47,9 @@ def test_what_torch_cannot_do_deterministically_is_told_and_done_anyway(capsys: 
 
     assert devices.reproducibly("pretrain@a-0", run) == "done"
     assert asked == [False, True]
-    said = capsys.readouterr().out
-    assert "pretrain@a-0: torch has no deterministic upsample_backward_cuda" in said
-    assert "model_kwargs: {img_size: ...}" in said
+    printed = capsys.readouterr().out
+    assert "pretrain@a-0: torch has no deterministic upsample_backward_cuda" in printed
+    assert "model_kwargs: {img_size: ...}" in printed
     assert not devices.reproducibly("pretrain@a-1", torch.is_deterministic_algorithms_warn_only_enabled)  # strict again
 
 
@@ -55,9 +57,9 @@ def test_torchs_own_error_is_recognised(capsys: pytest.CaptureFixture[str]) -> N
     values, index = torch.zeros(4), torch.tensor([0, 1])
     with pytest.warns(UserWarning, match="put_"):
         devices.reproducibly("a", lambda: values.put_(index, torch.ones(2)))
-    said = capsys.readouterr().out
-    assert "a: torch has no deterministic put_" in said
-    assert "position table" not in said
+    printed = capsys.readouterr().out
+    assert "a: torch has no deterministic put_" in printed
+    assert "img_size" not in printed
     assert values.tolist() == [1, 1, 0, 0]
 
 

@@ -12,7 +12,7 @@ CLASSES = 4
 
 
 def data(n: int = 240, *, transforms: int = 2, n_features: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Features (n, transforms, features) of classes whose means differ, each feature in a unit and at a place of its own."""
+    """Features (n, transforms, features) of classes whose means differ; each feature has its own unit and offset."""
     rng = np.random.default_rng(seed)
     targets = np.arange(n) % CLASSES
     means = 2 * np.random.default_rng(1).normal(size=(CLASSES, n_features))
@@ -50,21 +50,21 @@ def test_it_predicts_images_it_has_not_seen() -> None:
     assert ((inputs[:, 0] @ weights.T + biases).argmax(1) == targets).mean() > 0.7
 
 
-def test_logits_are_scaled_down_where_features_make_it_too_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logits_are_scaled_down_if_the_model_is_overconfident(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few images of heavy tails are many deviations away from everything."""
     rng = np.random.default_rng(0)
     targets = rng.integers(0, 2, 800)
     inputs = (rng.standard_t(1.5, size=(800, 1, 5)) + 0.5 * targets[:, None, None]).astype(np.float32)
     fitted, other = slice(0, 400), slice(400, 800)
-    found = {}
+    losses = {}
     for scales in (discriminant.SCALES, (1.0,)):
         monkeypatch.setattr(discriminant, "SCALES", scales)
         weights, biases, _ = discriminant.fit(inputs[fitted], targets[fitted], n_classes=2, seed=0)
-        found[scales] = loss(inputs[other], targets[other], weights, biases)
-    assert min(found, key=lambda scales: found[scales]) == (1.0, 0.5, 0.25, 0.125)
+        losses[scales] = loss(inputs[other], targets[other], weights, biases)
+    assert min(losses, key=lambda scales: losses[scales]) == (1.0, 0.5, 0.25, 0.125)
 
 
-def test_what_never_moves_and_features_that_are_copies_do_no_harm() -> None:
+def test_constant_and_duplicate_features_do_no_harm() -> None:
     inputs, targets = data()
     inputs[:, :, 2] = 3
     inputs[:, :, 1] = inputs[:, :, 0]
@@ -96,17 +96,17 @@ def test_the_order_of_classes_and_chunks_mean_nothing_but_rounding(monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "starts"),
     [
         ((), ["regression, C"]),
         (("--strength", "0.01", "0.1"), ["regression, C 0.01", "regression, C 0.1"]),
         (("--discriminant",), ["discriminant, shrinkage"]),
     ],
 )
-def test_what_is_timed_is_told_with_what_it_is_worth(
-    words: tuple[str, ...], told: list[str], capsys: pytest.CaptureFixture[str]
+def test_times_are_printed_with_losses(
+    arguments: tuple[str, ...], starts: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    time_probe.main("60", "3", "--features", "8", "--apart", "1", *words)
+    time_probe.main("60", "3", "--features", "8", "--apart", "1", *arguments)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.startswith(start) for line, start in zip(lines, told, strict=True)] == [True] * len(told)
+    assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * len(starts)
     assert all(float(line.split("accuracy ")[1].split(",")[0]) > 0.5 for line in lines)

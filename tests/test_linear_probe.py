@@ -17,7 +17,7 @@ def data(n_classes: int, n: int = 90) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_the_linear_layer_says_what_the_regression_says(n_classes: int) -> None:
+def test_the_linear_layer_predicts_like_the_regression(n_classes: int) -> None:
     inputs, targets = data(n_classes)
     weights, biases, strength = linear_probe.fit(inputs, targets, n_classes=n_classes, seed=0)
     head = nn.Linear(6, n_classes)
@@ -59,7 +59,7 @@ def test_a_class_without_an_image_here_is_never_predicted(
     assert (predicted == targets[here]).mean() > 0.8
 
 
-def test_where_a_regression_would_take_too_long_a_discriminant_is_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_discriminant_is_fitted_if_a_regression_would_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, targets = data(3)
     monkeypatch.setattr(linear_probe, "MAX_WORK", 90 * 2 * 6 * 3)
     assert linear_probe.fit(inputs, targets, n_classes=3, seed=0)[2] in linear_probe.STRENGTHS
@@ -120,7 +120,7 @@ def test_nothing_is_learned_from_an_image_without_a_target_and_it_is_predicted()
     np.testing.assert_allclose(probs.sum(1), 1, atol=1e-6)
 
 
-def test_where_the_other_folds_hold_one_class_that_class_is_predicted() -> None:
+def test_the_only_class_of_the_other_folds_is_predicted() -> None:
     inputs, targets = data(2, n=40)
     folds = np.where(targets == 1, "a", "b")
     probs, strengths = linear_probe.out_of_fold(inputs, targets, folds, n_classes=2, seeds={"a": 1, "b": 2})

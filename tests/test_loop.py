@@ -33,10 +33,10 @@ def fit(model: nn.Module, stream: list[Any], **changes: Any) -> tuple[nn.Module,
     settings = {"epochs": 2, "steps_per_epoch": len(stream) // 2, "frozen": "nothing", "lr": 0.01, **changes}
     lr, name, layer_decay = settings.pop("lr"), settings.pop("optimizer", "adamw"), settings.pop("layer_decay", None)
     loop.set_mode(model, settings["frozen"])
-    optimizer = schedules.optimizer(
+    optimizer = schedules.build_optimizer(
         model, name=name, lr=lr, momentum=None, weight_decay=0.0, layer_decay=layer_decay, head_lr_factor=1.0
     )
-    scheduler = schedules.scheduler(
+    scheduler = schedules.build_scheduler(
         optimizer,
         name="constant",
         epochs=settings["epochs"],
@@ -46,9 +46,9 @@ def fit(model: nn.Module, stream: list[Any], **changes: Any) -> tuple[nn.Module,
         decay_epochs=(),
         decay_rate=0.1,
     )
-    seen: list[loop.Epoch] = []
+    epochs_done: list[loop.Epoch] = []
     fixed = {"accumulate": 1, "clip_grad": None, "ema_decay": None, "head_only_epochs": 0, "compiled": False, "seed": 0}
-    kept = loop.fit(
+    final = loop.fit(
         model,
         iter(stream),
         optimizer=optimizer,
@@ -58,10 +58,10 @@ def fit(model: nn.Module, stream: list[Any], **changes: Any) -> tuple[nn.Module,
         preprocessing=Preprocessing(HALF, HALF),
         numerics=NUMERICS,
         name="finetune@a-0",
-        on_epoch=lambda epoch, _model: seen.append(epoch),
+        on_epoch=lambda epoch, _model: epochs_done.append(epoch),
         **{**fixed, **settings},
     )
-    return kept, seen
+    return final, epochs_done
 
 
 def test_it_learns() -> None:
@@ -138,10 +138,10 @@ def test_head_only_epochs_move_the_backbone_afterwards() -> None:
 
 def test_the_moving_average_is_another_model_that_lags_behind() -> None:
     model = net()
-    kept, _ = fit(model, batches(20), ema_decay=0.9)
+    final, _ = fit(model, batches(20), ema_decay=0.9)
     start = net().state_dict()["fc.weight"]
-    last, average = model.state_dict()["fc.weight"], kept.state_dict()["fc.weight"]
-    assert kept is not model
+    last, average = model.state_dict()["fc.weight"], final.state_dict()["fc.weight"]
+    assert final is not model
     assert 0 < (average - start).norm() < (last - start).norm()
 
 

@@ -56,7 +56,7 @@ def test_colours_are_means_of_the_pixels() -> None:
     assert metadata.of_colours({}, []).empty
 
 
-def test_what_is_alike_in_all_images_is_left_out_and_texts_become_categories() -> None:
+def test_constant_columns_are_left_out_and_texts_become_categories() -> None:
     table = pd.DataFrame({"width": [1, 2, 3], "height": [5, 5, 5], "mode": text("L", "L", "RGB")})
     features = metadata.encode(table)
     assert features.names == ("width", "mode")

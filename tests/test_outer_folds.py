@@ -1,4 +1,4 @@
-"""What is left out together: no class is lost with it, and what cannot be dealt is refused."""
+"""Outer folds split no group and spread each class; folds that allow no nested cross-validation are refused."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_two_folds_are_halved_by_group_and_evenly_in_each_class(groups: list[tup
 
 def test_alternating_labels_are_in_every_half() -> None:
     index = np.arange(60)
-    outer_folds = deal(index // 2 % 2, index, index % 2)  # parity of the groups alone would outer_fold the classes
+    outer_folds = deal(index // 2 % 2, index, index % 2)  # parity of the groups alone would separate the classes
     assert unusable_reason(outer_folds, index % 2, AB) == ""
     assert all(set(index[outer_folds == outer_fold] % 2) == {0, 1} for outer_fold in range(4))
 
@@ -44,6 +44,8 @@ def test_alternating_labels_are_in_every_half() -> None:
     ],
     ids=["one group a fold", "one class a fold", "a class of two"],
 )
-def test_what_leaves_nothing_to_choose_on_is_told(folds: list, groups: list, targets: list, reason: str) -> None:
+def test_the_reason_is_given_if_nested_cross_validation_is_impossible(
+    folds: list, groups: list, targets: list, reason: str
+) -> None:
     given = np.array(targets)
     assert reason in unusable_reason(deal(np.array(folds), np.array(groups), given), given, AB)

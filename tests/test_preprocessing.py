@@ -27,7 +27,7 @@ def test_every_image_becomes_a_square_of_the_size(height: int, width: int, size:
     assert set(np.unique(fitted)) <= {77, 128}  # one colour stays one colour; padding is the mean
 
 
-def test_resizing_keeps_what_its_name_says() -> None:
+def test_each_resize_mode_uses_its_region_of_the_image() -> None:
     image = np.zeros((40, 80, 3), np.uint8)
     image[:, :20] = image[:, 60:] = 255  # the outer quarters
     seen = {r: Preprocessing((0, 0, 0), HALF, r).to_size(image, 40).mean() / 255 for r in ("squash", "crop", "pad")}

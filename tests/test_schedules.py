@@ -20,13 +20,13 @@ def make(model: nn.Module, **changes: object) -> torch.optim.Optimizer:
         "layer_decay": None,
         "head_lr_factor": 1,
     }
-    return schedules.optimizer(model, **{**settings, **changes})  # type: ignore[arg-type]
+    return schedules.build_optimizer(model, **{**settings, **changes})  # type: ignore[arg-type]
 
 
 def rates(name: str, *, epochs: int = 10, warmup: float = 0, **changes: object) -> list[float]:
     optimizer = make(net())
     settings = {"min_lr": 0.0, "decay_epochs": (), "decay_rate": 0.1, **changes}
-    built = schedules.scheduler(
+    built = schedules.build_scheduler(
         optimizer,
         name=name,
         epochs=epochs,
@@ -34,11 +34,11 @@ def rates(name: str, *, epochs: int = 10, warmup: float = 0, **changes: object) 
         warmup_epochs=warmup,
         **settings,  # type: ignore[arg-type]
     )
-    seen = []
+    lrs = []
     for step in range(4 * epochs):
         built.step_update(step)
-        seen.append(optimizer.param_groups[0]["lr"])
-    return seen
+        lrs.append(optimizer.param_groups[0]["lr"])
+    return lrs
 
 
 def test_constant_is_constant() -> None:
@@ -46,23 +46,23 @@ def test_constant_is_constant() -> None:
 
 
 def test_step_falls_at_its_epochs() -> None:
-    seen = rates("step", decay_epochs=(3, 6))
-    assert seen == pytest.approx([1.0] * 12 + [0.1] * 12 + [0.01] * 16)
+    lrs = rates("step", decay_epochs=(3, 6))
+    assert lrs == pytest.approx([1.0] * 12 + [0.1] * 12 + [0.01] * 16)
 
 
 def test_cosine_falls_to_its_minimum() -> None:
-    seen = rates("cosine", min_lr=0.1)
-    assert seen == sorted(seen, reverse=True)
-    assert seen[0] == pytest.approx(1.0)
-    assert seen[20] == pytest.approx(0.55)
-    assert seen[-1] == pytest.approx(0.1, abs=0.01)
+    lrs = rates("cosine", min_lr=0.1)
+    assert lrs == sorted(lrs, reverse=True)
+    assert lrs[0] == pytest.approx(1.0)
+    assert lrs[20] == pytest.approx(0.55)
+    assert lrs[-1] == pytest.approx(0.1, abs=0.01)
 
 
 @pytest.mark.parametrize("name", ["constant", "cosine"])
 def test_warm_up_rises_from_zero_even_within_one_epoch(name: str) -> None:
-    seen = rates(name, warmup=1.5)
-    assert seen[:6] == pytest.approx([step / 6 for step in range(6)])
-    assert seen[6] > 0.9
+    lrs = rates(name, warmup=1.5)
+    assert lrs[:6] == pytest.approx([step / 6 for step in range(6)])
+    assert lrs[6] > 0.9
 
 
 def test_every_parameter_is_in_one_group_and_norms_do_not_decay() -> None:
@@ -78,7 +78,7 @@ def test_every_parameter_is_in_one_group_and_norms_do_not_decay() -> None:
 def test_layer_decay_and_head_factor_scale_the_schedule() -> None:
     model = net()
     optimizer = make(model, layer_decay=0.5, head_lr_factor=10)
-    schedule = schedules.scheduler(
+    schedule = schedules.build_scheduler(
         optimizer,
         name="constant",
         epochs=2,

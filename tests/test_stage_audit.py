@@ -48,17 +48,17 @@ def summary(root: Path) -> dict:
     return json.loads((root / "data/audit/summary.json").read_text())
 
 
-def test_a_cheat_by_size_is_warned_of_and_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_leakage_by_size_is_warned_of_and_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     write_inputs(tmp_path, scrambled_names(), np.array([100, 300] * (N // 2)))
     audit.main(root=tmp_path)
-    found = summary(tmp_path)
-    assert found["label_from_metadata"]["well_above_chance"]
-    assert found["label_from_metadata"]["images"] == N - 1
-    assert not found["label_from_colours"]["well_above_chance"]
+    written = summary(tmp_path)
+    assert written["label_from_metadata"]["well_above_chance"]
+    assert written["label_from_metadata"]["images"] == N - 1
+    assert not written["label_from_colours"]["well_above_chance"]
     importances = tables.read(tmp_path / "data/audit/importances.csv", contracts.IMPORTANCES)
     assert importances.iloc[0][["question", "feature"]].tolist() == ["label_from_metadata", "width"]
-    assert set(importances["question"]) == set(audit.ASKED)
-    assert "audit: WARNING: width" in capsys.readouterr().out
+    assert set(importances["question"]) == set(audit.QUESTIONS)
+    assert "WARNING: leakage: width" in capsys.readouterr().out
 
 
 def test_a_clean_contest_is_not_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -72,7 +72,7 @@ def test_a_clean_contest_is_not_warned_of(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(("layout", "warned"), [("csv", True), ("folders", False)])
-def test_a_class_folder_is_no_cheat_where_it_is_the_label(tmp_path: Path, layout: str, warned: bool) -> None:
+def test_a_class_folder_is_no_leakage_if_it_is_the_label(tmp_path: Path, layout: str, warned: bool) -> None:
     ids = [f"{'ab'[i % 2]}/{name}" for i, name in enumerate(scrambled_names())]
     write_inputs(tmp_path, ids, np.random.default_rng(2).integers(100, 200, N), layout=layout)
     audit.main(root=tmp_path)
@@ -88,7 +88,9 @@ def test_leaked_labels_are_those_of_the_duplicates(tmp_path: Path, capsys: pytes
     assert "1 test images have a duplicate in train" in capsys.readouterr().out
 
 
-def test_without_a_test_part_the_shift_is_skipped_with_a_word(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_without_test_images_adversarial_validation_is_skipped_with_a_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     write_inputs(tmp_path, scrambled_names(), np.full(N, 100), n_test=0)
     audit.main(root=tmp_path)
     assert summary(tmp_path)["test_from_colours"] == {"skipped": "there is no test image"}

@@ -39,15 +39,15 @@ def test_random_features_of_easy_images_beat_chance_and_a_rerun_gives_the_same_b
 
 
 def test_only_the_models_section_reaches_it(tmp_path: Path) -> None:
-    found = []
+    predicted = []
     for name, changes in {
         "one": {},
         "two": {"finetune": {"epochs": 9, "lr": 1.0}, "infer": {"image_sizes": [99]}},
     }.items():
         root = tmp_path / name
         root.mkdir()
-        found.append(probed(root, **changes))
-    assert (found[0] == found[1]).all()
+        predicted.append(probed(root, **changes))
+    assert (predicted[0] == predicted[1]).all()
 
 
 def test_features_are_computed_once_for_all_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def test_every_image_has_a_row_and_every_readable_one_a_fold(tmp_path: Path, cap
     balance = json.loads((tmp_path / "data/split/balance.json").read_text())
     assert sum(balance["images_per_fold"].values()) == 22
     assert balance["groups_of_several"] == 1
-    assert "groups of several; classes are even" in capsys.readouterr().out
+    assert "classes are even" in capsys.readouterr().out
 
 
 def test_classes_that_are_not_even_are_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -62,11 +62,11 @@ def test_classes_that_are_not_even_are_named(tmp_path: Path, capsys: pytest.Capt
     split.main(root=tmp_path)
     printed = capsys.readouterr().out
     assert "least even: class 'a' has 8 images in fold" in printed
-    assert "take fewer folds or finer groups" in printed
+    assert "fewer folds or smaller groups" in printed
     write_inputs(tmp_path, folds=(0, 1))
     tables.write(clusters, tmp_path / "data/analyze/clusters.csv", contracts.CLUSTERS)
     split.main(root=tmp_path)
-    assert "take finer groups" in capsys.readouterr().out  # two folds are the fewest there can be
+    assert "use smaller groups" in capsys.readouterr().out  # two folds are the fewest there can be
 
 
 def test_same_inputs_same_bytes(tmp_path: Path) -> None:
@@ -117,9 +117,9 @@ def test_conflicting_duplicates_are_never_silent(
     listed = tables.read(tmp_path / "data/split/conflicts.csv", contracts.CONFLICTS)
     assert list(listed["image_id"]) == ["04.png", "09.png"]
     done = "kept" if rule == "keep" else "dropped"
-    assert f"WARNING: 1 clusters of duplicates have labels that differ; of their images: {done} 2" in (
-        capsys.readouterr().out
-    )
+    printed = capsys.readouterr().out
+    assert "WARNING: 1 clusters" in printed
+    assert f"{done} 2" in printed
 
 
 def test_a_class_with_too_few_groups_after_the_drop_is_named(tmp_path: Path) -> None:
@@ -139,15 +139,15 @@ def test_an_unknown_rule_is_refused(tmp_path: Path) -> None:
         split.main(root=tmp_path)
 
 
-def test_a_persons_crossing_group_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_user_group_in_several_folds_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     write_inputs(tmp_path)
     path = tmp_path / "data/label/labels.csv"
     labels = tables.read(path, contracts.LABELS)
     tables.write(labels.assign(fold=[str(i // 2 % 3) for i in range(24)]), path, contracts.LABELS)
     split.main(root=tmp_path)
-    assert "WARNING: 1 groups or duplicates lie in several of your folds, so scores flatter: 04.png, 09.png" in (
-        capsys.readouterr().out
-    )
+    printed = capsys.readouterr().out
+    assert "WARNING: 1 groups" in printed
+    assert "04.png, 09.png" in printed
 
 
 @pytest.mark.parametrize("folds", [5, (0,), (0, 0), (True, 1), ("a/b", "c")])
@@ -168,7 +168,7 @@ def test_a_confirmed_label_settles_a_conflict(tmp_path: Path, rule: str, labels:
     assert (list(pair["label"]), list(pair["use"])) == (labels, uses)
 
 
-def test_a_confirmed_label_changes_no_fold_where_it_settles_nothing(tmp_path: Path) -> None:
+def test_a_confirmed_label_without_a_conflict_changes_no_fold(tmp_path: Path) -> None:
     """Nor a reason: every training depends on folds.csv."""
     written = []
     for confirmed in ((), ("04.png", "10.png")):

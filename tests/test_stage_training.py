@@ -56,16 +56,16 @@ def test_every_image_gets_its_predictions(tmp_path: Path) -> None:
 def test_a_rerun_gives_the_same_bytes_with_0_and_2_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     augmentation = [{"RandomResizedCrop": {"size": ["image_size", "image_size"]}}, {"HorizontalFlip": {}}]
     changes = {"augmentation": augmentation, "drop_path": 0.2, "ema_decay": 0.9}
-    found = []
+    outputs = []
     for workers in ("0", "2"):
         monkeypatch.setenv("PODIUM_WORKERS", workers)
         root = tmp_path / workers
         root.mkdir()
         tiny.write(root, {"a": tiny.member(pretrain={**changes, "cutmix": 1.0}, finetune=changes)}, n_train=8)
         chain(root)
-        found.append(digests(root))
-    assert found[0] == found[1]
-    assert {"models/finetune/a/0.safetensors", "data/infer/a.parquet"} < set(found[0])
+        outputs.append(digests(root))
+    assert outputs[0] == outputs[1]
+    assert {"models/finetune/a/0.safetensors", "data/infer/a.parquet"} < set(outputs[0])
 
 
 def test_curves_hold_every_epoch_and_no_time(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_curves_hold_every_epoch_and_no_time(tmp_path: Path) -> None:
     assert (tmp_path / "logs/seconds.csv").read_text().count("pretrain@a-0") == 1
 
 
-def test_a_training_that_had_to_begin_again_leaves_what_an_undisturbed_one_does(
+def test_a_restarted_training_has_the_outputs_of_an_undisturbed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log, seen = Trainer._log, []
@@ -154,9 +154,7 @@ def test_skipped_images_are_predicted_and_never_trained_on(tmp_path: Path) -> No
     assert "00.png" not in set(tables.read(tmp_path / "data/finetune/a/0.parquet", tables.PREDICTIONS)["image_id"])
 
 
-def test_a_person_s_weights_are_used_and_their_head_replaced(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_user_weights_are_used_and_their_head_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = {"weights": "file", "weights_file": "w.safetensors", "mean": [0.4] * 3, "std": [0.2] * 3}
     tiny.write(tmp_path, {"a": tiny.member(model=model, pretrain={"epochs": 0})}, n_train=8)
     kwargs: dict[str, Any] = tiny.member()["model"]["model_kwargs"]

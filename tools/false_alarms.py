@@ -50,7 +50,7 @@ def draw(n_images: int, n_classes: int, seed: int, grouped: bool) -> tuple[pd.Da
 def judge(n_images: int, n_classes: int, seed: int, grouped: bool = False) -> auditing.Verdict:
     """Ask `audit`'s first question of a drawn contest."""
     known, assigned = draw(n_images, n_classes, seed, grouped)
-    verdict = auditing.label(known, assigned, [*metadata.FILE, *metadata.NAME], seed)
+    verdict = auditing.label_leakage(known, assigned, [*metadata.FILE, *metadata.NAME], seed)
     assert isinstance(verdict, auditing.Verdict)
     return verdict
 

@@ -126,7 +126,7 @@ def harmful(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) 
 
 def parted(folds: pd.DataFrame) -> list[str]:
     """Say that a person's own folds subset groups or duplicates, in lines; none where they subset nothing."""
-    rows = balance.parted(folds)
+    rows = balance.crossing_groups(folds)
     if rows.empty:
         return []
     n_groups = rows["group"].nunique()

@@ -1,4 +1,8 @@
-"""How well gradient boosting tells classes apart by a few columns, out of fold, and by which of them."""
+"""Score gradient boosting on metadata, out of fold: label leakage and adversarial validation.
+
+`label_leakage` predicts the label from metadata. `adversarial_validation` predicts whether an image is in the test set.
+Both report an AUC with its interval, and the features that matter.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,17 +20,17 @@ from podium.folds.assignment import draw
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-MAX_IMAGES = 20_000  # judged; of more, a random part whose groups stay whole
-MAX_CLASSES = 12  # told apart; more are joined into so many sets of classes, for a tree is grown a class and round
+MAX_IMAGES = 20_000  # of more, a random sample of whole groups is used
+MAX_CLASSES = 12  # of more, classes are joined into this many sets, because each round grows a tree per class
 ROUNDS = 60
-LEAF = 10  # images of a leaf: from fewer than two leaves' images nothing can be learned
+LEAF = 10  # images of a leaf: nothing can be learned from fewer images than two leaves have
 REPEATS = 3  # permutations of a feature in each fold
-WELL_ABOVE = 0.05  # what the interval's low end must be above chance's 0.5 to be a warning
+WELL_ABOVE = 0.05  # a warning needs an interval whose low end is this far above 0.5, the chance level
 SHIFT_FOLDS = ("0", "1", "2", "3", "4")
-FEWEST = 20  # groups of train and of test images that `shift` needs
+FEWEST = 20  # groups of train and of test images that `adversarial_validation` needs
 NOTHING = "no column tells any images apart, or no fold has two classes to score"
 Z = 1.96  # standard errors on each side of a 95% interval
-TELLING = 0.2  # of the largest importance: what a feature needs to be named
+LEADING = 0.2  # of the largest importance: the least importance of a feature that is named
 
 Floats = NDArray[np.float64]
 
@@ -35,17 +39,17 @@ _NONE = pd.DataFrame({"feature": [], "auc_lost": [], "standard_error": []})
 
 @dataclass(frozen=True)
 class Verdict:
-    """How well classes are told apart on images that were held out.
+    """How well a classifier predicts the classes of held-out images.
 
     Attributes:
         auc: area under the ROC curve, one class against the rest, mean over classes, then folds; chance is 0.5.
         low, high: its 95% interval (see `judge`).
-        accuracy: share of images whose class is found.
-        chance_accuracy: the share of the most frequent class (where classes were joined, of each fold's set) among the
-            held-out images: what always saying it would find.
-        images: judged.
-        classes: that there are.
-        told_apart: fewer, where classes were joined into sets.
+        accuracy: share of images whose class is predicted.
+        chance_accuracy: share of the most frequent class among the held-out images, the accuracy of always predicting
+            it (if classes were joined, of each fold's most frequent set).
+        images: number of scored images.
+        classes: number of classes.
+        predicted_classes: number of classes of the classifier; smaller if classes were joined into sets.
         importances: columns feature, auc_lost (when the feature is permuted among the held-out images) and its
             standard_error; the most important first.
     """
@@ -57,37 +61,37 @@ class Verdict:
     chance_accuracy: float
     images: int
     classes: int
-    told_apart: int
+    predicted_classes: int
     importances: pd.DataFrame
 
     @property
     def well_above_chance(self) -> bool:
-        """Say whether even the interval's low end is well above chance."""
+        """Return whether even the interval's low end is well above chance."""
         return self.low > 0.5 + WELL_ABOVE
 
     @property
-    def telling(self) -> list[str]:
-        """Return the features that carry the score: the first, and others that lose surely, and not much less."""
+    def leading_features(self) -> list[str]:
+        """Return the most important feature, and others whose importance is certain and not much smaller."""
         lost, error = self.importances["auc_lost"], self.importances["standard_error"]
-        named = (lost > Z * error) & (lost >= TELLING * lost.iloc[0])
+        named = (lost > Z * error) & (lost >= LEADING * lost.iloc[0])
         named.iloc[0] = True
         return list(self.importances.loc[named, "feature"])
 
 
-def label(known: pd.DataFrame, folds: pd.DataFrame, columns: Sequence[str], seed: int) -> Verdict | str:
-    """Ask how well the label of the images that are used is told from `columns`, under their own folds.
+def label_leakage(images: pd.DataFrame, folds: pd.DataFrame, columns: Sequence[str], seed: int) -> Verdict | str:
+    """Measure leakage: how well `columns` predict the label under the contest's own folds; skipped images are ignored.
 
     Args:
-        known: index image_id, with the columns, and group.
+        images: index image_id, with the columns, and group.
         folds: tables.FOLDS.
-        columns: of known.
+        columns: of `images`, to predict from.
         seed: as in `judge`.
 
     Returns:
-        the verdict, or why there is none.
+        the verdict, or the reason why there is none.
     """
     used = folds[folds["use"] == "train"].set_index("image_id")[["label", "fold"]]
-    rows = known.join(used, how="inner", validate="one_to_one").sort_index()
+    rows = images.join(used, how="inner", validate="one_to_one").sort_index()
     largest = rows["fold"].value_counts().max() if len(rows) else 0
     left = len(rows) - largest
     if left < 2 * LEAF:
@@ -95,10 +99,11 @@ def label(known: pd.DataFrame, folds: pd.DataFrame, columns: Sequence[str], seed
     return judge(encode(rows[columns]), rows["label"], rows["group"], rows["fold"], seed) or NOTHING
 
 
-def shift(train: pd.DataFrame, test: pd.DataFrame, columns: Sequence[str], seed: int) -> Verdict | str:
-    """Ask how well test images are told from train images by `columns`: far above chance, the test set differs.
+def adversarial_validation(train: pd.DataFrame, test: pd.DataFrame, columns: Sequence[str], seed: int) -> Verdict | str:
+    """Predict from `columns` whether an image is a test image.
 
-    Names are no columns for it: they differ without any harm.
+    An AUC well above chance means that the test set differs from the train set. Do not give columns of file
+    names: their difference is harmless.
 
     Args:
         train, test: index image_id, with the columns, and group.
@@ -106,7 +111,7 @@ def shift(train: pd.DataFrame, test: pd.DataFrame, columns: Sequence[str], seed:
         seed: of the folds, and as in `judge`.
 
     Returns:
-        the verdict, or why there is none.
+        the verdict, or the reason why there is none.
     """
     if test.empty:
         return "there is no test image"
@@ -119,44 +124,44 @@ def shift(train: pd.DataFrame, test: pd.DataFrame, columns: Sequence[str], seed:
     return judge(encode(both[columns]), both["label"], both["group"], fold, seed) or NOTHING
 
 
-def importances(verdicts: Mapping[str, Verdict | str]) -> pd.DataFrame:
+def importance_table(verdicts: Mapping[str, Verdict | str]) -> pd.DataFrame:
     """Return contracts.IMPORTANCES: the features of each question, the most important first."""
-    found = {name: verdict.importances for name, verdict in verdicts.items() if isinstance(verdict, Verdict)}
-    rows = pd.concat([_NONE, *found.values()], keys=["", *found], names=["question"])
+    tables = {name: verdict.importances for name, verdict in verdicts.items() if isinstance(verdict, Verdict)}
+    rows = pd.concat([_NONE, *tables.values()], keys=["", *tables], names=["question"])
     return rows.reset_index("question").replace({"standard_error": {np.inf: np.nan}}).round({"standard_error": 6})
 
 
 def report(verdict: Verdict | str) -> dict[str, Any]:
-    """Return what summary.json says of a verdict, or why there is none."""
+    """Return the entry of summary.json for a verdict, or for the reason why there is none."""
     if isinstance(verdict, str):
         return {"skipped": verdict}
     return {
         "auc": round(verdict.auc, 4),
         "interval": [round(verdict.low, 4), round(verdict.high, 4)],
         "well_above_chance": verdict.well_above_chance,
-        "telling": verdict.telling,
+        "telling": verdict.leading_features,
         "accuracy": round(verdict.accuracy, 4),
         "chance_accuracy": round(verdict.chance_accuracy, 4),
         "images": verdict.images,
         "classes": verdict.classes,
-        "classes_joined_into": verdict.told_apart,
+        "classes_joined_into": verdict.predicted_classes,
     }
 
 
 def sentence(verdict: Verdict | str) -> str:
-    """Say a verdict in a line."""
+    """Return a verdict, or the reason why there is none, as one line."""
     if isinstance(verdict, str):
         return f"skipped, {verdict}"
-    joined = "" if verdict.told_apart == verdict.classes else f" of {verdict.told_apart} sets of classes"
-    by = f", by {', '.join(verdict.telling)}" if verdict.well_above_chance else ""
+    joined = "" if verdict.predicted_classes == verdict.classes else f" of {verdict.predicted_classes} sets of classes"
+    by = f", by {', '.join(verdict.leading_features)}" if verdict.well_above_chance else ""
     return (
         f"AUC{joined} {verdict.auc:.3f} ({verdict.low:.3f} to {verdict.high:.3f}, chance 0.5), accuracy"
-        f" {verdict.accuracy:.3f} (the most frequent {verdict.chance_accuracy:.3f}), {verdict.images} images{by}"
+        f" {verdict.accuracy:.3f} (most frequent class {verdict.chance_accuracy:.3f}), {verdict.images} images{by}"
     )
 
 
 def sample(table: pd.DataFrame, seed: int, limit: int = MAX_IMAGES) -> pd.DataFrame:
-    """Return whole groups drawn at random, `limit` rows or just above it; all rows where there are no more.
+    """Draw whole groups at random, until there are at least `limit` rows; return all rows if there are no more.
 
     Args:
         table: with a column group.
@@ -171,22 +176,22 @@ def sample(table: pd.DataFrame, seed: int, limit: int = MAX_IMAGES) -> pd.DataFr
 def judge(
     features: Features, labels: Sequence[str], groups: Sequence[str], folds: Sequence[str], seed: int
 ) -> Verdict | None:
-    """Learn the labels on all folds but one, predict that one, and score it; the same for each fold.
+    """Cross-validate gradient boosting: predict and score each fold from the others.
 
-    The interval is normal, with the standard error of groups resampled with replacement (in closed form), times
-    sqrt(2): the errors of two folds are not independent, since each is predicted from the other, and where labels
-    follow from nothing the sum of such pairs has twice the variance that independent ones would have. Bytes do not
-    depend on the number of threads.
+    The interval is a normal one. Its standard error is that of resampling groups with replacement (in closed form),
+    times sqrt(2): the errors of two folds are not independent, because each fold is predicted from the other. If no
+    feature predicts the labels, the sum over such pairs has twice the variance of independent errors. The result does
+    not depend on the number of threads.
 
     Args:
         features: of the images.
         labels: of each image.
-        groups: images that belong together.
-        folds: of each image; no group crosses them.
-        seed: of joined classes and permutations.
+        groups: of each image; images of one group are not independent.
+        folds: of each image; no group is in two folds.
+        seed: of the joined classes and the permutations.
 
     Returns:
-        None where there is nothing to learn: no feature tells any images apart, or no fold has two classes to score.
+        None if there is nothing to learn: every feature is constant, or no fold has two classes to score.
 
     Source: Obuchowski 1997, Biometrics 53, 567 (clustered ROC curves); DeLong et al. 1988; permutation importance:
     Breiman 2001.
@@ -194,58 +199,58 @@ def judge(
     label, fold = np.asarray(labels), np.asarray(folds)
     random = np.random.default_rng(seed)
     with threadpool_limits(limits=1):
-        scored = [_score_fold(features, label, fold == name, random) for name in sorted(set(folds))]
-    found = [one for one in scored if one is not None]
-    if not found:
+        results = [_score_fold(features, label, fold == name, random) for name in sorted(set(folds))]
+    scored = [one for one in results if one is not None]
+    if not scored:
         return None
-    auc = float(np.mean([one.auc for one in found]))
-    lost = np.mean([one.lost for one in found], axis=0)  # (n_features,)
-    in_fold = [np.asarray(groups)[one.held] for one in found]
-    reach = Z * _error([one.influence for one in found], in_fold)
-    errors = [_error([one.lost_influence[k] for one in found], in_fold) for k in range(len(lost))]
-    weights = [one.held.sum() for one in found]
-    importances = pd.DataFrame({"feature": features.names, "auc_lost": lost.round(6) + 0.0, "standard_error": errors})
+    auc = float(np.mean([one.auc for one in scored]))
+    lost = np.mean([one.lost for one in scored], axis=0)  # (n_features,)
+    in_fold = [np.asarray(groups)[one.held_out] for one in scored]
+    reach = Z * _error([one.influence for one in scored], in_fold)
+    errors = [_error([one.lost_influence[k] for one in scored], in_fold) for k in range(len(lost))]
+    weights = [one.held_out.sum() for one in scored]
+    importance = pd.DataFrame({"feature": features.names, "auc_lost": lost.round(6) + 0.0, "standard_error": errors})
     return Verdict(
         auc=auc,
         low=max(auc - reach, 0.0),
         high=min(auc + reach, 1.0),
-        accuracy=float(np.average([one.accuracy for one in found], weights=weights)),
-        chance_accuracy=_chance(found, label, weights),
+        accuracy=float(np.average([one.accuracy for one in scored], weights=weights)),
+        chance_accuracy=_chance_accuracy(scored, label, weights),
         images=int(sum(weights)),
         classes=len(set(labels)),
-        told_apart=max(one.told_apart for one in found),
-        importances=importances.sort_values(["auc_lost", "feature"], ascending=[False, True], ignore_index=True),
+        predicted_classes=max(one.predicted_classes for one in scored),
+        importances=importance.sort_values(["auc_lost", "feature"], ascending=[False, True], ignore_index=True),
     )
 
 
-def _chance(found: "Sequence[_Fold]", labels: NDArray[np.str_], weights: Sequence[int]) -> float:
-    held = labels[np.any([one.held for one in found], axis=0)]
-    if max(one.told_apart for one in found) < len(set(labels)):  # sets, others in each fold
-        return float(np.average([one.frequent for one in found], weights=weights))
-    return float(np.unique(held, return_counts=True)[1].max() / len(held))
+def _chance_accuracy(scored: "Sequence[_FoldScore]", labels: NDArray[np.str_], weights: Sequence[int]) -> float:
+    held_out = labels[np.any([one.held_out for one in scored], axis=0)]
+    if max(one.predicted_classes for one in scored) < len(set(labels)):  # sets of classes, which differ between folds
+        return float(np.average([one.frequent for one in scored], weights=weights))
+    return float(np.unique(held_out, return_counts=True)[1].max() / len(held_out))
 
 
 @dataclass(frozen=True)
-class _Fold:
-    held: NDArray[np.bool_]  # (n_images,)
+class _FoldScore:
+    held_out: NDArray[np.bool_]  # (n_images,)
     auc: float
-    influence: Floats  # (n_held,) of each image on auc
+    influence: Floats  # (n_held_out,) of each image on auc
     accuracy: float
-    frequent: float  # share of the held-out images' most frequent class, or set
-    told_apart: int
-    lost: Floats  # (n_features,) of auc, when a feature is permuted
-    lost_influence: Floats  # (n_features, n_held)
+    frequent: float  # share of the most frequent class, or set, among the held-out images
+    predicted_classes: int
+    lost: Floats  # (n_features,) decrease of auc when a feature is permuted
+    lost_influence: Floats  # (n_features, n_held_out)
 
 
 def _score_fold(
-    features: Features, labels: NDArray[np.str_], held: NDArray[np.bool_], random: np.random.Generator
-) -> _Fold | None:
-    """Learn on what is not held; None where there are no two classes to learn, or to score."""
-    joined = _joined(features.values[~held], labels[~held], random)
-    target = np.array([joined.get(label, -1) for label in labels])  # -1: never seen in training
-    if not features.names or len(set(target[~held])) < 2 or len(set(target[held])) < 2:
+    features: Features, labels: NDArray[np.str_], held_out: NDArray[np.bool_], random: np.random.Generator
+) -> _FoldScore | None:
+    """Fit on the other folds and score the held-out one; None without two classes to fit or to score."""
+    joined = _joined(features.values[~held_out], labels[~held_out], random)
+    target = np.array([joined.get(label, -1) for label in labels])  # -1: not in the training folds
+    if not features.names or len(set(target[~held_out])) < 2 or len(set(target[held_out])) < 2:
         return None
-    from sklearn.ensemble import HistGradientBoostingClassifier  # half a second
+    from sklearn.ensemble import HistGradientBoostingClassifier  # takes half a second to import
 
     model = HistGradientBoostingClassifier(
         max_iter=ROUNDS,
@@ -254,20 +259,20 @@ def _score_fold(
         early_stopping=False,
         categorical_features=features.categorical,
         random_state=0,
-    ).fit(features.values[~held], target[~held])
-    values, truth = features.values[held], target[held]
+    ).fit(features.values[~held_out], target[~held_out])
+    values, truth = features.values[held_out], target[held_out]
     probs = model.predict_proba(values)
     auc, influence = macro_auc(truth, probs)
-    without = [_without(model, values, truth, feature, random) for feature in range(values.shape[1])]
-    return _Fold(
-        held=held,
+    permuted = [_permuted_auc(model, values, truth, feature, random) for feature in range(values.shape[1])]
+    return _FoldScore(
+        held_out=held_out,
         auc=auc,
         influence=influence,
         accuracy=float((probs.argmax(1) == truth).mean()),
         frequent=float(np.bincount(truth[truth >= 0]).max() / len(truth)),
-        told_apart=probs.shape[1],
-        lost=auc - np.array([one[0] for one in without]),
-        lost_influence=influence - np.array([one[1] for one in without]),
+        predicted_classes=probs.shape[1],
+        lost=auc - np.array([one[0] for one in permuted]),
+        lost_influence=influence - np.array([one[1] for one in permuted]),
     )
 
 
@@ -275,12 +280,12 @@ def macro_auc(truth: NDArray[np.int64], probs: Floats) -> tuple[float, Floats]:
     """Return the mean AUC of each class against the rest, and each image's influence on it.
 
     Args:
-        truth: (n_images,), class indices; an index without a column counts among the rest.
+        truth: (n_images,) class indices; an index without a column counts among the rest.
         probs: (n_images, n_classes).
 
     Returns:
-        the mean over classes with images both in and out of them, and (n_images,): the sum of squares of the
-        influences is the variance of that mean.
+        the mean over classes that have images inside and outside them, and the influences (n_images,): the sum of
+        their squares is the variance of that mean.
     """
     total, influence, n = 0.0, np.zeros(len(truth)), 0
     for k in range(probs.shape[1]):
@@ -295,33 +300,36 @@ def macro_auc(truth: NDArray[np.int64], probs: Floats) -> tuple[float, Floats]:
 
 
 def _placements(inside: NDArray[np.bool_], score: Floats) -> Floats:
-    """Return for each image the share of the other side's that it is rightly above (or below); ties count half."""
+    """Return, for each image, the share of images of the other side that it ranks correctly with; ties count half.
+
+    Images inside the class should have the higher score.
+    """
     ranks, own = rankdata(score), np.empty(len(score))
     own[inside], own[~inside] = rankdata(score[inside]), rankdata(score[~inside])
     below = (ranks - own) / np.where(inside, (~inside).sum(), inside.sum())
     return np.asarray(np.where(inside, below, 1 - below))
 
 
-def _without(
+def _permuted_auc(
     model: "HistGradientBoostingClassifier",
     values: Floats,
     truth: NDArray[np.int64],
     feature: int,
     random: np.random.Generator,
 ) -> tuple[float, Floats]:
-    """Return `macro_auc` with one feature's values exchanged among the images, the mean of some exchanges."""
-    mixed = np.tile(values, (REPEATS, 1))  # predicted at once: each call costs some milliseconds
-    mixed[:, feature] = np.concatenate([random.permutation(values[:, feature]) for _ in range(REPEATS)])
-    probs = model.predict_proba(mixed).reshape(REPEATS, len(truth), -1)
-    found = [macro_auc(truth, exchanged) for exchanged in probs]
-    return float(np.mean([auc for auc, _ in found])), np.mean([influence for _, influence in found], axis=0)
+    """Return `macro_auc` with one feature permuted among the images, the mean over REPEATS permutations."""
+    inputs = np.tile(values, (REPEATS, 1))  # predicted in one call, because each call takes some milliseconds
+    inputs[:, feature] = np.concatenate([random.permutation(values[:, feature]) for _ in range(REPEATS)])
+    probs = model.predict_proba(inputs).reshape(REPEATS, len(truth), -1)
+    scores = [macro_auc(truth, repeat) for repeat in probs]
+    return float(np.mean([auc for auc, _ in scores])), np.mean([influence for _, influence in scores], axis=0)
 
 
 def _error(influences: Sequence[Floats], groups: Sequence[NDArray[np.str_]]) -> float:
-    """Return the standard error of a mean over folds, from each fold's images' influence and groups; see `judge`.
+    """Return the standard error of a mean over folds, from the influences and groups of each fold's images.
 
-    Influences are deviations from their fold's own mean, so that a fold of one group says nothing of its spread: then
-    the error is infinite.
+    See `judge`. Influences are deviations from their fold's mean, so a fold with a single group has no measurable
+    spread; then the error is infinite.
     """
     counts = [len(np.unique(group)) for group in groups]
     if min(counts) < 2:
@@ -332,9 +340,9 @@ def _error(influences: Sequence[Floats], groups: Sequence[NDArray[np.str_]]) -> 
 
 
 def _joined(values: Floats, labels: NDArray[np.str_], random: np.random.Generator) -> dict[str, int]:
-    """Number the classes; more than MAX_CLASSES are joined into sets whose images have similar features.
+    """Return an index for each class; more than MAX_CLASSES are joined into sets whose images have similar features.
 
-    Only training images decide what is joined, so the held-out score stays honest.
+    Only training images decide which classes are joined, so the held-out score stays unbiased.
     """
     classes, target = np.unique(labels, return_inverse=True)
     if len(classes) <= MAX_CLASSES:
@@ -342,8 +350,8 @@ def _joined(values: Floats, labels: NDArray[np.str_], random: np.random.Generato
     ranks = np.nan_to_num(rankdata(values, axis=0, nan_policy="omit") / len(values), nan=0.5)
     means = pd.DataFrame(ranks).groupby(target).mean().to_numpy().round(9)  # (classes, features)
     sets = min(MAX_CLASSES, len(np.unique(means, axis=0)))
-    from sklearn.cluster import KMeans  # a third of a second that only many classes need
+    from sklearn.cluster import KMeans  # takes a third of a second to import: only many classes need it
 
     grouping = KMeans(sets, n_init=1, random_state=int(random.integers(2**31)))
-    found = grouping.fit_predict(means, sample_weight=np.bincount(target))
-    return {str(name): int(k) for name, k in zip(classes, np.unique(found, return_inverse=True)[1], strict=True)}
+    groups = grouping.fit_predict(means, sample_weight=np.bincount(target))
+    return {str(name): int(k) for name, k in zip(classes, np.unique(groups, return_inverse=True)[1], strict=True)}

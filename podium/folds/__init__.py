@@ -1,1 +1,8 @@
-"""Package folds."""
+"""Folds: assign images to folds, and measure the result.
+
+assignment.py    groups of images that stay together, and stratified folds of them
+balance.py       how evenly the classes are spread over the folds
+conflicts.py     duplicates whose labels differ
+outer_folds.py   the outer folds of nested cross-validation
+settings.py      the section `split` and the list `folds`
+"""

@@ -1,4 +1,4 @@
-"""Image -> fold: groups of images that must stay together, and stratified folds that keep them so."""
+"""Assign images to folds: join the images that must stay in one fold to groups, and draw stratified folds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class FoldAssignment:
 
     Attributes:
         table: columns of tables.FOLDS, one row per image of the labels, sorted by image_id.
-        warnings: what a person should know.
+        warnings: for the user.
     """
 
     table: pd.DataFrame
@@ -29,19 +29,19 @@ class FoldAssignment:
 def assign(
     labels: pd.DataFrame, *, clusters: pd.DataFrame, unreadable: Sequence[str], names: Sequence[str], seed: int
 ) -> FoldAssignment:
-    """Give every readable image a fold: the person's own, else a drawn one; the order of rows changes nothing.
+    """Give every readable image a fold: the user's own, otherwise a drawn one. The order of rows changes nothing.
 
-    Skipped but readable images get one as well (that of their group, if it has one): its model predicts them.
+    Skipped but readable images get a fold as well, that of their group if it has one: the fold's model predicts them.
 
     Args:
         labels: contracts.LABELS.
-        clusters: contracts.CLUSTERS, near duplicates.
+        clusters: contracts.CLUSTERS, near-duplicates.
         unreadable: ids of images that have no pixels; their fold is "".
         names: of the folds.
-        seed: of the drawing.
+        seed: of the random draw.
 
     Raises:
-        InputError: as `draw` and `check_own`; or the folds leave nothing to choose on.
+        InputError: as in `draw` and `check_own`; or nested cross-validation is impossible with the folds.
     """
     table = labels.sort_values("image_id", ignore_index=True)
     own = bool((table["fold"] != "").any())
@@ -51,22 +51,22 @@ def assign(
         check_own(table, names)
     else:
         table.loc[used, "fold"] = draw(table[used], names, seed)
-    _require_choices(table[used], names)
+    _require_nested_cv(table[used], names)
     table["fold"] = _with_skipped(table, names, seed).mask(table["image_id"].isin(unreadable), "")
-    warnings = [*_crossing(table), *_unseen(table[used]), *([] if own else balance.warnings(table))]
+    warnings = [*_crossing_warnings(table), *_unseen_warnings(table[used]), *([] if own else balance.warnings(table))]
     return FoldAssignment(table[["image_id", "label", "use", "reason", "group", "fold"]], tuple(warnings))
 
 
 def connect(labels: pd.DataFrame, clusters: pd.DataFrame) -> pd.Series:
-    """Join images that share the person's group or a cluster, and what those share in turn.
+    """Join images that share the user's group or a cluster, and images that share one of these with them, and so on.
 
     Args:
         labels: image_id and group ("" is no group).
         clusters: image_id and cluster.
 
     Returns:
-        each image's group, in the order of `labels`: the smallest image_id of its connected component, so that an
-        image that stands alone is its own group.
+        each image's group, in the order of `labels`: the smallest image_id of its connected component. An image
+        without group and cluster is a group by itself.
     """
     image_ids = pd.Index(labels["image_id"])
     grouped = labels.loc[labels["group"] != "", ["image_id", "group"]]
@@ -94,7 +94,9 @@ def draw(used: pd.DataFrame, names: Sequence[str], seed: int) -> list[str]:
     Source: scikit-learn's StratifiedGroupKFold.
     """
     _require_enough(used, len(names))
-    from sklearn.model_selection import StratifiedGroupKFold  # a second that a person's own folds do not need
+    from sklearn.model_selection import (
+        StratifiedGroupKFold,
+    )  # takes a second to import: the user's own folds do not need it
 
     splitter = StratifiedGroupKFold(n_splits=len(names), shuffle=True, random_state=seed)
     fold = np.full(len(used), "", dtype=object)
@@ -102,27 +104,29 @@ def draw(used: pd.DataFrame, names: Sequence[str], seed: int) -> list[str]:
         fold[held_out] = name
     if empty := sorted(set(names).difference(fold)):
         raise InputError(
-            f"folds: no image is left for fold {some(empty)}: groups are too large; take fewer folds in params.yaml,"
-            " or finer groups"
+            f"folds: no image is left for fold {some(empty)}, because groups are too large; use fewer folds in"
+            " params.yaml, or smaller groups"
         )
     return list(fold)
 
 
 def check_own(table: pd.DataFrame, names: Sequence[str]) -> None:
-    """Refuse a person's own folds that are not exactly `names`, or that leave out an image that is used.
+    """Refuse the user's own folds if they are not exactly `names`, or if an image with `use` train has none.
 
     Raises:
         InputError: names the images or folds.
     """
     used = table["use"] == "train"
-    if lacking := list(table.loc[used & (table["fold"] == ""), "image_id"]):
-        raise InputError(f"labels: images that are used have no fold: {some(lacking)}; give each one, or drop them")
-    strange = table[~table["fold"].isin(["", *names])]
-    if not strange.empty:
-        rows = [f"{image_id} {fold!r}" for image_id, fold in strange[["image_id", "fold"]].to_numpy()]
-        raise InputError(f"labels: folds that params.yaml's folds {list(names)} do not name: {some(rows)}; add them")
+    if without_fold := list(table.loc[used & (table["fold"] == ""), "image_id"]):
+        raise InputError(f"labels: images have no fold: {some(without_fold)}; give each one a fold, or drop the images")
+    unknown = table[~table["fold"].isin(["", *names])]
+    if not unknown.empty:
+        rows = [f"{image_id} {fold!r}" for image_id, fold in unknown[["image_id", "fold"]].to_numpy()]
+        raise InputError(
+            f"labels: folds that are not in params.yaml's folds {list(names)}: {some(rows)}; add them there"
+        )
     if empty := [name for name in names if name not in set(table.loc[used, "fold"])]:
-        raise InputError(f"params.yaml: folds: no image that is used is in fold {some(empty)}; remove it from the list")
+        raise InputError(f"params.yaml: folds: no image to train on is in fold {some(empty)}; remove it from the list")
 
 
 def _links(image_ids: pd.Index, rows: pd.DataFrame, column: str) -> np.ndarray:
@@ -138,43 +142,45 @@ def _require_enough(used: pd.DataFrame, n_folds: int) -> None:
     if not few.empty:
         rows = [f"{label!r} ({images} images in {groups} groups)" for label, images, groups in few.itertuples()]
         raise InputError(
-            f"labels: fewer groups of images than the {n_folds} folds in class {some(rows)}: each fold needs one to"
-            " score; take fewer folds in params.yaml, or drop the class in contest.overrides"
+            f"labels: too few groups for {n_folds} folds in class {some(rows)}: each fold needs a group of the class to"
+            " score; use fewer folds in params.yaml, or drop the class in contest.overrides"
         )
 
 
-def _require_choices(used: pd.DataFrame, names: Sequence[str]) -> None:
-    """Refuse before any training what no honest score could be estimated on."""
+def _require_nested_cv(used: pd.DataFrame, names: Sequence[str]) -> None:
+    """Refuse, before any training, folds with which nested cross-validation is impossible."""
     classes = sorted(used["label"].unique())
     targets = np.asarray(pd.Index(classes).get_indexer(used["label"]), np.int64)
     fold = np.asarray(pd.Index(names).get_indexer(used["fold"]), np.int64)
-    dealt = outer_folds.deal(fold, used["group"].to_numpy(str), targets)
-    if reason := outer_folds.unusable_reason(dealt, targets, classes):
+    outer = outer_folds.deal(fold, used["group"].to_numpy(str), targets)
+    if reason := outer_folds.unusable_reason(outer, targets, classes):
         raise InputError(
-            f"folds: {reason}: an honest score chooses on what is left without each fold and without each pair of folds"
-            " (of halves, where there are two); take more folds in params.yaml, or folds that hold several classes each"
+            f"folds: {reason}. Nested cross-validation selects without each fold and without each pair of folds (of"
+            " halves, if there are two folds); use more folds in params.yaml, or folds with several classes each"
         )
 
 
 def _with_skipped(table: pd.DataFrame, names: Sequence[str], seed: int) -> pd.Series:
-    """Fill in folds of images that have none: their group's, else one by a hash of the group's name."""
+    """Fill in missing folds: the fold of the image's group, otherwise a fold by a hash of the group's name."""
     known = table[(table["fold"] != "") & (table["use"] == "train")].groupby("group")["fold"].first()
     missing = table.loc[table["fold"] == "", "group"]
     hashed = {group: names[seeding.derive(seed, "split", group) % len(names)] for group in missing.unique()}
     return table["fold"].mask(table["fold"] == "", table["group"].map({**hashed, **known.to_dict()}))
 
 
-def _crossing(table: pd.DataFrame) -> list[str]:
-    images = [", ".join(rows["image_id"]) for _, rows in balance.parted(table).groupby("group")]
+def _crossing_warnings(table: pd.DataFrame) -> list[str]:
+    images = [", ".join(rows["image_id"]) for _, rows in balance.crossing_groups(table).groupby("group")]
     if not images:
         return []
-    return [f"{len(images)} groups or duplicates lie in several of your folds, so scores flatter: {some(images)}"]
+    return [
+        f"{len(images)} groups or duplicates lie in several of your folds, so scores are optimistic: {some(images)}"
+    ]
 
 
-def _unseen(used: pd.DataFrame) -> list[str]:
-    """Say which classes a model never sees in training, since one fold holds all their images."""
+def _unseen_warnings(used: pd.DataFrame) -> list[str]:
+    """Warn of classes that are in one fold only: the model of this fold is never trained on them."""
     n_folds = used.groupby("label")["fold"].nunique()
     return [
-        f"all images of class {label!r} lie in one fold: its model never sees it"
+        f"all images of class {label!r} are in one fold, so this fold's model is never trained on the class"
         for label in n_folds[n_folds < 2].index
     ]

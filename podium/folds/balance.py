@@ -1,4 +1,4 @@
-"""How evenly folds share the classes, and whether groups that may not be torn apart are what keeps them from it."""
+"""Measure how evenly the classes are spread over the folds, and whether groups prevent an even spread."""
 
 from typing import Any
 
@@ -9,27 +9,27 @@ from podium.core.errors import some
 
 
 def counts(table: pd.DataFrame) -> pd.DataFrame:
-    """Count the used images of every fold and class.
+    """Count the images of every fold and class, without skipped ones.
 
     Args:
         table: tables.FOLDS.
 
     Returns:
-        columns fold, label, images: every pair, those without images too, sorted.
+        columns fold, label, images: every pair, those without images included, sorted.
     """
     wide = _wide(table)
     return wide.T.rename_axis("fold").reset_index().melt("fold", value_name="images").sort_values(["fold", "label"])
 
 
 def deviations(table: pd.DataFrame) -> pd.DataFrame:
-    """Hold each fold's images of a class against an even share.
+    """Compare each fold's images of a class with an even share.
 
-    An even share is the class's images over the number of folds. A difference below 1 is rounding; sqrt(even share) is
-    what a draw without stratification gives (the standard deviation of a count). Larger differences are a fault:
+    An even share is the class's images divided by the number of folds. A difference below 1 is rounding. A draw without
+    stratification would give sqrt(even share), the standard deviation of a count. Larger differences are a fault:
 
-    - "group" where one group alone holds at least an image more than the even share: no split can be even;
-    - "several" where the difference is more than that group explains, and more than twice what chance gives: groups of
-      several classes are in each other's way, and the draw found no better.
+    - "group": one group alone holds at least an image more than the even share, so no split can be even;
+    - "several": the difference is larger than this group explains, and larger than twice the chance level. Groups with
+      several classes then conflict, and the draw found no better split.
 
     Args:
         table: tables.FOLDS.
@@ -54,12 +54,12 @@ def deviations(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(table: pd.DataFrame) -> dict[str, Any]:
-    """Return what balance.json says of tables.FOLDS.
+    """Return the content of balance.json for tables.FOLDS.
 
     Returns:
-        images_per_fold, images_per_class_per_fold, groups_of_several (how many groups hold two images or more),
-        worst_share_deviation: the largest difference between a class's share in a fold and over all, worst: the row of
-        `deviations` with the largest one, and unbalanced_classes: those with a fault.
+        images_per_fold, images_per_class_per_fold, groups_of_several (number of groups with two images or more),
+        worst_share_deviation (the largest difference between a class's share in a fold and in all images), worst (the
+        row of `deviations` with the largest deviation), and unbalanced_classes (those with a fault).
     """
     wide = _wide(table)
     groups = table.loc[table["use"] == "train", "group"].value_counts()
@@ -85,33 +85,36 @@ def summary(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def warnings(table: pd.DataFrame) -> list[str]:
-    """Say which classes are unbalanced since images that belong together may not be torn apart."""
+    """Warn of classes that are unbalanced because groups may not be split."""
     cells = deviations(table).drop_duplicates("label")
     fewer = "fewer folds or " if table.loc[table["use"] == "train", "fold"].nunique() > 2 else ""
-    told = {
-        "group": "groups make a balanced split impossible, since one group alone holds more than a fold's share:"
-        f" take {fewer}finer groups",
-        "several": f"groups keep the folds from being balanced: try another split.seed, {fewer}finer groups",
+    causes = {
+        "group": "groups make a balanced split impossible, because one group alone exceeds a fold's share:"
+        f" use {fewer}smaller groups",
+        "several": f"groups prevent balanced folds: try another split.seed, {fewer}smaller groups",
     }
-    found = []
-    for fault, words in told.items():
+    messages = []
+    for fault, cause in causes.items():
         rows = [
             f"class {label!r} has {images} images in fold {fold}, {even_share:.1f} would be even (largest group"
             f" {largest})"
             for label, fold, images, even_share, largest, _, _ in cells[cells["fault"] == fault].to_numpy()
         ]
         if rows:
-            found.append(f"{words}. {some(rows, 3)}")
-    return found
+            messages.append(f"{cause}. {some(rows, 3)}")
+    return messages
 
 
-def parted(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the used rows of tables.FOLDS whose group lies in several folds; only a person's own folds part one."""
+def crossing_groups(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of tables.FOLDS whose group is in several folds; only the user's own folds can split a group.
+
+    Skipped images are left out.
+    """
     used = table[table["use"] == "train"]
     return used[used.groupby("group")["fold"].transform("nunique") > 1]
 
 
 def _wide(table: pd.DataFrame) -> pd.DataFrame:
-    """Count used images: (classes, folds), both sorted by name."""
+    """Count images without skipped ones: (classes, folds), both sorted by name."""
     used = table[table["use"] == "train"]
     return pd.crosstab(used["label"], used["fold"])

@@ -1,4 +1,4 @@
-"""Duplicates whose labels differ: which are kept, dropped or relabelled, and a row for each of them."""
+"""Resolve duplicates whose labels differ: leave, drop or relabel them, with a row for each."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -7,39 +7,40 @@ import pandas as pd
 
 from podium.core.errors import InputError, some
 
-WHY = "labels of its duplicates differ"
+REASON = "labels of its duplicates differ"
 BY_OVERRIDE = "kept by its override"
 
 
 @dataclass(frozen=True)
-class SettledLabels:
-    """Labels after a rule was applied.
+class ResolvedLabels:
+    """Labels after the rule of split.conflicting_duplicates.
 
     Attributes:
-        labels: as given, with `label`, `use` and `reason` changed by the rule; no other used image has a reason.
-        conflicts: columns image_id, cluster, label (as given) and done, a row per image of a cluster in conflict.
+        labels: as in the input, with `label`, `use` and `reason` changed by the rule; no other image with `use` train
+            has a reason.
+        conflicts: columns image_id, cluster, label (of the input) and done, a row per image of a cluster in conflict.
     """
 
     labels: pd.DataFrame
     conflicts: pd.DataFrame
 
 
-def settle(
+def resolve(
     labels: pd.DataFrame, clusters: pd.DataFrame, rule: str, confirmed: Collection[str] = frozenset()
-) -> SettledLabels:
-    """Apply a rule to the clusters of duplicates whose labels differ, among the images that are used.
+) -> ResolvedLabels:
+    """Apply a rule to clusters of duplicates whose labels differ; skipped images are ignored.
 
-    A person's override wins: the image it names stays as it is, and where the overrides of a cluster agree, their
-    label is the right one: `drop` spares the images that bear it, `majority` gives it to the others. A person's own
-    groups are no duplicates, and are not judged.
+    The user's override wins: the rule does not change the image of an override. If the overrides of a cluster agree,
+    their label is the right one: `drop` does not drop images with this label, `majority` gives it to the others. The
+    user's own groups are not duplicates, so the rule ignores them.
 
     Args:
-        labels: contracts.LABELS; a used image with a reason is one that an override relabelled.
+        labels: contracts.LABELS; an override relabelled the images with `use` train and a reason.
         clusters: contracts.CLUSTERS.
-        rule: "keep" them all, "drop" all that contradict each other, or give them the label of the "majority" of
-            their cluster; where there is none (a tie), they are dropped.
-        confirmed: images whose label an override confirms. What the rule leaves as it is has the same row in `labels`
-            with them and without, so that a confirmation alone retrains nothing.
+        rule: "keep" changes none of them, "drop" drops all that contradict each other, "majority" gives them the most
+            frequent label of their cluster, or drops them if there is a tie.
+        confirmed: images whose label an override confirms. If the rule does not change an image anyway, its row in
+            `labels` is the same with and without confirmation, so that a confirmation alone retrains nothing.
 
     Raises:
         InputError: a class has no image left.
@@ -48,21 +49,21 @@ def settle(
     used = used[used.groupby("cluster")["label"].transform("nunique") > 1].sort_values(["cluster", "image_id"])
     used["overridden"] = (used["reason"] != "") | used["image_id"].isin(list(confirmed))
     rows = [used.iloc[:0].assign(done="", into="")]
-    rows += [_judge(cluster, rule) for _, cluster in used.groupby("cluster")]
-    judged = pd.concat(rows, ignore_index=True).astype("str")
-    settled = _applied(labels, judged)
-    _require_every_class(labels, settled, rule)
-    return SettledLabels(settled, judged[["image_id", "cluster", "label", "done"]])
+    rows += [_resolve_cluster(cluster, rule) for _, cluster in used.groupby("cluster")]
+    resolved = pd.concat(rows, ignore_index=True).astype("str")
+    changed = _applied(labels, resolved)
+    _require_every_class(labels, changed, rule)
+    return ResolvedLabels(changed, resolved[["image_id", "cluster", "label", "done"]])
 
 
 def counts(conflicts: pd.DataFrame) -> dict[str, int]:
-    """Count what was done to the images of `SettledLabels.conflicts`, by its first word."""
+    """Count the images of `ResolvedLabels.conflicts` by the first word of `done`."""
     words = conflicts["done"].str.split().str[0]
     return {str(word): int(n) for word, n in words.value_counts().sort_index().items()}
 
 
-def _judge(cluster: pd.DataFrame, rule: str) -> pd.DataFrame:
-    """Add to a cluster's rows what is done, and the label that each has afterwards ("" where it is dropped)."""
+def _resolve_cluster(cluster: pd.DataFrame, rule: str) -> pd.DataFrame:
+    """Add the columns done and into, the label afterwards ("" for a dropped image), to a cluster's rows."""
     overridden = cluster["overridden"]
     right = _right_label(cluster, overridden, rule)
     stays = overridden | (cluster["label"] == right) | (rule == "keep")
@@ -73,30 +74,33 @@ def _judge(cluster: pd.DataFrame, rule: str) -> pd.DataFrame:
 
 
 def _right_label(cluster: pd.DataFrame, overridden: pd.Series, rule: str) -> str:
-    """Return the label most of a cluster bear, or most of its overrides say; "" where none is known or two tie."""
+    """Return the most frequent label of a cluster's overrides, or of the cluster; "" if none is known or two tie."""
     if rule != "majority" and not overridden.any():
         return ""
     votes = cluster.loc[overridden if overridden.any() else slice(None), "label"].value_counts()
     return str(votes.index[0]) if len(votes) == 1 or (rule == "majority" and votes.iloc[0] > votes.iloc[1]) else ""
 
 
-def _applied(labels: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
-    """Write what was done into the rows of `labels`.
+def _applied(labels: pd.DataFrame, resolved: pd.DataFrame) -> pd.DataFrame:
+    """Return `labels` with the changes of the rule.
 
-    What an override's author says of a used image is left out: other words must not train every model again.
+    The user's reason for an override of an image that stays in training is removed: a change of its wording must not
+    retrain every model.
     """
-    index = pd.Index(judged["image_id"])
+    index = pd.Index(resolved["image_id"])
     row = index.get_indexer(labels["image_id"])
-    found = row >= 0
-    done, into = (judged[column].replace(BY_OVERRIDE, "kept").to_numpy()[row[found]] for column in ("done", "into"))
-    old = labels.loc[found, ["label"]]
+    in_conflict = row >= 0
+    done, into = (
+        resolved[column].replace(BY_OVERRIDE, "kept").to_numpy()[row[in_conflict]] for column in ("done", "into")
+    )
+    old = labels.loc[in_conflict, ["label"]]
     relabelled = (into != "") & (into != old["label"])
-    reason = WHY + ": " + pd.Series(done, index=old.index) + (" instead of " + old["label"]).where(relabelled, "")
+    reason = REASON + ": " + pd.Series(done, index=old.index) + (" instead of " + old["label"]).where(relabelled, "")
     table = labels.copy()
-    table.loc[found, "use"] = pd.Series("train", index=old.index).where(into != "", "skip")
-    table.loc[found, "label"] = old["label"].where(~relabelled, into)
+    table.loc[in_conflict, "use"] = pd.Series("train", index=old.index).where(into != "", "skip")
+    table.loc[in_conflict, "label"] = old["label"].where(~relabelled, into)
     table["reason"] = table["reason"].where(labels["use"] != "train", "")
-    table.loc[found, "reason"] = reason
+    table.loc[in_conflict, "reason"] = reason
     return table
 
 
@@ -105,6 +109,6 @@ def _require_every_class(before: pd.DataFrame, after: pd.DataFrame, rule: str) -
     if lost := sorted(classes[0] - classes[1]):
         raise InputError(
             f"params.yaml: split.conflicting_duplicates: {rule} leaves no image of class"
-            f" {some([repr(label) for label in lost])}: all have duplicates with other labels; say which labels are"
-            " right in contest.overrides, or take keep"
+            f" {some([repr(label) for label in lost])}, because all have duplicates with other labels; give the right"
+            " labels in contest.overrides, or set keep"
         )

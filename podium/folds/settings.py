@@ -1,4 +1,4 @@
-"""The sections of the data stages: `prepare`, `analyze` and `split`, and the top-level list `folds`."""
+"""Settings of the section `split` and of the top-level list `folds`."""
 
 import re
 from typing import Any, Literal
@@ -11,13 +11,13 @@ FOLD = re.compile(r"[A-Za-z0-9_]+")
 
 
 class SplitSettings(Section):
-    """How folds are drawn.
+    """The draw of folds, and the rule for duplicates whose labels differ.
 
     Attributes:
-        conflicting_duplicates: what becomes of duplicates whose labels differ. "keep" changes nothing but says so: the
-            scored images stay the contest's own, and no label changes unless a person says so in contest.overrides.
-            "drop" neither trains on them nor scores them; "majority" gives them their cluster's most frequent label,
-            and drops them where there is none.
+        conflicting_duplicates: the rule for duplicates whose labels differ. "keep" only reports them: the evaluation
+            set does not change, and labels change only through the user's contest.overrides. "drop" neither trains on
+            them nor scores them. "majority" gives them their cluster's most frequent label, and drops them if there is
+            a tie.
     """
 
     seed: int = Field(0, ge=0, lt=2**32)
@@ -25,7 +25,7 @@ class SplitSettings(Section):
 
 
 class FoldList(Section):
-    """The folds' names, as text: `folds` stands at the top of params.yaml, since DVC makes stages of it."""
+    """The names of the folds, as text; `folds` is a top-level list of params.yaml, because DVC makes stages of it."""
 
     folds: tuple[str, ...] = Field(min_length=2)
 
@@ -33,9 +33,9 @@ class FoldList(Section):
     @classmethod
     def _fold_names(cls, value: Any) -> Any:
         if not isinstance(value, list) or any(isinstance(v, bool) or not isinstance(v, int | str) for v in value):
-            raise ValueError(f"must list the folds' names, e.g. [0, 1, 2, 3, 4], is {value!r}")
+            raise ValueError(f"must list the folds' names, e.g. [0, 1, 2, 3, 4], not {value!r}")
         names = [str(v) for v in value]
         wrong = [name for name in names if not FOLD.fullmatch(name)]
         if wrong or len(set(names)) < len(names):
-            raise ValueError(f"names are made of letters, digits and _ and stand once each, these are {names}")
+            raise ValueError(f"names contain letters, digits and _ only, and each is listed once; change {names}")
         return names

@@ -1,1 +1,5 @@
-"""Package inference."""
+"""Inference: predict train images out of fold and test images with a member's fold models.
+
+fold_models.py   load the fold models and write their predictions
+settings.py      the section of one member, and `infer` in it
+"""

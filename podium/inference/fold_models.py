@@ -1,4 +1,4 @@
-"""Resolutions and transforms: what the folds' models of a member say of images, as rows of tables.PREDICTIONS."""
+"""Predict with a member's fold models at each image size and TTA transform, as rows of tables.PREDICTIONS."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,25 +19,27 @@ from podium.models.preprocessing import Preprocessing
 from podium.models.settings import ModelSettings, TorchSettings
 
 
-def of_member(member: str, phase: str, path: Path, *, root: Path, image_sizes: Sequence[int] | None, name: str) -> None:
-    """Predict with a member's models of one phase, as its settings in params.yaml say.
+def predict_member(
+    member: str, phase: str, path: Path, *, root: Path, image_sizes: Sequence[int] | None, name: str
+) -> None:
+    """Predict with a member's models of one phase, with its settings in params.yaml.
 
     Args:
-        member: its name there.
-        phase: whose weights, models/<phase>/<member>/<fold>.safetensors.
-        path: of the parquet file that is written.
+        member: its name in params.yaml.
+        phase: of the weights, models/<phase>/<member>/<fold>.safetensors.
+        path: of the parquet file to write.
         root: of the project.
-        image_sizes: pixels; None for those of `infer`.
+        image_sizes: in pixels; None for those of the section `infer`.
         name: of the stage, for progress bars.
 
     Raises:
-        InputError: as `run`, or a setting is wrong.
+        InputError: a setting is wrong, or as in `predict_folds`.
     """
     model = params.load(f"members.{member}.model", ModelSettings, root)
     p = params.load(f"members.{member}.infer", InferSettings, root)
     t = params.load("torch", TorchSettings, root)
     device = devices.start(t)
-    run(
+    predict_folds(
         path,
         root / f"models/{phase}/{member}",
         root=root,
@@ -50,7 +52,7 @@ def of_member(member: str, phase: str, path: Path, *, root: Path, image_sizes: S
     )
 
 
-def run(
+def predict_folds(
     path: Path,
     models: Path,
     *,
@@ -62,12 +64,12 @@ def run(
     numerics: Numerics,
     name: str,
 ) -> None:
-    """Predict with all folds' models of one member: train images out of fold (skipped ones too), and all test images.
+    """Predict with all fold models of one member: train images out of fold (skipped ones too), and all test images.
 
     Args:
-        path: of the parquet file that is written.
+        path: of the parquet file to write.
         models: folder of the folds' weights.
-        root: of the project, whose folds.csv and packs are read.
+        root: of the project, with folds.csv and the packs.
         folds: names, in the order of the rows.
         name: of the stage, for progress bars.
 
@@ -99,16 +101,16 @@ def run(
 
 
 def load_model(path: Path, *, classes: Sequence[str]) -> tuple[torch.nn.Module, Preprocessing]:
-    """Build a fold's model from its weights and what is stored with them.
+    """Build a fold's model and its preprocessing from its weights and their metadata.
 
     Raises:
-        InputError: it was trained on other classes.
+        InputError: the model was trained on other classes.
     """
     checkpoint = backbones.read(path)
     meta = checkpoint.meta
     if meta["classes"] != list(classes):
         raise InputError(
-            f"{path}: trained on classes {meta['classes']}, the folds have {list(classes)}; run `dvc repro`"
+            f"{path}: trained on classes {meta['classes']}, but folds.csv has {list(classes)}; run `dvc repro`"
         )
     model = backbones.create(meta["backbone"], n_classes=len(classes), model_kwargs=meta["model_kwargs"])
     backbones.load(model, checkpoint.state, str(path))
@@ -131,10 +133,10 @@ def tables_of_fold(
     """Yield a table per subset, image size and transform.
 
     Args:
-        model: of `fold`, placed by `numerics`.
-        subsets: ("train" or "test", its pack, ids of images to predict).
+        model: of `fold`, on the device of `numerics`.
+        subsets: ("train" or "test", its pack, ids of the images to predict).
         classes: names in the order of the model's outputs.
-        name: of the member, for progress bars.
+        name: of the stage, for progress bars.
     """
     for subset, packed, image_ids in subsets:
         if not image_ids:
@@ -161,7 +163,7 @@ def tables_of_fold(
 
 
 def write(path: Path, rows: Iterator[pd.DataFrame]) -> None:
-    """Write tables one after another into one parquet file, holding only one in memory."""
+    """Write tables one after another to one parquet file; only one is in memory at a time."""
     writer: pq.ParquetWriter | None = None
     with tables.replacing(path) as temporary:
         try:

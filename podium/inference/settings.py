@@ -1,4 +1,7 @@
-"""All sections of one member; those its trainings read have a file of their own, so that `infer`'s retrain nothing."""
+"""Settings of one member.
+
+The settings of its training lie in podium/training, so a change of the settings of `infer` retrains nothing.
+"""
 
 from typing import ClassVar, Literal, Self
 
@@ -10,7 +13,7 @@ from podium.training.settings import FinetuneSettings, PretrainSettings
 
 
 class InferSettings(Section):
-    """At which sizes (pixels) and in which transforms an image is looked at."""
+    """The image sizes (pixels) and TTA transforms of a member's predictions."""
 
     RENAMED: ClassVar[dict[str, str]] = {"views": "transforms"}
 
@@ -21,14 +24,14 @@ class InferSettings(Section):
     @model_validator(mode="after")
     def _refuse_repeats(self) -> Self:
         if len(set(self.image_sizes)) < len(self.image_sizes) or len(set(self.transforms)) < len(self.transforms):
-            raise ValueError("an image size or a transform stands twice")
+            raise ValueError("an image size or a transform is listed twice; remove one")
         if min(self.image_sizes) < 8:
-            raise ValueError("image sizes are in pixels, at least 8")
+            raise ValueError("image sizes are in pixels; use at least 8")
         return self
 
 
 class MemberSettings(Section):
-    """A member of the ensemble: every section is mandatory, so that DVC sees which phase a change touches."""
+    """A member of the ensemble; every section is mandatory, so that DVC knows which phase a change affects."""
 
     model: ModelSettings
     pretrain: PretrainSettings
@@ -38,5 +41,5 @@ class MemberSettings(Section):
     @model_validator(mode="after")
     def _refuse_nothing_to_train(self) -> Self:
         if self.pretrain.epochs + self.finetune.epochs == 0:
-            raise ValueError("pretrain and finetune both have 0 epochs: nothing would be trained")
+            raise ValueError("pretrain and finetune both have 0 epochs, so nothing is trained; give one of them epochs")
         return self

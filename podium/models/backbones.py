@@ -1,4 +1,4 @@
-"""timm models: built, loaded with every key checked, and saved as safetensors with what they need to be used."""
+"""Build timm models, load weights with every key checked, and save them as safetensors with their metadata."""
 
 import difflib
 import json
@@ -16,19 +16,19 @@ from torch import nn
 
 from podium.core import tables
 from podium.core.errors import InputError, some
-from podium.models import fcanet
+from podium.models import family_registry
 
-fcanet.register()
+family_registry.register_all()
 
 Rgb = tuple[float, float, float]
 
 RESERVED = {"num_classes", "pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"}
-META_KEY = "podium"  # one key: safetensors writes several in no fixed order
+META_KEY = "podium"  # a single key, because safetensors writes several keys in no fixed order
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights by name, and what stands beside them."""
+    """Weights by name, and the metadata stored with them."""
 
     state: dict[str, torch.Tensor]
     meta: dict[str, Any]
@@ -40,17 +40,17 @@ def create(
     """Build a timm model with random weights.
 
     Args:
-        backbone: timm's name, or one of fcanet.py.
-        n_classes: outputs of the new head; None leaves the head the backbone was published with.
-        model_kwargs: passed on to timm as they are.
-        drop_path: stochastic depth rate; 0 is not passed on, since not every backbone has it.
+        backbone: a name that timm knows, those of podium/models/families included.
+        n_classes: outputs of the new head; None leaves the backbone's published head.
+        model_kwargs: passed on to timm unchanged.
+        drop_path: stochastic depth rate; 0 is not passed on, because not every backbone has this argument.
 
     Raises:
-        InputError: timm does not know the backbone, or the backbone not an argument.
+        InputError: timm does not know the backbone, or the backbone does not have an argument.
     """
     kwargs = dict(model_kwargs)
     if reserved := sorted(RESERVED & kwargs.keys()):
-        raise InputError(f"backbone {backbone!r}: model_kwargs must not hold {some(reserved)}: Podium sets them itself")
+        raise InputError(f"backbone {backbone!r}: remove {some(reserved)} from model_kwargs: Podium sets them itself")
     if n_classes is not None:
         kwargs["num_classes"] = n_classes
     if drop_path > 0:
@@ -66,18 +66,18 @@ def create(
 
 
 def from_hub(backbone: str, model_kwargs: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
-    """Build a model with timm's pretrained weights; return it and its configuration (mean, std, ...).
+    """Build a model with timm's pretrained weights; return the model and its configuration (mean, std, ...).
 
     Raises:
-        InputError: timm has no weights for it, or the hub cannot be reached.
+        InputError: timm has no weights for the backbone, or the hub cannot be reached.
     """
     create(backbone, n_classes=None, model_kwargs=model_kwargs)
     try:
         model: nn.Module = timm.create_model(backbone, pretrained=True, **model_kwargs)
-    except Exception as error:  # the hub's client has dozens of error classes, all with the same remedy
+    except Exception as error:  # the hub's client raises dozens of error classes, all with the same remedy
         raise InputError(
-            f"backbone {backbone!r}: no weights from the hub ({type(error).__name__}: {error}). HeldOut a way to it, "
-            "bring a file: `weights: file` and `weights_file: path` (.safetensors or .pth)"
+            f"backbone {backbone!r}: no weights from the hub ({type(error).__name__}: {error}). Without "
+            "access to the hub, use a file: `weights: file` and `weights_file: path` (.safetensors or .pth)"
         ) from None
     return model, dict(model.pretrained_cfg)  # type: ignore[arg-type]
 
@@ -89,14 +89,14 @@ def head_names(model: nn.Module) -> tuple[str, ...]:
 
 
 def is_head(parameter: str, model: nn.Module) -> bool:
-    """Say whether a parameter's name belongs to the classifier."""
+    """Return whether a parameter's name belongs to the classifier."""
     return any(parameter.startswith(f"{name}.") for name in head_names(model))
 
 
 def norms(model: nn.Module) -> list[nn.Module]:
-    """Return the modules that normalise and learn a weight for it: batch, layer, group, RMS norms, timm's own too.
+    """Return normalisation modules with learned weights: batch, layer, group and RMS norms, timm's own included.
 
-    By the name of their class, since timm's share no base class.
+    They are recognised by the name of their class, because timm's norms share no base class.
     """
     return [m for m in model.modules() if "norm" in type(m).__name__.lower() and [*m.parameters(recurse=False)]]
 
@@ -105,20 +105,22 @@ def linear_head(model: nn.Module, key: str) -> nn.Linear:
     """Return the model's classifier.
 
     Raises:
-        InputError: it is not one linear layer with a bias; names `key`.
+        InputError: the classifier is not one linear layer with a bias; names `key`.
     """
     names = head_names(model)
     head = model.get_submodule(names[0]) if len(names) == 1 else None
     if not isinstance(head, nn.Linear) or head.bias is None:
-        raise InputError(f"{key}: probe needs a linear classifier, this backbone's is {names or 'none'}; say keep")
+        raise InputError(
+            f"{key}: probe needs one linear classifier with a bias, this backbone has {names or 'none'}; set keep"
+        )
     return head
 
 
 def read_file(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Read a person's .safetensors or .pth (never unpickled); return tensors and safetensors' metadata.
+    """Read a user's .safetensors or .pth (never unpickled); return tensors and the metadata of a safetensors file.
 
     Raises:
-        InputError: it is missing, has another ending, cannot be read, or holds more than tensors.
+        InputError: the file is missing, has another ending, cannot be read, or holds more than tensors.
     """
     if path.suffix not in {".safetensors", ".pth", ".pt", ".bin"}:
         raise InputError(f"{path}: weights must be .safetensors, or torch's .pth, .pt or .bin")
@@ -126,10 +128,10 @@ def read_file(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         state = load_state_dict(str(path), weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such weights file") from None
-    except Exception as error:  # torch and safetensors raise a dozen classes for a broken file
+    except Exception as error:  # torch and safetensors raise a dozen error classes for a broken file
         raise InputError(f"{path}: cannot be read as weights ({type(error).__name__}: {error})") from None
     if not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise InputError(f"{path}: holds no plain map of names to tensors")
+        raise InputError(f"{path}: must be a map of names to tensors; save the model's state_dict()")
     return state, _file_metadata(path)
 
 
@@ -143,32 +145,35 @@ def _file_metadata(path: Path) -> dict[str, str]:
 def mean_and_std(
     mean: Rgb | None, std: Rgb | None, metadata: Mapping[str, str], key: str
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """Return the input's mean and std from the member's settings or a safetensors file's metadata.
+    """Return the input's mean and std from the member's settings or from a safetensors file's metadata.
 
     Raises:
-        InputError: neither says them (timm's default would be wrong in silence), or both do and differ.
+        InputError: neither has them (timm's default could be wrong without a warning), or both do and differ.
     """
     if META_KEY in metadata:
         raise InputError(
-            f"{key}.weights_file: was trained here, on all folds but one: as a start it would leak the others into"
-            " their own scores. Bring weights that have not seen this contest"
+            f"{key}.weights_file: these weights were trained here on all folds but one. Starting from them would be"
+            " leakage: their training images would be scored as held out. Use weights that were not trained on this"
+            " contest"
         )
     stored = [
-        _numbers(metadata[name], f"{key}.weights_file: its own {name}") for name in ("mean", "std") if name in metadata
+        _numbers(metadata[name], f"{key}.weights_file: its {name}") for name in ("mean", "std") if name in metadata
     ]
     if mean is not None and std is not None:
         if len(stored) == 2 and stored != [list(mean), list(std)]:
-            raise InputError(f"{key}: mean {mean} and std {std} differ from the weights file's own {stored}")
+            raise InputError(
+                f"{key}: mean {mean} and std {std} differ from the weights file's {stored}; remove them here"
+            )
         return mean, std
     if len(stored) < 2:
         raise InputError(
-            f"{key}: the weights file does not say its mean and std (safetensors metadata `mean` and `std`, JSON"
-            " lists of 3 numbers): give `mean` and `std` here"
+            f"{key}: the weights file does not hold its mean and std (safetensors metadata `mean` and `std`, JSON"
+            " lists of 3 numbers): set `mean` and `std` here"
         )
     return stored[0], stored[1]
 
 
-def _numbers(text: str, what: str) -> list[float]:
+def _numbers(text: str, source: str) -> list[float]:
     """Read three numbers in [0, 1] from a file's metadata."""
     try:
         values = json.loads(text)
@@ -179,35 +184,35 @@ def _numbers(text: str, what: str) -> list[float]:
         or len(values) != 3
         or not all(isinstance(v, int | float) and 0 <= v <= 1 for v in values)
     ):
-        raise InputError(f"{what} is {text!r}, not a JSON list of 3 numbers from 0 to 1")
+        raise InputError(f"{source} is {text!r}, not a JSON list of 3 numbers from 0 to 1")
     return values
 
 
 def load(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> str:
-    """Load weights into a model; return a message where the head is new, else "".
+    """Load weights into a model; return a message if the head is new, else "".
 
-    A head that is missing or of another shape leaves the model's new head as it is.
+    If the weights have no head, or one of another shape, the model's new head stays unchanged.
 
     Raises:
-        InputError: any other key is missing, unexpected or of another shape; lists them.
+        InputError: other keys are missing, unexpected or of another shape; lists them.
     """
-    kept, message = matching_weights(model, state, source)
-    model.load_state_dict(kept, strict=False)
+    matching, message = matching_weights(model, state, source)
+    model.load_state_dict(matching, strict=False)
     return message
 
 
 def matching_weights(
     model: nn.Module, state: Mapping[str, torch.Tensor], source: str
 ) -> tuple[dict[str, torch.Tensor], str]:
-    """Return the weights that `load` would load and its message; the model may lie on the meta device."""
+    """Return the weights that `load` would load and its message; the model may be on the meta device."""
     wanted = model.state_dict()
     head = {k for k in {*wanted, *state} if is_head(k, model)}
     head_fits = all(k in state and k in wanted and state[k].shape == wanted[k].shape for k in head)
-    kept = {k: v for k, v in state.items() if head_fits or k not in head}
-    _compare(wanted, kept, set() if head_fits else head, source)
-    found = [f"{k} {tuple(state[k].shape)}" for k in sorted(head) if k in state]
-    why = f"since the weights' own is another: {some(found)}" if found else "since the weights have none"
-    return kept, "" if head_fits else f"{source}: new head, {why}"
+    matching = {k: v for k, v in state.items() if head_fits or k not in head}
+    _compare(wanted, matching, set() if head_fits else head, source)
+    other_head = [f"{k} {tuple(state[k].shape)}" for k in sorted(head) if k in state]
+    why = f"because the weights have another: {some(other_head)}" if other_head else "because the weights have none"
+    return matching, "" if head_fits else f"{source}: new head, {why}"
 
 
 def _compare(
@@ -225,13 +230,13 @@ def _compare(
     lines = [f"  {name} ({len(keys)}): {some(keys, 20)}" for name, keys in faults.items() if keys]
     if lines:
         raise InputError(
-            f"{source}: these weights do not fit the backbone (is it another one, or are model_kwargs missing?)\n"
-            + "\n".join(lines)
+            f"{source}: these weights do not fit the backbone (is it another backbone, or are model_kwargs"
+            " missing?)\n" + "\n".join(lines)
         )
 
 
 def save(path: Path, model_or_state: nn.Module | Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> None:
-    """Write weights as safetensors with `meta` (plain data) beside them; same inputs, same bytes."""
+    """Write weights as safetensors with `meta` (plain data) as metadata; the same inputs give the same bytes."""
     state = model_or_state.state_dict() if isinstance(model_or_state, nn.Module) else model_or_state
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in sorted(state.items())}
     with tables.replacing(path) as temporary:
@@ -239,12 +244,12 @@ def save(path: Path, model_or_state: nn.Module | Mapping[str, torch.Tensor], met
 
 
 def read(path: Path) -> Checkpoint:
-    """Read what `save` wrote.
+    """Read a file of `save`.
 
     Raises:
-        InputError: it was not written by `save`.
+        InputError: `save` did not write the file.
     """
     state, metadata = read_file(path)
     if META_KEY not in metadata:
-        raise InputError(f"{path}: has not the metadata of a stage's own weights; run `dvc repro` to rebuild it")
+        raise InputError(f"{path}: lacks the metadata of weights that a stage wrote; run `dvc repro` to rebuild it")
     return Checkpoint(state, json.loads(metadata[META_KEY]))

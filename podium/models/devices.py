@@ -1,4 +1,4 @@
-"""Device, threads and precision of a torch process, set so that the same inputs give the same bytes."""
+"""Set device, threads and precision of a torch process, so that the same inputs give the same bytes."""
 
 import gc
 import os
@@ -16,21 +16,21 @@ from podium.models.settings import TorchSettings
 Result = TypeVar("Result")
 
 _NOT_DETERMINISTIC = "does not have a deterministic implementation"  # in torch's own error
-_PYTHONS_OWN = (700, 10, 10)  # limits of garbage collection; cli.run starts with others
+_PYTHON_DEFAULT = (700, 10, 10)  # thresholds of garbage collection; cli.run starts with others
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
 class Numerics:
-    """Where and how precisely a model runs.
+    """The device, precision and memory layout of a model.
 
     Attributes:
         device: of the model and its batches.
-        precision: "fp32", or "bf16" or "fp16" (CUDA alone) in the forward pass.
+        precision: of the forward pass: "fp32", "bf16", or "fp16" (CUDA only).
         channels_last: memory layout of the model and its batches.
 
     Raises:
-        InputError: fp16 away from CUDA.
+        InputError: fp16 on a device other than CUDA.
     """
 
     device: torch.device
@@ -39,18 +39,18 @@ class Numerics:
 
     def __post_init__(self) -> None:
         if self.precision == "fp16" and self.device.type != "cuda":
-            raise InputError(f"precision fp16 needs a CUDA device, this is {self.device.type}; say bf16 or fp32")
+            raise InputError(f"precision fp16 needs a CUDA device, this is {self.device.type}; set bf16 or fp32")
 
     def place(self, model: nn.Module) -> nn.Module:
-        """Move a model to the device, in its memory layout."""
+        """Move a model to the device and into the memory layout."""
         return model.to(self.device, memory_format=self._memory_format())  # type: ignore[call-overload,no-any-return]
 
     def layout(self, images: torch.Tensor) -> torch.Tensor:
-        """Bring a batch (batch, 3, height, width) on the device into the model's memory layout."""
+        """Convert a batch (batch, 3, height, width) on the device to the model's memory layout."""
         return images.contiguous(memory_format=self._memory_format())
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Return the context of a forward pass."""
+        """Return the context manager of a forward pass."""
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=_DTYPES[self.precision])
@@ -63,33 +63,33 @@ def start(settings: TorchSettings) -> torch.device:
     """Set threads and determinism for this process and return the device ("auto": CUDA, then Apple's MPS, then CPU).
 
     Raises:
-        InputError: the device is not there.
+        InputError: this machine does not have the device.
     """
-    gc.freeze()  # what is imported by now stays; cycles, which may hold a device's memory, are looked for as usual
-    gc.set_threshold(*_PYTHONS_OWN)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
+    gc.freeze()  # imported modules stay alive; later cycles are collected, because they may hold a device's memory
+    gc.set_threshold(*_PYTHON_DEFAULT)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this setting
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True)
-    # what finds operators that read memory nobody wrote costs up to a quarter of a training's time
+    # filling new memory, which finds operators that read it uninitialised, takes up to a quarter of a training's time
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    first = next(name for name, is_there in there.items() if is_there)
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    first = next(name for name, is_available in available.items() if is_available)
     chosen = first if settings.device == "auto" else settings.device
-    if not there[chosen]:
-        raise InputError(f"params.yaml: torch.device: this machine has no {chosen}; say auto or cpu")
+    if not available[chosen]:
+        raise InputError(f"params.yaml: torch.device: this machine has no {chosen}; set auto or cpu")
     return torch.device(chosen)
 
 
 def reproducibly(name: str, run: Callable[[], Result]) -> Result:
-    """Run `run` so that the same inputs give the same bytes; where torch cannot, say so and run it without.
+    """Run `run` deterministically; if torch cannot, print that and run it again without.
 
-    Strictly first: asked for a warning instead, torch's attention on CUDA takes the way that differs from run to run,
-    though it has another.
+    The first attempt is strict (an error, not a warning). In torch's warning mode, its attention on CUDA uses the
+    kernel that differs from run to run, although it has a deterministic one.
 
     Args:
         name: of the stage.
-        run: may be called twice; the second time from its beginning.
+        run: may be called a second time, from its beginning.
     """
     torch.use_deterministic_algorithms(True)
     try:
@@ -98,11 +98,11 @@ def reproducibly(name: str, run: Callable[[], Result]) -> Result:
         if _NOT_DETERMINISTIC not in str(error):
             raise
         operator = str(error).split(_NOT_DETERMINISTIC)[0].split("\n")[-1].removeprefix("RuntimeError: ").strip()
-    hint = " (a transformer that resizes its position table needs none with `model_kwargs: {img_size: ...}`)"
+    hint = " (a transformer that resizes its position embeddings avoids it with `model_kwargs: {img_size: ...}`)"
     print(
-        f"{name}: torch has no deterministic {operator}: a rerun's numbers will differ a little from these"
+        f"{name}: torch has no deterministic {operator}: the numbers of a rerun will differ slightly"
         f"{hint if 'upsample' in operator else ''}"
     )
-    gc.collect()  # what the first run held on the device
+    gc.collect()  # frees the first run's memory on the device
     torch.use_deterministic_algorithms(True, warn_only=True)
     return run()

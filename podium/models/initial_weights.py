@@ -1,4 +1,4 @@
-"""The weights a member starts from: timm's own, a person's file, or random ones."""
+"""The initial weights of a member: timm's, a user's file, or random ones."""
 
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ Loaded = tuple[dict[str, torch.Tensor], Any, Any]  # state dict, mean, std
 
 
 def save(p: ModelSettings, member: str, root: Path) -> int:
-    """Check the weights and save them with their mean and std; return how many values they are.
+    """Check the weights and save them with their mean and std; return their number of values.
 
     Raises:
-        InputError: there are none on the hub, or the file does not fit or does not say its mean and std.
+        InputError: the hub has no weights, or the file does not fit the backbone or lacks its mean and std.
     """
     read = {"hub": _from_hub, "file": _from_file, "none": _random}[p.weights]
     state, mean, std = read(p, member, root)
@@ -44,5 +44,5 @@ def _random(p: ModelSettings, member: str, root: Path) -> Loaded:
     del root
     torch.manual_seed(seeding.derive(p.seed, member, "weights"))
     model = backbones.create(p.backbone, n_classes=0, model_kwargs=p.model_kwargs)
-    half = (0.5, 0.5, 0.5)  # random weights know no data set's mean: pixels then run from -1 to 1
+    half = (0.5, 0.5, 0.5)  # random weights belong to no data set with a mean: pixels are scaled to -1 to 1
     return model.state_dict(), p.mean or half, p.std or half

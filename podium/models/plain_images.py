@@ -1,7 +1,7 @@
-"""Images of a pack in batches, from any number of worker processes with the same result.
+"""Load images of a pack in batches, without augmentation; the result does not depend on the number of workers.
 
-`PODIUM_WORKERS` sets the worker processes (default: none beside a CPU's training, which they would slow
-down; else as many as there are cores, at most 8). It is environment and never reaches a hashed file.
+The environment variable `PODIUM_WORKERS` sets the number of worker processes. The default is 0 on a CPU, where workers
+would slow the model down, and otherwise the number of cores, at most 8. It never reaches a hashed file.
 """
 
 import os
@@ -19,7 +19,7 @@ from podium.models.preprocessing import Preprocessing
 
 
 class PlainImages(Dataset[torch.Tensor]):
-    """Images by index as they are, at a size: uint8 (3, image_size, image_size)."""
+    """Unaugmented images by index, at one size: uint8 (3, image_size, image_size)."""
 
     def __init__(self, packed: PixelPack, image_ids: Sequence[str], preprocessing: Preprocessing, image_size: int) -> None:
         self.packed, self.image_ids = packed, list(image_ids)
@@ -35,23 +35,23 @@ class PlainImages(Dataset[torch.Tensor]):
 
 
 def plain_batches(images: PlainImages, batch_size: int, device: torch.device) -> DataLoader[Any]:
-    """Return the images once, in their order."""
+    """Return a loader that yields every image once, in order."""
     return loader(images, device, batch_size=batch_size)
 
 
 def worker_count(device: torch.device) -> int:
-    """Return how many worker processes load images beside `device`."""
+    """Return the number of worker processes that load images for `device`."""
     return workers.count(default=0 if device.type == "cpu" else min(8, os.cpu_count() or 1))
 
 
 def loader(images: Dataset[Any], device: torch.device, **batching: Any) -> DataLoader[Any]:
-    """Return a loader whose order and result do not depend on the number of its worker processes."""
+    """Return a loader whose order and result do not depend on the number of worker processes."""
     cv2.setNumThreads(0)
     return DataLoader(
         images,
         num_workers=worker_count(device),
         worker_init_fn=_start_worker,
-        generator=torch.Generator().manual_seed(0),  # else the loader draws from the training's own stream
+        generator=torch.Generator().manual_seed(0),  # otherwise the loader draws from the training's random stream
         pin_memory=device.type == "cuda",
         **batching,
     )
@@ -62,5 +62,5 @@ def _start_worker(_worker: int) -> None:
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:
-    """Turn an image (height, width, 3) into a tensor (3, height, width) of the same bytes."""
+    """Convert an image (height, width, 3) to a tensor (3, height, width), values unchanged."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -1,4 +1,4 @@
-"""What a model says of images of a pack: probabilities (training's validation, `infer`), features (`probe`)."""
+"""Predict images of a pack: probabilities (held-out folds in training, `infer`) and features (`probe`)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -26,13 +26,13 @@ def probabilities(
     numerics: Numerics,
     label: str = "",
 ) -> dict[str, NDArray[np.float32]]:
-    """Predict images at one size in several transforms.
+    """Predict images at one size in several TTA transforms.
 
     Args:
-        model: placed by `numerics`; put into evaluation mode here.
-        images: the rows of the result keep their order.
+        model: on the device of `numerics`; this function sets evaluation mode.
+        images: the result has their order.
         transforms: "identity" or "hflip".
-        label: names the progress bar; "" shows none.
+        label: of the progress bar; "" for no bar.
 
     Returns:
         transform -> probabilities (n_images, n_classes), rows summing to 1.
@@ -44,8 +44,8 @@ def probabilities(
                 logits = model(batch.flip(3) if transform == "hflip" else batch)
             rows[transform].append(torch.softmax(logits.float(), dim=1).cpu().numpy())
     return {
-        transform: np.concatenate(subsets) if subsets else np.empty((0, 0), np.float32)
-        for transform, subsets in rows.items()
+        transform: np.concatenate(batches) if batches else np.empty((0, 0), np.float32)
+        for transform, batches in rows.items()
     }
 
 
@@ -53,17 +53,17 @@ def probabilities(
 def features(
     model: nn.Module, images: PlainImages, *, batch_size: int, numerics: Numerics, label: str = ""
 ) -> NDArray[np.float32]:
-    """Return what a timm model's classifier would see, (n_images, 2 transforms, n_features): as is, and mirrored.
+    """Return the input of a timm model's classifier, (n_images, 2, n_features): of identity, and of hflip.
 
-    Args: as of `probabilities`.
+    The arguments are those of `probabilities`.
     """
     rows = []
     for batch in _batches(model, images, batch_size, numerics, label):
-        transforms = []
-        for transform in (batch, batch.flip(3)):
+        by_transform = []
+        for inputs in (batch, batch.flip(3)):
             with numerics.autocast():
-                transforms.append(model.forward_head(model.forward_features(transform), pre_logits=True))  # type: ignore[operator]
-        rows.append(torch.stack(transforms, 1).float().cpu().numpy())
+                by_transform.append(model.forward_head(model.forward_features(inputs), pre_logits=True))  # type: ignore[operator]
+        rows.append(torch.stack(by_transform, 1).float().cpu().numpy())
     return np.concatenate(rows)
 
 
@@ -86,7 +86,7 @@ def prediction_table(
     image_size: int,
     transform: str,
 ) -> pd.DataFrame:
-    """Lay probabilities (n_images, n_classes) out as rows of tables.PREDICTIONS."""
+    """Return probabilities (n_images, n_classes) as rows of tables.PREDICTIONS."""
     table = pd.DataFrame(
         {"image_id": list(image_ids), "subset": subset, "fold": fold, "image_size": image_size, "transform": transform}
     )

@@ -1,6 +1,6 @@
-"""Pixels -> model input at a size: the one way in, for training's validation, `infer` and whatever comes later.
+"""Turn pixels into a model's input at a size; training, held-out predictions, `probe` and `infer` all use it.
 
-What it needs is stored with a model's weights (`Preprocessing.to_dict`), so that no later use can differ.
+Its settings are stored with a model's weights (`Preprocessing.to_dict`), so that later predictions use the same ones.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,12 +16,12 @@ Image = NDArray[np.uint8]  # (height, width, 3), RGB
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a backbone wants its images.
+    """How images become a backbone's input.
 
     Attributes:
         mean, std: per channel, for pixels in [0, 1].
-        resize: "squash" both sides, "crop" the middle, or "pad" to a square with the mean colour.
-        crop_fraction: with "crop", the part of the short side that is kept, in (0, 1].
+        resize: "squash" both sides, "crop" the centre, or "pad" to a square with the mean colour.
+        crop_fraction: with "crop", the fraction of the short side inside the crop, in (0, 1].
     """
 
     mean: tuple[float, float, float]
@@ -30,17 +30,17 @@ class Preprocessing:
     crop_fraction: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data to store with the weights."""
+        """Return the settings as plain data, to store with the weights."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read what `to_dict` returned, after a way through JSON."""
+        """Build from the values of `to_dict`, as JSON returns them."""
         mean, std = tuple(values["mean"]), tuple(values["std"])
         return cls(mean, std, values["resize"], values["crop_fraction"])
 
     def to_size(self, image: Image, image_size: int) -> Image:
-        """Resize an image to (image_size, image_size, 3); one that has this size already is returned as it is."""
+        """Resize an image to (image_size, image_size, 3); an image of this size is returned unchanged."""
         if image.shape[:2] == (image_size, image_size):
             return image
         if self.resize == "squash":
@@ -50,14 +50,14 @@ class Preprocessing:
         return _padded(image, image_size, self.mean)
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """Turn uint8 images (batch, 3, height, width) into float32 with the backbone's mean and std."""
+        """Convert uint8 images (batch, 3, height, width) to float32, normalised by the backbone's mean and std."""
         mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1) * 255
         std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1) * 255
         return (images.float() - mean) / std
 
 
 def _scaled(image: Image, height: int, width: int) -> Image:
-    """Shrink by area (no aliasing), enlarge by cubic interpolation."""
+    """Shrink by area interpolation (no aliasing), enlarge by cubic interpolation."""
     shrinks = height * width < image.shape[0] * image.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     scaled: Image = cv2.resize(image, (width, height), interpolation=method)
@@ -65,7 +65,7 @@ def _scaled(image: Image, height: int, width: int) -> Image:
 
 
 def _cropped(image: Image, image_size: int, crop_fraction: float) -> Image:
-    """Cut before scaling: a narrow image would become a very long one."""
+    """Crop before scaling: a narrow image scaled first would become very long."""
     height, width = image.shape[:2]
     side = max(1, round(min(height, width) * crop_fraction))
     top, left = (height - side) // 2, (width - side) // 2

@@ -1,4 +1,4 @@
-"""The sections `model` (of a member) and `torch`."""
+"""Settings of the sections `model` (of a member) and `torch`."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from podium.core.params import Section
 from podium.core.placeholders import NO_FILE, FileOrNone
 
-Unit = Annotated[float, Field(ge=0, le=1)]  # pixels are in [0, 1]: not 0 to 255
+Unit = Annotated[float, Field(ge=0, le=1)]  # pixels are in [0, 1], not in [0, 255]
 Rgb = tuple[Unit, Unit, Unit]
 
 
@@ -15,13 +15,13 @@ class ModelSettings(Section):
     """The backbone, its weights, and how an image becomes its input.
 
     Attributes:
-        backbone: a timm model name, or one of podium/models/fcanet.py.
-        model_kwargs: passed on to timm.create_model as they are.
-        weights: "hub" (timm's own), "none" (random), or "file" (`weights_file`: .safetensors or .pth).
-        mean, std: of the model's input, for pixels in [0, 1]; needed where a file does not say them.
-        image_size: pixels, both sides, of training.
-        resize: "squash" to a square, "crop" the middle, or "pad" with the mean colour.
-        crop_fraction: with "crop", the part of the short side that is kept.
+        backbone: a timm model name, or one of podium/models/families.
+        model_kwargs: passed on to timm.create_model unchanged.
+        weights: "hub" (timm's pretrained ones), "none" (random), or "file" (`weights_file`: .safetensors or .pth).
+        mean, std: of the model's input, for pixels in [0, 1]; required if a weights file does not hold them.
+        image_size: of training, both sides, in pixels.
+        resize: "squash" to a square, "crop" the centre, or "pad" with the mean colour.
+        crop_fraction: with "crop", the fraction of the short side inside the crop.
     """
 
     backbone: str = Field(min_length=1)
@@ -42,26 +42,26 @@ class ModelSettings(Section):
     def _refuse_settings_without_effect(self) -> Self:
         if (self.weights == "file") != (self.weights_file != NO_FILE):
             raise ValueError(
-                f"weights is {self.weights} and weights_file is {self.weights_file}: `weights: file` goes with"
-                f" a weights_file, the others with {NO_FILE}"
+                f"weights is {self.weights} and weights_file is {self.weights_file}: `weights: file` needs a"
+                f" weights_file, the others need {NO_FILE}"
             )
         if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std go together: give both or neither")
+            raise ValueError("mean and std go together: set both or neither")
         if self.weights == "hub" and self.mean is not None:
             raise ValueError("mean and std come from the hub's configuration: remove them, or use `weights: file`")
         if self.std is not None and min(self.std) < 0.001:
-            raise ValueError("std must be 0.001 at least")
+            raise ValueError("std must be at least 0.001")
         if self.resize != "crop" and self.crop_fraction != 1:
             raise ValueError(f"crop_fraction has no effect with `resize: {self.resize}`")
         return self
 
     def side_needed(self, image_size: int) -> int:
-        """Return the short side, in pixels, an image needs to reach `image_size` without being enlarged."""
+        """Return the short side, in pixels, from which an image reaches `image_size` without being enlarged."""
         return round(image_size / self.crop_fraction)
 
 
 class TorchSettings(Section):
-    """Device and threads; the number of threads changes sums of floats, so it is a parameter."""
+    """Device and threads; the number of threads is a setting because it changes sums of floats."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: int = Field(2, ge=1)

@@ -1,1 +1,13 @@
-"""Package preflight."""
+"""Preflight: the checks of the stage `check`, before anything is trained or removed.
+
+cpu.py             whether this machine's CPU emulates bf16
+git_checks.py      the repository has a commit; inputs that neither git nor DVC tracks
+input_paths.py     the user's files and folders that params.yaml names: they exist, and outside the outputs
+input_tables.py    the user's tables: labels, overrides, template, external predictions
+member_checks.py   each member's backbone, weights, image sizes and phases, on torch's meta device
+pruning.py         outputs of removed members and folds
+pruning_report.py  which outputs are removed, in lines for the user
+run_size.py        how many trainings the run will take, and how large its models will be
+settings.py        params.yaml as a whole, with the rules that cross sections
+yaml_readings.py   values that DVC and Python read differently from params.yaml
+"""

@@ -1,4 +1,4 @@
-"""Whether DVC and Podium read the same values from params.yaml: DVC reads YAML 1.2, PyYAML reads YAML 1.1."""
+"""Check that DVC and Podium read the same values from params.yaml: DVC reads YAML 1.2, PyYAML reads YAML 1.1."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ def require_agreement(root: Path) -> None:
     """Refuse values that the two read differently, e.g. `010`: 8 in YAML 1.1 and 10 in YAML 1.2.
 
     Raises:
-        InputError: names the keys, or the line that DVC refuses, e.g. of a key that stands twice.
+        InputError: names the keys, or the line that DVC cannot read, e.g. of a duplicate key.
     """
     try:
         theirs = YAML(typ="safe").load((root / "params.yaml").read_text(encoding="utf-8"))
@@ -23,7 +23,8 @@ def require_agreement(root: Path) -> None:
         line = "" if error.problem_mark is None else f" line {error.problem_mark.line + 1}:"
         raise InputError(f"params.yaml:{line} DVC cannot read it: {error.problem}") from None
     rows = [
-        f"params.yaml: {key}: DVC reads {dvc!r} here and Python {python!r}: write it plainly, or put quotes around it"
+        f"params.yaml: {key}: DVC reads {dvc!r} here and Python {python!r}: write the number without leading zeros,"
+        " or quote the text"
         for key, python, dvc in _differing(params.read(root), theirs, "")
     ]
     if rows:
@@ -42,7 +43,7 @@ def _differing(python: Any, dvc: Any, key: str) -> Iterator[tuple[str, Any, Any]
 
 
 def _is_a_number_as_text(python: Any, dvc: Any) -> bool:
-    """PyYAML reads `1e-4` as text, which the settings turn into the number that DVC reads."""
+    """PyYAML reads `1e-4` as text; the settings turn it into the number that DVC reads."""
     try:
         return isinstance(python, str) and isinstance(dvc, float) and float(python) == dvc
     except ValueError:

@@ -1,7 +1,7 @@
-"""A linear discriminant with a shared, shrunken covariance: a linear classifier whose cost hardly grows with classes.
+"""Linear discriminant analysis with a shared, shrunken covariance; its cost hardly grows with the number of classes.
 
-`linear_probe` uses it where a logistic regression would take hours. Sums over images are taken once. Every candidate is
-then a system of as many equations as there are features.
+`linear_probe` uses it where a logistic regression would take hours. The sums over images are computed once. Each
+candidate is then one linear system with as many equations as features.
 
 Source: Friedman 1989, Regularized discriminant analysis, J. Am. Stat. Assoc. 84, 165-175 (one shared covariance).
 """
@@ -19,35 +19,35 @@ from scipy.special import logsumexp
 Targets = NDArray[np.int64]
 Values = NDArray[np.float64]
 
-SHRINKAGES = (0.01, 0.03, 0.1, 0.3, 0.6)  # towards the mean variance, features being standardised
-SCALES = (1.0, 0.5, 0.25, 0.125)  # of the logits: features are no normal distribution, and it is too sure of itself
-INNER_FOLDS = 3  # of the images, each left out once to choose among these
+SHRINKAGES = (0.01, 0.03, 0.1, 0.3, 0.6)  # towards the mean variance, on standardised features
+SCALES = (1.0, 0.5, 0.25, 0.125)  # of the logits: features are not normally distributed, so the model is overconfident
+INNER_FOLDS = 3  # each is held out once to choose among the values above
 CHUNK = 4096  # images at a time
-SMALLEST = 1e-6  # standard deviation: a feature that never moves must not be blown up
-UNSEEN = 0.5  # images that a class without an image counts as
+SMALLEST = 1e-6  # standard deviation: a constant feature must not be scaled up
+UNSEEN = 0.5  # the count of a class without images
 
 
 def fit(inputs: NDArray[np.float32], targets: Targets, *, n_classes: int, seed: int) -> tuple[Values, Values, float]:
-    """Fit, with the shrinkage and the scale of the logits that have the smallest log loss on left-out images.
+    """Fit the weights; inner folds choose the shrinkage and the scale of the logits by log loss.
 
     Args:
-        inputs: (n_images, n_transforms, n_features); an image's transforms are left out together.
+        inputs: (n_images, n_transforms, n_features); an image's transforms are held out together.
         targets: class indices (n_images,).
-        n_classes: of which each has an image.
-        seed: of the inner_folds that are left out.
+        n_classes: number of classes; each has an image.
+        seed: of the inner folds.
 
     Returns:
-        Weights (n_classes, n_features) and biases (n_classes,) for features as they are, and the shrinkage.
+        Weights (n_classes, n_features) and biases (n_classes,) for unstandardised features, and the shrinkage.
     """
     centre, spread = _standard(inputs)
     inner_folds = np.random.default_rng(seed).permutation(len(targets)) % INNER_FOLDS
-    by_inner_fold = [_Moments.of(inputs[here], targets[here], n_classes, centre, spread) for here in _rows(inner_folds)]
+    by_inner_fold = [_Moments.of(inputs[rows], targets[rows], n_classes, centre, spread) for rows in _rows(inner_folds)]
     losses = np.zeros((len(SHRINKAGES), len(SCALES)))
-    for inner_fold, here in enumerate(_rows(inner_folds)):
+    for inner_fold, held_out in enumerate(_rows(inner_folds)):
         others = _Moments.total([moments for other, moments in enumerate(by_inner_fold) if other != inner_fold])
-        seen = (inputs[here, 0] - centre) / spread
+        features = (inputs[held_out, 0] - centre) / spread
         for row, shrinkage in enumerate(SHRINKAGES):
-            losses[row] += _losses(seen, targets[here], *others.discriminant(shrinkage))
+            losses[row] += _losses(features, targets[held_out], *others.discriminant(shrinkage))
     row, column = divmod(int(losses.argmin()), len(SCALES))
     weights, biases = _Moments.total(by_inner_fold).discriminant(SHRINKAGES[row])
     weights, biases = weights * SCALES[column] / spread, biases * SCALES[column]
@@ -56,7 +56,7 @@ def fit(inputs: NDArray[np.float32], targets: Targets, *, n_classes: int, seed: 
 
 @dataclass(frozen=True, eq=False)
 class _Moments:
-    """Sums over rows: their number (classes,), themselves (classes, features), their products (features, features)."""
+    """Sums over rows: their count (classes,), their sum (classes, features), their products (features, features)."""
 
     counts: Values
     sums: Values
@@ -75,11 +75,11 @@ class _Moments:
         return cls(np.bincount(targets, minlength=n_classes) * np.float64(n_transforms), sums, products)
 
     @classmethod
-    def total(cls, inner_folds: "list[_Moments]") -> Self:
+    def total(cls, moments: "list[_Moments]") -> Self:
         return cls(
-            np.sum([inner_fold.counts for inner_fold in inner_folds], axis=0),
-            np.sum([inner_fold.sums for inner_fold in inner_folds], axis=0),
-            np.sum([inner_fold.products for inner_fold in inner_folds], axis=0),
+            np.sum([one.counts for one in moments], axis=0),
+            np.sum([one.sums for one in moments], axis=0),
+            np.sum([one.products for one in moments], axis=0),
         )
 
     def discriminant(self, shrinkage: float) -> tuple[Values, Values]:
@@ -94,6 +94,7 @@ class _Moments:
 
 
 def _rows(inner_folds: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of each inner fold."""
     return (np.flatnonzero(inner_folds == inner_fold) for inner_fold in range(INNER_FOLDS))
 
 
@@ -106,11 +107,11 @@ def _standard(inputs: NDArray[np.float32]) -> tuple[Values, Values]:
     return centre, np.maximum(np.sqrt(squares / (inputs.shape[0] * inputs.shape[1])), SMALLEST)
 
 
-def _losses(seen: Values, targets: Targets, weights: Values, biases: Values) -> Values:
+def _losses(features: Values, targets: Targets, weights: Values, biases: Values) -> Values:
     """Return the summed log loss of images (images, features) at each of SCALES."""
     losses = np.zeros(len(SCALES))
-    for start in range(0, len(seen), CHUNK):
-        logits = seen[start : start + CHUNK] @ weights.T + biases
+    for start in range(0, len(features), CHUNK):
+        logits = features[start : start + CHUNK] @ weights.T + biases
         own = logits[np.arange(len(logits)), targets[start : start + CHUNK]]
         losses += [(logsumexp(logits * scale, axis=1) - own * scale).sum() for scale in SCALES]
     return losses

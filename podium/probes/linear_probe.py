@@ -1,6 +1,6 @@
-"""A classifier fitted as a logistic regression on a frozen backbone's features: a start, or a baseline.
+"""Linear probe: a logistic regression on a frozen backbone's features, as a baseline or a classifier's first weights.
 
-Source: Kumar et al. 2022, arXiv 2202.10054: linear probing first, then fine-tuning, distorts features less.
+Source: Kumar et al. 2022, arXiv 2202.10054: linear probing before fine-tuning distorts the features less.
 """
 
 from collections.abc import Mapping
@@ -19,28 +19,28 @@ from torch import nn
 from podium.core.errors import InputError
 from podium.probes import discriminant
 
-# rows x features x classes above which five folds' regressions, with the choice of their strengths, take ten minutes of
-# one core and more: a linear discriminant is fitted instead (docs/honest_scores.md, Speed)
+# rows x features x classes. Above it, five folds' regressions and the choice of their strengths take at least ten
+# minutes on one core, so a linear discriminant is fitted instead (docs/honest_scores.md, Speed)
 MAX_WORK = 500_000_000
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # sklearn's C, on standardised features
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # scikit-learn's C, on standardised features
 
 
 def fit(
     inputs: NDArray[np.float32], targets: NDArray[np.int64], *, n_classes: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Fit a multinomial logistic regression, its strength chosen by log loss on inner folds.
+    """Fit a multinomial logistic regression; inner folds choose its regularisation by log loss.
 
-    Above MAX_WORK a linear discriminant, its shrinkage chosen likewise: a regression would take hours.
+    Above MAX_WORK, fit a linear discriminant instead, its shrinkage chosen likewise: a regression would take hours.
 
     Args:
         inputs: (n_images, n_transforms, n_features); an image's transforms stay on one side of every inner split.
         targets: class indices (n_images,).
+        n_classes: of the contest; a class without an image gets zero weights and a bias below all others.
         seed: of the inner folds.
 
-        n_classes: of the contest; one without an image here gets no weights and a bias below all others.
-
     Returns:
-        Weights (n_classes, n_features) and biases (n_classes,) for features as they are, and the chosen C or shrinkage.
+        Weights (n_classes, n_features) and biases (n_classes,) for unstandardised features, and the chosen C or
+        shrinkage.
 
     Raises:
         InputError: all images are of one class.
@@ -49,10 +49,10 @@ def fit(
     if len(present) < 2:
         raise InputError(
             "a linear classifier on frozen features (`probe`, `head_init: probe`) needs training images of two classes"
-            " outside every fold: bring more, or other folds; or, for `head_init`, say keep"
+            " outside every fold: add images, or change the folds; for `head_init` you can also set keep"
         )
     if not np.isfinite(inputs).all():
-        raise InputError("the backbone's features are not finite: say precision: fp32, or bring other weights")
+        raise InputError("the backbone's features are not finite: set precision: fp32, or use other weights")
     if is_large(len(targets) * inputs.shape[1], inputs.shape[2], len(present)):
         dense = np.searchsorted(present, targets)
         with threadpool_limits(1, "blas"):
@@ -66,10 +66,10 @@ def fit(
 
 
 def is_large(n_rows: int, n_features: int, n_classes: int) -> bool:
-    """Say whether a linear discriminant is fitted instead of a regression.
+    """Return whether `fit` uses a linear discriminant instead of a regression.
 
     Args:
-        n_rows: of images and transforms.
+        n_rows: images x transforms.
         n_features: of a row.
         n_classes: that have an image.
     """
@@ -84,18 +84,18 @@ def out_of_fold(
     n_classes: int,
     seeds: Mapping[str, int],
 ) -> tuple[NDArray[np.float32], dict[str, float | None]]:
-    """Predict every image, as it is, by the regression that was fitted on the other folds' images.
+    """Predict every image out of fold: by a linear classifier that was fitted on the other folds' images.
 
     Args:
-        inputs: (n_images, n_transforms, n_features), the first transform that of the image as it is.
-        targets: class indices (n_images,); -1 where an image is predicted but nothing is learned from it.
+        inputs: (n_images, n_transforms, n_features); the first transform is identity, which alone is predicted.
+        targets: class indices (n_images,); -1 for an image that is predicted but never trained on.
         folds: (n_images,) each image's fold.
         n_classes: of the contest.
         seeds: of the inner folds, by fold.
 
     Returns:
-        probabilities (n_images, n_classes), and the chosen C by fold: None where the other folds hold images of one
-        class alone, which is then what is predicted.
+        probabilities (n_images, n_classes), and the chosen C by fold. If all images of the other folds are of one
+        class, that class is predicted with probability 1, and C is None.
     """
     probs = np.zeros((len(targets), n_classes), np.float32)
     strengths: dict[str, float | None] = {}
@@ -111,7 +111,7 @@ def out_of_fold(
 
 
 def set_classifier(head: nn.Linear, weights: NDArray, biases: NDArray) -> None:  # type: ignore[type-arg]
-    """Put a regression's weights (n_classes, n_features) and biases (n_classes,) into a linear classifier."""
+    """Copy weights (n_classes, n_features) and biases (n_classes,) into a linear classifier."""
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weights))
         head.bias.copy_(torch.from_numpy(biases))
@@ -120,12 +120,14 @@ def set_classifier(head: nn.Linear, weights: NDArray, biases: NDArray) -> None: 
 def _by_regression(
     inputs: NDArray[np.float32], targets: NDArray[np.int64], n_splits: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Return weights and biases of the classes that have an image, for features as they are, and the chosen C."""
-    with threadpool_limits(1, "blas"):  # its threads spin: beside other work two of them were thirty times slower
+    """Return weights and biases of the classes that have an image, for unstandardised features, and the chosen C."""
+    with threadpool_limits(
+        1, "blas"
+    ):  # BLAS threads wait actively: beside other work, two of them were thirty times slower
         strength = _strength(inputs, targets, n_splits, seed) if n_splits > 1 else STRENGTHS[0]
         scaler, model = _regression(inputs, targets, strength)
     weights, biases = model.coef_, model.intercept_
-    if len(weights) == 1:  # two classes: sklearn keeps one row, for the second class
+    if len(weights) == 1:  # two classes: scikit-learn stores one row, for the second class
         weights, biases = np.concatenate([-weights / 2, weights / 2]), np.concatenate([-biases / 2, biases / 2])
     weights = weights / scaler.scale_
     return weights, biases - weights @ scaler.mean_, strength
@@ -148,7 +150,7 @@ def _regression(
     n_transforms = inputs.shape[1]
     flat = inputs.reshape(-1, inputs.shape[2]).astype(np.float64)
     scaler = StandardScaler().fit(flat)
-    scaler.scale_ = np.maximum(scaler.scale_, 1e-6)  # a feature that never moves must not be blown up
+    scaler.scale_ = np.maximum(scaler.scale_, 1e-6)  # a constant feature must not be scaled up
     model = LogisticRegression(C=strength, max_iter=2000)
     model.fit(scaler.transform(flat), np.repeat(targets, n_transforms))
     return scaler, model

@@ -1,1 +1,12 @@
-"""Package training."""
+"""Training: the phases `pretrain` (phase 1, with mixup; not ImageNet pretraining), `finetune` and `fixres`.
+
+augment.py        albumentations pipelines from params.yaml
+loop.py           the training loop of every phase
+mixup.py          mixup and CutMix
+phase.py          the settings, images and outputs of one phase of one member on one fold
+phase_run.py      run a phase, or copy the weights if it has 0 epochs
+schedules.py      optimizers and learning rate schedules
+settings.py       the sections `pretrain` and `finetune`, and the map `fixres`
+train_images.py   augmented training images in batches
+trainer.py        build the model, fit it, predict the held-out fold, save
+"""

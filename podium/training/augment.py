@@ -1,10 +1,10 @@
-"""[{Op: kwargs}, ...] of params.yaml -> an albumentations pipeline whose randomness is a function of a seed."""
+"""Build albumentations pipelines from [{Op: kwargs}, ...] of params.yaml; a seed determines the result."""
 
 import os
 from collections.abc import Sequence
 from typing import Any
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would look for updates online when imported
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise importing it searches for updates online
 
 import albumentations as A
 import numpy as np
@@ -12,18 +12,18 @@ import numpy as np
 from podium.core.errors import InputError
 from podium.models.preprocessing import Image
 
-NESTING = {"OneOf", "SomeOf", "Sequential"}
-IMAGE_SIZE = "image_size"  # stands for the member's training size in an op's arguments
+NESTED_OPS = {"OneOf", "SomeOf", "Sequential"}
+IMAGE_SIZE = "image_size"  # in an op's arguments, this word is replaced by the training size
 
 
 def build(spec: Sequence[dict[str, Any]], image_size: int, key: str) -> A.Compose:
     """Build the pipeline of a phase's `augmentation` list.
 
     Args:
-        spec: one-key maps of an albumentations class to its arguments (null for none); OneOf, SomeOf and
-            Sequential hold such a list under `transforms`.
-        image_size: pixels; replaces the word image_size in arguments.
-        key: the dotted name in params.yaml, for errors.
+        spec: maps with one key, an albumentations class, and its arguments (null for none); OneOf, SomeOf and
+            Sequential have such a list under `transforms`.
+        image_size: in pixels; replaces the word image_size in arguments.
+        key: the dotted key in params.yaml, for errors.
 
     Raises:
         InputError: an op is unknown or not for images, or its arguments are wrong or unknown.
@@ -40,28 +40,28 @@ def apply(pipeline: A.Compose, image: Image, seed: int) -> Image:
 
 
 def _try_out(pipeline: A.Compose, image_size: int, key: str) -> None:
-    """Refuse a pipeline that gives something else than RGB bytes, e.g. Normalize: pixels are normalised afterwards."""
+    """Refuse a pipeline that does not return RGB bytes, e.g. Normalize; the training normalises afterwards."""
     side = max(2 * image_size, 256)
     try:
-        drawn = apply(pipeline, np.full((side, side, 3), 128, np.uint8), seed=0)
+        augmented = apply(pipeline, np.full((side, side, 3), 128, np.uint8), seed=0)
     except (ValueError, KeyError, IndexError) as error:
         raise InputError(f"params.yaml: {key}: fails on an image of {side} x {side} pixels: {error}") from None
-    if drawn.dtype != np.uint8 or drawn.ndim != 3 or drawn.shape[2] != 3:
+    if augmented.dtype != np.uint8 or augmented.ndim != 3 or augmented.shape[2] != 3:
         raise InputError(
-            f"params.yaml: {key}: turns RGB bytes into {drawn.dtype} {drawn.shape}; leave out what changes the type or"
-            " the channels (mean and std are applied afterwards)"
+            f"params.yaml: {key}: turns RGB bytes into {augmented.dtype} {augmented.shape}; remove the op that"
+            " changes the type or the channels (mean and std are applied afterwards)"
         )
 
 
 def _op(item: Any, image_size: int, key: str) -> A.BasicTransform | A.BaseCompose:
     if not isinstance(item, dict) or len(item) != 1:
-        raise InputError(f"params.yaml: {key}: must be a map of one albumentations class, is {item!r}")
+        raise InputError(f"params.yaml: {key}: must be a map with one key, an albumentations class, is {item!r}")
     ((name, kwargs),) = item.items()
     key = f"{key}.{name}"
     kwargs = _resolved(kwargs or {}, image_size)
     if not isinstance(kwargs, dict):
         raise InputError(f"params.yaml: {key}: its arguments must be a map, are {kwargs!r}")
-    if name in NESTING:
+    if name in NESTED_OPS:
         nested = kwargs.pop("transforms", None)
         if not isinstance(nested, list) or not nested:
             raise InputError(f"params.yaml: {key}: needs a list `transforms` of ops")
@@ -71,7 +71,7 @@ def _op(item: Any, image_size: int, key: str) -> A.BasicTransform | A.BaseCompos
 
 def _image_class(name: str, key: str) -> Any:
     cls = getattr(A, str(name), None)
-    if name in NESTING:
+    if name in NESTED_OPS:
         return cls
     if not isinstance(cls, type) or not issubclass(cls, (A.ImageOnlyTransform, A.DualTransform)):
         raise InputError(f"params.yaml: {key}: albumentations {A.__version__} has no image transform of this name")
@@ -79,7 +79,7 @@ def _image_class(name: str, key: str) -> Any:
 
 
 def _construct(cls: Any, kwargs: dict[str, Any], key: str) -> Any:
-    """Albumentations only warns of unknown arguments and drops them: here they are errors."""
+    """Construct an op; unknown arguments are errors here, while albumentations only warns and ignores them."""
     import warnings
 
     try:

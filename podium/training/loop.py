@@ -1,7 +1,7 @@
-"""One training loop for every phase: `fit(..., mix=...)`.
+"""The training loop of every phase: `fit(..., mix=...)`.
 
-The weights that go on are those of the last step, or their moving average: never those of the epoch that
-scored best on the fold that will score them, since a score that chose its own checkpoint is flattered.
+The final weights are those of the last step, or their moving average. They are never those of the epoch with the best
+score on the held-out fold: choosing a checkpoint by the score that is reported makes the score optimistic.
 """
 
 import math
@@ -26,11 +26,11 @@ from podium.training.mixup import Mix
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch of training was like."""
+    """The record of one epoch of training."""
 
     number: int  # from 0
     loss: float  # mean over its batches
-    lr: float  # of a parameter group without a factor, at its end
+    lr: float  # of a parameter group without a factor, at the end of the epoch
 
 
 def fit(
@@ -55,28 +55,28 @@ def fit(
     name: str,
     on_epoch: Callable[[Epoch, nn.Module], None],
 ) -> nn.Module:
-    """Train a model in place and return the one whose weights go on (itself, or its moving average).
+    """Train a model in place and return the final model (itself, or the moving average of its weights).
 
     Args:
-        model: placed by `numerics`.
+        model: on the device of `numerics`.
         batches: epochs * steps_per_epoch pairs of uint8 images (batch, 3, size, size) and class indices (batch,).
-        epochs: whole passes over the images.
+        epochs: passes over the images.
         steps_per_epoch: batches of one epoch.
         optimizer: over the model's trainable parameters.
-        scheduler: told the number of batches seen before each optimizer step.
+        scheduler: updated with the number of batches so far before each optimizer step.
         loss: of logits and soft targets (batch, n_classes).
-        mix: turns a batch and its targets into mixed images and soft targets.
-        preprocessing: its mean and std.
+        mix: converts a batch and its targets to mixed images and soft targets.
+        preprocessing: with mean and std.
         numerics: device, precision, memory layout.
-        compiled: run the forward pass through torch.compile.
+        compiled: whether torch.compile runs the forward pass.
         accumulate: batches whose gradients are averaged for one optimizer step; an epoch's last step may have fewer.
-        clip_grad: largest norm of the gradients of one optimizer step; None clips nothing.
-        ema_decay: of a moving average of the weights with timm's warm-up; None keeps none.
+        clip_grad: largest norm of the gradients of one optimizer step; None for no clipping.
+        ema_decay: of a moving average of the weights, with timm's warm-up; None for no average.
         frozen: "nothing", "batch_norms", "backbone" or "all_but_norms".
-        head_only_epochs: first epochs in which only the classifier learns.
-        seed: of dropout and stochastic depth, drawn anew each epoch.
-        name: of this training, for the progress bar and errors.
-        on_epoch: called after each epoch with its record and the model whose weights would go on.
+        head_only_epochs: number of first epochs in which only the classifier is trained.
+        seed: of dropout and stochastic depth; each epoch derives its own.
+        name: of the training, for the progress bar and errors.
+        on_epoch: called after each epoch with its record and the model that would be final.
 
     Raises:
         InputError: the loss is not finite; names the training, the epoch and the step.
@@ -103,7 +103,7 @@ def fit(
             group = min(accumulate, steps_per_epoch - group_start)
             scaler.scale(batch_loss / group).backward()
             if step == group_start + group - 1:
-                # an epoch's steps, not its updates, drive the schedule: accumulation leaves it as it was
+                # the schedule counts batches, not updates, so accumulation does not change it
                 scheduler.step_update(epoch * steps_per_epoch + group_start)
                 _update(model, optimizer, scaler, clip_grad)
                 updates += 1
@@ -111,17 +111,18 @@ def fit(
                     average.update(model, step=updates)
             bar.update()
             bar.set_postfix(epoch=f"{epoch + 1}/{epochs}", loss=f"{losses[-1]:.4f}", refresh=False)
-        kept = model if average is None else average.module
-        on_epoch(Epoch(epoch, math.fsum(losses) / len(losses), _base_lr(optimizer)), kept)
+        final = model if average is None else average.module
+        on_epoch(Epoch(epoch, math.fsum(losses) / len(losses), _base_lr(optimizer)), final)
     bar.close()
     return model if average is None else average.module
 
 
 def set_mode(model: nn.Module, frozen: str) -> None:
-    """Put a model into training mode with "nothing", its "batch_norms", "backbone" or "all_but_norms" frozen.
+    """Set training mode with "nothing", the "batch_norms", the "backbone" or "all_but_norms" frozen.
 
-    Frozen batch norms keep their statistics and get no gradient; a frozen backbone runs as in evaluation.
-    With "all_but_norms" it does so too, but norms of every kind learn, and batch norms follow the images.
+    Frozen batch norms do not change their statistics and get no gradient. A frozen backbone runs as in evaluation.
+    With "all_but_norms" the backbone runs as in evaluation too, but norms of every kind learn their weights, and batch
+    norms update their statistics.
     """
     model.train()
     whole = frozen in {"nothing", "batch_norms"}
@@ -134,7 +135,7 @@ def set_mode(model: nn.Module, frozen: str) -> None:
     if frozen == "all_but_norms":
         for norm in norms(model):
             norm.train()
-            for parameter in norm.parameters(recurse=False):  # its own: timm puts an activation inside some norms
+            for parameter in norm.parameters(recurse=False):  # not recursive: timm puts an activation inside some norms
                 parameter.requires_grad_(True)
     elif frozen == "batch_norms":
         for module in model.modules():
@@ -146,14 +147,14 @@ def set_mode(model: nn.Module, frozen: str) -> None:
 def soft_target_loss(class_weights: torch.Tensor | None, label_smoothing: float) -> nn.Module:
     """Return cross-entropy of soft targets, averaged over the batch.
 
-    Hard targets go in as one-hot rows too, so that class weights are normalised alike in every phase (torch
-    divides by the sum of weights for class indices, but by the batch size for soft targets).
+    Hard targets are one-hot rows too, so that every phase normalises class weights in the same way: torch divides by
+    the sum of weights for class indices, but by the batch size for soft targets.
     """
     return nn.CrossEntropyLoss(weight=class_weights, label_smoothing=label_smoothing)
 
 
 def balanced_weights(targets: torch.Tensor, n_classes: int) -> torch.Tensor:
-    """Weigh classes by the inverse of their counts, scaled so that the mean weight over `targets` is 1."""
+    """Return class weights: the inverse of each class's count, scaled to a mean of 1 over `targets`."""
     counts = torch.bincount(targets, minlength=n_classes).float()
     return targets.numel() / (counts * (counts > 0).sum()).clamp(min=1)
 
@@ -169,11 +170,12 @@ def _update(
     optimizer.zero_grad(set_to_none=True)
 
 
-def diverged(name: str, what: str, epoch: int, step: int | None = None) -> InputError:
-    """Return the error of a training whose numbers are not finite any more, with where and what to do."""
+def diverged(name: str, problem: str, epoch: int, step: int | None = None) -> InputError:
+    """Return the error for a training whose numbers are no longer finite: where, and what to do."""
     where = f"epoch {epoch + 1}" + ("" if step is None else f", step {step + 1}")
     return InputError(
-        f"{name}: {what} at {where}: lower lr, warm up longer, clip gradients (clip_grad: 1) or say `precision: fp32`"
+        f"{name}: {problem} at {where}: lower lr, raise warmup_epochs, clip gradients (clip_grad: 1) or set"
+        " precision: fp32"
     )
 
 

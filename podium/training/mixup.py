@@ -1,4 +1,4 @@
-"""Mixup and CutMix through timm, with randomness that is a function of (seed, epoch, step).
+"""Mixup and CutMix by timm; seed, epoch and step determine every random draw.
 
 Sources: Zhang et al. 2018, arXiv 1710.09412 (mixup); Yun et al. 2019, arXiv 1905.04899 (CutMix).
 """
@@ -19,9 +19,9 @@ def build(*, mixup: float, cutmix: float, n_classes: int, seed: int) -> Mix:
     """Return mix(images, targets, epoch, step) -> (images, soft targets (batch, n_classes)).
 
     Args:
-        mixup, cutmix: alpha of the Beta distribution of the mixing share; 0 turns it off.
-        n_classes: width of the soft targets.
-        seed: the share and box of a batch depend on it, the epoch and the step alone.
+        mixup, cutmix: alpha of the Beta distribution of the mixing share; 0 for none.
+        n_classes: number of columns of the soft targets.
+        seed: with the epoch and the step, it fixes the share and the box of a batch.
     """
     if mixup == 0 and cutmix == 0:
         return lambda images, targets, _epoch, _step: (images, soft(targets, n_classes))
@@ -40,5 +40,5 @@ def build(*, mixup: float, cutmix: float, n_classes: int, seed: int) -> Mix:
 
 
 def soft(targets: torch.Tensor, n_classes: int) -> torch.Tensor:
-    """Turn class indices (batch,) into one-hot rows (batch, n_classes), float32."""
+    """Convert class indices (batch,) to one-hot rows (batch, n_classes), float32."""
     return functional.one_hot(targets, n_classes).float()

@@ -1,4 +1,7 @@
-"""What `pretrain`, `finetune` and `fixres` share: weights, folds and pixels in; weights, predictions and curves out."""
+"""The inputs and outputs of one phase: its job in params.yaml, the images of its fold, its held-out predictions.
+
+The phases are `pretrain` (phase 1, with mixup; not ImageNet pretraining), `finetune` and `fixres`.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +25,7 @@ _SETTINGS: dict[str, type[Settings]] = {
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """One training: which phase of which member on which fold, and its settings."""
+    """One phase of one member on one fold, with its settings."""
 
     phase: str
     member: str
@@ -44,7 +47,7 @@ class TrainingJob:
 
     @property
     def image_size(self) -> int:
-        """Return the side, in pixels, of the images it trains on and predicts."""
+        """Return the side, in pixels, of the images that this phase trains on and predicts."""
         return self.settings.image_size if isinstance(self.settings, FixresSettings) else self.model.image_size
 
     def path(self, top: str, ending: str) -> Path:
@@ -54,7 +57,7 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images of one side of a fold: ids and class indices (n_images,)."""
+    """The training images or the held-out images of a fold: ids and class indices (n_images,)."""
 
     image_ids: list[str]
     targets: NDArray[np.int64]
@@ -62,12 +65,12 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class FoldImages:
-    """One fold as a training sees it.
+    """The images of one fold's training.
 
     Attributes:
         classes: names in the order of the model's outputs.
-        train: used images of the other folds.
-        held_out: used images of this fold.
+        train: images of the other folds, without skipped ones.
+        held_out: images of this fold, without skipped ones.
     """
 
     classes: list[str]
@@ -76,31 +79,34 @@ class FoldImages:
 
 
 def read_fold(folds: pd.DataFrame, fold: str) -> FoldImages:
-    """Split folds.csv into the images a training learns from and the held-out ones, both sorted by id.
+    """Split folds.csv into training images and held-out images of a fold, both sorted by id.
 
     Raises:
-        InputError: one side is empty.
+        InputError: there are no training images, or no held-out ones.
     """
     used = folds[folds["use"] == "train"].sort_values("image_id")
     classes = sorted(used["label"].unique())
     index = {name: i for i, name in enumerate(classes)}
 
-    def part(rows: pd.DataFrame) -> LabelledImages:
+    def labelled(rows: pd.DataFrame) -> LabelledImages:
         return LabelledImages(list(rows["image_id"]), np.array([index[label] for label in rows["label"]], np.int64))
 
-    data = FoldImages(classes, part(used[used["fold"] != fold]), part(used[used["fold"] == fold]))
+    data = FoldImages(classes, labelled(used[used["fold"] != fold]), labelled(used[used["fold"] == fold]))
     if not data.train.image_ids or not data.held_out.image_ids:
-        raise InputError(f"data/split/folds.csv: fold {fold} leaves no image to train on or none to score")
+        raise InputError(
+            f"data/split/folds.csv: fold {fold} has no image to score, or no image outside it to train on;"
+            " change the folds"
+        )
     return data
 
 
 def write_predictions(job: TrainingJob, table: pd.DataFrame) -> None:
-    """Write held-out predictions (tables.PREDICTIONS and a column per class)."""
+    """Write predictions of the held-out fold (tables.PREDICTIONS and a column per class)."""
     tables.write(table, job.path("data", ".parquet"), tables.PREDICTIONS)
 
 
 def load_job(phase: str, member: str, fold: str, root: Path) -> TrainingJob:
-    """Read a job's sections of params.yaml.
+    """Read the settings of one phase of one member from params.yaml.
 
     Raises:
         InputError: a section is missing or wrong.

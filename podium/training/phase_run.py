@@ -1,4 +1,4 @@
-"""Runs one phase of one member on one fold: trains it, or hands its weights on where it has 0 epochs."""
+"""Run one phase of one member on one fold: train it, or copy its weights if it has 0 epochs."""
 
 import time
 from collections.abc import Sequence
@@ -12,24 +12,24 @@ from podium.training.phase import FoldImages, TrainingJob, read_fold, write_pred
 
 
 def run(job: TrainingJob, weights: Path) -> None:
-    """Train one phase from `weights` and write its outputs; with 0 epochs hand the weights on."""
+    """Train one phase from `weights` and write its outputs; with 0 epochs, copy the weights."""
     data = read_fold(tables.read(job.root / "data/split/folds.csv", tables.FOLDS), job.fold)
     if job.settings.epochs == 0:
-        _hand_on(job, weights, data)
+        _copy_weights(job, weights, data)
         return
-    from podium.training.trainer import train  # torch takes seconds to import: a phase of 0 epochs needs none
+    from podium.training.trainer import train  # torch takes seconds to import: 0 epochs do not need it
 
     started = time.monotonic()
     train(job, weights, data)
     _log_seconds(job, time.monotonic() - started)
 
 
-def _hand_on(job: TrainingJob, weights: Path, data: FoldImages) -> None:
+def _copy_weights(job: TrainingJob, weights: Path, data: FoldImages) -> None:
     with tables.replacing(job.path("models", ".safetensors")) as temporary:
         temporary.write_bytes(weights.read_bytes())
     write_predictions(job, _no_predictions(data.classes))
     tables.write_json({"epochs": 0}, job.path("data", ".live") / "metrics.json")
-    print(f"{job.name}: 0 epochs, hands on {weights}")
+    print(f"{job.name}: 0 epochs, copies {weights}")
 
 
 def _no_predictions(classes: Sequence[str]) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def _no_predictions(classes: Sequence[str]) -> pd.DataFrame:
 
 
 def _log_seconds(job: TrainingJob, seconds: float) -> None:
-    """Timings go to an ignored log: in a hashed file they would make every run another one."""
+    """Append the duration to a log that git and DVC ignore: in a hashed output it would change every run."""
     log = job.root / "logs/seconds.csv"
     log.parent.mkdir(exist_ok=True)
     with log.open("a") as opened:

@@ -1,4 +1,4 @@
-"""Optimizer and learning rate schedule, both timm's, with the classifier's lr as a factor of its own."""
+"""timm's optimizers and learning rate schedules, with a separate lr factor for the classifier."""
 
 import inspect
 from typing import Any
@@ -14,7 +14,7 @@ from podium.core.errors import InputError
 from podium.models.backbones import is_head
 
 
-def optimizer(
+def build_optimizer(
     model: nn.Module,
     *,
     name: str,
@@ -26,8 +26,8 @@ def optimizer(
 ) -> torch.optim.Optimizer:
     """Build timm's optimizer over the model's trainable parameters.
 
-    Biases and norms get no weight decay. With `layer_decay` a layer group's lr is that of the next one
-    times it (Bao et al. 2021, arXiv 2106.08254). `lr_scale` in a group carries what the schedule multiplies with.
+    Biases and norms get no weight decay. With `layer_decay`, the lr of a layer group is that of the next group times
+    `layer_decay` (Bao et al. 2021, arXiv 2106.08254). The schedule multiplies a group's lr by its `lr_scale`.
 
     Raises:
         InputError: the optimizer is unknown.
@@ -45,22 +45,24 @@ def optimizer(
 
 
 def check_optimizer(name: str, momentum: float | None) -> None:
-    """Refuse an optimizer that timm does not know or the loop cannot drive, and a momentum that it would not use.
+    """Check an optimizer's name and whether it uses a momentum.
 
     Raises:
-        InputError: says which.
+        InputError: timm does not know the optimizer, the training loop cannot run it, or it has no momentum.
     """
     try:
         arguments = inspect.signature(get_optimizer_class(name, bind_defaults=False)).parameters
     except ValueError as error:
         raise InputError(f"optimizer: {error}") from None
     if get_optimizer_info(name).second_order:
-        raise InputError(f"optimizer {name} needs second derivatives, which the training loop does not compute")
+        raise InputError(
+            f"optimizer {name} needs second derivatives, which the training loop does not compute; choose another"
+        )
     if momentum is not None and "momentum" not in arguments:
         raise InputError(f"optimizer {name} has no momentum setting: remove momentum {momentum}")
 
 
-def scheduler(
+def build_scheduler(
     optimizer: torch.optim.Optimizer,
     *,
     name: str,
@@ -71,11 +73,12 @@ def scheduler(
     decay_epochs: tuple[int, ...],
     decay_rate: float,
 ) -> Scheduler:
-    """Build timm's schedule by optimizer step: `constant`, `cosine` (to `min_lr`) or `step` (at `decay_epochs`).
+    """Build timm's schedule, updated every step: `constant`, `cosine` (to `min_lr`) or `step` (at `decay_epochs`).
 
-    The lr rises linearly from zero over `warmup_epochs`, which are part of `epochs`.
+    The lr rises linearly from zero over `warmup_epochs`, which count among `epochs`.
     """
-    # timm's multistep compares t + 1: it would fall one update early; half an update more, and no rounding matters
+    # timm's multistep schedule compares t + 1, so the lr would fall one update early; adding half an update corrects
+    # this, and rounding does not matter
     milestones = [epoch + 0.5 / steps_per_epoch for epoch in decay_epochs]
     kind: dict[str, Any] = {
         "constant": {"sched": "step", "decay_epochs": epochs + 1, "decay_rate": 1.0},
@@ -95,7 +98,7 @@ def scheduler(
 
 
 def _with_head_factor(model: nn.Module, groups: list[dict[str, Any]], factor: float) -> list[dict[str, Any]]:
-    """Split each group into backbone and head, the head's with `lr_scale` times `factor`."""
+    """Split each group into backbone and head; multiply the head's `lr_scale` by `factor`."""
     head = {id(p) for name, p in model.named_parameters() if is_head(name, model)}
     split = []
     for group in groups:

@@ -1,4 +1,7 @@
-"""What a member's trainings read: its sections `model` (what its phases share), `pretrain` and `finetune`; `fixres`."""
+"""Settings of the training phases: a member's sections `pretrain` and `finetune`, and the map `fixres`.
+
+`pretrain` is phase 1, with mixup; not ImageNet pretraining.
+"""
 
 from typing import Any, Literal, Self
 
@@ -8,26 +11,26 @@ from podium.core.params import Section
 
 
 class PhaseSettings(Section):
-    """One phase of training; with 0 epochs it hands its weights on, and the rest is a switched-off recipe.
+    """One phase of training; with 0 epochs the phase copies its weights, and its other settings have no effect.
 
     Attributes:
-        accumulate: batches whose gradients are summed for one optimizer step.
-        clip_grad: largest norm of the gradients; null clips nothing.
+        accumulate: batches whose gradients are averaged for one optimizer step.
+        clip_grad: largest norm of the gradients; null for no clipping.
         optimizer: timm's name, e.g. adamw, sgd, lamb.
         schedule: timm's cosine, or step (lr x `decay_rate` at each of `decay_epochs`), or constant.
-        min_lr: where cosine ends.
-        layer_decay: the lr of each layer group is that of the next one times this; null for equal lrs.
+        min_lr: the last lr of cosine.
+        layer_decay: the lr of each layer group is that of the next group times this; null for equal lrs.
         head_lr_factor: the classifier's lr is `lr` times this.
-        head_init: "keep" the classifier, or fit it as a logistic regression on frozen features
-            ("probe") before the first epoch (linear probing then fine-tuning: Kumar et al. 2022, arXiv 2202.10054).
-        head_only_epochs: first epochs in which all but the classifier is frozen.
-        frozen: "batch_norms" keep their statistics and weights; "backbone" trains the classifier alone;
-            "all_but_norms" trains the classifier, the weights of norms of every kind, and batch norms' statistics.
-        class_weights: "balanced" weighs a class by the inverse of its count in the training folds,
-            scaled so that the mean weight over training images is 1 (for hard and soft targets alike).
-        augmentation: [{Op: kwargs}, ...] of albumentations, OneOf, SomeOf and Sequential nested;
-            the word image_size in an argument stands for the member's image_size.
-        ema_decay: the weights that go on are an exponential moving average of every step's; null: the last ones.
+        head_init: "keep" leaves the classifier unchanged; "probe" fits it as a logistic regression on frozen features
+            before the first epoch (linear probing then fine-tuning: Kumar et al. 2022, arXiv 2202.10054).
+        head_only_epochs: number of first epochs in which everything but the classifier is frozen.
+        frozen: "batch_norms" freezes their statistics and weights; "backbone" trains the classifier only;
+            "all_but_norms" trains the classifier, the weights of all norms, and batch norms' statistics.
+        class_weights: "balanced" weights a class by the inverse of its count in the training folds, scaled so that the
+            mean weight over training images is 1 (for hard and soft targets).
+        augmentation: [{Op: kwargs}, ...] of albumentations; OneOf, SomeOf and Sequential nest. The word image_size in
+            an argument is replaced by the member's image_size.
+        ema_decay: the final weights are an exponential moving average over all steps; null for the last step's.
     """
 
     epochs: int = Field(ge=0)
@@ -70,7 +73,9 @@ class PhaseSettings(Section):
                 "layer_decay, head_only_epochs, drop_path, head_lr_factor have no effect on a frozen backbone"
             )
         if self.frozen == "all_but_norms" and "drop_path" in given:
-            raise ValueError("drop_path has no effect with `frozen: all_but_norms`: blocks run as in evaluation")
+            raise ValueError(
+                "drop_path has no effect with `frozen: all_but_norms`, because blocks run as in evaluation; remove it"
+            )
         if self.epochs > 0:
             self._refuse_epochs_out_of_reach()
         return self
@@ -78,25 +83,25 @@ class PhaseSettings(Section):
     def _refuse_epochs_out_of_reach(self) -> None:
         if any(epoch < 1 or epoch >= self.epochs for epoch in self.decay_epochs):
             raise ValueError(
-                f"decay_epochs {list(self.decay_epochs)} must lie within 1 and epochs - 1 = {self.epochs - 1}"
+                f"decay_epochs {list(self.decay_epochs)} must lie between 1 and epochs - 1 = {self.epochs - 1}"
             )
         if list(self.decay_epochs) != sorted(set(self.decay_epochs)):
-            raise ValueError(f"decay_epochs {list(self.decay_epochs)} must rise")
+            raise ValueError(f"decay_epochs {list(self.decay_epochs)} must increase")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs {self.warmup_epochs} leaves none of {self.epochs} epochs for the schedule")
         if self.head_only_epochs >= self.epochs:
             raise ValueError(
                 f"head_only_epochs {self.head_only_epochs} leaves none of {self.epochs} epochs for the backbone;"
-                " for a frozen backbone say `frozen: backbone`"
+                " for a frozen backbone set `frozen: backbone`"
             )
 
 
 class PretrainSettings(PhaseSettings):
-    """The first phase: the same as `finetune`, with mixed images (timm's Mixup).
+    """Phase 1, with mixup; not ImageNet pretraining: the same as `finetune`, on images mixed by timm's Mixup.
 
     Attributes:
-        mixup, cutmix: alpha of the Beta distribution the mixing share is drawn from; 0 is off. With both
-            on, each batch takes one of them with equal chance.
+        mixup, cutmix: alpha of the Beta distribution of the mixing share; 0 for none. With both, each batch uses one
+            of them, with equal probability.
     """
 
     mixup: float = Field(0.4, ge=0)
@@ -105,27 +110,27 @@ class PretrainSettings(PhaseSettings):
     @model_validator(mode="after")
     def _refuse_odd_batches(self) -> Self:
         if (self.mixup or self.cutmix) and self.batch_size % 2:
-            raise ValueError(f"batch_size {self.batch_size} is odd: mixup and cutmix mix pairs; take an even one")
+            raise ValueError(f"batch_size {self.batch_size} is odd, but mixup and cutmix mix pairs; use an even one")
         return self
 
 
 class FinetuneSettings(PhaseSettings):
-    """The second phase: normal images."""
+    """Phase 2: images without mixup."""
 
 
 class FixresSettings(PhaseSettings):
-    """The optional third phase, at another image size: a section of the top-level map `fixres`, by member.
+    """Optional phase 3, at another image size: an entry of the top-level map `fixres`, by member.
 
-    A network trained on crops that enlarge things sees them smaller in a whole image. A short training of the
-    classifier and the norms alone, on images as they are when they are predicted and at a higher size, mends that.
+    Random crops enlarge objects, so in a whole image a network finds them smaller than in training. A short training of
+    the classifier and the norms only corrects that. Its images are preprocessed as for prediction, at a higher size.
 
     Source: Touvron et al. 2019, arXiv 1906.06423.
 
     Attributes:
-        epochs: 1 at least; to do without the phase, take the member out of the map.
-        image_size: pixels, both sides, of this training and of the predictions of its model.
-        augmentation: best none or a flip: what crops or scales brings back what the phase mends.
-            The word image_size in an argument stands for this image_size.
+        epochs: at least 1; to omit the phase, remove the member from the map.
+        image_size: of this training and of the predictions of its model, both sides, in pixels.
+        augmentation: preferably none or a flip; crops and scaling cause the effect that this phase corrects. The word
+            image_size in an argument is replaced by this image_size.
     """
 
     epochs: int = Field(ge=1)
@@ -136,5 +141,7 @@ class FixresSettings(PhaseSettings):
     def _refuse_what_the_phase_fixes(self) -> Self:
         fixed = {"frozen", "drop_path", "layer_decay", "head_init", "head_only_epochs"}
         if given := sorted(fixed & self.model_fields_set):
-            raise ValueError(f"{', '.join(given)}: fixres trains classifier and norms of a finished model: remove it")
+            raise ValueError(
+                f"{', '.join(given)}: fixres always trains classifier and norms of a finetuned model: remove it"
+            )
         return self

@@ -1,4 +1,4 @@
-"""Training images in batches, from any number of worker processes with the same result."""
+"""Load augmented training images in batches; the result does not depend on the number of workers."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -40,7 +40,7 @@ class TrainImages(Dataset[tuple[torch.Tensor, int]]):
         return len(self.image_ids)
 
     def __getitem__(self, position: tuple[int, int]) -> tuple[torch.Tensor, int]:
-        """Return the image of `index` as it is drawn in `epoch`."""
+        """Return the image of (epoch, index), augmented as in that epoch."""
         epoch, index = position
         image_id = self.image_ids[index]
         seed = seeding.derive(self.seed, "augment", epoch, image_id)
@@ -55,10 +55,10 @@ class TrainImages(Dataset[tuple[torch.Tensor, int]]):
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index) for all epochs, each epoch in an order of its own.
+    """Batches of (epoch, index) for all epochs; each epoch has its own order.
 
-    Every batch is full (batch norm and mixup want that, and no image is left out): what the last one of an
-    epoch lacks is taken from the beginning of that epoch's order.
+    Every batch is full, as batch norm and mixup require, and every image is in each epoch: images from the beginning of
+    the epoch's order fill its last batch.
     """
 
     def __init__(self, n_images: int, batch_size: int, epochs: int, seed: int) -> None:
@@ -79,5 +79,5 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
 
 
 def train_batches(images: TrainImages, batches: EpochBatches, device: torch.device) -> DataLoader[Any]:
-    """Return all epochs' batches as one stream, so that workers never wait between epochs."""
+    """Return the batches of all epochs as one stream, so that workers never wait between epochs."""
     return loader(images, device, batch_sampler=batches)

@@ -1,4 +1,4 @@
-"""The torch side of a phase: build the model, fit it, predict the held-out fold, save."""
+"""Train a phase with torch: build the model, fit it, predict the held-out fold, save."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,18 +18,18 @@ from podium.training import loop, mixup, schedules, train_images
 from podium.training.phase import FoldImages, TrainingJob, write_predictions
 from podium.training.settings import PretrainSettings
 
-EVALUATION_BATCH = 64  # for predictions while training: no gradients, so a fixed size fits where training does
+EVALUATION_BATCH = 64  # for predictions: fits in memory where training fits, because no gradients are stored
 
 
 def train(job: TrainingJob, weights: Path, data: FoldImages) -> None:
-    """Train a phase with at least one epoch and write weights, held-out predictions and curves."""
+    """Train a phase with at least one epoch; write weights, held-out predictions and curves."""
     device = devices.start(job.torch)
     numerics = devices.Numerics(device, job.model.precision, job.model.channels_last)
     devices.reproducibly(job.name, lambda: Trainer(job, backbones.read(weights), data, numerics).run())
 
 
 class Trainer:
-    """One phase of one member on one fold, with all that its steps share."""
+    """The training of one phase of one member on one fold."""
 
     def __init__(
         self, job: TrainingJob, checkpoint: backbones.Checkpoint, data: FoldImages, numerics: devices.Numerics
@@ -49,12 +49,12 @@ class Trainer:
         if self.job.settings.head_init == "probe":
             self._start_from_probe(model)
         with Live(dir=str(self.job.path("data", ".live")), dvcyaml=None, save_dvc_exp=False) as live:
-            kept = self._fit(model, live)
-        self._write(kept)
+            final = self._fit(model, live)
+        self._write(final)
 
     def _model(self) -> nn.Module:
         job = self.job
-        # the seed names the fold, not the phase: a new head is the same whichever phase comes first
+        # the seed depends on the fold, not on the phase: a new head is the same in whichever phase is the first
         torch.manual_seed(seeding.derive(job.model.seed, job.member, job.fold, "head"))
         model = backbones.create(
             job.model.backbone,
@@ -68,24 +68,26 @@ class Trainer:
         return model
 
     def _start_from_probe(self, model: nn.Module) -> None:
-        job, subset = self.job, self.data.train
+        job, images = self.job, self.data.train
         head = backbones.linear_head(model, f"params.yaml: {job.key}.head_init")
         inputs = predict.features(
-            model, self._plain(subset.image_ids), batch_size=EVALUATION_BATCH, numerics=self.numerics
+            model, self._plain(images.image_ids), batch_size=EVALUATION_BATCH, numerics=self.numerics
         )
-        from podium.probes import linear_probe  # scikit-learn: a second that only this start needs
+        from podium.probes import (
+            linear_probe,
+        )  # scikit-learn takes a second to import: only this initialisation needs it
 
         seed = seeding.derive(job.model.seed, job.member, job.fold, "probe")
         coefficients, biases, strength = linear_probe.fit(
-            inputs, subset.targets, n_classes=len(self.data.classes), seed=seed
+            inputs, images.targets, n_classes=len(self.data.classes), seed=seed
         )
         linear_probe.set_classifier(head, coefficients, biases)
-        print(f"{job.name}: classifier starts as a logistic regression with C = {strength}")
+        print(f"{job.name}: the classifier starts as a logistic regression with C = {strength}")
 
     def _fit(self, model: nn.Module, live: Live) -> nn.Module:
         job, s = self.job, self.job.settings
-        loop.set_mode(model, s.frozen)  # before the optimizer: it leaves frozen parameters out
-        optimizer = schedules.optimizer(
+        loop.set_mode(model, s.frozen)  # before the optimizer, which ignores frozen parameters
+        optimizer = schedules.build_optimizer(
             model,
             name=s.optimizer,
             lr=s.lr,
@@ -96,7 +98,7 @@ class Trainer:
         )
         images = self._train_images()
         order = train_images.EpochBatches(len(images), s.batch_size, s.epochs, self.seed)
-        scheduler = schedules.scheduler(
+        scheduler = schedules.build_scheduler(
             optimizer,
             name=s.schedule,
             epochs=s.epochs,
@@ -125,7 +127,7 @@ class Trainer:
             head_only_epochs=s.head_only_epochs,
             seed=self.seed,
             name=job.name,
-            on_epoch=lambda epoch, kept: self._log(live, epoch, kept),
+            on_epoch=lambda epoch, final: self._log(live, epoch, final),
         )
 
     def _train_images(self) -> train_images.TrainImages:
@@ -154,9 +156,9 @@ class Trainer:
         mixed = {"mixup": s.mixup, "cutmix": s.cutmix} if isinstance(s, PretrainSettings) else {"mixup": 0, "cutmix": 0}
         return mixup.build(**mixed, n_classes=n_classes, seed=self.seed)
 
-    def _log(self, live: Live, epoch: loop.Epoch, kept: nn.Module) -> None:
-        # not by scores.py: another metric there must not retrain anything
-        self.last = self._held_out(kept)
+    def _log(self, live: Live, epoch: loop.Epoch, final: nn.Module) -> None:
+        # does not use podium/scoring: a change there must not retrain anything
+        self.last = self._held_out(final)
         targets, probs = self.data.held_out.targets, self.last.astype(np.float64)
         if not np.isfinite(probs).all():
             raise loop.diverged(self.job.name, "the held-out predictions are not finite", epoch.number)
@@ -178,7 +180,7 @@ class Trainer:
             numerics=self.numerics,
         )["identity"]
 
-    def _write(self, kept: nn.Module) -> None:
+    def _write(self, final: nn.Module) -> None:
         job, data = self.job, self.data
         table = predict.prediction_table(
             data.held_out.image_ids,
@@ -191,4 +193,4 @@ class Trainer:
         )
         write_predictions(job, table)
         stored: dict[str, Any] = {"classes": data.classes, "preprocessing": self.preprocessing.to_dict()}
-        backbones.save(job.path("models", ".safetensors"), kept, {**self.checkpoint.meta, **stored})
+        backbones.save(job.path("models", ".safetensors"), final, {**self.checkpoint.meta, **stored})

@@ -1,10 +1,11 @@
-"""Whether a member can be built, trained and looked at as params.yaml says, before the first epoch.
+"""Check before the first epoch that a member can be built, trained and used for prediction as params.yaml says.
 
-Models are built on torch's meta device: shapes without memory or time.
+Models are built on torch's meta device, which takes no memory and almost no time.
 """
 
 import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,18 @@ from podium.models.settings import ModelSettings
 from podium.training import augment, schedules
 from podium.training.settings import FixresSettings, PhaseSettings
 
-ANY_CLASSES = 3  # the contest's own number is not known yet, and no backbone's body depends on it
+ANY_CLASSES = 3  # `check` does not know the contest's number of classes, and no backbone's body depends on it
 
 
-def member(name: str, settings: MemberSettings, fixres: FixresSettings | None, device: torch.device, root: Path) -> int:
+def check(name: str, settings: MemberSettings, fixres: FixresSettings | None, device: torch.device, root: Path) -> int:
     """Check one member; return the number of values in one of its models.
 
     Args:
         name: of the member, for the keys in errors.
         settings: of the member.
-        fixres: its settings in the map `fixres`, None where it is not there.
-        device: that trains it.
-        root: of the project, under which weights files are found.
+        fixres: the member's settings in the map `fixres`, None if it is not in the map.
+        device: that trains the member.
+        root: of the project; weights files are relative to it.
 
     Raises:
         InputError: names the key, and what to do.
@@ -41,26 +42,26 @@ def member(name: str, settings: MemberSettings, fixres: FixresSettings | None, d
     with _named(f"{key}.model"):
         Numerics(device, settings.model.precision)
     model = _meta_model(settings, key)
-    _size(model, settings.model, settings.model.image_size, f"{key}.model.image_size")
+    _check_size(model, settings.model, settings.model.image_size, f"{key}.model.image_size")
     for size in settings.infer.image_sizes:
-        _size(model, settings.model, size, f"{key}.infer.image_sizes")
-    _weights(model, settings.model, root, f"{key}.model")
+        _check_size(model, settings.model, size, f"{key}.infer.image_sizes")
+    _check_weights(model, settings.model, root, f"{key}.model")
     for phase_name, phase in (("pretrain", settings.pretrain), ("finetune", settings.finetune)):
-        _phase(model, phase, settings.model.image_size, f"{key}.{phase_name}")
+        _check_phase(model, phase, settings.model.image_size, f"{key}.{phase_name}")
     if fixres is not None:
-        _size(model, settings.model, fixres.image_size, f"fixres.{name}.image_size")
-        _phase(model, fixres, fixres.image_size, f"fixres.{name}")
+        _check_size(model, settings.model, fixres.image_size, f"fixres.{name}.image_size")
+        _check_phase(model, fixres, fixres.image_size, f"fixres.{name}")
     return sum(tensor.numel() for tensor in model.state_dict().values())
 
 
-def _phase(model: nn.Module, phase: PhaseSettings, image_size: int, key: str) -> None:
+def _check_phase(model: nn.Module, phase: PhaseSettings, image_size: int, key: str) -> None:
     augment.build(phase.augmentation, image_size, f"{key}.augmentation")
     with _named(key):
         schedules.check_optimizer(phase.optimizer, phase.momentum)
     if phase.frozen == "batch_norms" and not any(isinstance(m, _BatchNorm) for m in model.modules()):
         raise InputError(f"params.yaml: {key}.frozen: batch_norms has no effect: the backbone has none")
     if phase.frozen == "all_but_norms" and "frozen" in phase.model_fields_set and not backbones.norms(model):
-        raise InputError(f"params.yaml: {key}.frozen: all_but_norms: the backbone has no norms; say backbone")
+        raise InputError(f"params.yaml: {key}.frozen: all_but_norms: the backbone has no norms; set frozen: backbone")
     if phase.head_init == "probe" and phase.epochs > 0:
         backbones.linear_head(model, f"params.yaml: {key}.head_init")
 
@@ -76,16 +77,16 @@ def _meta_model(settings: MemberSettings, key: str) -> nn.Module:
         ).eval()
 
 
-def _size(model: nn.Module, settings: ModelSettings, size: int, key: str) -> None:
-    """Refuse a size at which the model fails, or gives no value per class."""
+def _check_size(model: nn.Module, settings: ModelSettings, size: int, key: str) -> None:
+    """Refuse an image size at which the model fails, or does not return one value per class."""
     try:
         shape = tuple(model(torch.zeros(2, 3, size, size, device="meta")).shape)
-    except Exception as error:  # each backbone fails in its own way at a size it cannot take
+    except Exception as error:  # backbones raise many classes of errors for a size that they cannot take
         raise InputError(
             f"params.yaml: {key}: {settings.backbone} cannot take images of {size} pixels: {error}" + _hint(settings)
         ) from None
     if shape != (2, ANY_CLASSES):
-        raise InputError(f"params.yaml: {key}: the model gives {shape}, not one value per class")
+        raise InputError(f"params.yaml: {key}: the model returns {shape}, not one value per class")
 
 
 def _hint(settings: ModelSettings) -> str:
@@ -94,12 +95,13 @@ def _hint(settings: ModelSettings) -> str:
     return ""
 
 
-def _weights(model: nn.Module, settings: ModelSettings, root: Path, key: str) -> None:
+def _check_weights(model: nn.Module, settings: ModelSettings, root: Path, key: str) -> None:
     if settings.weights == "hub":
         config: Any = timm.get_pretrained_cfg(settings.backbone)
         if config is None or not config.has_weights:
             raise InputError(
-                f"params.yaml: {key}.weights: timm has no weights for {settings.backbone}; say none or file"
+                f"params.yaml: {key}.weights: timm has no weights for {settings.backbone}; set weights: none, or"
+                " weights: file with a weights_file"
             )
     if settings.weights == "file":
         state, metadata = backbones.read_file(root / settings.weights_file)
@@ -108,8 +110,8 @@ def _weights(model: nn.Module, settings: ModelSettings, root: Path, key: str) ->
 
 
 @contextlib.contextmanager
-def _named(key: str) -> Any:
-    """Put the key in front of an error that a room raises without knowing it."""
+def _named(key: str) -> Iterator[None]:
+    """Prefix the key to an error of a function that does not know it."""
     try:
         yield
     except InputError as error:

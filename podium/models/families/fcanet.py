@@ -1,10 +1,10 @@
-"""FcaNet, the family that timm lacks: a ResNet whose channel attention looks at frequencies, not at means alone.
+"""FcaNet: a ResNet whose channel attention uses 16 frequencies instead of the mean alone.
 
-Squeeze-and-excitation weighs a channel by its mean over the image, which is its lowest frequency in a discrete
-cosine transform. FcaNet shares the channels out among 16 frequencies. `register` makes the models known to timm.
+Squeeze-and-excitation weighs a channel by its mean over the image. That mean is the channel's lowest frequency in a
+discrete cosine transform. FcaNet divides the channels among 16 frequencies.
 
-Parameters and buffers are named as in the authors' released checkpoints (torchvision's ResNet names, and
-`layerN.M.att.fc.0.weight`, `.att.fc.2.weight`, `.att.dct_layer.weight`), so that those load as they are.
+Parameters and buffers have the names of the authors' released checkpoints (torchvision's ResNet names, and
+`layerN.M.att.fc.0.weight`, `.att.fc.2.weight`, `.att.dct_layer.weight`), so these checkpoints load unchanged.
 
 Source: Qin et al. 2021, FcaNet: Frequency Channel Attention Networks, arXiv 2012.11879.
 """
@@ -21,9 +21,11 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, model_entry
 from timm.models.resnet import Bottleneck, ResNet
 from torch import nn
 
-GRIDS = (56, 28, 14, 7)  # side, by stage, of the grid a feature map is transformed on: its size for images of 224
-BASE_GRID = 7  # the grid the frequencies below are counted on
-FREQUENCIES = (  # (vertical, horizontal), the 16 that alone reach the best ImageNet accuracy (section 4.2)
+NAMES = ("fcanet50", "fcanet101")
+
+GRIDS = (56, 28, 14, 7)  # side, by stage, of the grid of the transform: the feature map's size for images of 224
+BASE_GRID = 7  # the grid for which the frequencies below are given
+FREQUENCIES = (  # (vertical, horizontal): the 16 with the best ImageNet accuracy on their own (section 4.2)
     *((0, 0), (0, 1), (6, 0), (0, 5), (0, 2), (1, 0), (1, 2), (4, 0)),
     *((5, 0), (1, 6), (3, 0), (0, 4), (0, 6), (0, 3), (3, 5), (2, 2)),
 )
@@ -39,18 +41,18 @@ def dct_basis(grid: int) -> torch.Tensor:
 
 
 def dct_weights(channels: int, grid: int, frequencies: Sequence[tuple[int, int]] = FREQUENCIES) -> torch.Tensor:
-    """Return each channel's cosine wave, (channels, grid, grid), float64: equal parts of the channels by frequency.
+    """Return each channel's cosine wave, (channels, grid, grid), float64; each frequency gets equally many.
 
     Args:
         channels: a multiple of the number of frequencies.
         grid: points a side, a multiple of 7.
-        frequencies: (vertical, horizontal) on the 7 x 7 grid; on another they are as many times higher as it is wider.
+        frequencies: (vertical, horizontal) on the 7 x 7 grid; a grid n times as wide takes n times the frequency.
 
     Raises:
-        ValueError: the channels cannot be shared out equally.
+        ValueError: the channels cannot be divided equally.
     """
     if channels % len(frequencies):
-        raise ValueError(f"{channels} channels cannot be shared out among {len(frequencies)} frequencies")
+        raise ValueError(f"{channels} channels cannot be divided equally among {len(frequencies)} frequencies")
     basis, scale = dct_basis(grid), grid // BASE_GRID
     waves = torch.stack([torch.outer(basis[v * scale], basis[h * scale]) for v, h in frequencies])
     return waves.repeat_interleave(channels // len(frequencies), dim=0)
@@ -69,25 +71,27 @@ def pooling_matrix(size: int, grid: int, like: torch.Tensor) -> torch.Tensor:
 
 
 class MultiSpectralPooling(nn.Module):
-    """One number per channel: the share of the channel's frequency in its feature map."""
+    """One number per channel: the coefficient of the channel's frequency in its feature map."""
 
     def __init__(self, channels: int, grid: int, frequencies: Sequence[tuple[int, int]] = FREQUENCIES) -> None:
         super().__init__()
         self.weight: torch.Tensor
-        self.register_buffer("weight", dct_weights(channels, grid, frequencies).float())  # fixed, and in checkpoints
+        self.register_buffer(
+            "weight", dct_weights(channels, grid, frequencies).float()
+        )  # not learned, but in checkpoints
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map features (B, C, H, W) to (B, C); a map that is not of the grid's size is average-pooled to it."""
+        """Map features (B, C, H, W) to (B, C); as if maps of another size were average-pooled to the grid."""
         size = (x.shape[-2], x.shape[-1])
         weight = self.weight if self.weight.shape[-2:] == size else self._unpooled(*size)
         return (x * weight).sum(dim=(2, 3))
 
     def _unpooled(self, height: int, width: int) -> torch.Tensor:
-        """Return the weights (C, height, width) that give on a whole map what `weight` gives on the pooled one.
+        """Return weights (C, height, width) for the unpooled map that equal `weight` on the pooled one.
 
-        Both steps are linear, so the weights can be brought to the map instead of the map to the weights: that
-        costs once a batch rather than once an image, and gradients stay deterministic on CUDA, where torch's
-        adaptive pooling is not.
+        Pooling and weighting are both linear, so the weights can be enlarged instead of pooling the map. That costs
+        once a batch rather than once an image. It also keeps gradients deterministic on CUDA, where those of torch's
+        adaptive pooling are not.
         """
         with _full_precision(self.weight.device.type):
             rows = pooling_matrix(height, self.weight.shape[-2], self.weight)
@@ -118,7 +122,7 @@ class FrequencyAttention(nn.Module):
 class FcaBottleneck(Bottleneck):  # type: ignore[misc]
     """timm's bottleneck block with the attention `att` after its last batch norm, before the sum."""
 
-    att: nn.Module  # FcaNet sets it: a block does not know its stage, and so not its grid
+    att: nn.Module  # set by FcaNet: a block does not know its stage, and the grid depends on the stage
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map features (B, C_in, H, W) to (B, C_out, H / stride, W / stride)."""
@@ -135,8 +139,8 @@ class FcaBottleneck(Bottleneck):  # type: ignore[misc]
 class FcaNet(ResNet):  # type: ignore[misc]
     """timm's ResNet of FcaBottlenecks; takes the same arguments.
 
-    As in the authors' code, the last batch norm of a block starts at 1: at timm's 0 no gradient would reach
-    the attention in the first step.
+    As in the authors' code, the last batch norm of a block starts at 1. At timm's 0 no gradient would reach the
+    attention in the first step.
     """
 
     def __init__(self, *, layers: Sequence[int], zero_init_last: bool = False, **kwargs: Any) -> None:
@@ -161,22 +165,22 @@ def _cfg() -> dict[str, Any]:
     }
 
 
-# The authors' weights lie where no program can fetch them: they are brought as a file.
+# A program cannot download the authors' weights; the user supplies them as a file (`weights: file`).
 default_cfgs = generate_default_cfgs({"fcanet50.untrained": _cfg(), "fcanet101.untrained": _cfg()})
 
 
 def fcanet50(pretrained: bool = False, **kwargs: Any) -> FcaNet:
-    """Build FcaNet-50: 28.07 million parameters with 1000 classes; ImageNet top-1 78.5 % by the paper."""
+    """Build FcaNet-50: 28.07 million parameters with 1000 classes; ImageNet top-1 78.5 % in the paper."""
     return _build("fcanet50", pretrained, layers=(3, 4, 6, 3), **kwargs)
 
 
 def fcanet101(pretrained: bool = False, **kwargs: Any) -> FcaNet:
-    """Build FcaNet-101: 49.29 million parameters with 1000 classes; ImageNet top-1 79.6 % by the paper."""
+    """Build FcaNet-101: 49.29 million parameters with 1000 classes; ImageNet top-1 79.6 % in the paper."""
     return _build("fcanet101", pretrained, layers=(3, 4, 23, 3), **kwargs)
 
 
 def register() -> None:
-    """Make the models known to timm.create_model; may be called again."""
+    """Register the models with timm; calling it again does nothing."""
     for builder in (fcanet50, fcanet101):
         if not timm.is_model(builder.__name__) or model_entrypoint(builder.__name__) is not builder:
             register_model(builder)
@@ -188,7 +192,7 @@ def _build(name: str, pretrained: bool, **kwargs: Any) -> FcaNet:
 
 
 def _full_precision(device_type: str) -> AbstractContextManager[object]:
-    """Keep autocast from rounding the weights to 8 bits (the meta device has no autocast to keep from it)."""
+    """Switch autocast off, which would round the weights to 8 bits (the meta device has no autocast)."""
     if not torch.amp.is_autocast_available(device_type):
         return nullcontext()
     return torch.autocast(device_type, enabled=False)

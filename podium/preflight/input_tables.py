@@ -1,0 +1,76 @@
+"""The user's tables, read as later stages read them, so that a mistake in one is reported before any training."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from podium.contest import external, ids, labels, submission
+from podium.contest.settings import ContestSettings
+from podium.images import image_files
+from podium.preflight.settings import Podium
+from podium.scoring import scores
+
+
+def check(p: Podium, root: Path) -> list[str]:
+    """Read labels, overrides, template and external predictions; return messages for the user.
+
+    Returns:
+        messages; none where the image folders do not exist yet, because then no table can be checked.
+
+    Raises:
+        InputError: names the file and what is wrong in it.
+    """
+    c = p.contest
+    if not ((root / c.images.train).is_dir() and (root / c.images.test).is_dir()):
+        return []
+    train, test = (
+        [file.image_id for file in image_files.walk(root / folder)[0]] for folder in (c.images.train, c.images.test)
+    )
+    classes = _check_labels(c, train, root)
+    messages = _check_template(c, test, classes, root)
+    # `check` cannot know yet whether a scored image lacks its row: the stage `external` refuses that
+    for given in p.external.values():
+        columns = given.columns
+        external.read(
+            root / given.oof, image_ids=train, classes=classes, id_column=columns.id, fold_column=columns.fold
+        )
+        external.read(root / given.test, image_ids=test, classes=classes, id_column=columns.id)
+    return messages
+
+
+def _check_labels(c: ContestSettings, train: list[str], root: Path) -> list[str]:
+    """Read labels and overrides; return the classes, sorted."""
+    given, _ = labels.read_given(
+        pd.Series(train, dtype="str"),
+        layout=c.layout,
+        path=root / c.labels,
+        id_column=c.columns.id,
+        label_column=c.columns.label,
+        group_column=c.columns.group,
+        fold_column=c.columns.fold,
+        label_type=c.label_type,
+    )
+    classes = sorted(set(given["label"]) - {""})
+    images = ids.ImageIndex(train)
+    labels.read_overrides(root / c.overrides, images=images, classes=classes, label_type=c.label_type)
+    return classes
+
+
+def _check_template(c: ContestSettings, test: list[str], classes: list[str], root: Path) -> list[str]:
+    values = c.submission.values if "values" in c.submission.model_fields_set else None
+    template = submission.check(
+        root / c.template,
+        test,
+        classes=classes,
+        values=values,
+        labels=c.submission.labels,
+        positive=c.submission.positive,
+    )
+    messages = list(template.messages) if template is not None else []
+    holds_labels = c.submission.values == "label" and not (template is not None and template.class_columns)
+    if holds_labels and not scores.named(c.metric, classes).judges_labels:
+        messages.append(
+            f"WARNING: contest.metric {c.metric} scores probabilities, but the submission will hold labels; see"
+            " contest.submission.values and contest.submission.positive"
+        )
+    return messages

@@ -1,0 +1,28 @@
+"""How many trainings a run takes, and how large its models are."""
+
+from collections.abc import Mapping
+
+from podium.preflight.settings import Podium
+
+BYTES_PER_VALUE = 4  # float32
+
+
+def summary(p: Podium, values: Mapping[str, int]) -> str:
+    """Describe the run in one line.
+
+    Args:
+        p: the settings.
+        values: by member, the number of values in one of its models.
+    """
+    trainings, size = 0, 0
+    for name, member in p.members.items():
+        phases = [member.pretrain, member.finetune, *([p.fixres[name]] if name in p.fixres else [])]
+        trainings += sum(phase.epochs > 0 for phase in phases) * len(p.folds)
+        size += values[name] * BYTES_PER_VALUE * (1 + len(phases) * len(p.folds))
+    external = f" (and {len(p.external)} external)" if p.external else ""
+    members, probes = (f"{len(p.members)} {word}{'' if len(p.members) == 1 else 's'}" for word in ("member", "probe"))
+    of_fixres = f", {len(p.fixres) * len(p.folds)} of them fixres" if p.fixres else ""
+    return (
+        f"{members}{external} x {len(p.folds)} folds: {trainings} trainings{of_fixres}, {probes},"
+        f" models of {size / 1e6:,.0f} MB (results in DVC's cache are not computed again)"
+    )
