@@ -7,7 +7,7 @@ from podium.reports import label_errors, member_votes
 
 
 def predicted(n_images: int, n_classes: int, rate: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Probabilities of a model with at least 96% accuracy, labels of which a share is wrong, and a mask of the wrong ones."""
+    """Probabilities of a model with at least 96% accuracy, labels with errors, and a mask of the errors."""
     rng = np.random.default_rng(seed)
     truth = np.arange(n_images) % n_classes
     logits = rng.normal(0, 1, (n_images, n_classes))

@@ -40,7 +40,7 @@ def member(sizes: list[int]) -> dict[str, Any]:
 
 
 def write_predictions(root: Path, name: str, sizes: list[int], seed: int) -> None:
-    """Rows of every readable image in random order, confident in the truth; 00.png is barely predicted as the other class."""
+    """Rows of every readable image in random order, all right with confidence, but 00.png, which is barely wrong."""
     rng = np.random.default_rng(seed)
     readable = [i for i in IDS if i != UNREADABLE]
     cells = itertools.product(readable, ["train"], sizes, ["identity", "hflip"])
