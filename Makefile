@@ -1,4 +1,4 @@
-# `make`: set up, run the contest of params.yaml, print what came out. `make test`: set up, run all tests.
+# `make` sets up, runs the contest of params.yaml and prints the results. `make test` sets up and runs all tests.
 VENV := .venv
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
@@ -20,7 +20,7 @@ setup: $(VENV)/installed
 check: setup
 	@python -m stages.check
 
-repro: setup  # DVC refuses some mistakes in params.yaml in words that help nobody: these words help
+repro: setup  # `check settings` first, because DVC's own messages for some mistakes in params.yaml are unhelpful
 	@python -m stages.check settings
 	dvc repro
 
@@ -30,10 +30,10 @@ results: setup
 experiments: setup
 	@python -m tools.experiments
 
-compare: setup  # make compare A=<experiment> B=<experiment>; git revisions and `workspace` too
+compare: setup  # make compare A=<experiment> B=<experiment>; also git revisions and `workspace`; B defaults to it
 	@python -m tools.compare "$(A)" "$(or $(B),workspace)"
 
-# Two files of tests at a time, one thread each: threads that wait by spinning would starve the other process.
+# Two test files at a time, one thread each: idle OpenMP threads spin and would slow down the other process.
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: setup lint
@@ -51,7 +51,7 @@ format: setup
 	ruff check --fix .
 	ruff format .
 
-lock:  # needs uv; the newest releases that torch's pin in LOCK_WITH goes with
+lock:  # needs uv; takes the newest releases that are compatible with this torch
 	echo "torch==2.14.1" | uv pip compile pyproject.toml --extra dev --generate-hashes --universal \
 		--python-version 3.11 --constraint - --no-emit-index-url --custom-compile-command "make lock" \
 		--output-file requirements.lock

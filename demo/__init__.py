@@ -1,1 +1,1 @@
-"""The embedded contest: drawn by draw.py, scored by score.py; knows nothing of the rest."""
+"""The demo's contest: draw.py draws it, score.py scores a submission; independent of podium/ and stages/."""

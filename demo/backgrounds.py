@@ -1,4 +1,4 @@
-"""What hangs behind: walls, doors, windows, brocade, a blurred street."""
+"""Backgrounds: walls, doors, bricks, brocade, a blurred street."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from demo.ornaments import draw as draw_ornament
 
 
 def paint(width: int, height: int, rng: np.random.Generator) -> Pixels:
-    """Paint one of BACKGROUNDS.
+    """Paint one of BACKGROUNDS, chosen at random.
 
     Returns:
         (height, width, 3), RGB.
@@ -28,7 +28,7 @@ def _plain(width: int, height: int, rng: np.random.Generator) -> Pixels:
 
 
 def _red(width: int, height: int, rng: np.random.Generator) -> Pixels:
-    """Paint a red wall: colour alone tells nothing."""
+    """Paint a red wall, so that red alone does not indicate a class."""
     return _stained(width, height, _pick(rng, ((176, 32, 30), (150, 24, 28), (196, 60, 44))), rng)
 
 
@@ -54,7 +54,7 @@ def _bricks(width: int, height: int, rng: np.random.Generator) -> Pixels:
 
 
 def _brocade(width: int, height: int, rng: np.random.Generator) -> Pixels:
-    """Paint cloth or wrapping paper: one small ornament, over and over."""
+    """Paint cloth or wrapping paper: one small ornament, repeated."""
     ground = _pick(rng, ((168, 30, 36), (220, 186, 120), (60, 74, 110), (228, 210, 190)))
     cloth = _stained(width, height, ground, rng)
     size = max(16, int(min(width, height) * rng.uniform(0.12, 0.22)))
@@ -65,7 +65,7 @@ def _brocade(width: int, height: int, rng: np.random.Generator) -> Pixels:
 
 
 def _street(width: int, height: int, rng: np.random.Generator) -> Pixels:
-    """Paint lights and things far out of focus."""
+    """Paint lights and objects far out of focus."""
     scene = _stained(width, height, _pick(rng, ((70, 64, 72), (110, 96, 84), (150, 150, 156))), rng)
     for _ in range(int(rng.integers(10, 24))):
         place = (int(rng.integers(width)), int(rng.integers(height)))
@@ -86,12 +86,12 @@ BACKGROUNDS: tuple[Callable[[int, int, np.random.Generator], Pixels], ...] = (
 
 
 def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
-    """Pick a colour and shift it a little."""
+    """Choose a colour and shift it a little."""
     red, green, blue = np.clip(np.array(colours[int(rng.integers(len(colours)))]) + rng.integers(-14, 15, 3), 0, 255)
     return int(red), int(green), int(blue)
 
 
 def _stained(width: int, height: int, colour: Colour, rng: np.random.Generator) -> Pixels:
-    """Fill with a colour that is a little darker here and lighter there."""
+    """Fill with a colour whose brightness varies a little from place to place."""
     stains = cv2.resize(rng.normal(0, 8, (5, 5)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     return bytes_of(np.array(colour, np.float32) + stains[..., None])

@@ -1,4 +1,4 @@
-"""Characters as masks: strokes written with a brush, carved, or printed, never twice the same."""
+"""Characters as masks: strokes written with a brush, carved or printed, each with random variation."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ import numpy.typing as npt
 
 from demo.strokes import CHARACTERS, Stroke
 
-Mask = npt.NDArray[np.uint8]  # (height, width), 0 empty, 255 ink
+Mask = npt.NDArray[np.uint8]  # (height, width): 0 empty, 255 ink
 Floats = npt.NDArray[np.float64]
 
-_BOARD = 256  # pixels: characters are written at this size, then scaled
-_MARGIN = 0.06  # of the board, on every side
-_POINTS = 14  # per stroke, after smoothing
+_BOARD = 256  # pixels; characters are written at this size, then scaled
+_MARGIN = 0.06  # share of the board, on every side
+_POINTS = 14  # points of a stroke, after smoothing
 
-# Pressure along a stroke, at evenly spaced moments from its beginning to its end; 1 is the brush's width.
+# Pressure at evenly spaced points of a stroke, from start to end; 1 is the brush's width.
 _PRESSURE: dict[str, tuple[float, ...]] = {
     "heng": (0.90, 0.65, 0.60, 0.70, 1.05),
     "shu": (1.15, 0.95, 0.90, 0.95, 1.00),
@@ -34,10 +34,10 @@ class Hand:
     """How a character is written.
 
     Attributes:
-        width: of the brush, as a share of the character's side.
-        pressure: 0 writes every stroke evenly (carved or printed), 1 follows the brush's pressure.
-        wobble: how far points stray, as a share of the side.
-        dryness: 0 is wet ink, 1 takes a fifth of it out as streaks ("flying white").
+        width: width of the brush, as a share of the character's side.
+        pressure: 0 writes every stroke with even width (carved or printed), 1 follows the brush's pressure.
+        wobble: standard deviation of the points, as a share of the side.
+        dryness: 0 is wet ink; 1 removes a fifth of it as streaks ("flying white").
     """
 
     width: float
@@ -47,7 +47,7 @@ class Hand:
 
 
 def random_hand(rng: np.random.Generator, distortion: float) -> Hand:
-    """Draw a hand; `distortion` scales how far its points stray (1 is careless but legible)."""
+    """Return a random hand; `distortion` scales the wobble (1 is careless but legible)."""
     return Hand(
         width=float(rng.uniform(0.055, 0.09)),
         pressure=float(rng.choice([0.0, 0.6, 1.0], p=[0.25, 0.35, 0.4])),
@@ -73,7 +73,7 @@ def write(character: str, size: int, hand: Hand, rng: np.random.Generator) -> Ma
 
 
 def resize(image: Mask, width: int, height: int) -> Mask:
-    """Resize, by area where it shrinks."""
+    """Resize; average over areas when shrinking, cubic interpolation when enlarging."""
     shrinks = width * height < image.shape[0] * image.shape[1]
     return np.asarray(
         cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), np.uint8
@@ -81,7 +81,7 @@ def resize(image: Mask, width: int, height: int) -> Mask:
 
 
 def _random_bend(rng: np.random.Generator, wobble: float) -> Floats:
-    """Return (2, 3): amplitude, cycles and phase of the wave that shifts x by y and y by x."""
+    """Return (2, 3): amplitude, cycles and phase of two waves; the first shifts x along y, the second y along x."""
     return np.stack([rng.normal(0, 1.2 * wobble, 2), rng.uniform(0.4, 1.2, 2), rng.uniform(0, 2 * np.pi, 2)], axis=1)
 
 
@@ -99,17 +99,17 @@ def _trace(stroke: Stroke, hand: Hand, bend: Floats, rng: np.random.Generator) -
 
 
 def _round_corners(points: Floats) -> Floats:
-    """Cut every corner at a quarter and three quarters of its sides. Source: Chaikin 1974, corner cutting."""
+    """Replace every corner by points at a quarter and three quarters of its sides. Source: Chaikin 1974."""
     near, far = points[:-1] * 0.75 + points[1:] * 0.25, points[:-1] * 0.25 + points[1:] * 0.75
     return np.concatenate([points[:1], np.stack([near, far], axis=1).reshape(-1, 2), points[-1:]])
 
 
 def _even_steps(points: Floats, count: int) -> Floats:
-    """Add points until they are at most 1 / count of the path apart; corners stay."""
+    """Add points until neighbours are at most 1 / count of the path apart; keep the corners."""
     lengths = np.linalg.norm(np.diff(points, axis=0), axis=1)
     along = np.concatenate([[0.0], np.cumsum(lengths)])
-    wanted = np.union1d(along, np.linspace(0, along[-1], count))
-    return np.stack([np.interp(wanted, along, points[:, axis]) for axis in (0, 1)], axis=1)
+    distances = np.union1d(along, np.linspace(0, along[-1], count))
+    return np.stack([np.interp(distances, along, points[:, axis]) for axis in (0, 1)], axis=1)
 
 
 def _press(board: Mask, points: Floats, widths: Floats) -> None:
@@ -121,7 +121,7 @@ def _press(board: Mask, points: Floats, widths: Floats) -> None:
 
 
 def _streaks(board: Mask, dryness: float, rng: np.random.Generator) -> Mask:
-    """Take streaks out of the ink, along the direction the brush mostly goes."""
+    """Remove streaks of ink along the brush's main direction."""
     noise = rng.random((_BOARD, _BOARD), dtype=np.float32)
     blurred = cv2.blur(noise, (25, 3))
     limit = np.quantile(blurred, 0.2 * dryness)

@@ -1,4 +1,4 @@
-"""The demo's contest: which pictures it has, what is wrong with a few of them, and their files."""
+"""The demo's contest: the plan of its pictures, the defects planted in a few of them, and their files."""
 
 import csv
 import hashlib
@@ -20,14 +20,14 @@ from tqdm import tqdm
 
 from demo import scenes
 
-PARTS = ("train", "test")
-SMALLEST, LARGEST = 150, 900  # pixels, of either side
-NARROWEST, WIDEST = 0.4, 3.0  # width / height
-FEWEST = 20  # images a part needs for what is planted in it
+SUBSETS = ("train", "test")
+SMALLEST, LARGEST = 150, 900  # range of width and height, in pixels
+NARROWEST, WIDEST = 0.4, 3.0  # range of width / height
+FEWEST = 20  # images that a subset needs for the planted ones
 _EXIF_ORIENTATION = 0x0112
-_EXIF_TURNED_RIGHT = 6  # stored lying on its left side: to be turned by 90 degrees clockwise
+_EXIF_TURNED_RIGHT = 6  # viewers must turn the stored image by 90 degrees clockwise
 
-# What is planted: place in the part's list -> (what, the part and place of the original).
+# Planted images by subset: position -> (kind, subset and position of the original).
 PLANTED: dict[str, dict[int, tuple[str, tuple[str, int] | None]]] = {
     "train": {
         0: ("truncated", None),
@@ -46,15 +46,19 @@ PLANTED: dict[str, dict[int, tuple[str, tuple[str, int] | None]]] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """All that decides the bytes of one file.
+    """Everything that determines the bytes of one file.
 
     Attributes:
-        name: of the file; says nothing about what it shows.
-        quality: of a JPEG, 1 to 95; 0 is a PNG.
-        planted: "", or a key of what PLANTED plants.
+        subset: train or test.
+        name: of the file; it does not reveal the label.
+        has_fu: whether the picture shows 福.
+        width, height: pixels.
+        quality: JPEG quality, 1 to 95; 0 for a PNG.
+        seed: of the picture's random numbers.
+        planted: kind of a planted image, e.g. "copy"; "" for the others.
     """
 
-    part: str
+    subset: str
     name: str
     has_fu: bool
     width: int
@@ -68,27 +72,27 @@ Job = tuple[Path, Picture, scenes.Difficulty]
 
 
 def plan(seed: int, counts: dict[str, int]) -> dict[str, list[Picture]]:
-    """Return the pictures of every part; half of each show 福, but for the planted ones.
+    """Return the pictures of every subset; half of each, planted images aside, show 福.
 
     Raises:
-        ValueError: a part has too few images for what is planted.
+        ValueError: a subset has too few images for the planted ones.
     """
-    for part, count in counts.items():
+    for subset, count in counts.items():
         if count < FEWEST:
-            raise ValueError(f"demo/params.yaml: draw.n_{part}: needs at least {FEWEST} images, is {count}")
-    pictures = {part: [_picture(seed, part, place) for place in range(count)] for part, count in counts.items()}
-    for part, planted in PLANTED.items():
-        for place, (what, original) in planted.items():
-            pictures[part][place] = _plant(pictures, pictures[part][place], what, original)
+            raise ValueError(f"demo/params.yaml: draw.n_{subset}: must be at least {FEWEST}, is {count}")
+    pictures = {subset: [_picture(seed, subset, place) for place in range(count)] for subset, count in counts.items()}
+    for subset, planted in PLANTED.items():
+        for place, (kind, original) in planted.items():
+            pictures[subset][place] = _plant(pictures, pictures[subset][place], kind, original)
     return pictures
 
 
 def draw(root: Path, pictures: dict[str, list[Picture]], difficulty: scenes.Difficulty, workers: int) -> None:
     """Write all images and tables under `root`; the bytes do not depend on the number of workers."""
-    for part in pictures:
-        shutil.rmtree(root / part, ignore_errors=True)
-        (root / part).mkdir(parents=True)
-    jobs = [(root, picture, difficulty) for part in pictures.values() for picture in part]
+    for subset in pictures:
+        shutil.rmtree(root / subset, ignore_errors=True)
+        (root / subset).mkdir(parents=True)
+    jobs = [(root, picture, difficulty) for listed in pictures.values() for picture in listed]
     with tqdm(total=len(jobs), desc="draw", unit="image", disable=os.environ.get("PODIUM_PROGRESS") == "0") as bar:
         for _ in _run(jobs, workers):
             bar.update()
@@ -114,22 +118,22 @@ def encode(picture: Picture, difficulty: scenes.Difficulty) -> bytes:
     return file.getvalue()[:100] if picture.planted == "truncated" else file.getvalue()
 
 
-def _number(*parts: str | int) -> int:
-    """Return 64 bits that depend on every part and nothing else."""
-    return int.from_bytes(hashlib.blake2b(json.dumps(parts).encode(), digest_size=8).digest(), "big")
+def _number(*values: str | int) -> int:
+    """Return a 64-bit hash of the values."""
+    return int.from_bytes(hashlib.blake2b(json.dumps(values).encode(), digest_size=8).digest(), "big")
 
 
-def _picture(seed: int, part: str, place: int) -> Picture:
-    """Draw one picture's size and format, whatever it shows."""
-    rng = np.random.default_rng(_number(seed, part, place, "form"))
+def _picture(seed: int, subset: str, place: int) -> Picture:
+    """Choose a picture's size and format at random, independently of its label."""
+    rng = np.random.default_rng(_number(seed, subset, place, "form"))
     quality = 0 if rng.random() < 0.1 else int(rng.integers(55, 96))
     width, height = _size(rng)
-    name = f"{_number(seed, part, place, 'name'):016x}" + (".jpg" if quality else ".png")
-    return Picture(part, name, place % 2 == 0, width, height, quality, _number(seed, part, place, "picture"))
+    name = f"{_number(seed, subset, place, 'name'):016x}" + (".jpg" if quality else ".png")
+    return Picture(subset, name, place % 2 == 0, width, height, quality, _number(seed, subset, place, "picture"))
 
 
 def _size(rng: np.random.Generator) -> tuple[int, int]:
-    """Draw width and height in pixels: mostly near square, the extremes are rare but there."""
+    """Choose a random width and height in pixels: mostly near square, rarely extreme."""
     aspect = float(np.clip(np.exp(rng.normal(0.05, 0.42)), NARROWEST * 1.01, WIDEST / 1.01))
     elongation = max(aspect, 1 / aspect)
     long_side = np.exp(rng.uniform(math.log(SMALLEST * elongation * 1.01), math.log(LARGEST)))
@@ -139,35 +143,35 @@ def _size(rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _plant(
-    pictures: dict[str, list[Picture]], picture: Picture, what: str, original: tuple[str, int] | None
+    pictures: dict[str, list[Picture]], picture: Picture, kind: str, original: tuple[str, int] | None
 ) -> Picture:
     stem = Path(picture.name).stem
     if original is not None:
         source = pictures[original[0]][original[1]]
-        ending = ".jpg" if what == "recoded" else Path(source.name).suffix
-        quality = 70 if what == "recoded" else source.quality
-        return replace(source, part=picture.part, name=stem + ending, quality=quality, planted=what)
-    ending, quality = (".png", 0) if what == "palette" else (".jpg", 85)
-    return replace(picture, name=stem + ending, quality=quality, planted=what)
+        suffix = ".jpg" if kind == "recoded" else Path(source.name).suffix
+        quality = 70 if kind == "recoded" else source.quality
+        return replace(source, subset=picture.subset, name=stem + suffix, quality=quality, planted=kind)
+    suffix, quality = (".png", 0) if kind == "palette" else (".jpg", 85)
+    return replace(picture, name=stem + suffix, quality=quality, planted=kind)
 
 
 def _write(job: Job) -> None:
     root, picture, difficulty = job
-    cv2.setNumThreads(1)  # one picture a process: threads would fight over the same cores
-    (root / picture.part / picture.name).write_bytes(encode(picture, difficulty))
+    cv2.setNumThreads(1)  # every process draws one picture, so more threads would compete for the same cores
+    (root / picture.subset / picture.name).write_bytes(encode(picture, difficulty))
 
 
 def _run(jobs: list[Job], workers: int) -> Iterator[None]:
     if workers == 1:
         yield from map(_write, jobs)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:  # fork and threads do not mix
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:  # fork is unsafe with threads
         yield from pool.map(_write, jobs, chunksize=16)
 
 
 def _write_tables(root: Path, pictures: dict[str, list[Picture]]) -> None:
-    """Write the labels by name, and the sample submission in an order that tells nothing."""
-    train, test = ({p.name: int(p.has_fu) for p in pictures[part]} for part in PARTS)
+    """Write the labels sorted by name, and the sample submission in random order."""
+    train, test = ({p.name: int(p.has_fu) for p in pictures[subset]} for subset in SUBSETS)
     _write_table(root / "train_labels.csv", sorted(train.items()))
     _write_table(root / "private_labels.csv", sorted(test.items()))
     shuffled = sorted(test, key=lambda name: _number(name, "order"))

@@ -1,7 +1,6 @@
-"""Draw the demo's contest: tell whether the character 福 ("good fortune") is on a picture.
+"""Draw the demo's contest, which asks whether a picture shows the character 福 ("good fortune").
 
-Reads params.yaml beside it; writes images/. DVC runs it here, in its own folder, when the contest of
-the root params.yaml lies here.
+Reads params.yaml beside it and writes images/. DVC runs it in this folder if the root params.yaml names its images.
 """
 
 import os
@@ -11,7 +10,7 @@ from typing import Any
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `python draw.py` has only this folder on its path
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to import `demo` under `python draw.py`
 
 from demo import contest, scenes
 
@@ -28,11 +27,17 @@ def main(root: Path = Path(), workers: int | None = None) -> None:
 
 
 def settings(values: dict[str, Any]) -> tuple[int, dict[str, int], scenes.Difficulty]:
-    """Return the seed, the number of images of every part, and how hard they are."""
-    wanted = {"seed", "n_train", "n_test", *scenes.Difficulty.__dataclass_fields__}
-    if wrong := wanted ^ set(values):
-        raise ValueError(f"demo/params.yaml: draw: missing or unknown: {', '.join(sorted(wrong))}")
-    counts = {part: int(values[f"n_{part}"]) for part in contest.PARTS}
+    """Return the seed, the number of images of every subset, and their difficulty.
+
+    Raises:
+        ValueError: a setting is missing, unknown or out of range.
+    """
+    names = {"seed", "n_train", "n_test", *scenes.Difficulty.__dataclass_fields__}
+    problems = [f"add {name}" for name in sorted(names - set(values))]
+    problems += [f"remove the unknown {name}" for name in sorted(set(values) - names)]
+    if problems:
+        raise ValueError(f"demo/params.yaml: draw: {', '.join(problems)}")
+    counts = {subset: int(values[f"n_{subset}"]) for subset in contest.SUBSETS}
     difficulty = scenes.Difficulty(**{name: float(values[name]) for name in scenes.Difficulty.__dataclass_fields__})
     return int(values["seed"]), counts, difficulty
 

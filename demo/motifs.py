@@ -1,7 +1,7 @@
-"""What carries a figure: the red diamond, couplets, seals, paper cuts, lanterns, envelopes.
+"""Motifs that carry a figure: the red diamond, couplets, seals, paper cuts, lanterns, envelopes.
 
-A motif is painted upright around its main figure, as a patch with an alpha channel; where it lies in the
-picture and how it is seen is not its business.
+A motif is painted upright around its main figure, as a patch with an alpha channel. scenes.py chooses its place in the
+image and the perspective.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Pixels = npt.NDArray[np.uint8]  # (height, width, 3), RGB
 
 
 @dataclass(frozen=True)
-class Look:
+class Palette:
     """The colours of one motif."""
 
     paper: Colour
@@ -34,8 +34,8 @@ class Patch:
 
     Attributes:
         pixels: (height, width, 3), RGB.
-        alpha: (height, width), 255 where the motif covers what lies behind it.
-        centre: x and y of the main figure's middle, in pixels.
+        alpha: (height, width), 255 where the motif hides the background.
+        centre: x and y of the main figure's centre, in pixels.
     """
 
     pixels: Pixels
@@ -43,45 +43,45 @@ class Patch:
     centre: tuple[float, float]
 
 
-def diamond(figures: list[Mask], look: Look, rng: np.random.Generator) -> Patch:
-    """Paint a square of red paper hung on its corner; its figure hangs upside down now and then.
+def diamond(figures: list[Mask], palette: Palette, rng: np.random.Generator) -> Patch:
+    """Paint a square of paper hung by its corner; its figure is sometimes upside down.
 
-    An upside-down 福 is meant: "upside down" (倒) sounds like "has arrived" (到).
+    An upside-down 福 is a custom: "upside down" (倒) sounds like "has arrived" (到).
     """
     side = len(figures[0])
     reach = round(side * rng.uniform(1.05, 1.3))
-    patch = _blank(2 * reach + 3, 2 * reach + 3, look.paper)
+    patch = _blank(2 * reach + 3, 2 * reach + 3, palette.paper)
     _fill(patch.alpha, _square_on_corner(reach, reach), 255)
     inner = round(reach * 0.92)
     line = max(1, side // 45)
-    cv2.polylines(patch.pixels, [_square_on_corner(reach, inner)], True, look.trim, line, cv2.LINE_AA)
+    cv2.polylines(patch.pixels, [_square_on_corner(reach, inner)], True, palette.trim, line, cv2.LINE_AA)
     if rng.random() < 0.5:
-        _corner_flowers(patch, reach, side, look)
+        _corner_flowers(patch, reach, side, palette)
     figure = np.rot90(figures[0], 2) if rng.random() < 0.35 else figures[0]
-    ink(patch.pixels, figure, look.ink, patch.centre)
+    ink(patch.pixels, figure, palette.ink, patch.centre)
     return patch
 
 
-def couplet(figures: list[Mask], look: Look, rng: np.random.Generator) -> Patch:
-    """Paint a strip of paper with a column of figures, the main one (the first) at any place in it."""
+def couplet(figures: list[Mask], palette: Palette, rng: np.random.Generator) -> Patch:
+    """Paint a strip of paper with a column of figures in random order; figures[0] is the main one."""
     side = len(figures[0])
     step, width = round(side * 1.12), round(side * rng.uniform(1.2, 1.45))
-    patch = _blank(width, step * len(figures) + side // 3, look.paper)
+    patch = _blank(width, step * len(figures) + side // 3, palette.paper)
     patch.alpha[:] = 255
-    _frame(patch, side // 14, max(1, side // 50), look.trim)
+    _frame(patch, side // 14, max(1, side // 50), palette.trim)
     places = [(width / 2, side / 6 + step * (k + 0.5)) for k in range(len(figures))]
     order = rng.permutation(len(figures))
     for figure, place in zip(figures, order, strict=True):
-        ink(patch.pixels, figure, look.ink, places[place])
+        ink(patch.pixels, figure, palette.ink, places[place])
     patch.centre = places[order[0]]
     return patch
 
 
-def seal(figures: list[Mask], look: Look, rng: np.random.Generator) -> Patch:
-    """Paint a seal's print, square or round: the figure left white in red, or red in a red frame."""
+def seal(figures: list[Mask], palette: Palette, rng: np.random.Generator) -> Patch:
+    """Paint a seal's print, square or round: the figure cut out of a solid area, or solid in a frame."""
     side = len(figures[0])
     size, is_round, is_relief = round(side * 1.4), rng.random() < 0.4, rng.random() < 0.5
-    patch = _blank(size, size, look.paper)
+    patch = _blank(size, size, palette.paper)
     shape, inner = np.zeros((size, size), np.uint8), np.zeros((size, size), np.uint8)
     for mask, inset in ((shape, 2), (inner, max(3, side // 14))):
         _seal_outline(mask, inset, is_round)
@@ -91,11 +91,11 @@ def seal(figures: list[Mask], look: Look, rng: np.random.Generator) -> Patch:
     return patch
 
 
-def paper_cut(figures: list[Mask], look: Look, rng: np.random.Generator) -> Patch:
-    """Paint a disc of cut paper with a lace border; the figure is cut out, or stands in a ring."""
+def paper_cut(figures: list[Mask], palette: Palette, rng: np.random.Generator) -> Patch:
+    """Paint a disc of cut paper with a lace border; the figure is cut out of it, or solid in a ring."""
     side = len(figures[0])
     radius = round(side * rng.uniform(0.88, 1.0))
-    patch = _blank(2 * radius + 3, 2 * radius + 3, look.paper)
+    patch = _blank(2 * radius + 3, 2 * radius + 3, palette.paper)
     petals = int(rng.integers(14, 25))
     _lace(patch.alpha, radius, petals)
     figure = _placed(figures[0], patch)
@@ -107,43 +107,45 @@ def paper_cut(figures: list[Mask], look: Look, rng: np.random.Generator) -> Patc
     return patch
 
 
-def lantern(figures: list[Mask], look: Look, rng: np.random.Generator) -> Patch:
-    """Paint a glowing lantern with its figure on the belly."""
+def lantern(figures: list[Mask], palette: Palette, rng: np.random.Generator) -> Patch:
+    """Paint a lantern with its figure in the middle."""
     side = len(figures[0])
     width, height, cap = round(side * rng.uniform(1.65, 1.85)), round(side * 1.45), round(side * 0.16)
-    patch = _blank(width, height + 4 * cap, look.paper)
+    patch = _blank(width, height + 4 * cap, palette.paper)
     middle, axes = (width // 2, height // 2 + cap), (width // 2 - 2, height // 2)
     cv2.ellipse(patch.alpha, middle, axes, 0, 0, 360, 255, -1, cv2.LINE_AA)
     for share in (0.3, 0.6, 0.85):
         ribs = (round(axes[0] * share), axes[1])
-        cv2.ellipse(patch.pixels, middle, ribs, 0, 0, 360, mix(look.paper, look.trim, 0.3), max(1, side // 60))
+        cv2.ellipse(patch.pixels, middle, ribs, 0, 0, 360, mix(palette.paper, palette.trim, 0.3), max(1, side // 60))
     for top in (0, height + cap):
-        _box(patch, (middle[0] - side // 3, top, middle[0] + side // 3, top + cap + 2), look.trim)
+        _box(patch, (middle[0] - side // 3, top, middle[0] + side // 3, top + cap + 2), palette.trim)
     for x in range(-side // 5, side // 5 + 1, max(2, side // 10)):
-        _box(patch, (middle[0] + x, height + 2 * cap, middle[0] + x + max(1, side // 40), height + 4 * cap), look.trim)
+        _box(
+            patch, (middle[0] + x, height + 2 * cap, middle[0] + x + max(1, side // 40), height + 4 * cap), palette.trim
+        )
     patch.centre = (float(middle[0]), float(middle[1]))
-    ink(patch.pixels, figures[0], look.ink, patch.centre)
+    ink(patch.pixels, figures[0], palette.ink, patch.centre)
     return patch
 
 
-def envelope(figures: list[Mask], look: Look, rng: np.random.Generator) -> Patch:
-    """Paint an upright red envelope: a flap, a frame, clouds or coins in its lower corners."""
+def envelope(figures: list[Mask], palette: Palette, rng: np.random.Generator) -> Patch:
+    """Paint an upright envelope with a flap, a frame, and clouds, coins or flowers in its lower corners."""
     side = len(figures[0])
     width, height = round(side * rng.uniform(1.3, 1.6)), round(side * rng.uniform(1.9, 2.2))
-    patch = _blank(width, height, look.paper)
+    patch = _blank(width, height, palette.paper)
     patch.alpha[:] = 255
     flap = np.array([(0, 0), (width, 0), (width // 2, round(side * 0.42))])
-    cv2.fillPoly(patch.pixels, [flap], mix(look.paper, (60, 0, 0), 0.35), cv2.LINE_AA)
-    _frame(patch, side // 16, max(1, side // 60), look.trim)
+    cv2.fillPoly(patch.pixels, [flap], mix(palette.paper, (60, 0, 0), 0.35), cv2.LINE_AA)
+    _frame(patch, side // 16, max(1, side // 60), palette.trim)
     patch.centre = (width / 2, height * 0.5)
     small = draw_ornament(str(rng.choice(["cloud", "coin", "flower"])), max(8, side // 3))
     for x in (width * 0.24, width * 0.76):
-        ink(patch.pixels, small, look.trim, (x, height - side * 0.28))
-    ink(patch.pixels, figures[0], look.ink, patch.centre)
+        ink(patch.pixels, small, palette.trim, (x, height - side * 0.28))
+    ink(patch.pixels, figures[0], palette.ink, patch.centre)
     return patch
 
 
-MOTIFS: dict[str, Callable[[list[Mask], Look, np.random.Generator], Patch]] = {
+MOTIFS: dict[str, Callable[[list[Mask], Palette, np.random.Generator], Patch]] = {
     "diamond": diamond,
     "couplet": couplet,
     "seal": seal,
@@ -154,14 +156,14 @@ MOTIFS: dict[str, Callable[[list[Mask], Look, np.random.Generator], Patch]] = {
 
 
 def ink(pixels: Pixels, figure: Mask, colour: Colour, centre: tuple[float, float]) -> None:
-    """Paint a figure in one colour; what lies outside is cut off."""
+    """Paint a figure in one colour; parts outside the image are cut off."""
     window, figure = _window(pixels[..., 0], figure, centre)
     share = figure[..., None].astype(np.float32) / 255
     pixels[window] = (pixels[window] * (1 - share) + np.array(colour, np.float32) * share).astype(np.uint8)
 
 
 def bytes_of(levels: npt.NDArray[Any]) -> Pixels:
-    """Clip grey levels to 0..255 and cut their fractions off."""
+    """Clip grey levels to 0..255 and truncate them to whole numbers."""
     return np.asarray(np.clip(levels, 0, 255), np.uint8)
 
 
@@ -185,7 +187,7 @@ def _square_on_corner(centre: int, reach: int) -> npt.NDArray[np.int64]:
 
 
 def _window(canvas: Mask, figure: Mask, centre: tuple[float, float]) -> tuple[tuple[slice, slice], Mask]:
-    """Return where a figure centred at a point lies on a canvas, and the part of it that lies inside."""
+    """Return the slices of a canvas that a figure centred at a point covers, and the figure cropped to them."""
     height, width = figure.shape
     left, top = round(centre[0] - width / 2), round(centre[1] - height / 2)
     rows = slice(max(0, top), max(0, min(canvas.shape[0], top + height)))
@@ -194,7 +196,7 @@ def _window(canvas: Mask, figure: Mask, centre: tuple[float, float]) -> tuple[tu
 
 
 def _placed(figure: Mask, patch: Patch) -> Mask:
-    """Lay a figure in the middle of a mask of the patch's size."""
+    """Place a figure in the middle of a mask of the patch's size."""
     mask = np.zeros_like(patch.alpha)
     window, figure = _window(mask, figure, patch.centre)
     mask[window] = figure
@@ -212,10 +214,10 @@ def _frame(patch: Patch, inset: int, line: int, colour: Colour) -> None:
     cv2.rectangle(patch.pixels, (inset, inset), (width - 1 - inset, height - 1 - inset), colour, line)
 
 
-def _corner_flowers(patch: Patch, reach: int, side: int, look: Look) -> None:
+def _corner_flowers(patch: Patch, reach: int, side: int, palette: Palette) -> None:
     flower = draw_ornament("flower", max(8, side // 6))
     for x, y in ((0, -0.76), (0.76, 0), (0, 0.76), (-0.76, 0)):
-        ink(patch.pixels, flower, look.trim, (reach * (1 + x), reach * (1 + y)))
+        ink(patch.pixels, flower, palette.trim, (reach * (1 + x), reach * (1 + y)))
 
 
 def _seal_outline(mask: Mask, inset: int, is_round: bool) -> None:
@@ -227,14 +229,14 @@ def _seal_outline(mask: Mask, inset: int, is_round: bool) -> None:
 
 
 def _worn(mask: Mask, rng: np.random.Generator) -> Mask:
-    """Take specks out, as where a seal met too little paste."""
+    """Remove specks, as in the print of a seal with too little paste."""
     grain = cv2.resize(rng.random((24, 24), dtype=np.float32), mask.shape[::-1], interpolation=cv2.INTER_CUBIC)
     fine = rng.random(mask.shape, dtype=np.float32)
     return np.where(grain + 0.25 * fine < 0.22, 0, mask).astype(np.uint8)
 
 
 def _lace(mask: Mask, radius: int, petals: int) -> None:
-    """Draw a disc with a scalloped rim, a round hole in every scallop and a slit between them."""
+    """Draw a disc with a scalloped rim and a round hole in every scallop and a narrow gap between them."""
     middle, bow = (radius + 1, radius + 1), round(radius * np.pi / petals * 0.95)
     cv2.circle(mask, middle, radius - bow, 255, -1, cv2.LINE_AA)
     angles = 2 * np.pi * np.arange(petals) / petals

@@ -1,4 +1,4 @@
-"""Plain ornaments as masks: what hangs where no character does."""
+"""Plain ornaments as masks, drawn in place of a character or as clutter."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ def _lantern(board: Mask) -> None:
 
 
 def _knot(board: Mask) -> None:
-    """Draw the endless knot: a woven lattice on its corner, loops at its rim, a tassel."""
+    """Draw the endless knot: a woven lattice on its corner with loops at its rim and a tassel."""
     for step in range(-54, 55, 27):
         for sign in (-1, 1):
             start, end = (128 + step - 62, 110 + sign * (step + 62)), (128 + step + 62, 110 + sign * (step - 62))
@@ -81,7 +81,7 @@ def _coin(board: Mask) -> None:
 
 
 def _lattice(board: Mask) -> None:
-    """Draw the panes of a window: a frame, bars, and a smaller frame that they meet."""
+    """Draw a window lattice: a frame, a smaller frame inside, and bars between the two."""
     for inset in (14, 66):
         cv2.rectangle(board, (inset, inset), (255 - inset, 255 - inset), 255, 11)
     for place in (96, 160):

@@ -1,6 +1,6 @@
-"""Score the finished submission with the demo's private labels, as a contest's board would.
+"""Score the finished submission with the demo's private labels, as a contest's private leaderboard would.
 
-`python -m demo.score` from the project's folder; no stage reads the private labels.
+Run `python -m demo.score` in the project's folder. No stage reads the private labels.
 """
 
 import csv
@@ -13,13 +13,11 @@ PRIVATE_LABELS = Path("demo/images/private_labels.csv")
 
 
 def accuracy(submission: Path, truth: Path) -> float:
-    """Return the share of the submission's rows whose label is the true one, in [0, 1].
-
-    Rows are joined by image_id, whatever their order.
+    """Return the share of test images with the right label, in [0, 1]; rows may be in any order.
 
     Raises:
-        ValueError: a file cannot be read so, a row is missing, doubled or not asked for.
-        FileNotFoundError: one of the files is not there.
+        ValueError: a file is malformed, or an image is missing, repeated or unknown.
+        FileNotFoundError: one of the files is missing.
     """
     submitted, true = read_labels(submission), read_labels(truth)
     if missing := sorted(true.keys() - submitted.keys()):
@@ -33,7 +31,7 @@ def read_labels(path: Path) -> dict[str, str]:
     """Read a CSV of image_id and label.
 
     Raises:
-        ValueError: the header is another, there are no rows, or an image has two.
+        ValueError: the header is wrong, there are no rows, or an image is repeated.
     """
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = list(csv.reader(file)) or [[]]
@@ -47,7 +45,7 @@ def read_labels(path: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    """Print the accuracy, or say what is wrong and exit with 1."""
+    """Print the accuracy, or an error and exit with 1."""
     try:
         print(f"private accuracy {accuracy(SUBMISSION, PRIVATE_LABELS):.4f}")
     except FileNotFoundError as error:

@@ -1,7 +1,7 @@
 """The characters of the demo, as brush strokes on a unit square; written by hand for this project.
 
-x grows to the right, y grows down. A stroke is its kind and the points its brush goes through, in the
-order of writing. The kinds are those of calligraphy and say how the brush is pressed and turned:
+x grows to the right, y grows down. A stroke is a kind and the points of the brush's path, in writing order. The kinds
+are those of calligraphy; they determine the brush's pressure and turns:
 
     heng  across         shu   down            zhe   across, then down: a corner
     pie   sweeps left    na    sweeps right    dian  a dot
@@ -11,9 +11,9 @@ order of writing. The kinds are those of calligraphy and say how the brush is pr
 Point = tuple[float, float]
 Stroke = tuple[str, tuple[Point, ...]]
 
-FU = "福"  # "good fortune": what the contest asks for
+FU = "福"  # "good fortune": the contest asks whether an image shows it
 
-_SPIRIT: tuple[Stroke, ...] = (  # the left half that 福 and 禄 share
+_SPIRIT: tuple[Stroke, ...] = (  # the left half of both 福 and 禄
     ("dian", ((0.18, 0.05), (0.24, 0.09), (0.29, 0.16))),
     ("pie", ((0.06, 0.28), (0.34, 0.27), (0.36, 0.28), (0.26, 0.45), (0.04, 0.66))),
     ("shu", ((0.23, 0.46), (0.23, 0.97))),

@@ -1,7 +1,7 @@
-"""Stage `picture`: facts, pixels, labels and what `analyze` found -> data/picture/, what people look at.
+"""Stage `picture`: facts, pixels, labels and the tables of `analyze` -> data/picture/, tables and PNG files to look at.
 
-Tables for plots (`dvc plots show` draws them; see podium/pictures/plot_tables.py) and pictures: contact sheets of the
-classes (classes/), duplicates with their labels (within train; between test and train), and findings.
+`dvc plots show` draws the tables (podium/pictures/plot_tables.py). The PNG files are contact sheets of the classes
+(classes/), duplicates in train (clusters.png), test images with duplicates in train (leaks.png) and findings.png.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from podium.core.errors import some
 from podium.pictures import drawing, gallery, measures, plot_tables
 
 SUBSETS = ("train", "test")
-SIZE_COLOUR = "#0072b2"  # of marks that show no colour of images
+SIZE_COLOUR = "#0072b2"  # of marks that do not take the image's mean colour
 SPREADS = {  # measure -> colour of its marks
     "aspect_ratio": SIZE_COLOUR,
     "megapixels": SIZE_COLOUR,
@@ -42,8 +42,8 @@ def main(*, root: Path = Path()) -> None:
     _draw_classes(used, packs["train"], pages, folder / "classes")
     label_of = dict(zip(labels["image_id"], labels["label"], strict=True))
     unused = set(labels.loc[labels["use"] != "train", "image_id"])
-    _draw_oddities(label_of, unused, packs, root / "data/analyze", folder)
-    print(f"picture: {len(pages)} contact sheets and more in {folder}: `dvc plots show` displays them")
+    _draw_findings(label_of, unused, packs, root / "data/analyze", folder)
+    print(f"picture: {len(pages)} contact sheets, plot tables and findings in {folder}; see `dvc plots show`")
 
 
 def _write_spreads(train: pd.DataFrame, test: pd.DataFrame, folder: Path) -> None:
@@ -66,12 +66,12 @@ def _draw_classes(used: pd.DataFrame, pack: pixels.PixelPack, pages: dict[str, l
         drawing.write(sheet, folder / name)
 
 
-def _draw_oddities(
-    label_of: dict[str, str], unused: set[str], packs: dict[str, pixels.PixelPack], found: Path, folder: Path
+def _draw_findings(
+    label_of: dict[str, str], unused: set[str], packs: dict[str, pixels.PixelPack], analysis: Path, folder: Path
 ) -> None:
-    findings = tables.read(found / "findings.csv", contracts.FINDINGS)
-    clusters = tables.read(found / "clusters.csv", contracts.CLUSTERS)
-    leaks = tables.read(found / "leaks.csv", contracts.LEAKS)
+    findings = tables.read(analysis / "findings.csv", contracts.FINDINGS)
+    clusters = tables.read(analysis / "clusters.csv", contracts.CLUSTERS)
+    leaks = tables.read(analysis / "leaks.csv", contracts.LEAKS)
     drawing.write(gallery.cluster_sheet(clusters, label_of, unused, packs["train"]), folder / "clusters.png")
     drawing.write(gallery.leak_sheet(leaks, label_of, packs["train"], packs["test"]), folder / "leaks.png")
     drawing.write(gallery.finding_sheet(findings, packs["train"]), folder / "findings.png")

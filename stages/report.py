@@ -1,8 +1,7 @@
-"""Stage `report`: the blend's and the members' out-of-fold predictions -> data/report/: how they err, how they differ.
+"""Stage `report`: out-of-fold predictions of the blend and of its members -> data/report/, their errors in detail.
 
-Tables of the blend's mistakes (confusion.csv, classes.csv), of whether its probabilities mean what they say
-(reliability.csv, calibration.json), and of what each member adds (members.csv, differences.csv). `dvc plots show`
-displays them. Nothing depends on them.
+confusion.csv and classes.csv hold the blend's errors, reliability.csv and calibration.json its calibration, members.csv
+and differences.csv how members differ and what each adds. `dvc plots show` displays them. No stage depends on them.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,16 +16,18 @@ from podium.predictions import prediction_files
 from podium.reports import confusion, diversity, reliability
 from podium.scoring import bootstrap, scores
 
-MISTAKES = 3  # that the terminal names
+ERRORS = 3  # most frequent errors printed
 
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Settings and tables.
+    """Settings and tables of the stage.
 
     Attributes:
-        names: of the members and of predictions made elsewhere, sorted.
-        used: the rows of folds.csv that are scored, sorted by image_id.
+        root: of the project.
+        contest: settings of the contest.
+        names: members and external predictions, sorted.
+        used: rows of folds.csv in use, sorted by image_id.
     """
 
     root: Path
@@ -41,7 +42,7 @@ class ReportInputs:
 
 
 def main(*, root: Path = Path()) -> None:
-    """Write the tables, and say the gist."""
+    """Write the tables and print the most important results."""
     inputs = _load(root)
     targets = np.asarray(pd.Index(inputs.classes).get_indexer(inputs.used["label"]), np.int64)
     cluster = bootstrap.clusters(list(inputs.used["group"]))
@@ -79,25 +80,25 @@ def _report_blend(
     classes: list[str],
 ) -> None:
     predicted = probs.argmax(1)
-    confused = confusion.table(targets, predicted, classes)
+    pairs = confusion.table(targets, predicted, classes)
     calibration = reliability.calibration(targets, probs)
     by_class = confusion.by_class(targets, predicted, classes, cluster)
-    tables.write(confused, folder / "confusion.csv", confusion.CONFUSION)
-    tables.write(confusion.picture(confused, classes), folder / "confusion_plot.csv", confusion.CONFUSION)
+    tables.write(pairs, folder / "confusion.csv", confusion.CONFUSION)
+    tables.write(confusion.plot_table(pairs, classes), folder / "confusion_plot.csv", confusion.CONFUSION)
     tables.write(by_class, folder / "classes.csv", confusion.CLASSES)
     tables.write(reliability.table(targets, probs, cluster), folder / "reliability.csv", reliability.RELIABILITY)
     rounded = {key: tables.rounded(value) for key, value in asdict(calibration).items()}
-    tables.write_json({**rounded, "verdict": calibration.words}, folder / "calibration.json")
-    for mistake in confusion.confused(confused, MISTAKES):
-        print(f"report: {mistake}")
+    tables.write_json({**rounded, "verdict": calibration.verdict}, folder / "calibration.json")
+    for error in confusion.commonest_errors(pairs, ERRORS):
+        print(f"report: {error}")
     print(
-        f"report: calibration error {calibration.error:.4f}; a calibrated model would show"
-        f" {calibration.if_calibrated:.4f} (up to {calibration.if_calibrated_high:.4f}): {calibration.words}"
+        f"report: calibration error {calibration.error:.4f}; a calibrated model would have"
+        f" {calibration.if_calibrated:.4f} (up to {calibration.if_calibrated_high:.4f}): {calibration.verdict}"
     )
 
 
 def _read(inputs: ReportInputs, name: str) -> prediction_files.Probs:
-    """Read what `ensemble` wrote of the scored images: (images, classes), all about it chosen on other images."""
+    """Read out-of-fold predictions of `ensemble`, (images, classes); all choices behind them used other images only."""
     return prediction_files.read_oof(inputs.root / f"data/ensemble/{name}.parquet", inputs.used, inputs.classes)
 
 

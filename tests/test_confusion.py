@@ -11,36 +11,36 @@ PREDICTED = np.array([0] * 8 + [1, 1] + [1] * 5 + [2] + [2] * 4)
 ALONE = np.arange(20)
 
 
-def test_the_table_is_scikit_learns_without_its_zeros() -> None:
+def test_the_table_agrees_with_scikit_learn_and_omits_zeros() -> None:
     table = confusion.table(TARGETS, PREDICTED, CLASSES)
     expected = metrics.confusion_matrix(TARGETS, PREDICTED, labels=range(4))
-    found = {(row.label, row.predicted): row.images for row in table.itertuples()}
-    assert found == {(CLASSES[i], CLASSES[k]): n for (i, k), n in np.ndenumerate(expected) if n}
+    counts = {(row.label, row.predicted): row.images for row in table.itertuples()}
+    assert counts == {(CLASSES[i], CLASSES[k]): n for (i, k), n in np.ndenumerate(expected) if n}
     assert table.set_index(["label", "predicted"]).loc[("ant", "bee"), "share"] == 0.2
 
 
-def test_the_picture_is_of_the_classes_with_the_most_errors_and_complete() -> None:
+def test_the_plot_has_every_cell_of_the_classes_with_the_most_errors() -> None:
     rng = np.random.default_rng(0)
     names = [f"{k:03}" for k in range(200)]
     targets = np.arange(2000) % 200
     predicted = np.where((targets < 20) & (rng.random(2000) < 0.5), (targets + 7) % 200, targets)
-    picture = confusion.picture(confusion.table(targets, predicted, names), names)
-    assert len(picture) == confusion.MOST_SHOWN**2
-    assert set(picture["label"]) == set(picture["predicted"]) >= {f"{k:03}" for k in range(27)}
-    assert not picture.isna().any(axis=None)
-    small = confusion.picture(confusion.table(TARGETS, PREDICTED, CLASSES), CLASSES)
+    plotted = confusion.plot_table(confusion.table(targets, predicted, names), names)
+    assert len(plotted) == confusion.MOST_SHOWN**2
+    assert set(plotted["label"]) == set(plotted["predicted"]) >= {f"{k:03}" for k in range(27)}
+    assert not plotted.isna().any(axis=None)
+    small = confusion.plot_table(confusion.table(TARGETS, PREDICTED, CLASSES), CLASSES)
     assert len(small) == 16
     assert small["images"].sum() == 20
 
 
-def test_the_commonest_mistakes_are_named_first() -> None:
-    assert confusion.confused(confusion.table(TARGETS, PREDICTED, CLASSES), 1) == [
-        "ant taken for bee (2 of its images, 20%)"
+def test_the_commonest_errors_are_named_first() -> None:
+    assert confusion.commonest_errors(confusion.table(TARGETS, PREDICTED, CLASSES), 1) == [
+        "2 images of ant predicted as bee (20% of the class)"
     ]
-    assert confusion.confused(confusion.table(TARGETS, TARGETS, CLASSES), 3) == []
+    assert confusion.commonest_errors(confusion.table(TARGETS, TARGETS, CLASSES), 3) == []
 
 
-def test_classes_are_scikit_learns_the_worst_first() -> None:
+def test_classes_agree_with_scikit_learn_and_the_worst_come_first() -> None:
     table = confusion.by_class(TARGETS, PREDICTED, CLASSES, ALONE).set_index("label")
     precision, recall, f1, n = metrics.precision_recall_fscore_support(TARGETS, PREDICTED, labels=range(3))
     np.testing.assert_allclose(table.loc[CLASSES[:3], "precision"], precision, atol=1e-6)
@@ -59,7 +59,7 @@ def test_a_class_without_images_or_predictions_has_no_values() -> None:
 
 
 @pytest.mark.parametrize("predicted", [TARGETS, (TARGETS + 1) % 3])
-def test_all_right_or_all_wrong_is_no_certainty(predicted: np.ndarray) -> None:
+def test_intervals_stay_wide_where_all_are_right_or_wrong(predicted: np.ndarray) -> None:
     table = confusion.by_class(TARGETS, predicted, CLASSES[:3], ALONE)
     assert set(table["f1"]) <= {0.0, 1.0}
     assert (table["f1_high"] - table["f1_low"] > 0.1).all()

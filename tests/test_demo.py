@@ -66,13 +66,13 @@ def test_same_seed_same_bytes_whatever_the_workers_and_leftovers(images, tmp_pat
     assert hashes(drawn(tmp_path, workers=2)) == hashes(images)
 
 
-def test_another_seed_draws_others(plan):
+def test_another_seed_draws_other_images(plan):
     other = contest.plan(4, {"train": 24, "test": 22})
     assert not {p.name for p in plan["train"]} & {p.name for p in other["train"]}
 
 
 def test_tables_name_every_file_once(images):
-    train, test = ({path.name for path in (images / part).iterdir()} for part in ("train", "test"))
+    train, test = ({path.name for path in (images / subset).iterdir()} for subset in ("train", "test"))
     assert (len(train), len(test)) == (24, 22)
     assert set(table(images / "train_labels.csv")) == train
     assert set(table(images / "private_labels.csv")) == set(table(images / "sample_submission.csv")) == test
@@ -80,12 +80,12 @@ def test_tables_name_every_file_once(images):
     assert set(table(images / "private_labels.csv").values()) == {"0", "1"}
 
 
-def test_labels_say_what_was_drawn(images, plan):
-    for part, name in (("train", "train_labels.csv"), ("test", "private_labels.csv")):
-        assert table(images / name) == {p.name: str(int(p.has_fu)) for p in plan[part]}
+def test_labels_are_those_of_the_plan(images, plan):
+    for subset, name in (("train", "train_labels.csv"), ("test", "private_labels.csv")):
+        assert table(images / name) == {p.name: str(int(p.has_fu)) for p in plan[subset]}
 
 
-def test_the_submissions_order_tells_nothing(images):
+def test_the_submission_is_not_sorted(images):
     order = list(table(images / "sample_submission.csv"))
     assert order != sorted(order)
 
@@ -93,11 +93,11 @@ def test_the_submissions_order_tells_nothing(images):
 def test_readable_images_have_their_planned_size(images, plan):
     for picture in plan["train"] + plan["test"]:
         if picture.planted in ("", "copy", "exif", "palette"):
-            with Image.open(images / picture.part / picture.name) as image:
+            with Image.open(images / picture.subset / picture.name) as image:
                 assert ImageOps.exif_transpose(image).size == (picture.width, picture.height)
 
 
-def test_sizes_and_shapes_are_the_contests(full_plan):
+def test_sizes_and_shapes_are_in_range(full_plan):
     pictures = full_plan["train"] + full_plan["test"]
     sides = np.array([(p.width, p.height) for p in pictures])
     aspects = sides[:, 0] / sides[:, 1]
@@ -107,7 +107,7 @@ def test_sizes_and_shapes_are_the_contests(full_plan):
     assert 2 < aspects.max() <= 3
 
 
-def test_classes_are_balanced_and_nothing_else_tells_them_apart(full_plan):
+def test_classes_are_balanced_and_no_file_property_leaks_the_label(full_plan):
     for pictures in full_plan.values():
         fu = np.array([p.has_fu for p in pictures])
         assert 0.48 < fu.mean() < 0.52
@@ -121,15 +121,15 @@ def test_names_are_all_different(full_plan):
     assert len(set(stems)) == len(stems)
 
 
-def planted(plan, what):
-    return [p for pictures in plan.values() for p in pictures if p.planted == what]
+def planted(plan, kind):
+    return [p for pictures in plan.values() for p in pictures if p.planted == kind]
 
 
 def test_truncated_files_cannot_be_read(images, plan):
     truncated = planted(plan, "truncated")
-    assert [p.part for p in truncated] == ["train", "test"]
+    assert [p.subset for p in truncated] == ["train", "test"]
     for picture in truncated:
-        path = images / picture.part / picture.name
+        path = images / picture.subset / picture.name
         assert path.stat().st_size > 0
         assert cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) is None
         with pytest.raises(OSError, match=r"."), Image.open(path) as image:
@@ -142,7 +142,7 @@ def test_the_palette_png_has_a_palette(images, plan):
         assert (image.format, image.mode) == ("PNG", "P")
 
 
-def test_the_exif_jpeg_is_upright_only_once_turned(images, plan):
+def test_the_exif_jpeg_is_upright_only_after_its_orientation_is_applied(images, plan):
     (picture,) = planted(plan, "exif")
     _, _, difficulty = draw.settings(settings())
     rng = np.random.default_rng(picture.seed)
@@ -154,11 +154,11 @@ def test_the_exif_jpeg_is_upright_only_once_turned(images, plan):
     assert np.abs(turned - upright).mean() < 12
 
 
-def test_copies_are_equal_in_bytes_and_recoded_ones_in_looks(images, plan):
+def test_copies_have_equal_bytes_and_recoded_ones_similar_pixels(images, plan):
     originals = {p.seed: p for pictures in plan.values() for p in pictures if not p.planted}
     for copy in planted(plan, "copy") + planted(plan, "recoded"):
         original = originals[copy.seed]
-        paths = [images / p.part / p.name for p in (copy, original)]
+        paths = [images / p.subset / p.name for p in (copy, original)]
         same_bytes = paths[0].read_bytes() == paths[1].read_bytes()
         assert same_bytes == (copy.planted == "copy")
         assert copy.has_fu == original.has_fu
@@ -166,8 +166,8 @@ def test_copies_are_equal_in_bytes_and_recoded_ones_in_looks(images, plan):
         assert np.corrcoef(*small)[0, 1] > 0.98
 
 
-def test_too_few_images_for_what_is_planted_are_refused():
-    with pytest.raises(ValueError, match="n_test: needs at least 20"):
+def test_too_few_images_for_the_planted_ones_are_an_error():
+    with pytest.raises(ValueError, match="n_test: must be at least 20"):
         contest.plan(0, {"train": 20, "test": 19})
 
 
@@ -201,14 +201,14 @@ def test_every_ornament_fills_some_of_its_square(name):
 
 
 @pytest.mark.parametrize("name", motifs.MOTIFS)
-def test_the_main_figure_shows_in_the_middle_of_every_motif(name):
-    """Painting with and without the figure differs around the motif's centre, and nowhere outside the figure."""
+def test_the_main_figure_is_in_the_middle_of_every_motif(name):
+    """Motifs with and without the figure differ only inside the figure, around the motif's centre."""
     side = 60
-    look = motifs.Look((200, 20, 20), (250, 220, 120), (240, 200, 90))
+    palette = motifs.Palette((200, 20, 20), (250, 220, 120), (240, 200, 90))
     figures = [np.full((side, side), 255, np.uint8), np.zeros((side, side), np.uint8)]
-    with_it, without = (motifs.MOTIFS[name]([figure], look, np.random.default_rng(5)) for figure in figures)
-    seen = [np.dstack([patch.pixels, patch.alpha]).astype(int) for patch in (with_it, without)]
-    y, x = np.nonzero(np.abs(seen[0] - seen[1]).sum(axis=2))
+    with_it, without = (motifs.MOTIFS[name]([figure], palette, np.random.default_rng(5)) for figure in figures)
+    layers = [np.dstack([patch.pixels, patch.alpha]).astype(int) for patch in (with_it, without)]
+    y, x = np.nonzero(np.abs(layers[0] - layers[1]).sum(axis=2))
     assert len(x) > 0.8 * side * side
     assert np.abs(x - with_it.centre[0]).max() <= side / 2 + 1
     assert np.abs(y - with_it.centre[1]).max() <= side / 2 + 1
@@ -232,14 +232,14 @@ def imports(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_the_demo_knows_nothing_of_the_stages_and_lists_what_it_imports():
+def test_the_demo_imports_no_stage_and_lists_its_imports():
     needed, todo = {"__init__.py"}, ["draw.py"]
     while todo:
         name = todo.pop()
         needed.add(name)
         names = list(imports(DEMO / name))
-        assert not [n for n in names if n.split(".")[0] in ("stages", "tools")]
-        found = {f"{n.removeprefix('demo.')}.py" for n in names if n.startswith("demo.")}
-        todo += [f for f in found - needed if (DEMO / f).exists()]
+        assert not [n for n in names if n.split(".")[0] in ("podium", "stages", "tools")]
+        imported = {f"{n.removeprefix('demo.')}.py" for n in names if n.startswith("demo.")}
+        todo += [f for f in imported - needed if (DEMO / f).exists()]
     deps = yaml.safe_load((DEMO / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["draw"]["deps"]
     assert sorted(deps) == sorted(needed)

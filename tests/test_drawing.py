@@ -73,7 +73,7 @@ def test_text_stays_in_its_column_and_keeps_its_end() -> None:
     assert short.endswith("123.jpg")
 
 
-def test_characters_without_a_glyph_are_told_apart() -> None:
+def test_characters_without_a_glyph_get_different_codes() -> None:
     assert drawing.legible("cloudy 1.0") == "cloudy 1.0"
     assert drawing.legible("福") != drawing.legible("春")
 
@@ -86,7 +86,7 @@ def test_a_slug_is_a_safe_file_name(name: str, slug: str) -> None:
     assert drawing.slug(name) == slug
 
 
-def test_a_choice_is_stable_and_spread() -> None:
+def test_a_sample_is_stable_and_spread() -> None:
     ids = [f"{k:04}" for k in range(1000)]
     chosen = drawing.spread(ids, 48)
     assert chosen == drawing.spread(list(reversed(ids)), 48) == sorted(chosen)
@@ -108,7 +108,7 @@ def test_flowing_sections_share_a_row_and_do_not_overlap() -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 24, 25, 200, 500, 1000, 3000])
-def test_every_class_stands_on_one_page(n: int) -> None:
+def test_every_class_is_on_one_page(n: int) -> None:
     classes = [f"福 {k:04}" for k in range(n)]
     pages = gallery.class_pages(reversed(classes))
     assert [label for page in pages.values() for label in page] == classes
@@ -133,14 +133,14 @@ def test_conflicting_clusters_come_first_and_are_marked() -> None:
     label_of = {**dict.fromkeys("abc", "one"), "d": "", "x": "one", "y": "two"}
     clusters = clusters_of("abcd", "xy")
     assert gallery.conflicts(clusters, label_of, {"d"}) == ["x"]
-    assert gallery.conflicts(clusters, label_of, {"d", "y"}) == []  # an override has dropped it
+    assert gallery.conflicts(clusters, label_of, {"d", "y"}) == []  # an override dropped y
     pixels = np.asarray(gallery.cluster_sheet(clusters, label_of, {"d"}, pack))
     first_column = pixels[:, GAP + TILE // 2]
     assert (first_column == MARK).all(axis=1).any()
     assert np.nonzero((first_column == RED).all(axis=1))[0][0] < 100
     for labels, unused in ((dict.fromkeys(label_of, "one"), {"d"}), (label_of, {"d", "y"})):
-        calm = np.asarray(gallery.cluster_sheet(clusters, labels, unused, pack))
-        assert not (calm == MARK).all(axis=2).any()
+        unmarked = np.asarray(gallery.cluster_sheet(clusters, labels, unused, pack))
+        assert not (unmarked == MARK).all(axis=2).any()
 
 
 def test_a_large_cluster_shows_its_odd_label() -> None:
@@ -152,7 +152,7 @@ def test_a_large_cluster_shows_its_odd_label() -> None:
     assert (sheet == (0, 255, 0)).all(axis=2).sum() > TILE**2 // 2
 
 
-def test_pictures_of_nothing_are_drawn() -> None:
+def test_empty_tables_can_be_drawn() -> None:
     columns = (
         "image_id",
         "cluster",
@@ -178,7 +178,7 @@ def leaks_of(*pairs: tuple[str, str, float]) -> pd.DataFrame:
     return table.astype({"test_image_id": "str", "train_image_id": "str"}).assign(kind="near")
 
 
-def test_a_leak_stands_before_its_twins_the_most_similar_first() -> None:
+def test_a_test_image_comes_before_its_duplicates_and_the_most_similar_come_first() -> None:
     test = {"t": plain(60, 60, (0, 255, 0)), "u": plain(60, 60, (0, 0, 255))}
     train = {k: plain(60, 60) for k in "ab"}
     leaks = leaks_of(("t", "a", 0.98), ("u", "a", 0.97), ("u", "b", 1.0))
@@ -206,7 +206,7 @@ def test_the_worst_findings_come_first(threshold: str, values: dict[str, str], w
     assert list(gallery._worst(rows)["image_id"]) == worst
 
 
-def test_of_many_findings_the_worst_are_shown_and_the_count_told() -> None:
+def test_of_many_findings_the_worst_are_shown_with_their_count() -> None:
     rows = findings_of("odd", **{f"i{k:03}": f"{k}|1000" for k in range(100)})
     section = gallery._check("odd", pd.concat([rows, rows.head(3).assign(subset="test")]), {})
     assert [tile.lines[0] for tile in section.tiles] == [f"i{k:03}" for k in range(gallery.CHECK_TILES)]

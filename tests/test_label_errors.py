@@ -3,11 +3,11 @@ import pandas as pd
 import pytest
 
 from podium import contracts
-from podium.reports import label_errors
+from podium.reports import label_errors, member_votes
 
 
 def predicted(n_images: int, n_classes: int, rate: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Probabilities of a model that is right of 96% at least, labels of which a share is wrong, and which those are."""
+    """Probabilities of a model with at least 96% accuracy, labels with errors, and a mask of the errors."""
     rng = np.random.default_rng(seed)
     truth = np.arange(n_images) % n_classes
     logits = rng.normal(0, 1, (n_images, n_classes))
@@ -22,53 +22,55 @@ def predicted(n_images: int, n_classes: int, rate: float, seed: int) -> tuple[np
 @pytest.mark.parametrize("n_classes", [2, 4, 200])
 def test_planted_wrong_labels_are_found(n_classes: int, rate: float) -> None:
     probs, labels, planted = predicted(4000, n_classes, rate, seed=n_classes)
-    found = label_errors.doubts(labels, probs)
-    assert (found.flagged & planted).sum() / planted.sum() >= 0.7
-    assert (found.flagged & planted).sum() / found.flagged.sum() >= 0.8
-    suspects = found.suspects(labels)
+    issues = label_errors.find_issues(labels, probs)
+    assert (issues.flagged & planted).sum() / planted.sum() >= 0.7
+    assert (issues.flagged & planted).sum() / issues.flagged.sum() >= 0.8
+    suspects = issues.suspects(labels)
     assert planted[suspects].sum() / planted.sum() >= 0.95
     assert planted[suspects[: planted.sum()]].mean() >= 0.85
     assert planted[suspects[:50]].mean() >= 0.95
 
 
-def test_right_labels_of_a_good_model_are_not_doubted() -> None:
+def test_right_labels_are_not_flagged_by_a_good_model() -> None:
     labels = np.arange(60) % 3
-    found = label_errors.doubts(labels, np.eye(3)[labels] * 0.7 + 0.1)
-    assert not found.flagged.any()
-    assert len(found.suspects(labels)) == 0
+    issues = label_errors.find_issues(labels, np.eye(3)[labels] * 0.7 + 0.1)
+    assert not issues.flagged.any()
+    assert len(issues.suspects(labels)) == 0
 
 
-def test_a_class_of_one_image_and_float32_sums_above_one_are_no_trouble() -> None:
+def test_a_class_of_one_image_and_float32_sums_above_one_raise_no_error() -> None:
     labels = np.array([0] * 10 + [1] * 10 + [2])
     probs = (np.eye(3)[labels] * 0.97 + 0.0100001).astype(np.float32).astype(np.float64)
-    assert not label_errors.doubts(labels, probs).flagged.any()
+    assert not label_errors.find_issues(labels, probs).flagged.any()
 
 
-def test_suspects_are_flagged_ones_first_then_by_quality_and_never_those_that_are_predicted() -> None:
-    found = label_errors.Doubts(
+def test_suspects_are_flagged_ones_first_then_by_quality_and_exclude_agreeing_labels() -> None:
+    issues = label_errors.LabelIssues(
         quality=np.array([0.1, 0.3, 0.2, 0.05, 0.2]),
         flagged=np.array([False, True, True, True, False]),
         suggested=np.array([1, 1, 1, 0, 1]),
     )
-    assert found.suspects(np.zeros(5, int)).tolist() == [2, 1, 0, 4]
+    assert issues.suspects(np.zeros(5, int)).tolist() == [2, 1, 0, 4]
 
 
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.1), (0.6, 0.3, 0.1)])
 def test_a_guess_is_at_chance_in_19_of_20_cases(shares: tuple[float, ...]) -> None:
-    """Whatever the classes' shares, and whatever the guess's own."""
+    """For any shares of the classes and of the guesses."""
     rng = np.random.default_rng(0)
     labels = rng.choice(len(shares), 200, p=shares)
-    for said in (shares, shares[::-1]):
-        judged = [label_errors.at_chance(labels, rng.choice(len(shares), 200, p=said)) for _ in range(1000)]
-        assert 0.92 <= np.mean(judged) <= 0.98
+    for predicted_shares in (shares, shares[::-1]):
+        at_chance = [
+            member_votes.at_chance(labels, rng.choice(len(shares), 200, p=predicted_shares)) for _ in range(1000)
+        ]
+        assert 0.92 <= np.mean(at_chance) <= 0.98
 
 
-def test_the_largest_class_alone_is_at_chance_and_a_little_knowledge_is_not() -> None:
+def test_the_largest_class_alone_is_at_chance_and_a_few_hits_more_are_not() -> None:
     labels = np.array([0] * 95 + [1] * 5)
-    assert label_errors.at_chance(labels, np.zeros(100, int))
-    assert label_errors.at_chance(labels, 1 - labels)
-    assert not label_errors.at_chance(labels, np.where(np.arange(100) >= 98, 1, 0))  # knows two of the five
-    assert not label_errors.at_chance(labels, labels)
+    assert member_votes.at_chance(labels, np.zeros(100, int))
+    assert member_votes.at_chance(labels, 1 - labels)
+    assert not member_votes.at_chance(labels, np.where(np.arange(100) >= 98, 1, 0))  # finds two of the five
+    assert not member_votes.at_chance(labels, labels)
 
 
 def table(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
@@ -86,11 +88,11 @@ def test_why_an_image_is_not_reviewed() -> None:
         ("bare", "", "skip", "0"),
         ("odd", "z", "skip", "0"),
     )
-    decisions = pd.DataFrame(
+    overrides = pd.DataFrame(
         [("dropped", "x", "drop", "dropped"), ("relabelled", "x", "y", "relabelled")],
         columns=[*contracts.OVERRIDES_APPLIED.columns],
     )
-    assert list(label_errors.reviewable(folds, decisions, ["x", "y"])) == [
+    assert list(label_errors.review_state(folds, overrides, ["x", "y"])) == [
         *[label_errors.REVIEWED] * 3,
         label_errors.DROPPED,
         label_errors.NO_PREDICTION,
@@ -99,31 +101,31 @@ def test_why_an_image_is_not_reviewed() -> None:
     ]
 
 
-def test_duplicates_of_another_label_are_named() -> None:
+def test_duplicates_with_another_label_are_named() -> None:
     folds = table(*((i, label, "train", "0") for i, label in zip("abcdef", ["x", "y", "x", "", "x", "x"], strict=True)))
     clusters = pd.DataFrame({"image_id": list("abcdef"), "cluster": ["a", "a", "a", "a", "e", "e"]})
     assert label_errors.other_duplicates(folds, clusters) == {"a": "b y", "b": "a x; c x", "c": "b y"}
 
 
 def test_of_thousands_of_duplicates_the_first_are_named() -> None:
-    """Every pair of a cluster would fill the memory: one placeholder picture may stand for thousands of images."""
+    """All pairs of a cluster would fill the memory: one placeholder image may occur thousands of times."""
     ids = [f"{i:05}" for i in range(20_000)]
     folds = table(*((i, "xy"[k % 2], "train", "0") for k, i in enumerate(ids)))
-    found = label_errors.other_duplicates(folds, pd.DataFrame({"image_id": ids, "cluster": "00000"}))
-    assert found[ids[0]] == "00001 y; 00003 y; 00005 y; 00007 y; 00009 y; 9995 more"
-    assert found.keys() == set(ids)
+    others = label_errors.other_duplicates(folds, pd.DataFrame({"image_id": ids, "cluster": "00000"}))
+    assert others[ids[0]] == "00001 y; 00003 y; 00005 y; 00007 y; 00009 y; 9995 more"
+    assert others.keys() == set(ids)
 
 
 def listed(probs: np.ndarray, labels: list[int], flagged: bool = False) -> pd.DataFrame:
-    """Two members' suspects among images a, b, ...; the second member says what the first says in reverse order."""
+    """Suspects of two members among images a, b, ...; the second member's probabilities are the first's, reversed."""
     names = ["x", "y", "z"]
     reviewed = table(*((chr(97 + i), names[k], "train", "0") for i, k in enumerate(labels)))
-    found = label_errors.Doubts(probs[range(len(labels)), labels], np.full(len(labels), flagged), probs.argmax(1))
-    votes = {"one": label_errors.vote(probs), "two": label_errors.vote(probs[:, ::-1])}
-    return label_errors.suspect_table(reviewed, found, probs=probs, votes=votes, classes=names, others={"b": "q z"})
+    issues = label_errors.LabelIssues(probs[range(len(labels)), labels], np.full(len(labels), flagged), probs.argmax(1))
+    votes = {"one": member_votes.to_vote(probs), "two": member_votes.to_vote(probs[:, ::-1])}
+    return label_errors.suspect_table(reviewed, issues, probs=probs, votes=votes, classes=names, others={"b": "q z"})
 
 
-def test_the_table_says_what_each_member_says() -> None:
+def test_the_table_holds_each_members_vote() -> None:
     probs = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3]])
     suspects = listed(probs, [1, 1, 0])
     assert list(suspects.columns) == list(contracts.SUSPECTS.columns)

@@ -14,7 +14,7 @@ def plain(*rgb: int) -> np.ndarray:
     return np.full((6, 5, 3), rgb, np.uint8)
 
 
-def test_sizes_are_the_files_and_colours_the_pixels() -> None:
+def test_sizes_come_from_facts_and_colours_from_pixels() -> None:
     table = measures.of_images(
         facts_of("b", "other", "a"), {"a": plain(200, 100, 0), "b": plain(0, 0, 255)}, ["a", "b"]
     )
@@ -26,7 +26,7 @@ def test_sizes_are_the_files_and_colours_the_pixels() -> None:
 
 
 @pytest.mark.parametrize("level", [0, 1, 127, 255])
-def test_grey_is_as_bright_as_its_level_and_has_no_colour(level: int) -> None:
+def test_grey_has_the_brightness_of_its_level_and_no_colour(level: int) -> None:
     table = measures.of_images(facts_of("a"), {"a": plain(level, level, level)}, ["a"])
     assert table["brightness"].tolist() == pytest.approx([level])
     assert table["red_minus_blue"].tolist() == [0]
@@ -38,7 +38,7 @@ def test_brightness_is_the_mean_over_all_pixels() -> None:
     assert table["brightness"].tolist() == pytest.approx([(noise @ [0.299, 0.587, 0.114]).mean()])
 
 
-def test_of_no_images_the_columns_are_numbers_all_the_same() -> None:
+def test_without_images_the_columns_are_still_numbers() -> None:
     table = measures.of_images(facts_of("a"), {}, [])
     assert table.empty
     for column in ("aspect_ratio", "megapixels", "kilobytes", "brightness", "red_minus_blue"):
@@ -46,5 +46,5 @@ def test_of_no_images_the_columns_are_numbers_all_the_same() -> None:
 
 
 def test_an_image_without_facts_is_named() -> None:
-    with pytest.raises(InputError, match=r"lacks b; run"):
+    with pytest.raises(InputError, match=r"facts\.csv has no row for b\b"):
         measures.of_images(facts_of("a"), {"a": plain(1, 2, 3), "b": plain(1, 2, 3)}, ["a", "b"])

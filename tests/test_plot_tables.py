@@ -23,7 +23,7 @@ NONE = images({})
 
 
 @pytest.mark.parametrize(("classes", "each"), [(1, 1), (2, 3), (2, 900), (200, 1), (200, 40), (1000, 7)])
-def test_tables_fit_a_browser_and_hold_their_contract(tmp_path, classes: int, each: int) -> None:
+def test_tables_fit_a_browser_and_their_contract(tmp_path, classes: int, each: int) -> None:
     train = images({f"c {k}": each for k in range(classes)})
     spread, sizes = spread_of(train, images({"": 2000})), plot_tables.sizes(train)
     tables.write(spread, tmp_path / "spread.csv", plot_tables.SPREAD)
@@ -33,7 +33,7 @@ def test_tables_fit_a_browser_and_hold_their_contract(tmp_path, classes: int, ea
     assert spread["row"].nunique() == 2 + min(classes, plot_tables.MAX_CLASSES)
 
 
-def test_rows_are_the_parts_then_the_classes_by_median() -> None:
+def test_rows_are_the_subsets_then_the_classes_by_median() -> None:
     train = images({"dark": 3, "bright": 5})
     train["brightness"] = np.where(train["label"] == "dark", 10.0, 200.0)
     rows = spread_of(train, images({"": 4}))[["row", "order"]].drop_duplicates()
@@ -41,7 +41,7 @@ def test_rows_are_the_parts_then_the_classes_by_median() -> None:
     assert rows["order"].tolist() == [0, 1, 2, 3]
 
 
-def test_a_class_may_be_called_as_a_part_or_as_another_class_with_its_count() -> None:
+def test_a_class_may_have_the_name_of_another_row() -> None:
     names = {"all of train: 6": 2, "a": 2, "a (2)": 2}
     rows = spread_of(images(names), NONE).groupby("row").size()
     assert rows.to_dict() == {"all of train: 6": 6, "all of train: 6 (2)": 2, "a (2)": 2, "a (2) (2)": 2}
@@ -60,7 +60,7 @@ def test_quartiles_are_of_all_images_and_extremes_are_always_shown() -> None:
     assert "at most 300" in shown["shown"].iloc[0]
 
 
-def test_nothing_is_said_to_be_left_out_where_nothing_is() -> None:
+def test_shown_names_no_limit_where_everything_is_shown() -> None:
     train = images({"a": 3, "b": 1})
     assert set(spread_of(train, NONE)["shown"]) == {"2 classes; a mark per image"}
     assert set(plot_tables.sizes(train)["shown"]) == {"every size"}
@@ -76,7 +76,7 @@ def test_of_many_classes_those_of_extreme_medians_are_shown() -> None:
     assert rows["shown"].iloc[0].startswith("200 of 1000 classes, those of the lowest and of the highest medians")
 
 
-def test_the_choice_depends_on_no_order_and_changes_little() -> None:
+def test_the_sample_does_not_depend_on_order_and_changes_little() -> None:
     train, more = images({"a": 1000}), images({"a": 1001})
     more["brightness"] = [*train["brightness"], 100.0]
     first = spread_of(train, NONE)
@@ -84,7 +84,7 @@ def test_the_choice_depends_on_no_order_and_changes_little() -> None:
     assert len(set(first["image_id"]) - set(spread_of(more, NONE)["image_id"])) <= 1
 
 
-def test_sizes_count_every_image_and_keep_the_outermost() -> None:
+def test_sizes_count_every_image_and_hold_the_extremes() -> None:
     train = images({"a": 6000, "b": 3})
     train["width"], train["height"] = np.arange(1, 6004), 70
     sizes = plot_tables.sizes(train)
@@ -96,7 +96,7 @@ def test_sizes_count_every_image_and_keep_the_outermost() -> None:
     assert counted["image_id"].tolist() == ["a/00000", "b/00000"]
 
 
-def test_few_classes_have_a_colour_each_of_many_the_largest() -> None:
+def test_few_classes_have_a_colour_each_and_of_many_the_largest_do() -> None:
     few = plot_tables.sizes(images({"a": 1, "b": 2}))
     assert (few["hue"] == few["label"]).all()
     many = plot_tables.sizes(images({f"{k:02}": 30 - k for k in range(20)}))
@@ -108,7 +108,7 @@ def labels_of(classes: dict[str, int], use: str = "train") -> pd.DataFrame:
     return images(classes)[["image_id", "label"]].assign(use=use)
 
 
-def test_class_counts_tell_used_from_skipped() -> None:
+def test_class_counts_separate_used_from_skipped() -> None:
     labels = pd.concat([labels_of({"b": 2}), labels_of({"a": 1, "b": 1, "": 3}, use="skip")])
     counts = plot_tables.class_counts(labels, {"b": "b.png"})
     assert counts.to_dict("list") == {
@@ -146,7 +146,7 @@ def test_every_file_is_in_one_bin_and_no_bin_is_missing() -> None:
     }
 
 
-def test_tables_of_nothing_hold_their_contracts(tmp_path) -> None:
+def test_empty_tables_fit_their_contracts(tmp_path) -> None:
     for table, contract in [
         (spread_of(NONE, NONE), plot_tables.SPREAD),
         (plot_tables.sizes(NONE), plot_tables.SIZES),

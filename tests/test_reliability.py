@@ -31,16 +31,16 @@ def test_the_error_is_the_tables() -> None:
     assert reliability.calibration(targets, probs).error == pytest.approx(by_hand, abs=1e-5)
 
 
-def test_a_calibrated_model_shows_what_is_said_of_one() -> None:
-    found = [reliability.calibration(*predictions(300, seed)) for seed in range(60)]
-    assert np.mean([c.error for c in found]) == pytest.approx(np.mean([c.if_calibrated for c in found]), rel=0.1)
-    assert np.mean([c.words == "no evidence of miscalibration" for c in found]) >= 0.88
-    assert min(c.if_calibrated for c in found) > 0.02  # the bias: far from 0
+def test_a_calibrated_model_has_the_error_that_if_calibrated_states() -> None:
+    results = [reliability.calibration(*predictions(300, seed)) for seed in range(60)]
+    assert np.mean([c.error for c in results]) == pytest.approx(np.mean([c.if_calibrated for c in results]), rel=0.1)
+    assert np.mean([c.verdict == "no evidence of miscalibration" for c in results]) >= 0.88
+    assert min(c.if_calibrated for c in results) > 0.02  # the bias: far from 0
 
 
-@pytest.mark.parametrize(("sharpen", "words"), [(2.5, "overconfident"), (0.4, "underconfident")])
-def test_a_miscalibrated_model_is_named(sharpen: float, words: str) -> None:
-    assert reliability.calibration(*predictions(800, 0, sharpen)).words == words
+@pytest.mark.parametrize(("sharpen", "verdict"), [(2.5, "overconfident"), (0.4, "underconfident")])
+def test_a_miscalibrated_model_is_named(sharpen: float, verdict: str) -> None:
+    assert reliability.calibration(*predictions(800, 0, sharpen)).verdict == verdict
 
 
 def test_clusters_widen_the_intervals_and_nothing_else() -> None:

@@ -92,7 +92,7 @@ def test_tables_and_pictures(root: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "conflicting labels: b.png" in capsys.readouterr().out
 
 
-def test_a_conflict_that_a_drop_has_settled_is_none(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_conflict_that_a_drop_resolved_is_not_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labels = tables.read(root / "data/label/labels.csv", contracts.LABELS)
     labels.loc[labels["image_id"] == "b.png", ["use", "reason"]] = ["skip", "override: wrong"]
     tables.write(labels, root / "data/label/labels.csv", contracts.LABELS)
@@ -111,7 +111,7 @@ def test_brightness_and_colour_are_joined_on_the_image(root: Path) -> None:
 
 @pytest.mark.parametrize("broken", ["everything", "test"])
 def test_nothing_to_show_is_no_error(root: Path, broken: str) -> None:
-    """No test folder; all images broken."""
+    """No test images; no readable image at all."""
     write_pack(root, "test", [])
     facts = tables.read(root / "data/prepare/test/facts.csv", contracts.FACTS)
     tables.write(facts.head(0), root / "data/prepare/test/facts.csv", contracts.FACTS)
@@ -133,7 +133,7 @@ def test_same_inputs_same_bytes(root: Path) -> None:
     assert written(root) == first
 
 
-def test_dvc_plots_show_what_picture_writes(root: Path) -> None:
+def test_dvc_plots_cover_every_output(root: Path) -> None:
     picture.main(root=root)
     paths = {
         path
@@ -145,17 +145,17 @@ def test_dvc_plots_show_what_picture_writes(root: Path) -> None:
     assert all((root / path).exists() for path in paths)
 
 
-def test_templates_use_columns_that_their_tables_have(root: Path) -> None:
-    """DVC draws an empty plot for a column that is not there."""
+def test_templates_use_columns_of_their_tables(root: Path) -> None:
+    """DVC draws an empty plot for a missing column."""
     picture.main(root=root)
     (root / "data/split").mkdir()
     (root / "data/split/balance.csv").write_text("fold,label,images\n0,NA,1\n")
-    seen = set()
+    checked = set()
     for _name, plot in plots():
         if plot is None or not files(plot["x"]) or not (root / files(plot["x"])[0]).exists():
             continue
         path = files(plot["x"])[0]
-        seen.add(path)
+        checked.add(path)
         columns = set(tables.read_text_csv(root / path).columns)
         text = (PROJECT / f".dvc/plots/{plot['template']}.json").read_text(encoding="utf-8")
         assert files(plot["y"]) == [path]
@@ -163,12 +163,12 @@ def test_templates_use_columns_that_their_tables_have(root: Path) -> None:
         assert '"values": "<DVC_METRIC_DATA>"' in text
         for anchor in ("TITLE", "X", "Y", "X_LABEL"):
             assert f'"<DVC_METRIC_{anchor}>"' in text
-        made = set(re.findall(r'"as": "(\w+)"', text))
-        used = set(re.findall(r'"field": "(\w+)"', text)) | set(re.findall(r"datum\.(\w+)", text)) - {"label"}
-        assert used <= columns | made | {"rev"}
+        computed = set(re.findall(r'"as": "(\w+)"', text))
+        read = set(re.findall(r'"field": "(\w+)"', text)) | set(re.findall(r"datum\.(\w+)", text)) - {"label"}
+        assert read <= columns | computed | {"rev"}
         parsed = json.loads(text)["data"]["format"]["parse"]
         assert set(parsed) <= columns
-    assert seen == {f"data/picture/{name}" for name in TABLES} | {"data/split/balance.csv"}
+    assert checked == {f"data/picture/{name}" for name in TABLES} | {"data/split/balance.csv"}
 
 
 def plots() -> list[tuple[str, dict[str, Any] | None]]:

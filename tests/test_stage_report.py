@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parents[1]
 CLASSES = ["blue", "red", "福"]
 IMAGES = [f"{i:03}.png" for i in range(90)]
 SKIPPED, UNREADABLE = "003.png", "005.png"
-ELSEWHERE = "theirs"
+EXTERNAL = "theirs"
 OUTPUTS = [
     "calibration.json",
     "classes.csv",
@@ -49,7 +49,7 @@ def with_probs(rows: pd.DataFrame, probs: np.ndarray) -> pd.DataFrame:
 
 
 def write_inputs(root: Path, names: tuple[str, ...] = ("b", "a"), shuffled: bool = False) -> None:
-    """What split and ensemble leave."""
+    """Write the outputs of `split` and `ensemble`."""
     folds = folds_table()
     used = folds[folds["use"] == "train"]
     seeds = {"oof": 7} | {f"members/{name}": seed for seed, name in enumerate(sorted(names))}
@@ -59,9 +59,9 @@ def write_inputs(root: Path, names: tuple[str, ...] = ("b", "a"), shuffled: bool
         tables.write(oof, root / f"data/ensemble/{name}.parquet", contracts.OOF)
     tables.write(folds[::-1] if shuffled else folds, root / "data/split/folds.csv", tables.FOLDS)
     contest = {"images": {"train": "a", "test": "b"}, "metric": "macro_f1"}
-    inside = [name for name in names if name != ELSEWHERE]
-    values: dict[str, Any] = {"contest": contest, "members": {key: {} for key in inside}, "external": {}}
-    values["external"] = {key: {} for key in set(names) - set(inside)}
+    members = [name for name in names if name != EXTERNAL]
+    values: dict[str, Any] = {"contest": contest, "members": {key: {} for key in members}, "external": {}}
+    values["external"] = {key: {} for key in set(names) - set(members)}
     (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
 
@@ -85,22 +85,22 @@ def test_tables_agree_with_the_predictions(tmp_path: Path, capsys: pytest.Captur
     assert (bins["accuracy"] * bins["images"]).sum() == pytest.approx(right, abs=1e-3)
     assert tables.read(folder / "classes.csv", confusion.CLASSES)["images"].sum() == 88
     assert json.loads((folder / "calibration.json").read_text())["error"] > 0
-    said = capsys.readouterr().out
-    assert "a calibrated model would show" in said
-    assert "report: a " in said
-    assert "report: b " in said
+    printed = capsys.readouterr().out
+    assert "calibration error" in printed
+    assert "report: a " in printed
+    assert "report: b " in printed
 
 
-def test_members_are_read_as_other_images_chose_them(tmp_path: Path) -> None:
-    write_inputs(tmp_path, ("b", "a", ELSEWHERE))
+def test_members_scores_are_those_of_their_oof_predictions(tmp_path: Path) -> None:
+    write_inputs(tmp_path, ("b", "a", EXTERNAL))
     report.main(root=tmp_path)
-    found = tables.read(tmp_path / "data/report/members.csv", diversity.MEMBERS).set_index("member")["score"]
-    assert list(found.index) == ["a", "b", ELSEWHERE]
+    scored = tables.read(tmp_path / "data/report/members.csv", diversity.MEMBERS).set_index("member")["score"]
+    assert list(scored.index) == ["a", "b", EXTERNAL]
     used = folds_table().query("use == 'train'")
     targets = pd.Index(CLASSES).get_indexer(used["label"])
-    for seed, name in enumerate(found.index):
+    for seed, name in enumerate(scored.index):
         expected = scores.SCORES["macro_f1"].function(targets, probabilities(used["label"], seed))
-        assert found[name] == pytest.approx(expected, abs=1e-6)
+        assert scored[name] == pytest.approx(expected, abs=1e-6)
 
 
 def test_same_inputs_same_bytes_whatever_the_order_of_rows_and_members(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_predictions_of_other_folds_are_refused(tmp_path: Path) -> None:
         report.main(root=tmp_path)
 
 
-def test_dvc_plots_show_what_report_writes(tmp_path: Path) -> None:
+def test_dvc_plots_cover_every_table(tmp_path: Path) -> None:
     write_inputs(tmp_path)
     report.main(root=tmp_path)
     shown = set()
@@ -147,14 +147,14 @@ def test_dvc_plots_show_what_report_writes(tmp_path: Path) -> None:
 
 
 def fields(template: str, column: str) -> set[str]:
-    """All fields that a template reads, with this column for both axes' placeholders."""
+    """All fields that a template reads, with this column in place of both axes' placeholders."""
     for placeholder in ("<DVC_METRIC_X>", "<DVC_METRIC_Y>"):
         template = template.replace(placeholder, column if "_low" not in template else "f1")
-    found: set[str] = set()
+    names: set[str] = set()
 
     def walk(value: Any) -> None:
         if isinstance(value, dict):
-            found.update([value["field"]] if isinstance(value.get("field"), str) else [])
+            names.update([value["field"]] if isinstance(value.get("field"), str) else [])
             for inner in value.values():
                 walk(inner)
         elif isinstance(value, list):
@@ -162,4 +162,4 @@ def fields(template: str, column: str) -> set[str]:
                 walk(inner)
 
     walk(json.loads(template))
-    return found
+    return names

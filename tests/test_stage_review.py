@@ -1,4 +1,4 @@
-"""The stage `review` on predictions that doubt some labels, and the way of a suspect through the overrides."""
+"""The stage `review` on predictions that contradict some labels, and suspects that become overrides."""
 
 import itertools
 from pathlib import Path
@@ -40,16 +40,16 @@ def member(sizes: list[int]) -> dict[str, Any]:
 
 
 def write_predictions(root: Path, name: str, sizes: list[int], seed: int) -> None:
-    """Rows of every readable image, in random order, sure of the truth; of 00.png the members only just doubt it."""
+    """Rows of every readable image in random order, all right with confidence, but 00.png, which is barely wrong."""
     rng = np.random.default_rng(seed)
     readable = [i for i in IDS if i != UNREADABLE]
     cells = itertools.product(readable, ["train"], sizes, ["identity", "hflip"])
     table = pd.DataFrame(cells, columns=["image_id", "subset", "image_size", "transform"])
     table["fold"] = [str(IDS.index(i) // 2 % 3) for i in table["image_id"]]
-    sure = rng.uniform(0.8, 0.99, len(table))
-    sure[table["image_id"] == "00.png"] = 0.45
+    confidence = rng.uniform(0.8, 0.99, len(table))
+    confidence[table["image_id"] == "00.png"] = 0.45
     is_red = table["image_id"].map(TRUTH) == "red"
-    red = np.where(is_red, sure, 1 - sure).astype(np.float32)
+    red = np.where(is_red, confidence, 1 - confidence).astype(np.float32)
     table = table.assign(**{"p:blue": 1 - red, "p:red": red}).sample(frac=1, random_state=seed)
     tables.write(table, root / f"data/infer/{name}.parquet", tables.PREDICTIONS)
 
@@ -63,7 +63,7 @@ def write_pack(root: Path) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A contest with its own folds, so that a corrected label moves no image to another one."""
+    """A contest with its own folds, so a corrected label moves no image to another fold."""
     members = {"b": member([32]), "a": member([32, 40])}
     contest = {
         "images": {"train": "train", "test": "test"},
@@ -131,27 +131,27 @@ def test_wrong_labels_are_listed_flagged_ones_first(root: Path, capsys: pytest.C
     with Image.open(root / "data/review/suspects.png") as image:
         image.load()
     printed = capsys.readouterr().out
-    assert all(f"review: {image_id}: given" in printed for image_id in [*WRONG, "00.png"])
+    assert all(f"review: {image_id}: label" in printed for image_id in [*WRONG, "00.png"])
     assert BLURRED not in printed.split("review:", 1)[1]
     assert "WARNING" not in printed
 
 
-def test_members_that_know_nothing_are_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = {"a": "WARNING: a: not shown to be better than chance", "b": "WARNING: no member is shown to be better than"}
-    for name, words in told.items():
+def test_members_at_chance_are_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    warnings = {"a": "WARNING: not shown to be better than chance at these labels: a;", "b": "WARNING: no member"}
+    for name, warning in warnings.items():
         path = root / f"data/infer/{name}.parquet"
         table = tables.read(path, tables.PREDICTIONS)
         table["p:blue"] = np.float32(0.6)
         tables.write(table.assign(**{"p:red": np.float32(0.4)}), path, tables.PREDICTIONS)
         suspects(root)
         printed = capsys.readouterr().out
-        assert words in printed
+        assert warning in printed
         assert name in summary(root)["members_at_chance"]
-        suggested = (root / "data/review/overrides_to_consider.csv").read_text().splitlines()[1:]
-        assert bool(suggested) == ("rather" in printed) == (name == "a")  # then nobody at all is better than chance
+        rows = (root / "data/review/overrides_to_consider.csv").read_text().splitlines()[1:]
+        assert bool(rows) == ("suggested" in printed) == (name == "a")  # after b, no member is better than chance
 
 
-def test_predictions_of_a_third_phase_and_made_elsewhere_count(root: Path) -> None:
+def test_fixres_and_external_predictions_count(root: Path) -> None:
     values = yaml.safe_load((root / "params.yaml").read_text())
     values |= {"fixres": {"b": {"image_size": 48, "epochs": 1, "lr": 0.1}}}
     values |= {"external": {"z": {"oof": "oof.csv", "test": "placeholders/none.csv"}}}
@@ -178,28 +178,28 @@ def test_predictions_of_a_third_phase_and_made_elsewhere_count(root: Path) -> No
     assert summary(root)["members_at_chance"] == ["z"]
 
 
-def test_the_probabilities_are_the_mean_of_all_members_at_all_sizes_and_views(root: Path) -> None:
+def test_the_probabilities_are_the_mean_over_all_members_sizes_and_transforms(root: Path) -> None:
     table = suspects(root).set_index("image_id")
     read = {name: pd.read_parquet(root / f"data/infer/{name}.parquet") for name in "ab"}
     for image_id in WRONG:
         each = [t[t["image_id"] == image_id][f"p:{TRUTH[image_id]}"].mean() for t in read.values()]
         assert table.loc[image_id, "p_suggested"] == pytest.approx(np.mean(each), abs=1e-4)
         assert table.loc[image_id, "p_given"] == pytest.approx(1 - np.mean(each), abs=1e-4)
-        said = [f"{name}: {TRUTH[image_id]} (p {p:.2f})" for name, p in zip("ab", each, strict=True)]
-        assert table.loc[image_id, "members"] == "; ".join(said)
+        votes = [f"{name}: {TRUTH[image_id]} (p {p:.2f})" for name, p in zip("ab", each, strict=True)]
+        assert table.loc[image_id, "members"] == "; ".join(votes)
 
 
 def test_same_inputs_same_bytes_whatever_the_order_of_members_and_rows(root: Path) -> None:
     written = []
-    for turned in (False, True):
-        if turned:
-            turn(root)
+    for reverse in (False, True):
+        if reverse:
+            reverse_inputs(root)
         review.main(root=root)
         written.append([(root / "data/review" / name).read_bytes() for name in FILES])
     assert written[0] == written[1]
 
 
-def turn(root: Path) -> None:
+def reverse_inputs(root: Path) -> None:
     values = yaml.safe_load((root / "params.yaml").read_text())
     values["members"] = dict(reversed(values["members"].items()))
     (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
@@ -211,7 +211,7 @@ def turn(root: Path) -> None:
         tables.write(tables.read(root / "data" / file, contract)[::-1], root / "data" / file, contract)
 
 
-def test_pasted_suggestions_relabel_and_are_not_asked_again(root: Path) -> None:
+def test_pasted_suggestions_relabel_and_are_not_suspected_again(root: Path) -> None:
     suspects(root)
     rows = (root / "data/review/overrides_to_consider.csv").read_text().splitlines()
     assert rows[0] == "image_id,action,reason"
@@ -223,7 +223,7 @@ def test_pasted_suggestions_relabel_and_are_not_asked_again(root: Path) -> None:
     assert tables.read(root / "data/review/pairs.csv", contracts.LABEL_PAIRS).empty
 
 
-def test_a_confirmed_label_is_not_asked_again_and_changes_no_fold(root: Path) -> None:
+def test_a_confirmed_label_is_not_suspected_again_and_changes_no_fold(root: Path) -> None:
     suspects(root)
     before = [(root / "data" / name).read_bytes() for name in ("label/labels.csv", "split/folds.csv")]
     override(root, f"04.png,{given('04.png')},looked at it")
@@ -272,8 +272,8 @@ def test_a_missing_prediction_is_named(root: Path) -> None:
         review.main(root=root)
 
 
-def test_many_classes_and_members_fit_the_picture(root: Path) -> None:
-    """Names of 60 letters, eight members, and more suspects than are shown."""
+def test_long_names_and_many_members_fit_the_sheet(root: Path) -> None:
+    """Names of 60 letters, eight members and more suspects than the sheet shows."""
     n = 40
     votes = "; ".join(f"member{i}: {'long_' * 12}{i} (p 0.50)" for i in range(8))
     table = pd.DataFrame({"image_id": ["00.png"] * n, "given": "x" * 60, "suggested": "y" * 60, "flagged": "yes"})

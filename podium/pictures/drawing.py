@@ -1,4 +1,4 @@
-"""Sheets of labelled tiles: contact sheets, clusters, findings; PIL images with the same bytes every time."""
+"""Draw sheets of labelled tiles, such as contact sheets; same input, same bytes."""
 
 import re
 from bisect import bisect_right
@@ -13,11 +13,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from podium.core import seeding, tables
 
-TILE = 120  # pixels of a tile's picture, both sides
-COLUMNS = 8  # tiles beside each other
-GAP = 8
-CAPTION = 14  # height of a line below a tile
-TITLE, HEADING, SMALL = 22, 15, 10  # sizes of letters
+TILE = 120  # width and height of a tile's image, in pixels
+COLUMNS = 8  # tiles in a row
+GAP = 8  # pixels between tiles
+CAPTION = 14  # height of a line of text below a tile, in pixels
+TITLE, HEADING, SMALL = 22, 15, 10  # font sizes
 INK, GREY, PAPER, EMPTY, MARK = (30, 30, 30), (110, 110, 110), (255, 255, 255), (225, 225, 225), (200, 20, 20)
 
 Canvas = Image.Image
@@ -26,12 +26,12 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a sheet.
+    """One image of a sheet.
 
     Attributes:
         pixels: (height, width, 3), or None for an image that could not be read.
-        lines: what stands below, one line each.
-        marked: drawn with a red frame.
+        lines: lines of text below the image.
+        marked: whether the image gets a red frame.
     """
 
     pixels: Pixels | None
@@ -41,7 +41,13 @@ class Tile:
 
 @dataclass(frozen=True)
 class SheetSection:
-    """Tiles under one heading; "" for none."""
+    """Tiles under one heading.
+
+    Attributes:
+        heading: "" for none.
+        tiles: in drawing order.
+        marked: whether the heading is red.
+    """
 
     heading: str
     tiles: Sequence[Tile] = field(default_factory=list)
@@ -51,7 +57,7 @@ class SheetSection:
 def sheet(
     title: str, sections: Sequence[SheetSection], columns: int = COLUMNS, flow: bool = False, tile_size: int = TILE
 ) -> Canvas:
-    """Lay sections out below each other, their tiles in rows of `columns`; with `flow` side by side where they fit."""
+    """Draw sections below each other, their tiles in rows of `columns`; `flow` puts short sections side by side."""
     shelves = _shelves(sections, columns) if flow else [[section] for section in sections]
     heights = [max(_section_height(section, columns, tile_size) for section in shelf) for shelf in shelves]
     width = columns * (tile_size + GAP) + GAP
@@ -61,8 +67,8 @@ def sheet(
     for shelf, height in zip(shelves, heights, strict=True):
         first = 0
         for section in shelf:
-            taken = columns if len(shelf) == 1 else len(section.tiles)
-            _draw_section(canvas, section, (first, top), taken, tile_size)
+            n_columns = columns if len(shelf) == 1 else len(section.tiles)
+            _draw_section(canvas, section, (first, top), n_columns, tile_size)
             first += len(section.tiles)
         top += height
     return canvas
@@ -75,18 +81,21 @@ def write(image: Canvas, path: Path) -> None:
 
 
 def spread(image_ids: Sequence[str], limit: int) -> list[str]:
-    """Choose up to `limit` images by a hash of their id: all over the class, and few change when images are added."""
+    """Choose up to `limit` images by a hash of their id.
+
+    The choice is spread over the class, and it changes little when images are added.
+    """
     chosen = sorted(image_ids, key=lambda image_id: (seeding.derive("sheet", image_id), image_id))[:limit]
     return sorted(chosen)
 
 
 def slug(name: str) -> str:
-    """Return what of a name is safe in a file name on every system, "class" where nothing is."""
+    """Return a file name from a class name, safe on every system; "class" if no character is safe."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40] or "class"
 
 
 def legible(text: str) -> str:
-    r"""Write what the built-in font lacks (all but ASCII) as codes, e.g. \u798f: it would draw one box for all."""
+    r"""Replace characters outside ASCII by codes such as \u798f: the built-in font draws the same box for all."""
     return ascii(text)[1:-1]
 
 
@@ -100,20 +109,20 @@ def _row_height(section: SheetSection, tile_size: int) -> int:
 
 
 def _shelves(sections: Sequence[SheetSection], columns: int) -> list[list[SheetSection]]:
-    """Put sections, in their order, on as few shelves of `columns` tiles as that takes."""
+    """Fill shelves of `columns` tiles with sections, in order; a longer section gets a shelf of its own."""
     shelves: list[list[SheetSection]] = []
-    room = 0
+    free = 0
     for section in sections:
-        if len(section.tiles) > room:
+        if len(section.tiles) > free:
             shelves.append([])
-            room = columns
+            free = columns
         shelves[-1].append(section)
-        room -= len(section.tiles)
+        free -= len(section.tiles)
     return shelves
 
 
 def _draw_section(canvas: Canvas, section: SheetSection, at: tuple[int, int], columns: int, size: int) -> None:
-    """Draw a section from (first column, top) on."""
+    """Draw a section whose corner is at (first column, top in pixels)."""
     first, top = at
     left = GAP + first * (size + GAP)
     if section.heading:
@@ -141,7 +150,7 @@ def _draw_tile(canvas: Canvas, tile: Tile, left: int, top: int, size: int) -> No
 
 
 def _fit(pixels: Pixels, tile_size: int) -> Image.Image:
-    """Scale an image into a tile, enlarging small ones, with its aspect ratio kept (at least a pixel a side)."""
+    """Scale an image to fill a tile, small ones too; keep the aspect ratio, at least one pixel a side."""
     height, width = pixels.shape[:2]
     scale = tile_size / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -149,27 +158,27 @@ def _fit(pixels: Pixels, tile_size: int) -> Image.Image:
 
 
 def _text(canvas: Canvas, box: tuple[int, int, int], text: str, size: int, colour: tuple[int, int, int]) -> None:
-    """Write a line at (left, top, width) of `box`."""
+    """Write a line of text; `box` is (left, top, width) in pixels."""
     left, top, width = box
     ImageDraw.Draw(canvas).text((left, top), _shorten(legible(text), size, width), fill=colour, font=_font(size))
 
 
 def _shorten(text: str, size: int, width: int) -> str:
-    """Leave out the middle of a text that is too wide: the ends of ids tell them apart."""
+    """Cut the middle out of a text that is too wide, because ids differ at their ends."""
     font = _font(size)
     if font.getlength(text) <= width:
         return text
 
-    def cut(kept: int) -> str:
-        return text[: kept // 2] + "..." + text[len(text) - (kept - kept // 2) :]
+    def cut(length: int) -> str:
+        return text[: length // 2] + "..." + text[len(text) - (length - length // 2) :]
 
-    return cut(max(0, bisect_right(range(len(text)), width, key=lambda kept: int(font.getlength(cut(kept)) + 1)) - 1))
+    return cut(max(0, bisect_right(range(len(text)), width, key=lambda n: int(font.getlength(cut(n)) + 1)) - 1))
 
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Return Pillow's built-in font, set without Raqm, which not every machine has: the same bytes on all."""
+    """Return Pillow's built-in font, laid out without Raqm: some machines lack Raqm, and the bytes must agree."""
     font = ImageFont.load_default(size)
     if not isinstance(font, ImageFont.FreeTypeFont):
-        raise RuntimeError("this Pillow was built without FreeType: install the one of requirements.lock")
+        raise RuntimeError("this Pillow lacks FreeType; run `make setup` to install the one of requirements.lock")
     return font.font_variant(layout_engine=ImageFont.Layout.BASIC)

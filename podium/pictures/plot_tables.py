@@ -1,6 +1,6 @@
-"""Tables behind `dvc plots`: small enough for a browser whatever the contest; `shown` says what is left out.
+"""Tables behind `dvc plots`, small enough for a browser in any contest.
 
-What they hold is drawn by the templates of the same columns in .dvc/plots.
+The column `shown` says what a plot leaves out. The templates in .dvc/plots read these columns.
 """
 
 from collections.abc import Mapping
@@ -10,29 +10,29 @@ import pandas as pd
 
 from podium.core import seeding, tables
 
-MAX_CLASSES = 200  # rows of a plot
-MAX_POINTS = 4000  # of a plot, all classes together
-MAX_ROW_POINTS = 300  # of a class, where classes are few, and of a subset
+MAX_CLASSES = 200  # classes in a plot
+MAX_POINTS = 4000  # points of all classes of a plot
+MAX_ROW_POINTS = 300  # points of a subset, and of a class where there are few classes
 QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
-HUES = 8  # classes that a person tells apart by colour and shape
+HUES = 8  # classes with a colour and shape of their own; more cannot be told apart
 
 CLASS_COUNTS = tables.Contract(
     {
         "label": "text",
-        "images": "int",  # that are used
-        "skipped": "int",  # labelled, and not used
-        "sheet": "text",  # the contact sheet it stands on, in classes/; "" where no image is used
-        "shown": "text",  # which classes the plot shows; "" where this one is left out
+        "images": "int",  # images in use
+        "skipped": "int",  # labelled images not in use
+        "sheet": "text",  # contact sheet of the class, in classes/; "" if no image is in use
+        "shown": "text",  # which classes the plot shows; "" if it leaves this one out
     },
     key=("label",),
 )
 SPREAD = tables.Contract(  # of one measure
     {
-        "row": "text",  # a class, or a whole subset, with its number of images
-        "order": "int",  # of the row: the subsets, then classes by median
+        "row": "text",  # a class or a whole subset, with its number of images
+        "order": "int",  # position of the row: subsets, then classes by median
         "image_id": "text",
         "value": "float",
-        "colour": "text",  # of its mark, as CSS writes it
+        "colour": "text",  # of the mark, in CSS notation
         "q25": "float",  # quartiles of all images of the row
         "median": "float",
         "q75": "float",
@@ -45,9 +45,9 @@ SIZES = tables.Contract(
         "label": "text",
         "width": "int",  # pixels, upright
         "height": "int",
-        "images": "int",  # of this class and size
+        "images": "int",  # number of this class and size
         "image_id": "text",  # one of them
-        "hue": "text",  # the class where it has a colour of its own, else ""
+        "hue": "text",  # the class if it has a colour of its own, else ""
         "shown": "text",  # how many sizes and colours the plot shows
     },
     key=("label", "width", "height"),
@@ -55,9 +55,9 @@ SIZES = tables.Contract(
 FILE_SIZES = tables.Contract(
     {
         "subset": "text",  # with its number of files
-        "format": "text",  # decoded format by content; "unusable" where the file is
-        "kilobytes": "text",  # lower edge of the bin, which is half an octave wide
-        "order": "int",  # of the bin
+        "format": "text",  # as found in the file's content; "unusable" for unusable files
+        "kilobytes": "text",  # lower edge of the bin; bins are half an octave wide
+        "order": "int",  # position of the bin
         "images": "int",
     },
     key=("subset", "format", "order"),
@@ -65,9 +65,9 @@ FILE_SIZES = tables.Contract(
 
 
 def class_counts(labels: pd.DataFrame, sheet_of: Mapping[str, str]) -> pd.DataFrame:
-    """Count the images of contracts.LABELS by class, in the order of labels: CLASS_COUNTS.
+    """Count the images of contracts.LABELS by class: CLASS_COUNTS, sorted by label.
 
-    Of many classes those of most and of fewest images are shown.
+    Of more than MAX_CLASSES classes, the plot shows those with the most and the fewest images.
     """
     labelled = labels[labels["label"] != ""]
     counts = pd.crosstab(labelled["label"], labelled["use"]).reindex(columns=["train", "skip"], fill_value=0)
@@ -80,15 +80,15 @@ def class_counts(labels: pd.DataFrame, sheet_of: Mapping[str, str]) -> pd.DataFr
 
 
 def stack(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
-    """Put every image into the rows of plots it belongs to: its subset's, and, of train images, its class's.
+    """Assign images to the rows of a plot: every image to its subset's row, train images to their class's row too.
 
     Args:
-        train: image_id, label and what podium.pictures.measures measures.
-        test: the same without label.
+        train: image_id, label and the columns of podium.pictures.measures.
+        test: the same columns without label.
 
     Returns:
-        The columns of both, row (the row's name), tier (0 train, 1 test, 2 a class) and chance (a number
-        that depends on subset and image_id alone, to choose by).
+        The columns of both, row (name of the row), tier (0 train, 1 test, 2 a class) and chance (a random number
+        that depends only on subset and image_id).
     """
     subsets = [
         subset.assign(
@@ -101,39 +101,40 @@ def stack(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread(stacked: pd.DataFrame, measure: str, colour: str | None = None) -> pd.DataFrame:
-    """Show how a measure spreads within each subset and class: SPREAD.
+    """Show the distribution of a measure within each subset and class: SPREAD.
 
-    Of many images of a row some are shown, by chance, its lowest and highest always; of many classes those of
-    the lowest and of the highest medians. Quartiles are of all images.
+    A long row shows a random sample with its lowest and highest image. Of more than MAX_CLASSES classes, the plot
+    shows those with the lowest and the highest medians. Quartiles are of all images.
 
     Args:
-        stacked: what `stack` returns.
-        measure: the column to show.
+        stacked: the result of `stack`.
+        measure: column to show.
         colour: of every mark; None for the mean colour of its image.
     """
     rows = _rows(stacked, measure)
     n_classes = int((rows["tier"] == 2).sum())
-    n_parts = len(rows) - n_classes
-    rows = rows.iloc[[*range(n_parts), *(n_parts + k for k in _ends(n_classes))]]
+    n_subsets = len(rows) - n_classes
+    rows = rows.iloc[[*range(n_subsets), *(n_subsets + k for k in _ends(n_classes))]]
     rows["order"] = range(len(rows))
-    limit = min(MAX_ROW_POINTS, MAX_POINTS // max(1, len(rows) - n_parts))
+    limit = min(MAX_ROW_POINTS, MAX_POINTS // max(1, len(rows) - n_subsets))
     table = stacked.rename(columns={measure: "value"}).merge(rows, on=["tier", "row"], validate="many_to_one")
     chosen = _choose(table, limit)
-    some = f", at most {limit} of a class and {MAX_ROW_POINTS} of a subset, by chance"
-    marks = "a mark per image" + (some if len(chosen) < len(table) else "")
+    sampled = f", at most {limit} of a class and {MAX_ROW_POINTS} of a subset, by chance"
+    marks = "a mark per image" + (sampled if len(chosen) < len(table) else "")
     chosen["shown"] = f"{_classes(n_classes, 'of the lowest and of the highest medians')}; {marks}"
     if colour is not None:
         chosen["colour"] = colour
-    return (
-        chosen[list(SPREAD.columns)].sort_values(["order", "image_id"], ignore_index=True).round(6)
-    )  # a pixel is 1e-6 megapixels
+    ordered = chosen[list(SPREAD.columns)].sort_values(["order", "image_id"], ignore_index=True)
+    return ordered.round(6)  # a pixel is 1e-6 megapixels
 
 
 def sizes(train: pd.DataFrame) -> pd.DataFrame:
-    """Count images by class, width and height: SIZES; of many sizes some are shown, by chance, and the outermost.
+    """Count images by class, width and height: SIZES.
+
+    Of more than MAX_POINTS sizes, the table holds the extreme ones and a random sample of the others.
 
     Args:
-        train: image_id, label, width, height; an image a row.
+        train: image_id, label, width, height; a row per image.
     """
     keys = ["label", "width", "height"]
     table = train.groupby(keys)["image_id"].agg(images="size", image_id="min").reset_index()
@@ -143,13 +144,13 @@ def sizes(train: pd.DataFrame) -> pd.DataFrame:
     chosen = table.sort_values(["inner", "chance"]).head(MAX_POINTS).sort_values(keys, ignore_index=True)
     hues, colours = _hues(train["label"])
     chosen["hue"] = chosen["label"].where(chosen["label"].isin(hues), "")
-    some = f"{len(chosen)} of {len(table)} sizes, by chance"
-    chosen["shown"] = colours + (some if len(chosen) < len(table) else "every size")
+    sampled = f"{len(chosen)} of {len(table)} sizes, by chance"
+    chosen["shown"] = colours + (sampled if len(chosen) < len(table) else "every size")
     return chosen[list(SIZES.columns)]
 
 
 def file_sizes(facts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Count the files of each subset (contracts.FACTS) by format and size: FILE_SIZES; empty bins between others too."""
+    """Count the files of each subset (contracts.FACTS) by format and size: FILE_SIZES, with the empty bins between."""
     frames = [
         table.assign(
             subset=f"{subset}: {len(table)} files",
@@ -171,7 +172,7 @@ def file_sizes(facts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _rows(stacked: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Return tier, row and quartiles of every row, in their order."""
+    """Return tier, row and quartiles of every row of the plot, in drawing order."""
     values = stacked.groupby(["tier", "row"])[measure]
     rows = pd.DataFrame({name: values.quantile(q) for name, q in QUARTILES.items()}).reset_index()
     rows["rank"] = rows["median"].where(rows["tier"] == 2, 0.0)  # subsets stay in their own order
@@ -179,7 +180,7 @@ def _rows(stacked: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 
 def _choose(table: pd.DataFrame, limit: int) -> pd.DataFrame:
-    """Return `limit` images of each class at most: one of the lowest, one of the highest, the others by chance."""
+    """Choose at most `limit` images of each class: a lowest, a highest and a random sample of the others."""
     table = table.sort_values(["chance", "image_id"], ignore_index=True)
     values = table.groupby("row")["value"]
     table["inner"] = ~table.index.isin([*values.idxmin(), *values.idxmax()])
@@ -189,7 +190,7 @@ def _choose(table: pd.DataFrame, limit: int) -> pd.DataFrame:
 
 
 def _hues(labels: pd.Series) -> tuple[list[str], str]:
-    """Return the classes that have a colour of their own, and what to say of the others."""
+    """Return the classes with a colour of their own, and a note on the others ("" if there are none)."""
     counts = labels.value_counts().rename_axis("label").reset_index()
     largest = counts.sort_values(["count", "label"], ascending=[False, True])["label"].head(HUES)
     others = f"the {HUES} largest of {len(counts)} classes in colour, the others grey; "
@@ -197,7 +198,7 @@ def _hues(labels: pd.Series) -> tuple[list[str], str]:
 
 
 def _ends(n: int) -> list[int]:
-    """Return the places of what is shown of n ordered classes: all, or as many from either end."""
+    """Return the positions of the classes to show of n ordered ones: all, or MAX_CLASSES / 2 from either end."""
     half = MAX_CLASSES // 2
     return list(range(n)) if n <= MAX_CLASSES else [*range(half), *range(n - half, n)]
 

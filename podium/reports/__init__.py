@@ -1,1 +1,11 @@
-"""Package reports."""
+"""What the stages `report`, `review` and `ladder` say about predictions and labels.
+
+ablation.py: the ablation study's steps.
+confusion.py: which classes are predicted as which; recall, precision and F1 by class.
+diversity.py: how members differ and what each adds.
+label_errors.py: suspected wrong labels, by confident learning.
+member_votes.py: each member's out-of-fold predictions, and whether they are better than chance.
+reliability.py: reliability by bins and the calibration error.
+review_summary.py: the counts and the printed lines of `review`.
+suspect_sheet.py: the sheet of the most suspect labels.
+"""

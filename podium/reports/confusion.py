@@ -1,4 +1,4 @@
-"""Which classes are taken for which, and how well each is recognised."""
+"""Confusion of classes, and recall, precision and F1 by class with their intervals."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ CONFUSION = tables.Contract(
         "label": "text",
         "predicted": "text",
         "images": "int",
-        "share": "float",  # of the label's images
+        "share": "float",  # share of the label's images
     },
     key=("label", "predicted"),
 )
@@ -20,11 +20,11 @@ CLASSES = tables.Contract(
     {
         "label": "text",
         "images": "int",
-        "predicted": "int",  # images predicted as it
-        "recall": "float",  # missing where there is no image
-        "recall_low": "float",  # 95% intervals; a cluster's images count as one
+        "predicted": "int",  # images predicted as this class
+        "recall": "float",  # missing if the class has no image
+        "recall_low": "float",  # 95% intervals, in which the images of a cluster count as one
         "recall_high": "float",
-        "precision": "float",  # missing where nothing is predicted as it
+        "precision": "float",  # missing if no image is predicted as this class
         "precision_low": "float",
         "precision_high": "float",
         "f1": "float",
@@ -33,13 +33,13 @@ CLASSES = tables.Contract(
     },
     key=("label",),
 )
-MOST_SHOWN = 30  # classes in the picture
+MOST_SHOWN = 30  # most classes in the plot
 
 Labels = NDArray[np.int64]
 
 
 def table(targets: Labels, predicted: Labels, classes: list[str]) -> pd.DataFrame:
-    """Return CONFUSION: pairs that occur, by class.
+    """Return CONFUSION of the pairs that occur, by class.
 
     Args:
         targets: (images,) class indices.
@@ -58,23 +58,23 @@ def table(targets: Labels, predicted: Labels, classes: list[str]) -> pd.DataFram
     )
 
 
-def picture(table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """Return CONFUSION of the classes with the most errors, cells without an image too, for a plot."""
-    wrong = table[table["label"] != table["predicted"]]
+def plot_table(pairs: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """Return CONFUSION of the MOST_SHOWN classes with the most errors, with the empty cells."""
+    wrong = pairs[pairs["label"] != pairs["predicted"]]
     errors = wrong.groupby("label")["images"].sum().add(wrong.groupby("predicted")["images"].sum(), fill_value=0)
     ranked = sorted(classes, key=lambda name: (-errors.get(name, 0), name))
     shown = sorted(ranked[:MOST_SHOWN])
     cells = pd.MultiIndex.from_product([shown, shown], names=["label", "predicted"])
-    full = table.set_index(["label", "predicted"]).reindex(cells)
+    full = pairs.set_index(["label", "predicted"]).reindex(cells)
     return full.fillna(0).astype({"images": "int64"}).reset_index()
 
 
-def confused(table: pd.DataFrame, limit: int) -> list[str]:
-    """Name the commonest mistakes in words."""
-    wrong = table[table["label"] != table["predicted"]]
+def commonest_errors(pairs: pd.DataFrame, limit: int) -> list[str]:
+    """Describe the most frequent errors of CONFUSION."""
+    wrong = pairs[pairs["label"] != pairs["predicted"]]
     first = wrong.sort_values(["images", "label", "predicted"], ascending=[False, True, True]).head(limit)
     return [
-        f"{row.label} taken for {row.predicted} ({row.images} of its images, {row.share:.0%})"
+        f"{row.images} images of {row.label} predicted as {row.predicted} ({row.share:.0%} of the class)"
         for row in first.itertuples()
     ]
 
@@ -82,28 +82,29 @@ def confused(table: pd.DataFrame, limit: int) -> list[str]:
 def by_class(targets: Labels, predicted: Labels, classes: list[str], cluster: Labels) -> pd.DataFrame:
     """Return CLASSES, the worst F1 first.
 
-    F1 = 2 J / (1 + J) rises with the share J of hits among the images that are of the class or predicted as it, so
-    that J's interval is F1's.
+    F1 = 2 J / (1 + J) rises with the Jaccard index J: the share of hits among the images that are of the class or
+    predicted as it. So the limits of J's interval give those of F1's.
 
     Args:
         targets: (images,) class indices.
         predicted: (images,) class indices.
         classes: names by index.
-        cluster: (images,) numbers; images of a cluster count as one in the intervals.
+        cluster: (images,) cluster numbers; the images of a cluster count as one in the intervals.
     """
     rows = []
     for k, name in enumerate(classes):
-        true, named = targets == k, predicted == k
-        hits = int((true & named).sum())
-        recall, precision, overlap = (_share(hits, where, cluster) for where in (true, named, true | named))
-        f1 = [2 * j / (1 + j) for j in overlap]
-        rows.append([name, int(true.sum()), int(named.sum()), *recall, *precision, *f1])
-    found = pd.DataFrame(rows, columns=list(CLASSES.columns)).round(6)
-    return found.sort_values(["f1", "label"], ignore_index=True)
+        is_true, is_predicted = targets == k, predicted == k
+        hits = int((is_true & is_predicted).sum())
+        recall, precision, jaccard = (
+            _share(hits, where, cluster) for where in (is_true, is_predicted, is_true | is_predicted)
+        )
+        f1 = [2 * j / (1 + j) for j in jaccard]
+        rows.append([name, int(is_true.sum()), int(is_predicted.sum()), *recall, *precision, *f1])
+    return pd.DataFrame(rows, columns=list(CLASSES.columns)).round(6).sort_values(["f1", "label"], ignore_index=True)
 
 
 def _share(hits: int, where: NDArray[np.bool_], cluster: Labels) -> tuple[float, float, float]:
-    """Return hits / images and its interval; NaN and 0 to 1 where there is none."""
+    """Return hits / images and its 95% interval; NaN, 0 and 1 if there is no image."""
     n_images = int(where.sum())
     if n_images == 0:
         return float("nan"), 0.0, 1.0

@@ -1,4 +1,4 @@
-"""The picture of the most suspect labels, with what the members say of each."""
+"""The sheet of the most suspect labels, with the members' predictions of each image."""
 
 import pandas as pd
 
@@ -6,17 +6,17 @@ from podium.core.pixels import PixelPack
 from podium.pictures import drawing
 from podium.pictures.drawing import SheetSection, Tile
 
-TILES, TILE_SIZE, COLUMNS = 24, 240, 4  # tiles of each section; pixels; tiles in a row
-MEMBERS = 6  # said of a tile
+TILES, TILE_SIZE, COLUMNS = 24, 240, 4  # most tiles of a section; pixels of a tile; tiles in a row
+MEMBERS = 6  # most members listed below a tile
 
 
 def draw(suspects: pd.DataFrame, pack: PixelPack, warning: str = "") -> drawing.Canvas:
-    """Draw the worst of contracts.SUSPECTS: those flagged by confident learning, then those merely predicted otherwise.
+    """Draw the worst of contracts.SUSPECTS: those that confident learning flags, then those it does not.
 
     Args:
-        suspects: all of them.
-        pack: of the train images.
-        warning: what is wrong with them all, in the title.
+        suspects: contracts.SUSPECTS.
+        pack: pixels of the train images.
+        warning: text of the title, in place of "the worst first".
     """
     sections = []
     for flagged, heading in (("yes", "Flagged by confident learning"), ("no", "Predicted otherwise, not flagged")):
@@ -29,15 +29,15 @@ def draw(suspects: pd.DataFrame, pack: PixelPack, warning: str = "") -> drawing.
 
 
 def _tile(row: dict[str, object], pack: PixelPack) -> Tile:
-    """Draw one suspect; those with a duplicate of another label are marked."""
-    said = str(row["members"]).split("; ")
+    """Draw one suspect, marked if it has a duplicate with another label."""
+    votes = str(row["members"]).split("; ")
     lines = [
         str(row["image_id"]),
         f"given {row['given']} (p {row['p_given']:.2f})",
         f"rather {row['suggested']} (p {row['p_suggested']:.2f})",
-        *said[:MEMBERS],
+        *votes[:MEMBERS],
     ]
-    if len(said) > MEMBERS:
+    if len(votes) > MEMBERS:
         lines.append(f"in all {row['members_agreeing']} of {row['members_asked']} members say so")
     if row["other_duplicates"]:
         lines.append(f"duplicate: {row['other_duplicates']}")

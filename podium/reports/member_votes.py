@@ -1,0 +1,118 @@
+"""Each member's out-of-fold predictions as votes on the labels, and whether a member is better than chance.
+
+Image sizes, TTA transforms and members have equal weights: choosing among them by the labels would trust the labels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from podium.predictions import member_predictions
+from podium.predictions.member_predictions import MemberPredictions
+
+Targets = NDArray[np.int64]
+CHANCE_Z = 1.645  # standard errors above chance; chance alone exceeds it in 1 of 20 cases
+NO_VOTE = -1  # in place of a class index
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One member's predictions.
+
+    Attributes:
+        likeliest: (images,) class index of the likeliest class; NO_VOTE where there is no prediction.
+        probability: (images,) probability of that class; NaN where there is no prediction.
+    """
+
+    likeliest: Targets
+    probability: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class MemberVotes:
+    """All members' predictions.
+
+    Attributes:
+        probs: (images, classes), mean over the members that predict the image.
+        votes: by member.
+    """
+
+    probs: NDArray[np.float64]
+    votes: dict[str, Vote]
+
+
+def read(
+    root: Path, values: dict[str, Any], folds: pd.DataFrame, reviewed: pd.DataFrame, classes: list[str]
+) -> MemberVotes:
+    """Read the predictions of the reviewed images, with one member in memory at a time.
+
+    Args:
+        root: of the project.
+        values: of params.yaml.
+        folds: tables.FOLDS.
+        reviewed: the rows of `folds` to read.
+        classes: in the order of the probabilities.
+    """
+    total, n_votes, votes = np.zeros((len(reviewed), len(classes))), np.zeros(len(reviewed), np.int64), {}
+    for name, member in member_predictions.blend_members(values, root).items():
+        rows, probs = member_predictions.predicted(member, folds), np.full(total.shape, np.nan)
+        has_prediction = reviewed["image_id"].isin(rows["image_id"]).to_numpy()
+        is_reviewed = rows["image_id"].isin(reviewed["image_id"]).to_numpy()
+        probs[has_prediction] = _mean(member, rows, classes)[is_reviewed]
+        votes[name] = to_vote(probs)
+        total[has_prediction] += probs[has_prediction]
+        n_votes += has_prediction
+    return MemberVotes(total / n_votes[:, None], votes)
+
+
+def to_vote(probs: NDArray[np.floating[Any]]) -> Vote:
+    """Return a member's vote, from probs (images, classes), NaN where there is no prediction; ties: the first class."""
+    likeliest = probs.argmax(1)
+    probability = probs[np.arange(len(probs)), likeliest]
+    return Vote(np.where(np.isnan(probability), NO_VOTE, likeliest), probability)
+
+
+def members_at_chance(targets: Targets, votes: Mapping[str, Vote]) -> list[str]:
+    """Name the members whose predictions agree with the labels no more often than by chance."""
+    return [name for name, vote in votes.items() if at_chance(targets, vote.likeliest)]
+
+
+def at_chance(targets: Targets, likeliest: Targets) -> bool:
+    """Test whether predictions agree with the labels no more often than after shuffling them among the images.
+
+    A member that always predicts the same class is at chance, however large that class is. Every image counts as one,
+    so many duplicates may make a member look better than it is.
+
+    Args:
+        targets: (images,) class indices.
+        likeliest: (images,) predicted class indices; NO_VOTE where there is none.
+
+    Source: Hoeffding 1951, A combinatorial central limit theorem, Annals of Mathematical Statistics 22.
+    """
+    targets, likeliest = targets[likeliest != NO_VOTE], likeliest[likeliest != NO_VOTE]
+    n = len(targets)
+    if n == 0:
+        return True
+    n_classes = int(max(targets.max(), likeliest.max())) + 1
+    given, predicted = (np.bincount(classes, minlength=n_classes) / n for classes in (targets, likeliest))
+    expected = given @ predicted
+    centred = np.eye(n_classes) - predicted[:, None] - given + expected
+    variance = n**2 / max(n - 1, 1) * np.sum(np.outer(given, predicted) * centred**2)
+    agreeing = int(np.sum(targets == likeliest))
+    return bool(agreeing - n * expected <= CHANCE_Z * np.sqrt(variance) + 1e-9)
+
+
+def _mean(member: MemberPredictions, rows: pd.DataFrame, classes: list[str]) -> NDArray[np.float64]:
+    """Average a member's predictions over all phases, image sizes and TTA transforms: (rows, classes)."""
+    total, count = np.zeros((len(rows), len(classes))), 0
+    for tta in (member.usual, *member.others):
+        if tta.transforms == member.usual.transforms:  # `others` also holds the identity transform alone
+            probs = member_predictions.read_predicted(member, tta, rows, classes)
+            total += probs.sum(axis=(0, 1), dtype=np.float64)
+            count += probs.shape[0] * probs.shape[1]
+    return total / count
