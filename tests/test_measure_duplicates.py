@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from docs.measure import growing, planting
+from docs.measure import measure_duplicates as measuring
 from podium.core import pixels, tables
 from tests.photos import jpeg, photo
-from tools import growing, planting
-from tools import measure_duplicates as measuring
 
 
 @pytest.fixture

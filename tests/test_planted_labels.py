@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tools import planted_labels
+from docs.measure import planted_labels
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])

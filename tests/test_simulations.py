@@ -5,21 +5,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from docs.measure import (
+    measure_choices,
+    resplit,
+    simulate_intervals,
+    simulate_rare,
+    simulate_scores,
+    simulate_tta,
+    simulated,
+    time_ensemble,
+)
+from docs.measure.simulated import Condition
 from podium.core import scratch
 from podium.ensembling import blending, nested_cv
 from podium.scoring import intervals
 from tests import test_stage_ensemble
-from tools import (
-    measure_choices,
-    resplit,
-    simulate_intervals,
-    simulate_looks,
-    simulate_rare,
-    simulate_scores,
-    simulated,
-    time_ensemble,
-)
-from tools.simulated import Condition
 
 SMALL = Condition("small", "accuracy", 60, 2, 1.5, n_sizes=2, methods=("equal", "weighted"))
 TRAINED = replace(SMALL, name="small, trained", trained=True, group_size=3)
@@ -29,7 +29,7 @@ TRAINED = replace(SMALL, name="small, trained", trained=True, group_size=3)
 def small_populations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulated, "MAX_POPULATION", 2000)
     monkeypatch.setattr(simulated, "TRAINED_POPULATION", 500)
-    monkeypatch.setattr(simulate_looks, "POPULATION", 5000)
+    monkeypatch.setattr(simulate_tta, "POPULATION", 5000)
     simulated._population.cache_clear()
 
 
@@ -82,10 +82,10 @@ def test_the_table_has_a_line_per_condition(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_case_of_looks_says_what_was_taken() -> None:
-    helps = simulate_looks.row(simulate_looks.Case("helps", (1.5, 2.5), (0.3, 0.3)), draws=4)
+    helps = simulate_tta.row(simulate_tta.Case("helps", (1.5, 2.5), (0.3, 0.3)), draws=4)
     assert helps[3:] == ["100.0", "0.0", "100.0"]
     assert float(helps[0]) > 0.1
-    collapses = simulate_looks.row(simulate_looks.Case("collapses", (1.5, 0.9), (0.3, 0.3)), draws=4)
+    collapses = simulate_tta.row(simulate_tta.Case("collapses", (1.5, 0.9), (0.3, 0.3)), draws=4)
     assert collapses[2:] == ["100.0", "0.0", "0.0", "0.0"]
     assert float(collapses[0]) < -0.1
 

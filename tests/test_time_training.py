@@ -1,4 +1,4 @@
-"""tools.time_training on a tiny recipe: one row a member, and a member that fails is not the others'."""
+"""docs.measure.time_training on a tiny recipe: one row a member, and a member that fails is not the others'."""
 
 from pathlib import Path
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
+from docs.measure import time_training
 from podium.core.errors import InputError
 from tests import tiny
-from tools import time_training
 
 
 def recipe(root: Path, **members: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""How fast a recipe's members train and predict here: `python -m tools.time_training recipes/winner.yaml`.
+"""How fast a recipe's members train and predict here: `python -m docs.measure.time_training recipes/winner.yaml`.
 
 Trains each member by its settings on generated images, from random weights (no hub, no file), at a constant lr, and
 predicts them at its image sizes. Prints milliseconds a step and images a second with all that a training does (loading,
@@ -62,7 +62,7 @@ class Timed(Trainer):
 
 def main(*words: str) -> None:
     """Generate images, train, predict, print."""
-    parser = argparse.ArgumentParser(prog="python -m tools.time_training", description="Milliseconds a step.")
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.time_training", description="Milliseconds a step.")
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--members", nargs="+", help="default: all")
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=["pretrain"])

@@ -1,4 +1,4 @@
-"""Do members change their image size for nothing? Simulated members: `python -m tools.simulate_looks [--draws N]`.
+"""Do members change their image size for nothing? Simulated members: `python -m docs.measure.simulate_tta [--draws N]`.
 
 Every case draws members whose sizes differ in a planted way, and counts what resolution.decide takes. Sizes share
 most of their noise, as an image's true difficulty; the true gains, in nats of log loss, are measured on 100,000 others.
@@ -57,7 +57,7 @@ CASES = (
 
 def main(*words: str) -> None:
     """Print how often each case leaves the training size, and for what."""
-    parser = argparse.ArgumentParser(prog="python -m tools.simulate_looks", description="Sizes taken for nothing.")
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.simulate_tta", description="Sizes taken for nothing.")
     parser.add_argument("--draws", type=int, default=1000, help="members per case")
     draws = parser.parse_args(words).draws
     print(

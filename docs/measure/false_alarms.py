@@ -1,4 +1,4 @@
-"""How often `audit` warns of a contest whose labels follow from nothing: `python -m tools.false_alarms`, 7 minutes.
+"""How often `audit` warns of a contest whose labels follow from nothing: `python -m docs.measure.false_alarms`, 7 minutes.
 
 For each kind of contest: the mean and spread of the AUC over the draws (chance is 0.5), the mean standard error that
 `audit` claims, which should be that spread, and how many draws gave a warning. And what a large contest costs.

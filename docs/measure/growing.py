@@ -11,12 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from docs.measure import planting
 from podium.analysis import fingerprints
 from podium.analysis.duplicates import Duplicates
 from podium.analysis.fingerprints import Prints
 from podium.core import parallel, pixels, seeding
 from podium.core.pixels import Pixels
-from tools import planting
 
 EVERY = 50  # one image in so many is a copy of the one before it
 Row = tuple[int, float, float, float, float, str]

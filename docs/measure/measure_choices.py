@@ -1,6 +1,6 @@
-"""Two choices fixed in the code of `ensemble`, on contests that were run: `python -m tools.measure_choices ROOT...`.
+"""Two choices fixed in the code of `ensemble`, on contests that were run: `python -m docs.measure.measure_choices ROOT...`.
 
-ROOT is a project's folder, as of tools.resplit. Prints, as out-of-fold log losses in nats:
+ROOT is a project's folder, as of docs.measure.resplit. Prints, as out-of-fold log losses in nats:
 
 - a member's temperature: none, one for all its fold models (fitted on the other folds), one per fold model (fitted on
   nine tenths of the fold's own images, the tenth scored)
@@ -25,7 +25,9 @@ PENALTIES = (0.001, 0.01, 0.1, 1.0)
 
 def main(*words: str) -> None:
     """Print both tables for every contest."""
-    parser = argparse.ArgumentParser(prog="python -m tools.measure_choices", description="Temperatures and penalties.")
+    parser = argparse.ArgumentParser(
+        prog="python -m docs.measure.measure_choices", description="Temperatures and penalties."
+    )
     parser.add_argument("roots", type=Path, nargs="+")
     for root in parser.parse_args(words).roots:
         job = ensemble.load(root)

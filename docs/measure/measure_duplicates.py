@@ -1,7 +1,7 @@
 """Measure the search for duplicates; docs/duplicates.md holds the results.
 
-    python -m tools.measure_duplicates planted antbee TRAIN TEST
-    python -m tools.measure_duplicates growth FOLDER ... --images 5000 10000 20000
+    python -m docs.measure.measure_duplicates planted antbee TRAIN TEST
+    python -m docs.measure.measure_duplicates growth FOLDER ... --images 5000 10000 20000
 
 `planted` hides copies of a contest's images among them and counts how many are found; what is found among the
 untouched images it holds against the list of pairs judged by eye. `growth` varies images until there are enough.
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import coo_matrix, csgraph
 
+from docs.measure import growing, planting
 from podium.analysis import duplicates, fingerprints
 from podium.analysis.duplicates import Duplicates, Name
 from podium.analysis.fingerprints import Prints
@@ -27,7 +28,6 @@ from podium.core import cli, parallel, tables
 from podium.core.errors import InputError
 from podium.images import image_files
 from podium.pictures import drawing
-from tools import growing, planting
 
 SUBSETS = ("train", "test")
 COPY = "copy/"  # before the image_id of a copy
@@ -64,7 +64,7 @@ class Contest:
 
 def main(*words: str) -> None:
     """Measure what the first word says."""
-    parser = argparse.ArgumentParser(prog="python -m tools.measure_duplicates")
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.measure_duplicates")
     commands = parser.add_subparsers(dest="what", required=True)
     planted = commands.add_parser("planted", help="recall of planted copies, and what is found untouched")
     planted.add_argument("name", help="of the contest in the list of judged pairs")

@@ -1,12 +1,12 @@
-"""How many plain drawings, all different, are taken for duplicates: `python -m tools.measure_drawings`."""
+"""How many plain drawings, all different, are taken for duplicates: `python -m docs.measure.measure_drawings`."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from docs.measure.measure_duplicates import search
 from podium.analysis import fingerprints
 from podium.core import cli, seeding
-from tools.measure_duplicates import search
 
 Image = NDArray[np.uint8]
 

@@ -1,4 +1,4 @@
-"""How honest is the honest score? Simulated contests with known truth: `python -m tools.simulate_scores FOLDER`.
+"""How honest is the honest score? Simulated contests with known truth: `python -m docs.measure.simulate_scores FOLDER`.
 
 A row per contest goes to FOLDER/<condition>.csv as soon as it is drawn; an interrupted run goes on where it stopped,
 and the same draws give the same rows. The table is printed at the end (docs/honest_scores.md holds it):
@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from docs.measure import simulated
+from docs.measure.simulated import Condition
 from podium.core import cli
 from podium.ensembling import nested_cv
 from podium.scoring import intervals
-from tools import simulated
-from tools.simulated import Condition
 
 FIELDS = ("draw", "truth", "folds_mean_truth", "nested", "naive", "low", "high", "method", "moved")
 PLAIN = ("equal", "logits", "weighted")
@@ -49,7 +49,9 @@ CONDITIONS = (
 
 def main(*words: str) -> None:
     """Draw what is missing, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m tools.simulate_scores", description="Is the honest score honest?")
+    parser = argparse.ArgumentParser(
+        prog="python -m docs.measure.simulate_scores", description="Is the honest score honest?"
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--draws", type=int, default=600, help="contests per condition")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Do intervals hold the truth where a class is rare? Coverage on drawn predictions: `python -m tools.simulate_rare`.
+"""Do intervals hold the truth where a class is rare? Coverage on drawn predictions: `python -m docs.measure.simulate_rare`.
 
 One model's predictions of single images, without any choosing; every metric's interval by its bootstrap alone, and no
 narrower than the classes' own (intervals.FEW). docs/honest_scores.md has the table.
@@ -39,7 +39,9 @@ CASES = (
 
 def main(*words: str) -> None:
     """Print a row per case and metric."""
-    parser = argparse.ArgumentParser(prog="python -m tools.simulate_rare", description="Coverage with rare classes.")
+    parser = argparse.ArgumentParser(
+        prog="python -m docs.measure.simulate_rare", description="Coverage with rare classes."
+    )
     parser.add_argument("--draws", type=int, default=500)
     draws = parser.parse_args(words).draws
     print("| images per class | metric | truth | bootstrap alone | used |\n| --- | --- | --- | --- | --- |")

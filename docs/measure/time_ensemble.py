@@ -1,4 +1,4 @@
-"""How long `ensemble` takes, and how much memory, on generated predictions: `python -m tools.time_ensemble FOLDER`.
+"""How long `ensemble` takes, and how much memory, on generated predictions: `python -m docs.measure.time_ensemble FOLDER`.
 
 Writes members' predictions into FOLDER (kept for the next call with the same numbers), runs the stage there in a
 process of its own, and prints its seconds and its largest resident memory; `--stages ensemble report ladder` runs
@@ -33,7 +33,7 @@ EVERY = 0.1  # seconds between two looks at the processes of a stage
 
 def main(*words: str) -> None:
     """Generate what is missing, run, and print."""
-    parser = argparse.ArgumentParser(prog="python -m tools.time_ensemble", description="Seconds and memory.")
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.time_ensemble", description="Seconds and memory.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--members", type=int, default=20)
     parser.add_argument("--sizes", type=int, default=5)
@@ -57,7 +57,7 @@ def main(*words: str) -> None:
 
 def _run(stage: str, folder: Path) -> None:
     begun = time.monotonic()
-    project = str(Path(__file__).parents[1])
+    project = str(Path(__file__).parents[2])
     command = [sys.executable, "-m", f"stages.{stage}"]
     with psutil.Popen(command, cwd=folder, env=os.environ | {"PYTHONPATH": project}) as started:
         peak, processor = _watched(started)

@@ -1,4 +1,4 @@
-"""How many planted wrong labels does confident learning find? `python -m tools.planted_labels <folder of a run>`.
+"""How many planted wrong labels does confident learning find? `python -m docs.measure.planted_labels <folder of a run>`.
 
 Labels of the train images are flipped to another class at random. Every member's classifier is then a logistic
 regression on the features of the weights it starts from, fitted within the run's folds on the flipped labels; the mean

@@ -1,4 +1,4 @@
-"""Why intervals are made as they are, by their coverage on drawn predictions: `python -m tools.simulate_intervals`.
+"""Why intervals are made as they are, by their coverage on drawn predictions: `python -m docs.measure.simulate_intervals`.
 
 One model's predictions of images in groups, without any choosing. For accuracy the weight of doubt (intervals.DOUBT) is
 varied, for log loss a plain t interval is held against the one with Hall's correction. docs/honest_scores.md has the
@@ -42,7 +42,9 @@ CASES = tuple(
 
 def main(*words: str) -> None:
     """Print a row per case."""
-    parser = argparse.ArgumentParser(prog="python -m tools.simulate_intervals", description="Coverage of intervals.")
+    parser = argparse.ArgumentParser(
+        prog="python -m docs.measure.simulate_intervals", description="Coverage of intervals."
+    )
     parser.add_argument("--draws", type=int, default=500)
     draws = parser.parse_args(words).draws
     doubts = " | ".join(f"doubt {doubt:.2g}" for doubt in (0, *DOUBTS[1:]))

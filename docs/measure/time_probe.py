@@ -1,4 +1,4 @@
-"""How long a probe's fit takes on generated features: `python -m tools.time_probe IMAGES CLASSES [--strength C ...]`.
+"""How long a probe's fit takes on generated features: `python -m docs.measure.time_probe IMAGES CLASSES [--strength C ...]`.
 
 Times what podium.probes.linear_probe fits for one fold, or with --strength single regressions of those strengths
 (the choice of one takes 15 times as long), and says what each is worth on 2,000 other images.
@@ -25,7 +25,7 @@ Targets = NDArray[np.int64]
 
 def main(*words: str) -> None:
     """Generate, fit, and print."""
-    parser = argparse.ArgumentParser(prog="python -m tools.time_probe", description="Seconds and memory.")
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.time_probe", description="Seconds and memory.")
     parser.add_argument("images", type=int)
     parser.add_argument("classes", type=int)
     parser.add_argument("--features", type=int, default=1280)

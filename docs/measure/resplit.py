@@ -1,4 +1,4 @@
-"""Is the estimate right on a real contest? `python -m tools.resplit ROOT [--splits N] [--metric NAME]`.
+"""Is the estimate right on a real contest? `python -m docs.measure.resplit ROOT [--splits N] [--metric NAME]`.
 
 ROOT is a project's folder with params.yaml, data/split, data/infer and data/prepare/test. Its scored images are halved
 at random, by group, again and again: on one half everything is chosen and the nested and the naive score are taken;
@@ -26,7 +26,9 @@ from stages import ensemble
 
 def main(*words: str) -> None:
     """Print the bias of both estimates."""
-    parser = argparse.ArgumentParser(prog="python -m tools.resplit", description="Bias of the estimates on a contest.")
+    parser = argparse.ArgumentParser(
+        prog="python -m docs.measure.resplit", description="Bias of the estimates on a contest."
+    )
     parser.add_argument("root", type=Path)
     parser.add_argument("--splits", type=int, default=60)
     parser.add_argument("--metric", default="accuracy", choices=list(scores.SCORES))
