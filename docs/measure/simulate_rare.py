@@ -1,7 +1,8 @@
-"""Do intervals hold the truth where a class is rare? Coverage on drawn predictions: `python -m docs.measure.simulate_rare`.
+"""Simulate the coverage of score intervals where a class is rare: `python -m docs.measure.simulate_rare`.
 
-One model's predictions of single images, without any choosing; every metric's interval by its bootstrap alone, and no
-narrower than the classes' own (intervals.FEW). docs/honest_scores.md has the table.
+Each draw is one model's predictions of ungrouped images, without any model selection. The script compares the bootstrap
+interval of each metric with the one that is used, which is no narrower than the classes' own (intervals.FEW). The table
+is in docs/honest_scores.md.
 """
 
 import argparse
@@ -16,24 +17,29 @@ from podium.predictions.calibration import Probs, Targets
 from podium.scoring import intervals, scores
 
 METRICS = ("balanced_accuracy", "macro_f1", "mcc", "kappa", "roc_auc", "average_precision")
-POPULATION = 200  # times the images of the contest
+POPULATION = 200  # times the number of images of a case
 
 
 @dataclass(frozen=True)
-class Case:
-    """Images of each class, and how far the right class's logit stands out of noise of variance 1."""
+class RareCase:
+    """The number of images per class, and what is added to the true class's logit, over noise of variance 1."""
 
     counts: tuple[int, ...]
     skill: float
 
+    @property
+    def seed(self) -> str:
+        """Return the text that seeds the draws: another text would change the numbers in docs/honest_scores.md."""
+        return repr(self).replace(type(self).__name__, "Case", 1)
+
 
 CASES = (
-    Case((150, 150), 1.3),
-    Case((300, 30), 1.8),
-    Case((300, 10), 1.8),
-    Case((300, 5), 1.8),
-    Case((1990, 10), 2.5),
-    Case((200, 200, 8), 2.0),
+    RareCase((150, 150), 1.3),
+    RareCase((300, 30), 1.8),
+    RareCase((300, 10), 1.8),
+    RareCase((300, 5), 1.8),
+    RareCase((1990, 10), 2.5),
+    RareCase((200, 200, 8), 2.0),
 )
 
 
@@ -47,15 +53,15 @@ def main(*words: str) -> None:
     print("| images per class | metric | truth | bootstrap alone | used |\n| --- | --- | --- | --- | --- |")
     for case in CASES:
         truths = _true_values(case)
-        held = np.mean([covered(case, truths, number) for number in range(draws)], axis=0)
-        for metric, truth, (alone, used) in zip(METRICS, truths, held, strict=True):
+        coverage = np.mean([covered(case, truths, number) for number in range(draws)], axis=0)
+        for metric, truth, (alone, used) in zip(METRICS, truths, coverage, strict=True):
             cells = " + ".join(map(str, case.counts)), metric, f"{truth:.3f}", f"{100 * alone:.1f}", f"{100 * used:.1f}"
             print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def covered(case: Case, truths: list[float], number: int) -> list[list[bool]]:
-    """Say for each metric whether the bootstrap's interval, and the one that is used, hold the truth."""
-    targets, probs = _drawn(case, 1, np.random.default_rng(seeding.derive("rare", str(case), number)))
+def covered(case: RareCase, truths: list[float], number: int) -> list[list[bool]]:
+    """Return for each metric whether the bootstrap interval, and the one that is used, contain the true value."""
+    targets, probs = _drawn(case, 1, np.random.default_rng(seeding.derive("rare", case.seed, number)))
     groups, found = np.arange(len(targets)), []
     for metric, truth in zip(METRICS, truths, strict=True):
         ends = []
@@ -66,12 +72,12 @@ def covered(case: Case, truths: list[float], number: int) -> list[list[bool]]:
     return found
 
 
-def _true_values(case: Case) -> list[float]:
-    targets, probs = _drawn(case, POPULATION, np.random.default_rng(seeding.derive("rare", str(case))))
+def _true_values(case: RareCase) -> list[float]:
+    targets, probs = _drawn(case, POPULATION, np.random.default_rng(seeding.derive("rare", case.seed)))
     return [scores.SCORES[metric].function(targets, probs) for metric in METRICS]
 
 
-def _drawn(case: Case, times: int, rng: np.random.Generator) -> tuple[Targets, Probs]:
+def _drawn(case: RareCase, times: int, rng: np.random.Generator) -> tuple[Targets, Probs]:
     targets = np.repeat(np.arange(len(case.counts)), times * np.array(case.counts))
     logits = rng.normal(size=(len(targets), len(case.counts)))
     logits[np.arange(len(targets)), targets] += case.skill
