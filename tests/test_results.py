@@ -162,7 +162,7 @@ def test_own_folds_that_split_duplicates_are_reported(built, capsys):
 
 @pytest.mark.parametrize(
     ("setting", "words"),
-    [("ignore", "does not use"), ("exact", "labels of exact duplicates"), ("near", "labels of duplicates")],
+    [("ignore", "ignores"), ("exact", "if exact ones agree"), ("near", "if they agree")],
 )
 def test_test_images_with_a_duplicate_in_train_are_reported(built, capsys, setting, words):
     results.main(root=built)

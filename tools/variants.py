@@ -83,7 +83,7 @@ def summary_text(scores: Sequence[float], *, greater_is_better: bool) -> str:
     If all variants are equally good, the score of the best is too high by its lead over the mean, on average. If they
     are not, part of the lead is real and the score is less optimistic.
     """
-    known = "known (all commits and experiments, and `make` in this folder)"
+    known = "known (all commits, experiments, `make` here)"
     if len(scores) == 1:
         return f"1 variant of this contest is {known}"
     mean, best = sum(scores) / len(scores), max(scores) if greater_is_better else min(scores)
