@@ -172,8 +172,8 @@ def leaked(leaks: pd.DataFrame, summary: dict[str, Any], setting: str) -> list[s
     exact = leaks.loc[leaks["kind"] == "exact", "test_image_id"].nunique()
     usage = {
         "ignore": "the submission ignores their labels",
-        "exact": "the submission uses their labels if exact ones agree",
-        "near": "the submission uses their labels if they agree",
+        "exact": "the submission uses labels if exact ones agree",
+        "near": "the submission uses labels if they agree",
     }
     return [
         f"{'test images':{ASIDE}}{leaks['test_image_id'].nunique()} of {summary['n_test_images']} have a duplicate in"
