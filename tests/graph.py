@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 PROJECT = Path(__file__).parent.parent
-KEPT = (
+COPIED = (
     ".dvc/config",
     ".dvc/.gitignore",
     ".dvc/plots",
@@ -33,13 +33,13 @@ PHASE = {"epochs": 1, "lr": 0.1}
 
 @dataclass(frozen=True)
 class Graph:
-    """A repository in `root`; what DVC keeps beside it, and the log of what ran, lie in `aside`."""
+    """A repository in `root`; DVC's site cache and the log of the stages that ran are in `aside`."""
 
     root: Path
     aside: Path
 
     def run(self, *command: str, seconds: float = 0) -> str:
-        """Run a command in the repository and return what it printed; stand-ins take `seconds` each."""
+        """Run a command in the repository and return its output; stand-ins take `seconds` each."""
         done = subprocess.run(
             command, cwd=self.root, env=self._env(seconds), text=True, capture_output=True, check=False
         )
@@ -77,13 +77,14 @@ class Graph:
         self.run("git", "commit", "-qm", "a run")
 
     def revert(self) -> None:
-        """Go back to the last commit; what is missing are the demo's pictures, which this contest does not draw."""
+        """Go back to the last commit; the demo's images may be missing, because this contest does not draw them."""
         self.run("git", "checkout", "-q", ".")
         self.run("dvc", "checkout", "-q", "--allow-missing")
 
     def lock(self) -> dict[str, Any]:
         """Return dvc.lock's entries by stage."""
-        return yaml.safe_load((self.root / "dvc.lock").read_text())["stages"]
+        stages: dict[str, Any] = yaml.safe_load((self.root / "dvc.lock").read_text())["stages"]
+        return stages
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes."""
@@ -113,27 +114,34 @@ class Graph:
         }
 
 
-def build(top: Path, folds: Sequence[int] = (0, 1)) -> Graph:
-    """Make a repository with a contest of its own and the members `a` (weights from a file) and `b`; run nothing.
+def build(
+    top: Path,
+    folds: Sequence[int] = (0, 1),
+    members: Mapping[str, dict[str, Any]] | None = None,
+    project: Path = PROJECT,
+) -> Graph:
+    """Make a repository with a contest of its own; run nothing.
 
     Args:
-        top: where it goes.
+        top: folder for the repository and its log.
         folds: of params.yaml.
+        members: of params.yaml; by default `a` (weights from a file) and `b`.
+        project: checkout with the dvc.yaml.
     """
     graph = _graph(top)
-    _copy(PROJECT / "dvc.yaml", graph.root / "dvc.yaml")
-    for name in KEPT:
-        _copy(PROJECT / name, graph.root / name)
-    _write_standins(graph.root)
+    for name in ("dvc.yaml", *COPIED):
+        _copy(project / name, graph.root / name)
+    _write_standins(graph.root, project)
     _write_contest(graph.root / "data/contest")
     (graph.root / "w.safetensors").write_text("one")
-    values = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
     values["contest"] |= {
         "images": {"train": "data/contest/train", "test": "data/contest/test"},
         "labels": "data/contest/labels.csv",
         "template": "data/contest/template.csv",
     }
-    values |= {"folds": list(folds), "members": {"a": member(weights_file="w.safetensors"), "b": member()}}
+    members = members or {"a": member(weights_file="w.safetensors"), "b": member()}
+    values |= {"folds": list(folds), "members": dict(members)}
     (graph.root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     graph.run("git", "init", "-q")
     for key, value in {"user.name": "tester", "user.email": "tester@example.invalid"}.items():
@@ -151,7 +159,7 @@ def built(top: Path, folds: Sequence[int] = (0, 1)) -> Graph:
 
 
 def member(weights_file: str = "placeholders/none.csv") -> dict[str, Any]:
-    """Settings of a member, as far as dvc.yaml looks at them."""
+    """The settings of a member that dvc.yaml reads."""
     model = {"backbone": "resnet10t", "weights_file": weights_file, "seed": 0}
     return {"model": model, "pretrain": PHASE.copy(), "finetune": PHASE.copy(), "infer": {"image_sizes": [64]}}
 
@@ -235,16 +243,15 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _write_standins(root: Path) -> None:
-    """Every stage is the stand-in; of the packages, pruning alone is real, and the others' bytes do not matter."""
+def _write_standins(root: Path, project: Path) -> None:
+    """Write the stand-in for every stage, and empty modules but for pruning.py, which the stand-in of `check` runs."""
     for folder in ("podium", "stages", "demo"):
-        for source in (PROJECT / folder).rglob("*.py"):
-            target = root / source.relative_to(PROJECT)
+        for source in (project / folder).rglob("*.py"):
+            target = root / source.relative_to(project)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text("")
+            target.write_bytes(source.read_bytes() if source.name == "pruning.py" else b"")
     for file in [*(root / "stages").glob("[!_]*.py"), root / "demo/draw.py"]:
-        _copy(PROJECT / "tests/standin.py", file)
-    _copy(PROJECT / "podium/preflight/pruning.py", root / "podium/preflight/pruning.py")
+        _copy(project / "tests/standin.py", file)
 
 
 def _write_contest(folder: Path) -> None:

@@ -25,7 +25,7 @@ READ_BY = {  # output -> the only inputs that reach it (test_stage_analyze.py ho
         "data/prepare/train/",
     ),
 }
-PASSED_OVER = {  # output -> ending of the lines, in what its stage reads, that do not reach it (test_stage_label.py)
+IGNORED_LINES = {  # output -> ending of the lines, in what its stage reads, that do not reach it (test_stage_label.py)
     "data/label/labels.csv": b",confirmed",
 }
 
@@ -44,7 +44,7 @@ def main(stage: str, words: list[str]) -> None:
 
 
 def load(path: str) -> dict[str, Any]:
-    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    return yaml.load(Path(path).read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def items(spec: dict[str, Any], params: dict[str, Any], words: list[str]) -> dict[str, Any]:
@@ -84,20 +84,20 @@ def content(path: str, spec: dict[str, Any], params: dict[str, Any]) -> str:
     read = [d for d in data if d.startswith(READ_BY.get(path, ""))]
     values = [lookup(key, params) for key in spec.get("params", []) if isinstance(key, str)]
     digest = hashlib.sha256(
-        json.dumps([path, values, [tree(Path(d), PASSED_OVER.get(path)) for d in read]]).encode()
+        json.dumps([path, values, [tree(Path(d), IGNORED_LINES.get(path)) for d in read]]).encode()
     ).hexdigest()
     return json.dumps({"digest": int(digest[:8], 16)}) if path.endswith(".json") else digest
 
 
-def tree(path: Path, passed_over: bytes | None) -> list[tuple[str, str]]:
+def tree(path: Path, ignored: bytes | None) -> list[tuple[str, str]]:
     """Names and digests of a file or of a folder's files, without their lines of a certain ending."""
     files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != ".gitignore") if path.is_dir() else [path]
-    return [(p.relative_to(path).as_posix(), hashlib.sha256(reaching(p, passed_over)).hexdigest()) for p in files]
+    return [(p.relative_to(path).as_posix(), hashlib.sha256(reaching(p, ignored)).hexdigest()) for p in files]
 
 
-def reaching(path: Path, passed_over: bytes | None) -> bytes:
+def reaching(path: Path, ignored: bytes | None) -> bytes:
     lines = path.read_bytes().split(b"\n")
-    return b"\n".join(line for line in lines if line and not (passed_over and line.endswith(passed_over)))
+    return b"\n".join(line for line in lines if line and not (ignored and line.endswith(ignored)))
 
 
 def write(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Two runs compared: what is joined, what is said of it, and where the runs are read from (a real DVC repository)."""
+"""Two runs compared: what is joined, what is printed, and where the runs are read from (a real DVC repository)."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def labels(ids: list[str]) -> list[str]:
 
 
 def oof_table(right: float, seed: int = 0, ids: list[str] = IDS, classes: tuple[str, ...] = CLASSES) -> pd.DataFrame:
-    """Out-of-fold predictions of which a share is right, each the same whatever the other images are."""
+    """Out-of-fold predictions of which a share is right; an image's prediction depends on its id alone."""
     table = pd.DataFrame({"image_id": ids, "label": labels(ids), "fold": [str(int(i[:3]) % 2) for i in ids]})
     shares = [np.random.default_rng([seed, int(i[:3])]).random() for i in ids]
     place = [classes.index(label) for label in table["label"]]
@@ -46,24 +46,24 @@ def run(name: str, right: float, metric: str = "accuracy", **changes: Any) -> Ru
     return Run(name, metric, folds_table(oof), oof)
 
 
-def said(a: Run, b: Run) -> str:
+def report(a: Run, b: Run) -> str:
     pair = pairing.pair(a, b)
     judged = {name: compare._judge(name, pair) for name in dict.fromkeys([a.metric, b.metric, "log_loss"])}
     return compare.text(a.name, b.name, pair, judged, pairing.changes(pair))
 
 
 def test_the_better_one_is_named_in_its_metrics_direction() -> None:
-    text = said(run("weak", 0.6), run("strong", 0.9, seed=1))
+    text = report(run("weak", 0.6), run("strong", 0.9, seed=1))
     assert "By accuracy B is better." in text
     assert "By log loss B is better." in text
-    text = said(run("strong", 0.9, seed=1), run("weak", 0.6))
+    text = report(run("strong", 0.9, seed=1), run("weak", 0.6))
     assert "By accuracy A is better." in text
     assert "By log loss A is better." in text
-    assert "no evidence that either is better" in said(run("one", 0.8), run("other", 0.8, seed=1))
+    assert "no evidence that either is better" in report(run("one", 0.8), run("other", 0.8, seed=1))
 
 
 def test_a_run_equals_itself() -> None:
-    text = said(run("one", 0.8), run("one", 0.8))
+    text = report(run("one", 0.8), run("one", 0.8))
     assert "A and B predict exactly the same." in text
     assert text.count("no evidence") == 2
     rows = [line.split() for line in text.splitlines() if line.startswith(("accuracy ", "log loss "))]
@@ -88,12 +88,12 @@ def test_every_changed_image_is_listed_once_with_its_kind() -> None:
 def test_rows_are_joined_by_id_not_by_position() -> None:
     a, b = run("a", 0.6), run("b", 0.8, seed=1)
     turned = Run("b", b.metric, b.folds[::-1], b.oof[::-1])
-    assert said(a, b) == said(a, turned)
+    assert report(a, b) == report(a, turned)
 
 
 def test_common_images_are_compared_where_the_sets_differ() -> None:
     a, b = run("a", 0.6), run("b", 0.8, ids=IDS[20:], seed=1)
-    text = said(a, b)
+    text = report(a, b)
     assert "images   100 in both, 20 only in A\n" in text
     pair = pairing.pair(a, b)
     assert pair.image_ids == IDS[20:]
@@ -105,7 +105,7 @@ def test_an_image_with_another_label_is_left_out_and_named() -> None:
     a, b = run("a", 0.7), run("b", 0.7)
     changed = b.oof.copy()
     changed.loc[7, "label"] = "0"
-    text = said(a, Run("b", "accuracy", b.folds, changed))
+    text = report(a, Run("b", "accuracy", b.folds, changed))
     assert "labels   differ for 1 image, left out: 007.png" in text
     assert "007.png" not in pairing.pair(a, Run("b", "accuracy", b.folds, changed)).image_ids
 
@@ -115,46 +115,46 @@ def test_a_class_that_one_lacks_has_no_probability_there() -> None:
     pair = pairing.pair(a, b)
     assert pair.classes == ["0", "1", "10", "2"]
     assert (pair.first[:, 3] == 0).all()
-    assert "classes  only in B: 2" in said(a, b)
+    assert "classes  only in B: 2" in report(a, b)
 
 
 def test_folds_that_are_only_named_otherwise_are_the_same() -> None:
     a, b = run("a", 0.7), run("b", 0.7)
     renamed = b.oof.assign(fold=b.oof["fold"].map({"0": "x", "1": "y"}))
-    assert "folds    the same" in said(a, Run("b", "accuracy", b.folds, renamed))
+    assert "folds    the same" in report(a, Run("b", "accuracy", b.folds, renamed))
     moved = b.oof.copy()
     moved.loc[:9, "fold"] = "1"
-    text = said(a, Run("b", "accuracy", b.folds, moved))
+    text = report(a, Run("b", "accuracy", b.folds, moved))
     assert "folds    differ for 5 of 120 images" in text
     assert "Careful: the folds differ" in text
     moved["fold"] = moved["fold"].map({"0": "1", "1": "0"})
-    assert "folds    differ for 5 of 120 images" in said(a, Run("b", "accuracy", b.folds, moved))
+    assert "folds    differ for 5 of 120 images" in report(a, Run("b", "accuracy", b.folds, moved))
 
 
 def test_images_of_a_group_in_either_run_count_as_one() -> None:
     a, b = run("a", 0.6), run("b", 0.9, seed=1)
     grouped = Run("b", "accuracy", folds_table(b.oof, [str(k // 30) for k in range(120)]), b.oof)
     assert len(np.unique(pairing.pair(a, grouped).cluster)) == 4
-    assert "groups   differ" in said(a, grouped)
-    assert "By accuracy there is no evidence" in said(a, grouped)
+    assert "groups   differ" in report(a, grouped)
+    assert "By accuracy there is no evidence" in report(a, grouped)
 
 
 def test_both_metrics_decide_where_the_runs_had_different_ones() -> None:
-    text = said(run("a", 0.6, "quadratic_kappa"), run("b", 0.9, "macro_f1", seed=1))
+    text = report(run("a", 0.6, "quadratic_kappa"), run("b", 0.9, "macro_f1", seed=1))
     assert "By quadratic kappa B is better." in text
     assert "By macro f1 B is better." in text
     assert "A was built for quadratic_kappa, B for macro_f1" in " ".join(text.split())
 
 
-def test_a_metric_that_the_common_images_do_not_define_is_an_error_of_words() -> None:
+def test_a_metric_that_the_common_images_do_not_define_is_an_error() -> None:
     ids = [image_id for image_id in IDS if labels([image_id]) == ["1"]]
     with pytest.raises(InputError, match="the 40 images that both runs score: roc_auc needs images of two classes"):
-        said(run("a", 0.6, "roc_auc"), run("b", 0.8, "roc_auc", ids=ids))
+        report(run("a", 0.6, "roc_auc"), run("b", 0.8, "roc_auc", ids=ids))
 
 
 def test_no_line_is_wider_than_a_terminal() -> None:
     ids = [f"{i:03}_{'long' * 30}.png" for i in range(60)]
-    for line in said(run("a" * 200, 0.6, ids=ids), run("b/" * 50, 0.8, seed=1, ids=ids[3:])).splitlines():
+    for line in report(run("a" * 200, 0.6, ids=ids), run("b/" * 50, 0.8, seed=1, ids=ids[3:])).splitlines():
         assert len(line) <= 80
 
 
@@ -169,7 +169,7 @@ def write_workspace(root: Path, run: Run, pack: bool = True) -> None:
                 writer.add(image_id, np.full((12, 16, 3), 2 * k, np.uint8))
 
 
-def test_a_name_that_is_missing_is_asked_for(tmp_path: Path) -> None:
+def test_a_missing_name_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="make compare A=<experiment> B=<experiment>"):
         compare.main(root=tmp_path)
     with pytest.raises(InputError, match=r"workspace: .*data/split/folds\.csv, .* not found"):
@@ -240,7 +240,7 @@ def test_runs_come_from_revisions_experiments_and_the_workspace(
 
 
 @pytest.mark.slow
-def test_what_is_not_there_is_named(repo: Graph) -> None:
+def test_missing_runs_and_files_are_named(repo: Graph) -> None:
     with pytest.raises(InputError, match="nothing: no experiment, branch, tag or commit"):
         compare.main("nothing", "better", root=repo.root)
     with pytest.raises(InputError, match=r"HEAD:params\.yaml: no experiment, branch, tag or commit"):

@@ -5,8 +5,8 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from docs.measure import time_probe
 from podium.probes import discriminant
-from tools import time_probe
 
 CLASSES = 4
 

@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
+from docs.measure import measure_drawings
 from podium import contracts
 from podium.analysis import duplicates, fingerprints, hash_variants, near_duplicates, thumbnail_similarity
 from podium.analysis.fingerprints import Prints
 from podium.analysis.hash_variants import SIDE
 from podium.core.errors import InputError
 from tests.photos import brighter, cropped, jpeg, photo
-from tools import measure_drawings
 
 SETTINGS = {"max_hash_distance": 10, "min_similarity": 0.97}
 

@@ -24,9 +24,18 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Graph:
 
 @pytest.fixture
 def repo(built: Graph, tmp_path: Path) -> Graph:
-    repo = built.copy(tmp_path)
+    return built.copy(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def filled(built: Graph, tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    """A copy with an entry in both maps, run but not committed."""
+    repo = built.copy(tmp_path_factory.mktemp("filled"))
     for path in GIVEN.values():
         (repo.root / path).write_text(path)
+    repo.commit()
+    fill(repo)
+    assert repo.repro() == once("check", *FIXRES, "external@theirs", *AFTER)
     return repo
 
 
@@ -34,57 +43,56 @@ def put(repo: Graph, section: str, name: str, settings: dict[str, Any]) -> None:
     repo.edit(lambda values: values[section].update({name: settings}))
 
 
+def fill(repo: Graph) -> None:
+    put(repo, "fixres", "a", SETTINGS)
+    put(repo, "external", "theirs", GIVEN)
+
+
 def files(repo: Graph) -> set[str]:
-    """Every file under models/ and data/."""
+    """Every file under models/ and data/, without those given from outside."""
     tops = (repo.root / "models", repo.root / "data")
-    return {str(path.relative_to(repo.root)) for top in tops for path in top.rglob("*") if path.is_file()}
+    found = {str(path.relative_to(repo.root)) for top in tops for path in top.rglob("*") if path.is_file()}
+    return found - set(GIVEN.values())
 
 
-@pytest.mark.parametrize(
-    ("section", "name", "settings", "runs"),
-    [("fixres", "a", SETTINGS, FIXRES), ("external", "theirs", GIVEN, ["external@theirs"])],
-    ids=["fixres", "external"],
-)
-def test_an_entry_runs_its_own_stages_and_taken_out_again_leaves_nothing(
-    repo: Graph, section: str, name: str, settings: dict[str, Any], runs: list[str]
+def test_without_entries_there_are_no_stages(built: Graph) -> None:
+    assert not {stage.partition("@")[0] for stage in built.stages()} & {"fixres", "infer_fixres", "external"}
+
+
+def test_entries_run_their_own_stages_and_removing_them_leaves_nothing(
+    built: Graph, filled: Graph, tmp_path: Path
 ) -> None:
-    stages, before, blend, lock = repo.stages(), files(repo), [repo.read(path) for path in BLEND], repo.lock()
-    assert not {stage.partition("@")[0] for stage in stages} & {"fixres", "infer_fixres", "external"}
-    put(repo, section, name, settings)
-    assert repo.repro() == once("check", *runs, *AFTER)
-    assert files(repo) > before
+    repo = filled.copy(tmp_path)
+    blend, lock = [built.read(path) for path in BLEND], built.lock()
+    assert files(repo) > files(built)
     assert [repo.read(path) for path in BLEND] != blend
-    repo.edit(lambda values: values[section].clear())
+    for section in ("fixres", "external"):
+        repo.edit(lambda values, section=section: values[section].clear())
     assert set(repo.repro()) <= {"check", *AFTER}
-    assert files(repo) == before
+    assert files(repo) == files(built)
     assert [repo.read(path) for path in BLEND] == blend
     assert {stage: entry for stage, entry in repo.lock().items() if stage in lock} == lock
-    put(repo, section, name, settings)
-    assert set(repo.repro()) <= {"check", *AFTER}  # the cache brings it back
+    fill(repo)
+    assert set(repo.repro()) <= {"check", *AFTER}  # the cache brings them back
     assert repo.repro() == {}
 
 
-def test_back_at_a_commit_without_them_nothing_runs(repo: Graph) -> None:
-    repo.commit()
-    put(repo, "fixres", "a", SETTINGS)
-    put(repo, "external", "theirs", GIVEN)
-    repo.repro()
+def test_back_at_a_commit_without_them_nothing_runs(filled: Graph, tmp_path: Path) -> None:
+    repo = filled.copy(tmp_path)
     repo.revert()
     assert repo.repro() == {}
     assert repo.run("git", "status", "--short") == ""
 
 
-def test_a_change_reruns_what_follows_it_alone(repo: Graph) -> None:
-    put(repo, "fixres", "a", SETTINGS)
-    put(repo, "external", "theirs", GIVEN)
-    repo.repro()
+def test_a_change_reruns_what_follows_it_alone(filled: Graph, tmp_path: Path) -> None:
+    repo = filled.copy(tmp_path)
     put(repo, "fixres", "a", SETTINGS | {"lr": 0.2})
+    assert repo.repro() == once("check", *FIXRES, *AFTER)
+    repo.edit(lambda values: values["members"]["b"]["finetune"].update(lr=0.5))
     (repo.root / GIVEN["oof"]).write_text("others")
-    assert repo.repro() == once("check", *FIXRES, "external@theirs", *AFTER)
+    assert repo.repro() == once("check", *of_member("b", "finetune", "infer", folds=FOLDS), "external@theirs", *AFTER)
     repo.edit(lambda values: values["members"]["a"]["finetune"].update(lr=0.5))
     assert repo.repro() == once("check", *of_member("a", "finetune", "infer", folds=FOLDS), *FIXRES, *AFTER)
-    repo.edit(lambda values: values["members"]["b"]["finetune"].update(lr=0.5))
-    assert repo.repro() == once("check", *of_member("b", "finetune", "infer", folds=FOLDS), *AFTER)
     (repo.root / "data/contest/test/new.png").write_text("new")
     ran = repo.repro()
     assert ran.keys() >= {"infer_fixres@a", "external@theirs", *AFTER}

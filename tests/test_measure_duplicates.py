@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from docs.measure import growing, planting
+from docs.measure import measure_duplicates as measuring
 from podium.core import pixels, tables
 from tests.photos import jpeg, photo
-from tools import growing, planting
-from tools import measure_duplicates as measuring
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def run(capsys: pytest.CaptureFixture[str], folders: list[Path], *words: str) ->
     return capsys.readouterr().out
 
 
-def test_a_row_per_kind_and_strangers_are_counted(
+def test_a_row_per_kind_and_wrong_links_are_counted(
     capsys: pytest.CaptureFixture[str],
     folders: list[Path],
     judged: Callable[[str], None],
@@ -65,25 +65,25 @@ def test_a_row_per_kind_and_strangers_are_counted(
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "printed"),
     [
         ("other,train/0.png,test/0.png,same,", "  not judged: train/0.png,test/0.png (near, 0.99"),
         ("tiny,test/0.png,train/0.png,different,", "  different: train/0.png,test/0.png (near, 0.99"),
-        ("tiny,train/1.png,train/2.png,same,", "  same, and not found: train/1.png,train/2.png"),
+        ("tiny,train/1.png,train/2.png,same,", "  same, but not found: train/1.png,train/2.png"),
     ],
 )
-def test_what_differs_from_the_list_is_told(
+def test_differences_from_the_judged_list_are_printed(
     capsys: pytest.CaptureFixture[str],
     folders: list[Path],
     judged: Callable[[str], None],
     row: str,
-    told: str,
+    printed: str,
 ) -> None:
     judged(row)
     contest = measuring.read("tiny", folders, 96)
     natural = measuring.search(contest.prints)
     measuring.judge(contest, natural)
-    assert told in capsys.readouterr().out
+    assert printed in capsys.readouterr().out
     measuring.draw(contest, natural, folders[0].parent / "sheets")
     with Image.open(folders[0].parent / "sheets/tiny_0.png") as sheet:
         assert sheet.width > 200
@@ -105,7 +105,7 @@ def test_the_committed_list_is_sound() -> None:
     assert set(table["contest"]) == {"demo", "weather"}
     assert (table["why"] != "").all()
     names = [measuring._name(spelled) for spelled in [*table["a"], *table["b"]]]
-    assert {part for part, _ in names} == {"train", "test"}
+    assert {subset for subset, _ in names} == {"train", "test"}
 
 
 def test_varied_photos_differ_but_for_the_last(tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from tools import planted_labels
+from docs.measure import planted_labels
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])
 @pytest.mark.parametrize("rate", [0.05, 0.1])
-def test_a_share_of_the_labels_is_another_class_and_a_seed_says_which(n_classes: int, rate: float) -> None:
+def test_a_share_of_the_labels_is_flipped_and_a_seed_decides_which(n_classes: int, rate: float) -> None:
     targets = np.arange(400) % n_classes
     wrong = planted_labels.flipped(targets, rate, seed=1)
     assert (wrong != targets).sum() == rate * 400
@@ -15,10 +15,10 @@ def test_a_share_of_the_labels_is_another_class_and_a_seed_says_which(n_classes:
     assert (wrong != planted_labels.flipped(targets, rate, seed=2)).any()
 
 
-def test_features_that_tell_the_classes_apart_find_what_was_planted() -> None:
+def test_features_that_separate_the_classes_find_the_planted_labels() -> None:
     targets = np.arange(300) % 3
     features = np.eye(3, dtype=np.float32)[targets] + np.random.default_rng(0).normal(0, 0.1, (300, 3))
-    images = planted_labels.Images([f"{i}" for i in range(300)], targets, (np.arange(300) // 3 % 2).astype(str))
+    images = planted_labels.RunImages([f"{i}" for i in range(300)], targets, (np.arange(300) // 3 % 2).astype(str))
     table = planted_labels.judged([features.astype(np.float32)], images, rate=0.1, seed=0).set_index("method")
     assert (table["planted"] == 30).all()
     assert list(table.index[: len(planted_labels.FILTERS)]) == list(planted_labels.FILTERS)

@@ -1,4 +1,4 @@
-"""Ways of predicting held against each other over seeds: what is read, what is refused, and what is said."""
+"""Ways of predicting, compared over runs that differ only in their seeds."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from podium.reports import ablation
 from podium.scoring import bootstrap, evaluation_set, scores
 from tests import test_stage_ensemble as contest
 from tools import revisions, seeds
-from tools.seeds import Run, Term
+from tools.seeds import SeedRun, Term
 
 A, B, C = (Term(name, None) for name in "abc")
 CLASSES = 3
@@ -33,27 +33,28 @@ def images(n: int, metric: str = "accuracy", group: int = 1) -> evaluation_set.E
     )
 
 
-def said(of: evaluation_set.EvaluationSet, skill: float, seed: int) -> np.ndarray:
-    """Probabilities that know the class the better, the higher the skill."""
+def predicted(of: evaluation_set.EvaluationSet, skill: float, seed: int) -> np.ndarray:
+    """Probabilities (images, classes); the higher the skill, the more often the likeliest class is true."""
     logits = np.random.default_rng(seed).normal(size=(len(of.targets), CLASSES))
     logits[np.arange(len(of.targets)), of.targets] += skill
     return calibration.scaled(logits.astype(np.float32), 1.0)
 
 
-def runs(n: int, *, skills: dict[Term, float], group: int = 1, metric: str = "accuracy") -> list[Run]:
+def runs(n: int, *, skills: dict[Term, float], group: int = 1, metric: str = "accuracy") -> list[SeedRun]:
     of = images(n, metric, group)
     named = list(enumerate(skills.items()))
     return [
-        Run(f"s{k}", of, {term: said(of, skill, 10 * k + place) for place, (term, skill) in named}) for k in range(3)
+        SeedRun(f"s{k}", of, {term: predicted(of, skill, 10 * k + place) for place, (term, skill) in named})
+        for k in range(3)
     ]
 
 
-def cells(text: str, of: list[Run]) -> dict[str, dict[str, str]]:
+def cells(text: str, of: list[SeedRun]) -> dict[str, dict[str, str]]:
     found = [dict(zip(seeds.HEAD, row, strict=True)) for row in seeds.table([seeds.comparison(text)], of)]
     return {row["metric"]: row for row in found}
 
 
-def test_the_better_way_is_named_and_none_where_nothing_differs() -> None:
+def test_the_better_way_is_named_if_there_is_one() -> None:
     of = runs(300, skills={A: 0.5, B: 1.5, C: 0.5})
     assert {row["verdict"] for row in cells("a : b", of).values()} == {"second is better"}
     assert {row["verdict"] for row in cells("b : a", of).values()} == {"first is better"}
@@ -62,7 +63,7 @@ def test_the_better_way_is_named_and_none_where_nothing_differs() -> None:
 
 def test_an_image_counts_once_however_many_runs_there_are() -> None:
     one = runs(200, skills={A: 0.6, B: 0.9})[:1]
-    again = [Run(f"copy {k}", one[0].scored, one[0].probs) for k in range(3)]
+    again = [SeedRun(f"copy {k}", one[0].scored, one[0].probs) for k in range(3)]
     for metric, row in cells("a : b", one).items():
         assert cells("a : b", again)[metric] == row
 
@@ -77,16 +78,17 @@ def test_one_run_is_judged_as_any_two_predictions_are() -> None:
         assert float(row["p"]) >= round(expected.p_value, 3)
 
 
-def test_trainings_that_differ_by_their_seeds_alone_are_told_apart_no_more_often_than_by_chance() -> None:
+def test_trainings_that_differ_only_by_seed_differ_no_more_often_than_by_chance() -> None:
     """Each training has a skill of its own; both ways draw it from the same distribution."""
     sided = 0
     for draw in range(60):
         rng = np.random.default_rng(draw)
         of = images(400)
         trained = [
-            {term: said(of, 1 + 0.15 * rng.normal(), int(rng.integers(2**31))) for term in (A, B)} for _ in range(3)
+            {term: predicted(of, 1 + 0.15 * rng.normal(), int(rng.integers(2**31))) for term in (A, B)}
+            for _ in range(3)
         ]
-        row = cells("a : b", [Run(f"s{k}", of, probs) for k, probs in enumerate(trained)])["log loss"]
+        row = cells("a : b", [SeedRun(f"s{k}", of, probs) for k, probs in enumerate(trained)])["log loss"]
         sided += row["verdict"] != "no evidence"
     assert sided <= 7  # of 60 at 5%: more in one of 400 tests
 
@@ -103,7 +105,7 @@ def test_images_of_a_group_are_drawn_together() -> None:
     def width(group: int) -> float:
         of = images(300, group=group)
         alone = runs(300 // group, skills={A: 0.6, B: 0.9})  # the same for all images of a group
-        same = [Run(r.name, of, {t: np.repeat(p, group, axis=0) for t, p in r.probs.items()}) for r in alone]
+        same = [SeedRun(r.name, of, {t: np.repeat(p, group, axis=0) for t, p in r.probs.items()}) for r in alone]
         low, high = cells("a : b", same)["log loss"]["95% interval"].split(" to ")
         return float(high) - float(low)
 
@@ -115,15 +117,15 @@ def test_a_blend_is_the_mean_of_its_members() -> None:
     mean, first, second = (seeds.predict(seeds.comparison(f"{text} : c")[0], of) for text in ("a + b", "a", "b"))
     np.testing.assert_array_equal(first, ablation.tempered(of.probs[A], of.scored))
     plain = np.log((first + second) / 2)
-    given, said_of = plain - plain[:, :1], np.log(mean) - np.log(mean[:, :1])
-    for outer_fold in of.scored.all_outer_folds:  # one temperature a outer_fold
+    given, centred = plain - plain[:, :1], np.log(mean) - np.log(mean[:, :1])
+    for outer_fold in of.scored.all_outer_folds:  # one temperature per outer fold
         here = of.scored.rows({outer_fold})
-        slope = (given[here] * said_of[here]).sum() / (given[here] ** 2).sum()
-        np.testing.assert_allclose(said_of[here], slope * given[here], atol=1e-4)
+        slope = (given[here] * centred[here]).sum() / (given[here] ** 2).sum()
+        np.testing.assert_allclose(centred[here], slope * given[here], atol=1e-4)
 
 
 @pytest.mark.parametrize("text", ["a", "a + b", "a | b"])
-def test_a_parts_labels_change_nothing_that_is_said_of_it(text: str) -> None:
+def test_the_labels_of_an_outer_fold_do_not_change_its_predictions(text: str) -> None:
     of = runs(90, skills={A: 1.0, B: 1.0})[0]
     way, _ = seeds.comparison(f"{text} : c")
     before = seeds.predict(way, of)
@@ -131,7 +133,7 @@ def test_a_parts_labels_change_nothing_that_is_said_of_it(text: str) -> None:
         here = of.scored.rows({outer_fold})
         targets = of.scored.targets.copy()
         targets[here] = (targets[here] + 1) % CLASSES
-        after = seeds.predict(way, Run(of.name, replace(of.scored, targets=targets), of.probs))
+        after = seeds.predict(way, SeedRun(of.name, replace(of.scored, targets=targets), of.probs))
         np.testing.assert_array_equal(after[here], before[here])
         assert (after != before).any()
 
@@ -151,10 +153,10 @@ def test_the_best_of_several_is_picked_on_other_folds(metric: str) -> None:
         assert len(same) == 1, "each outer_fold is one member's"
     swapped = {A: of.probs[A].copy(), B: of.probs[B].copy()}
     swapped[A][here], swapped[B][here] = of.probs[B][here], of.probs[A][here]
-    after = seeds.predict(way, Run(of.name, of.scored, swapped))
+    after = seeds.predict(way, SeedRun(of.name, of.scored, swapped))
     picked = A if np.array_equal(before[here], single[A][here]) else B
-    expected = seeds.predict(seeds.comparison(f"{picked.member} : c")[0], Run(of.name, of.scored, swapped))
-    assert np.array_equal(after[here], expected[here]), "what a outer_fold says of itself does not pick"
+    expected = seeds.predict(seeds.comparison(f"{picked.member} : c")[0], SeedRun(of.name, of.scored, swapped))
+    assert np.array_equal(after[here], expected[here]), "an outer fold's own images do not choose its member"
 
 
 @pytest.mark.parametrize(
@@ -163,11 +165,11 @@ def test_the_best_of_several_is_picked_on_other_folds(metric: str) -> None:
         ("a", "a colon between"),
         ("a : b : c", "a colon between"),
         ("a : a", "both are the same"),
-        ("a + : b", "no way of predicting"),
-        ("a + a : b", "no way of predicting"),
-        ("a | b + c : b", "no way of predicting"),
-        ("../a : b", "no way of predicting"),
-        ("a@big : b", "no way of predicting"),
+        ("a + : b", "malformed"),
+        ("a + a : b", "malformed"),
+        ("a | b + c : b", "malformed"),
+        ("../a : b", "malformed"),
+        ("a@big : b", "malformed"),
     ],
 )
 def test_what_is_no_comparison_is_refused(text: str, message: str) -> None:
@@ -214,7 +216,7 @@ def test_runs_are_read_and_a_line_is_printed_per_comparison_and_metric(
     seeds.main("s0", "s1", "s2", "--hold", "a : b", root=three)
     alone = capsys.readouterr().out.splitlines()[4:]
     numbers = [line.rsplit(" | ", 1)[0] for line in lines]
-    assert [line.rsplit(" | ", 1)[0] for line in alone] == numbers[:2], "what else is asked moves no number"
+    assert [line.rsplit(" | ", 1)[0] for line in alone] == numbers[:2], "further comparisons change no number"
 
 
 def test_the_score_is_the_mean_over_runs_of_what_is_scored_out_of_fold(
@@ -236,28 +238,26 @@ def test_runs_that_differ_in_more_than_seeds_or_not_at_all_are_refused(three: Pa
     values = yaml.safe_load((three / "s1/params.yaml").read_text())
     values["members"]["a"]["finetune"]["lr"] = 0.5
     (three / "s1/params.yaml").write_text(yaml.safe_dump(values))
-    with pytest.raises(
-        InputError, match=r"s1 differs from s0 in more than its seeds: finetune\.lr of a: 0\.01 -> 0\.5"
-    ):
+    with pytest.raises(InputError, match=r"s1 differs from s0 .*: finetune\.lr of a: 0\.01 -> 0\.5"):
         seeds.main("s0", "s1", "--hold", "a : b", root=three)
     write_run(three / "s1", 0)
-    with pytest.raises(InputError, match="s1: a predicts exactly what it does in s0"):
+    with pytest.raises(InputError, match=r"s1: a .* in s0"):
         seeds.main("s0", "s1", "--hold", "a : b", root=three)
     with pytest.raises(InputError, match="s0: named twice"):
         seeds.main("s0", "s0", "--hold", "a : b", root=three)
     with pytest.raises(SystemExit):
         seeds.main("s0", "--hold", "a : b", root=three)
     write_run(three / "s1", 2)
-    with pytest.raises(InputError, match="s2: a predicts exactly what it does in s1"):
+    with pytest.raises(InputError, match=r"s2: a .* in s1"):
         seeds.main("s0", "s1", "s2", "--hold", "a : b", root=three)
     folds = contest.folds_table()
     folds.loc[0, "group"] = "other"
     tables.write(folds, three / "s2/data/split/folds.csv", tables.FOLDS)
-    with pytest.raises(InputError, match=r"s2: its data/split/folds\.csv is not that of s0"):
+    with pytest.raises(InputError, match=r"s2: its data/split/folds\.csv differs from that of s0"):
         seeds.main("s0", "s2", "--hold", "a : b", root=three)
 
 
-def test_a_member_or_size_that_is_not_there_is_named(three: Path) -> None:
+def test_an_unknown_member_or_size_is_named(three: Path) -> None:
     with pytest.raises(InputError, match="s0: no member is named c; its members: a, b"):
         seeds.main("s0", "s1", "--hold", "a : c", root=three)
     with pytest.raises(InputError, match="a infers at 32, 40 pixels, not at 48"):

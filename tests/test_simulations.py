@@ -5,22 +5,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from docs.measure import (
+    measure_choices,
+    resplit,
+    simulate_intervals,
+    simulate_rare,
+    simulate_scores,
+    simulate_tta,
+    simulated,
+    time_ensemble,
+)
+from docs.measure.simulated import Condition
 from podium.core import scratch
 from podium.ensembling import nested_cv
 from podium.ensembling.methods import stacking
 from podium.scoring import intervals
 from tests import test_stage_ensemble
-from tools import (
-    measure_choices,
-    resplit,
-    simulate_intervals,
-    simulate_looks,
-    simulate_rare,
-    simulate_scores,
-    simulated,
-    time_ensemble,
-)
-from tools.simulated import Condition
 
 SMALL = Condition("small", "accuracy", 60, 2, 1.5, n_sizes=2, methods=("equal", "weighted"))
 TRAINED = replace(SMALL, name="small, trained", trained=True, group_size=3)
@@ -30,17 +30,17 @@ TRAINED = replace(SMALL, name="small, trained", trained=True, group_size=3)
 def small_populations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulated, "MAX_POPULATION", 2000)
     monkeypatch.setattr(simulated, "TRAINED_POPULATION", 500)
-    monkeypatch.setattr(simulate_looks, "POPULATION", 5000)
+    monkeypatch.setattr(simulate_tta, "POPULATION", 5000)
     simulated._population.cache_clear()
 
 
 @pytest.mark.parametrize("condition", [SMALL, TRAINED])
 def test_an_interrupted_run_goes_on_and_gives_the_same_rows(condition: Condition, tmp_path: Path) -> None:
-    whole, outer_folds = tmp_path / "whole.csv", tmp_path / "outer_folds.csv"
+    whole, resumed = tmp_path / "whole.csv", tmp_path / "resumed.csv"
     simulate_scores.fill(condition, whole, draws=3, seconds=100)
     for draws in (1, 3, 3):
-        simulate_scores.fill(condition, outer_folds, draws=draws, seconds=100)
-    assert whole.read_bytes() == outer_folds.read_bytes()
+        simulate_scores.fill(condition, resumed, draws=draws, seconds=100)
+    assert whole.read_bytes() == resumed.read_bytes()
     rows = pd.read_csv(whole)
     assert list(rows.columns) == list(simulate_scores.FIELDS)
     assert list(rows["draw"]) == [0, 1, 2]
@@ -82,11 +82,11 @@ def test_the_table_has_a_line_per_condition(tmp_path: Path, monkeypatch: pytest.
     assert lines[3].rstrip(" |").endswith("2")
 
 
-def test_a_case_of_looks_says_what_was_taken() -> None:
-    helps = simulate_looks.row(simulate_looks.Case("helps", (1.5, 2.5), (0.3, 0.3)), draws=4)
+def test_a_tta_case_counts_the_chosen_ttas() -> None:
+    helps = simulate_tta.row(simulate_tta.TtaCase("helps", (1.5, 2.5), (0.3, 0.3)), draws=4)
     assert helps[3:] == ["100.0", "0.0", "100.0"]
     assert float(helps[0]) > 0.1
-    collapses = simulate_looks.row(simulate_looks.Case("collapses", (1.5, 0.9), (0.3, 0.3)), draws=4)
+    collapses = simulate_tta.row(simulate_tta.TtaCase("collapses", (1.5, 0.9), (0.3, 0.3)), draws=4)
     assert collapses[2:] == ["100.0", "0.0", "0.0", "0.0"]
     assert float(collapses[0]) < -0.1
 
@@ -132,17 +132,17 @@ def test_rare_classes_have_a_row_per_metric(monkeypatch: pytest.MonkeyPatch, cap
     assert before == intervals.FEW
 
 
-def test_large_arrays_go_to_a_file_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_arrays_go_to_a_file_and_hold_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:
     array = np.arange(12.0, dtype=np.float32).reshape(3, 4)
     assert scratch.on_disk(array) is array
     monkeypatch.setattr(scratch, "SMALL", 10)
-    kept = scratch.on_disk(array)
-    assert isinstance(kept, np.memmap)
-    np.testing.assert_array_equal(kept, array)
-    kept[1] = 7
-    scratch.release(kept)
+    stored = scratch.on_disk(array)
+    assert isinstance(stored, np.memmap)
+    np.testing.assert_array_equal(stored, array)
+    stored[1] = 7
+    scratch.release(stored)
     array[1] = 7
-    np.testing.assert_array_equal(kept, array)
+    np.testing.assert_array_equal(stored, array)
 
 
 @pytest.mark.slow
@@ -152,6 +152,6 @@ def test_generated_predictions_are_blended_in_little_memory(tmp_path: Path, capf
                        "120", "--stages", *time_ensemble.STAGES)  # fmt: skip
     printed = capfd.readouterr()
     assert printed.err == ""  # pandas warns of tables with many columns, if they are made one by one
-    told = [line.split() for line in printed.out.splitlines() if "of processor time" in line]
-    assert [words[0] for words in told] == ["ensemble:", "report:", "ladder:"]
-    assert all(float(words[-4]) < 1 for words in told)  # GB
+    rows = [line.split() for line in printed.out.splitlines() if "of CPU time" in line]
+    assert [words[0] for words in rows] == ["ensemble:", "report:", "ladder:"]
+    assert all(float(words[-2]) < 1 for words in rows)  # GB

@@ -1,4 +1,4 @@
-"""tools.time_training on a tiny recipe: one row a member, and a member that fails is not the others'."""
+"""docs.measure.time_training on a tiny recipe: one row a member, and a member that fails is not the others'."""
 
 from pathlib import Path
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
+from docs.measure import time_training
 from podium.core.errors import InputError
 from tests import tiny
-from tools import time_training
 
 
 def recipe(root: Path, **members: dict[str, Any]) -> str:
@@ -24,12 +24,12 @@ def test_a_member_that_fails_is_named_and_the_next_is_timed_and_trained_to_the_s
     path = recipe(tmp_path, small=tiny.member(model=wrong), fine=tiny.member())
     with pytest.raises(SystemExit, match="1"):
         time_training.main(path, "--images", "8", "--again")
-    said = capsys.readouterr().out.splitlines()
-    assert said[1].startswith("small pretrain: AssertionError: Input height (48)")
-    assert said[2].startswith("fine pretrain fp32: ")
-    assert " ms a step of 4, " in said[2]
-    assert "images/s at 32, " in said[2]
-    assert said[2].endswith("again: the same bytes")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1].startswith("small pretrain: AssertionError: Input height (48)")
+    assert printed[2].startswith("fine pretrain fp32: ")
+    assert " ms per step of 4, " in printed[2]
+    assert "images/s at 32, " in printed[2]
+    assert printed[2].endswith("again: the same bytes")
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_ten_sizes_that_do_nothing_are_seldom_taken() -> None:
 
 
 def test_an_average_that_does_nothing_is_seldom_taken() -> None:
-    """The others are as much worse as averaging gains: see the mean of its true gain in tools/simulate_looks."""
+    """The others are as much worse as averaging gains: see the mean of its true gain in docs/measure/simulate_tta.py."""
     ttas = [taken(decide(member([1.5, 1.42, 1.42], seed=seed, n=200))) for seed in range(80)]
     assert sum(tta != (100,) for tta in ttas) <= 8
 

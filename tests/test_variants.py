@@ -1,4 +1,4 @@
-"""How many variants of a contest were run: what is counted in a repository, what is not, and what is said of it."""
+"""The count of a contest's variants in a repository, and the sentence about it."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ LOCK = (
 
 
 def write(root: Path, score: Any, *, contest: Any = CONTEST, labels: str = "one", lr: float = 0.1) -> dict[str, Any]:
-    """Write what a run leaves of what is committed."""
+    """Write the committed outputs of a run."""
     (root / "params.yaml").write_text(yaml.safe_dump({"contest": contest, "members": {"a": {"lr": lr}}}))
     (root / "dvc.lock").write_text(LOCK.format(labels))
     (root / "metrics").mkdir(exist_ok=True)
@@ -39,7 +39,7 @@ def commit(root: Path) -> None:
 
 
 def experiment(root: Path, ref: str, score: float, **changes: Any) -> None:
-    """Leave a run in a commit that a ref alone leads to, as DVC does, and the workspace as it was."""
+    """Commit a run that only a ref leads to, as DVC does; leave the workspace as it was."""
     write(root, score, **changes)
     commit(root)
     git(root, "update-ref", ref, "HEAD")
@@ -167,7 +167,7 @@ def test_the_same_commands_whatever_the_number_of_experiments(repo: Path, monkey
     calls: list[str] = []
     run = variants._git
     monkeypatch.setattr(
-        variants, "_git", lambda root, *words, **given: calls.append(words[0]) or run(root, *words, **given)
+        variants, "_git", lambda root, *words, **options: calls.append(words[0]) or run(root, *words, **options)
     )
     known(repo)
     once = list(calls)
@@ -178,11 +178,11 @@ def test_the_same_commands_whatever_the_number_of_experiments(repo: Path, monkey
     assert calls == once
 
 
-def test_the_best_ones_lead_over_the_mean_is_said_in_the_metrics_direction() -> None:
-    text = " ".join(variants.words([0.80, 0.84, 0.88], greater_is_better=True).split())
-    assert text.startswith("3 variants of this contest are known (anybody's commits, experiments, `make` here);")
+def test_the_best_variants_lead_over_the_mean_is_reported_in_the_metrics_direction() -> None:
+    text = " ".join(variants.summary_text([0.80, 0.84, 0.88], greater_is_better=True).split())
+    assert text.startswith("3 variants of this contest are known")
     assert "the best, 0.8800, leads their mean by 0.0400" in text
-    assert "the best, 0.8000, leads their mean by 0.0400" in variants.words(
+    assert "the best, 0.8000, leads their mean by 0.0400" in variants.summary_text(
         [0.8, 0.84, 0.88], greater_is_better=False
     ).replace("\n", " ")
-    assert variants.words([0.8], greater_is_better=True).startswith("1 variant of this contest is known")
+    assert variants.summary_text([0.8], greater_is_better=True).startswith("1 variant of this contest is known")

@@ -1,7 +1,8 @@
-"""Say which of two runs is better, image by image: `python -m tools.compare A [B]`, or `make compare A=... B=...`.
+"""Test which of two runs is better, image by image: `python -m tools.compare A [B]`, or `make compare A=... B=...`.
 
-A and B are experiments (`dvc exp list -A`), git revisions, or `workspace` (B where it is left out). Their out-of-fold
-predictions are joined on image_id. The table of images on which they differ, and their pictures, go to logs/compare/.
+A and B are experiments (`dvc exp list -A`), git revisions, or `workspace` (the default of B). Their out-of-fold
+predictions are joined on image_id. The images that they predict differently go to logs/compare/, as a table and as a
+picture.
 """
 
 import re
@@ -21,8 +22,8 @@ from tools import pairing, revisions
 from tools.pairing import KINDS, Pair
 
 WIDTH = 80
-NAMED = 3  # images of each kind of change that the terminal names
-DRAWN = 48  # of each kind, in the picture
+NAMED = 3  # images listed in the terminal, per kind of change
+DRAWN = 48  # images in the picture, per kind of change
 PACK = "data/prepare/train/pixels.arrow"
 
 
@@ -30,12 +31,12 @@ def main(first: str = "", second: str = revisions.WORKSPACE, *, root: Path = Pat
     """Print the comparison, write changes.csv and changes.png.
 
     Raises:
-        InputError: a name is missing or unknown, a run is not there, or the two have nothing in common.
+        InputError: a name is missing or unknown, a run does not exist, or the two have no images in common.
     """
     if not first or not second:
         raise InputError(
-            "say which two runs: make compare A=<experiment> B=<experiment>; both may be git revisions or `workspace`"
-            " too, and `dvc exp list -A` names the experiments"
+            "name two runs: make compare A=<experiment> B=<experiment>; each may also be a git revision or `workspace`;"
+            " `dvc exp list -A` lists the experiments"
         )
     a, b = (revisions.read(name, root) for name in (first, second))
     pair = pairing.pair(a, b)
@@ -50,9 +51,9 @@ def main(first: str = "", second: str = revisions.WORKSPACE, *, root: Path = Pat
 def text(
     first: str, second: str, pair: Pair, judged: dict[str, tuple[float, float, Difference]], changes: pd.DataFrame
 ) -> str:
-    """Lay the comparison out, no line longer than WIDTH."""
+    """Format the comparison, no line longer than WIDTH."""
     lines = [f"A  {first}", f"B  {second}", ""]
-    lines += [f"{what:8} {words}" for what, words in pair.notes]
+    lines += [f"{name:8} {note}" for name, note in pair.notes]
     lines += ["", f"{'out of fold':17} {'A':>8} {'B':>8} {'B - A':>9}   {'95% interval':18} {'p':>6}"]
     same = bool((pair.first == pair.second).all())
     for name, (one, other, found) in judged.items():
@@ -62,13 +63,13 @@ def text(
     lines += ["", *(verdict(name, found) for name, (_, _, found) in judged.items())]
     if same:
         lines.append("A and B predict exactly the same.")
-    lines += [f"Careful: {words}." for words in pair.cautions]
-    lines += ["", *_told(changes)]
-    return "\n".join(part for line in lines for part in _wrapped(line))
+    lines += [f"Careful: {caution}." for caution in pair.cautions]
+    lines += ["", *_summary(changes)]
+    return "\n".join(wrapped for line in lines for wrapped in _wrapped(line))
 
 
 def verdict(name: str, found: Difference) -> str:
-    """Say which is better in one metric, if either is."""
+    """Return a sentence on which run is better by one metric, if either is."""
     metric = name.replace("_", " ")
     if not found.supported:
         return f"By {metric} there is no evidence that either is better."
@@ -78,10 +79,10 @@ def verdict(name: str, found: Difference) -> str:
 
 
 def _judge(name: str, pair: Pair) -> tuple[float, float, Difference]:
-    """Return A's and B's value, and the difference.
+    """Return A's and B's score, and their difference.
 
     Raises:
-        InputError: the metric is not defined on the images they share, or for their classes.
+        InputError: the metric is undefined for the images that both score, or for their classes.
     """
     metric = scores.named(name, pair.classes)
     try:
@@ -91,26 +92,26 @@ def _judge(name: str, pair: Pair) -> tuple[float, float, Difference]:
     return first, second, bootstrap.paired(metric, pair.targets, pair.first, pair.second, pair.cluster)
 
 
-def _told(changes: pd.DataFrame) -> list[str]:
-    """Count the images that changed, and name some."""
+def _summary(changes: pd.DataFrame) -> list[str]:
+    """Count the images whose prediction changed, and list some."""
     lines = []
     for kind in KINDS:
         rows = changes[changes["change"] == kind]
         lines.append(f"{kind}: {pairing.images(len(rows))}")
         for row in rows.head(NAMED).itertuples():
-            given = f"{row.first_probability:.2f} -> {row.second_probability:.2f}"
-            lines.append(f"  {row.image_id}  is {row.label}; A says {row.first}, B {row.second} ({given})")
+            probabilities = f"{row.first_probability:.2f} -> {row.second_probability:.2f}"
+            lines.append(f"  {row.image_id}  is {row.label}; A predicts {row.first}, B {row.second} ({probabilities})")
     return lines
 
 
 def _draw(changes: pd.DataFrame, first: str, second: str, root: Path, path: Path) -> str:
-    """Draw the images that changed from the workspace's pixels; return what to tell of it."""
+    """Draw the images whose prediction changed, from the workspace's pixels; return a line that names the files."""
     written = f"{path.parent}: changes.csv"
     path.unlink(missing_ok=True)
     if changes.empty:
         return written
     if not (root / PACK).exists():
-        return f"{written}; no pictures, since {PACK} is not in the workspace (`dvc checkout`)"
+        return f"{written}; no pictures, because {PACK} is not in the workspace (`dvc checkout`)"
     pack = pixels.open_pack(root / PACK)
     sections = [_section(kind, changes[changes["change"] == kind], pack) for kind in KINDS]
     shown = [section for section in sections if section.tiles]
@@ -143,13 +144,13 @@ def _picture(pack: pixels.PixelPack, image_id: str) -> drawing.Pixels | None:
 
 
 def _wrapped(line: str) -> Sequence[str]:
-    """Fold a line at WIDTH; what continues it is indented."""
+    """Wrap a line at WIDTH; continuation lines are indented."""
     indent = len(line) - len(line.lstrip()) + 4
     return textwrap.wrap(line, WIDTH, subsequent_indent=" " * indent, drop_whitespace=True) or [""]
 
 
 def _safe(name: str) -> str:
-    """Return what of a revision's name is safe in a path."""
+    """Return a revision's name with unsafe characters for a path replaced."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:60]
 
 

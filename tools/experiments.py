@@ -1,7 +1,8 @@
 """Print a row per experiment, the best first: `python -m tools.experiments [--width N]`.
 
-`dvc exp show` has a column per setting, more than a terminal holds once a member comes or goes; here each row
-says in words what it changed.
+`dvc exp show` has a column per setting, too many for a terminal once members are added or removed. Here each row lists
+only the settings that it changed. (`dvc.api.exp_show` flattens params.yaml into such columns and drops the errors of
+commits that it cannot read, so this module reads `dvc exp show --json`.)
 """
 
 import argparse
@@ -21,23 +22,23 @@ from podium.core.errors import InputError
 LONGEST_NAME = 24  # characters
 LONGEST_VALUE = 24
 OTHER_CONTEST = "other contest"
-# keys of a contest that say what is scored
+# keys of a contest that define which images are scored, with which labels
 SCORED = ("images.train", "layout", "labels", "label_type", "columns.id", "columns.label")
 NO_EXPERIMENTS = (
     "no experiments on this commit yet: try `dvc exp run -S members.<member>.finetune.lr=0.0003`"
-    " (`dvc exp list -A` names those on other commits)"
+    " (`dvc exp list -A` lists those on other commits)"
 )
 
 
 @dataclass(frozen=True)
 class Row:
-    """The workspace, a commit or an experiment on it.
+    """The workspace, a commit, or an experiment on a commit.
 
     Attributes:
-        state: "" where it has finished, OTHER_CONTEST where its score is of other images or labels than the
-            workspace's, or queued, running, failed, unreadable.
+        state: "" if it has finished, OTHER_CONTEST if it scored other images or labels than the workspace; else
+            queued, running, failed or unreadable.
         summary: its metrics/summary.json; empty until it has finished.
-        changes: what differs from its baseline, in words, e.g. `+c`.
+        changes: the settings that differ from its baseline, e.g. `+c` for an added member.
     """
 
     name: str
@@ -47,16 +48,16 @@ class Row:
 
 
 def main(*words: str, root: Path = Path()) -> None:
-    """Print the table, no line wider than `--width` characters (the terminal's, and 100 where there is none).
+    """Print the table, no line wider than `--width` characters (default: the terminal's width, or 100 without one).
 
     Raises:
-        InputError: there is no commit, or DVC cannot show experiments.
+        InputError: there is no commit, or `dvc exp show` fails.
     """
     parser = argparse.ArgumentParser(prog="python -m tools.experiments", description="The experiments, best first.")
     parser.add_argument("--width", type=int, default=shutil.get_terminal_size((100, 24)).columns)
     width = parser.parse_args(words).width
     if width < 1:
-        parser.error(f"--width {width}: at least 1")
+        parser.error(f"--width {width}: must be at least 1")
     bases, experiments = rows(_shown(root))
     print(table(bases + experiments, width))
     if not experiments:
@@ -64,16 +65,16 @@ def main(*words: str, root: Path = Path()) -> None:
 
 
 def rows(shown: list[dict[str, Any]]) -> tuple[list[Row], list[Row]]:
-    """Read what `dvc exp show --json` says: (workspace and commits, experiments with the best first).
+    """Read the output of `dvc exp show --json`: (workspace and commits, experiments with the best first).
 
-    The workspace is compared with the first commit, an experiment with the commit it started from.
+    The changes of the workspace are from the first commit, those of an experiment from the commit it started from.
 
     Raises:
         InputError: there is no commit.
     """
     commits = [state for state in shown if state["rev"] != "workspace"]
     if not commits:
-        raise InputError("experiments are compared with the commit they start from, and there is none: `git commit`")
+        raise InputError("no commit to compare experiments with: run `git commit` first")
     contest = next(filter(None, map(_scored, shown)), None)
     bases = [_row(state, None, commits[0], contest) for state in shown]
     experiments = [
@@ -86,7 +87,7 @@ def rows(shown: list[dict[str, Any]]) -> tuple[list[Row], list[Row]]:
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    """Tell how two contents of params.yaml differ, members that came and went first."""
+    """Yield the differences of two contents of params.yaml, added and removed members first."""
     old, new = before.get("members") or {}, after.get("members") or {}
     yield from (f"+{name}" for name in new if name not in old)
     yield from (f"-{name}" for name in old if name not in new)
@@ -98,9 +99,9 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
 
 
 def table(shown: Sequence[Row], width: int) -> str:
-    """Lay rows out as text, no line longer than `width` characters; columns without content are left out.
+    """Format rows as text, no line longer than `width` characters, without empty columns.
 
-    What a row changed stands beside its scores where that fits for all rows, and else below them.
+    Changes stand beside the scores if they fit for all rows, else below them.
     """
     metrics = {row.summary["metric"] for row in shown if "metric" in row.summary}
     score = f"oof {next(iter(metrics))}" if len(metrics) == 1 else "oof score"
@@ -111,9 +112,9 @@ def table(shown: Sequence[Row], width: int) -> str:
     columns = [column for column in columns if any(column[1:])]
     lines = ["  ".join(line) for line in zip(*map(_padded, columns), strict=True)]
     room = width - len(lines[0]) - 2
-    told = [", ".join(row.changes) for row in shown]
-    if max(map(len, told), default=0) <= room:
-        texts = [f"{line}  {words}" for line, words in zip(lines, ["changed", *told], strict=True)]
+    changed = [", ".join(row.changes) for row in shown]
+    if max(map(len, changed), default=0) <= room:
+        texts = [f"{line}  {text}" for line, text in zip(lines, ["changed", *changed], strict=True)]
     else:
         below = [f"    {fitted(row.changes, width - 4)}" if row.changes else "" for row in shown]
         texts = [text for pair in zip(lines, ["", *below], strict=True) for text in pair if text]
@@ -121,11 +122,11 @@ def table(shown: Sequence[Row], width: int) -> str:
 
 
 def fitted(words: Sequence[str], room: int) -> str:
-    """Join as many changes as fit into `room` characters, and say how many more there are."""
-    for kept in range(len(words), 0, -1):
-        more = f" … and {len(words) - kept} more" if kept < len(words) else ""
-        text = ", ".join(words[:kept])
-        if len(text) + len(more) <= room or kept == 1:
+    """Join as many changes as fit into `room` characters, and count the rest."""
+    for n_shown in range(len(words), 0, -1):
+        more = f" … and {len(words) - n_shown} more" if n_shown < len(words) else ""
+        text = ", ".join(words[:n_shown])
+        if len(text) + len(more) <= room or n_shown == 1:
             return _cut(text, room - len(more)) + more
     return ""
 
@@ -146,24 +147,24 @@ def _row(
     if state["data"] is None:
         return Row(name, "unreadable", {}, (state["error"]["msg"],))
     before, after = _file(base, "params", "params.yaml"), _file(state, "params", "params.yaml")
-    # a commit whose params.yaml cannot be read does not differ in every setting
-    told = tuple(changes(before, after)) if before and after else ()
+    # without this test, an unreadable params.yaml would count as a change of every setting
+    changed = tuple(changes(before, after)) if before and after else ()
     status = executor["state"] if executor and executor["state"] != "success" else ""
-    # until an experiment has finished, DVC shows its baseline's metrics for it
+    # DVC shows the baseline's metrics for an experiment until it has finished
     summary = {} if status else _file(state, "metrics", "metrics/summary.json")
     if summary and _scored(state) not in (contest, None):
         status = OTHER_CONTEST
-    return Row(name, status, summary, told)
+    return Row(name, status, summary, changed)
 
 
 def _scored(state: dict[str, Any]) -> tuple[Any, ...] | None:
-    """Return what of params.yaml says which images are scored, and with which labels; None where it cannot be read."""
+    """Return the settings that define which images are scored, with which labels; None if params.yaml is unreadable."""
     contest = _file(state, "params", "params.yaml").get("contest")
     return None if contest is None else scored(contest)
 
 
 def scored(contest: Any) -> tuple[Any, ...]:
-    """Return what of a section `contest` says which images are scored, and with which labels."""
+    """Return the settings of a section `contest` that define which images are scored, with which labels."""
     return tuple(_inside(contest, key.split(".")) for key in SCORED)
 
 
@@ -174,13 +175,13 @@ def _inside(value: Any, steps: Sequence[str]) -> Any:
 
 
 def _file(state: dict[str, Any], kind: str, path: str) -> dict[str, Any]:
-    """Return a file's content; {} where DVC could not read it."""
+    """Return a file's content; {} if DVC could not read it."""
     content: dict[str, Any] = ((state["data"] or {}).get(kind, {}).get(path) or {}).get("data") or {}
     return content
 
 
 def _rank(row: Row, metric: str | None) -> tuple[bool, bool, bool, float, str, str]:
-    """Sort key: finished ones first, those of another contest or metric after the table's, the best score first."""
+    """Sort key: finished before unfinished, then the table's contest and metric before others, then the best score."""
     score = row.summary.get("oof_score")
     signed = 0.0 if score is None else score if row.summary.get("metric") == "log_loss" else -score
     other = row.state == OTHER_CONTEST
@@ -204,8 +205,8 @@ def _value(value: Any) -> str:
 def _cells(row: Row) -> list[str]:
     score, best = _number(row.summary.get("oof_score")), _number(row.summary.get("best_member_score"))
     low, high = row.summary.get("oof_score_low"), row.summary.get("oof_score_high")
-    scored = score if low is None or high is None else f"{score} [{low:.3f}, {high:.3f}]"
-    return [_cut(row.name, LONGEST_NAME), row.state, scored, _number(row.summary.get("oof_log_loss")), best]
+    interval = score if low is None or high is None else f"{score} [{low:.3f}, {high:.3f}]"
+    return [_cut(row.name, LONGEST_NAME), row.state, interval, _number(row.summary.get("oof_log_loss")), best]
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Two runs of a contest, image by image: what of them can be compared, and on which images they differ."""
+"""Join two runs of a contest on image_id: what they have in common, and the images they predict differently."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,12 +34,12 @@ class Pair:
 
     Attributes:
         image_ids: of these images.
-        classes: of both runs, sorted; a class that a run does not know has probability 0 there.
+        classes: of both runs, sorted; a run without a class gives it probability 0.
         targets: (images,) class indices.
         first, second: (images, classes) of A and B.
-        cluster: (images,) numbers; images that share a group in either run are of one.
-        notes: (what, how A and B compare in it), in words.
-        cautions: what makes the difference hard to read.
+        cluster: (images,) numbers; images that share a group in either run share one.
+        notes: (name, text) of what A and B share: images, labels, classes, folds, groups.
+        cautions: reasons to distrust the difference.
     """
 
     image_ids: list[str]
@@ -56,7 +56,7 @@ def pair(a: Run, b: Run) -> Pair:
     """Join two runs on image_id.
 
     Raises:
-        InputError: they have no image with the same label in common.
+        InputError: they share no image with the same label.
     """
     both = a.oof[["image_id", "label", "fold"]].merge(b.oof[["image_id", "label", "fold"]], on="image_id")
     same = both[both["label_x"] == both["label_y"]].sort_values("image_id", ignore_index=True)
@@ -79,22 +79,27 @@ def pair(a: Run, b: Run) -> Pair:
             ("labels", _labels(both)),
             ("classes", _classes(*names)),
             ("folds", f"differ for {moved} of {images(len(same))}" if moved else "the same"),
-            ("groups", "the same" if _partition(groups[0]) == _partition(groups[1]) else "differ: joined where either"),
+            (
+                "groups",
+                "the same"
+                if _partition(groups[0]) == _partition(groups[1])
+                else "differ: joined where either groups them",
+            ),
         ),
         cautions=tuple(_cautions(a, b, moved)),
     )
 
 
-def changes(pair: Pair) -> pd.DataFrame:
-    """Return CHANGES: the images for which A and B predict different classes, the largest change first."""
-    first, second = pair.first.argmax(1), pair.second.argmax(1)
+def changes(joined: Pair) -> pd.DataFrame:
+    """Return CHANGES: the images that A and B predict differently, by kind, the largest change first."""
+    first, second = joined.first.argmax(1), joined.second.argmax(1)
     rows = []
     for i in np.flatnonzero(first != second):
-        label = pair.targets[i]
+        label = joined.targets[i]
         kind = KINDS[0] if second[i] == label else KINDS[1] if first[i] == label else KINDS[2]
-        named = [pair.classes[k] for k in (label, first[i], second[i])]
-        given = [round(float(probs[i, label]), 4) for probs in (pair.first, pair.second)]
-        rows.append([pair.image_ids[i], kind, *named, *given])
+        named = [joined.classes[k] for k in (label, first[i], second[i])]
+        probabilities = [round(float(probs[i, label]), 4) for probs in (joined.first, joined.second)]
+        rows.append([joined.image_ids[i], kind, *named, *probabilities])
     table = pd.DataFrame(rows, columns=list(CHANGES.columns))
     table["kind"] = table["change"].map(KINDS.index)
     table["moved"] = -(table["second_probability"] - table["first_probability"]).abs()
@@ -102,7 +107,7 @@ def changes(pair: Pair) -> pd.DataFrame:
 
 
 def images(n: int) -> str:
-    """Count images in words."""
+    """Format a number of images."""
     return f"{n} image" + ("" if n == 1 else "s")
 
 
@@ -114,13 +119,13 @@ def _probs(run: Run, image_ids: Sequence[str], classes: Sequence[str]) -> Probs:
 
 
 def _moved(same: pd.DataFrame) -> int:
-    """Count images whose fold differs, folds that are only named otherwise matched by the images they share."""
+    """Count images whose fold differs, after matching folds of different names by the images they share."""
     shared = pd.crosstab(same["fold_x"], same["fold_y"]).to_numpy()
     return len(same) - int(shared[linear_sum_assignment(shared, maximize=True)].sum())
 
 
 def _partition(groups: Sequence[str]) -> list[int]:
-    """Number groups by their first image."""
+    """Number groups in the order of their first image."""
     codes: list[int] = pd.factorize(pd.Series(groups, dtype="str"))[0].tolist()
     return codes
 
@@ -129,7 +134,7 @@ def _images(a: Run, b: Run, n_both: int) -> str:
     only = [
         f"{len(run.oof) - n_both} only in {letter}" for letter, run in (("A", a), ("B", b)) if len(run.oof) > n_both
     ]
-    return f"{n_both} in both" + "".join(f", {words}" for words in only)
+    return f"{n_both} in both" + "".join(f", {text}" for text in only)
 
 
 def _labels(both: pd.DataFrame) -> str:
@@ -148,6 +153,6 @@ def _classes(first: list[str], second: list[str]) -> str:
 
 def _cautions(a: Run, b: Run, moved: int) -> Iterator[str]:
     if moved:
-        yield "the folds differ: part of the difference is theirs, not the variants'"
+        yield "the folds differ, which explains part of the difference"
     if a.metric != b.metric:
-        yield f"A was built for {a.metric}, B for {b.metric}: each may have chosen what suits its own"
+        yield f"A was built for {a.metric}, B for {b.metric}: each chose its blend for its own metric"

@@ -1,4 +1,4 @@
-"""Print what came out of the last `dvc repro`: `python -m tools.results`; note it in logs/variants.csv."""
+"""Print the results of the last `dvc repro` and log its score in logs/variants.csv: `python -m tools.results`."""
 
 import math
 import textwrap
@@ -26,14 +26,14 @@ LEAKS = Path("data/analyze/leaks.csv")
 METHODS = Path("data/ensemble/methods.csv")
 WORTH = Path("data/report/members.csv")
 TEST_FACTS = Path("data/prepare/test/facts.csv")
-ASIDE = 17  # characters before what a line says
+ASIDE = 17  # width of the left column, characters
 
 
 def main(*, root: Path = Path()) -> None:
-    """Print all out-of-fold scores, what flatters them or the board's, where the submission lies, and how good it is.
+    """Print the out-of-fold scores, warnings about optimistic scores, and the path and score of the submission.
 
     Raises:
-        InputError: nothing is built yet, or the submission does not fit the demo's private labels.
+        InputError: there are no results yet, or the submission does not fit the demo's private labels.
     """
     needed = (MEMBERS, SUMMARY, SUBMISSION, FOLDS, LEAKS, METHODS, WORTH, TEST_FACTS)
     missing = [str(path) for path in needed if not (root / path).exists()]
@@ -61,12 +61,17 @@ def main(*, root: Path = Path()) -> None:
 
 
 def table(members: pd.DataFrame, summary: dict[str, Any]) -> str:
-    """Lay out out-of-fold scores as text: a row per member, the best first, and the blend below a line."""
+    """Format out-of-fold scores: a row per member, the best first, and the blend below a line."""
     metric = str(summary["metric"]).replace("_", " ")
     head = ["out of fold", "image sizes", "weight", metric]
     rows = members.sort_values(["score", "member"], ascending=[metric == "log loss", True])
     body = [
-        [r.member, _looks(r.image_sizes, r.phase), "-" if math.isnan(r.weight) else f"{r.weight:.2f}", f"{r.score:.4f}"]
+        [
+            r.member,
+            _image_sizes(r.image_sizes, r.phase),
+            "-" if math.isnan(r.weight) else f"{r.weight:.2f}",
+            f"{r.score:.4f}",
+        ]
         for r in rows.itertuples()
     ]
     blend = ["blend", "", "1.00", f"{summary['oof_score']:.4f}"]
@@ -78,7 +83,7 @@ def table(members: pd.DataFrame, summary: dict[str, Any]) -> str:
 
 
 def honesty(summary: dict[str, Any]) -> str:
-    """Say how sure the blend's score is, and how much its own choices would have flattered it."""
+    """Report the interval of the blend's score, and the optimistic score without nested cross-validation."""
     return (
         f"blend            95% interval {summary['oof_score_low']:.4f} to {summary['oof_score_high']:.4f}; chosen and"
         f" scored on the\n                 same images it would be {summary['oof_score_naive']:.4f}"
@@ -86,28 +91,26 @@ def honesty(summary: dict[str, Any]) -> str:
 
 
 def blended_by(methods: pd.DataFrame, asked: str) -> list[str]:
-    """Say which method blends, and why, in a line; none for an only member.
+    """Report the blending method and the reason for it in a line; no line for a single member.
 
     Args:
         methods: contracts.METHODS.
         asked: ensemble.method.
     """
     if asked != "auto":
-        return [f"{'method':{ASIDE}}{asked}: asked for (ensemble.method)"]
-    others = methods[~methods["method"].isin([BASELINE, selection.DECIDED])]
-    if others.empty:
+        return [f"{'method':{ASIDE}}{asked}: set in ensemble.method"]
+    if methods.empty:
         return []
-    taken = others.loc[others["verdict"] == tta_selection.CHOSEN, "method"]
-    why = f"surely better than the equal mean ({METHODS})" if len(taken) else f"no other is surely better ({METHODS})"
-    return [f"{'method':{ASIDE}}{taken.iloc[0] if len(taken) else BASELINE}: {why}"]
+    chosen = methods.loc[methods["chosen"] == "yes", "method"].iloc[0]
+    return [f"{'method':{ASIDE}}{chosen}: the smallest left-out cost ({METHODS})"]
 
 
 def harmful(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) -> list[str]:
-    """Name the members that the equal blend is better without, and how to try it, in lines.
+    """List the members that harm the equal mean, and the commands that try without them, in lines.
 
     Args:
-        worth: differences.MEMBERS.
-        members: contracts.MEMBERS; those that weigh nothing harm nothing.
+        worth: diversity.MEMBERS.
+        members: contracts.MEMBERS; members of weight 0 harm nothing and are not listed.
         values: of params.yaml.
     """
     weightless = set(members.loc[members["weight"] == 0, "member"])
@@ -119,25 +122,25 @@ def harmful(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) 
             f"{'careful':{ASIDE}}{row.member} harms the equal mean: {row.difference:+.4f} with it",
             f"{'':{ASIDE}}({row.low:+.4f} to {row.high:+.4f}, {WORTH})",
         ]
-        if "members" not in maps or len(params.section(values, "members")) > 1:  # one there must be
+        if "members" not in maps or len(params.section(values, "members")) > 1:  # at least one must remain
             lines.append(f"{'':{ASIDE}}try without it: dvc exp run {without}")
     return lines
 
 
 def parted(folds: pd.DataFrame) -> list[str]:
-    """Say that a person's own folds subset groups or duplicates, in lines; none where they subset nothing."""
+    """Warn in lines if the user's own folds split groups or duplicates; else no line."""
     rows = balance.crossing_groups(folds)
     if rows.empty:
         return []
     n_groups = rows["group"].nunique()
     return [
-        f"{'careful':{ASIDE}}scores flatter: your own folds split {n_groups} groups or sets of duplicates",
+        f"{'careful':{ASIDE}}scores are optimistic: your own folds split {n_groups} groups or sets of duplicates",
         f"{'':{ASIDE}}({len(rows)} of {(folds['use'] == 'train').sum()} images), see group and fold in {FOLDS}",
     ]
 
 
 def left_out(folds: pd.DataFrame, test_facts: pd.DataFrame) -> list[str]:
-    """Say how many images were not trained on, and how many could not be predicted, in lines; none where none.
+    """Count skipped train images and unreadable test images in lines; no line if there are none.
 
     Args:
         folds: tables.FOLDS.
@@ -146,17 +149,17 @@ def left_out(folds: pd.DataFrame, test_facts: pd.DataFrame) -> list[str]:
     skipped, unreadable = (folds["use"] == "skip").sum(), (test_facts["problem"] != "").sum()
     lines = []
     if skipped:
-        lines.append(f"{skipped} of {len(folds)} train images ({FOLDS} says why)")
+        lines.append(f"{skipped} of {len(folds)} train images (reasons: {FOLDS})")
     if unreadable:
         lines += [
             f"{unreadable} of {len(test_facts)} test images cannot be read and get the training prior",
-            f"({TEST_FACTS} says why)",
+            f"(reasons: {TEST_FACTS})",
         ]
     return [f"{'' if index else 'left out':{ASIDE}}{line}" for index, line in enumerate(lines)]
 
 
 def leaked(leaks: pd.DataFrame, summary: dict[str, Any], setting: str) -> list[str]:
-    """Say what became of labels that test images' duplicates in train leak, in lines; none where there are none.
+    """Report test images with a duplicate in train, and whether their labels are used, in lines; else no line.
 
     Args:
         leaks: contracts.LEAKS.
@@ -166,34 +169,34 @@ def leaked(leaks: pd.DataFrame, summary: dict[str, Any], setting: str) -> list[s
     if leaks.empty:
         return []
     exact = leaks.loc[leaks["kind"] == "exact", "test_image_id"].nunique()
-    done = {
-        "ignore": "the submission uses no label of theirs",
-        "exact": "the submission takes labels where exact ones agree",
-        "near": "the submission takes labels where they agree",
+    usage = {
+        "ignore": "the submission ignores their labels",
+        "exact": "the submission uses labels if exact ones agree",
+        "near": "the submission uses labels if they agree",
     }
     return [
         f"{'test images':{ASIDE}}{leaks['test_image_id'].nunique()} of {summary['n_test_images']} have a duplicate in"
         f" train, {exact} an exact one;",
-        f"{'':{ASIDE}}{done[setting]} (ensemble.leaked_labels: {setting})",
+        f"{'':{ASIDE}}{usage[setting]} (ensemble.leaked_labels: {setting})",
     ]
 
 
 def tried(root: Path, summary: dict[str, Any]) -> str:
-    """Say how many variants of this contest were run: what was chosen among them flatters even an honest score."""
+    """Count the variants of this contest that were run: choosing the best of them makes its score optimistic."""
     scores = list(variants.of_this_contest(root, summary).values())
-    said = variants.words(scores, greater_is_better=summary["metric"] != "log_loss")
-    return f"{'tried':{ASIDE}}" + textwrap.indent(said, " " * ASIDE).lstrip()
+    text = variants.summary_text(scores, greater_is_better=summary["metric"] != "log_loss")
+    return f"{'tried':{ASIDE}}" + textwrap.indent(text, " " * ASIDE).lstrip()
 
 
 def is_demo(values: dict[str, object]) -> bool:
-    """Tell whether params.yaml's contest is the demo, in whose labels the submission can be scored."""
+    """Return whether the contest is the demo, whose private labels can score the submission."""
     contest = params.section(values, "contest")
     return str(params.section(contest, "images.train")).startswith("demo/") and (
         str(params.section(contest, "images.test")).startswith("demo/")
     )
 
 
-def _looks(image_sizes: str, phase: str) -> str:
+def _image_sizes(image_sizes: str, phase: str) -> str:
     return {"finetune": image_sizes, "elsewhere": "elsewhere"}.get(phase, f"{image_sizes} ({phase})")
 
 
@@ -201,11 +204,11 @@ def _private_accuracy(root: Path) -> float:
     try:
         return score.accuracy(root / SUBMISSION, root / score.PRIVATE_LABELS)
     except (ValueError, FileNotFoundError) as error:
-        raise InputError(f"the demo's private score cannot be taken: {error}") from None
+        raise InputError(f"the demo's private score cannot be computed: {error}") from None
 
 
 def _aligned(head: list[str], body: list[list[str]], foot: list[str]) -> str:
-    """Align text to the left in the first two columns and numbers to the right in the others."""
+    """Align the first two columns to the left and the others to the right."""
     widths = [max(len(row[column]) for row in (head, *body, foot)) for column in range(len(head))]
 
     def line(row: list[str]) -> str:

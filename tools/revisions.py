@@ -1,4 +1,4 @@
-"""What a run left behind, of an experiment, a git revision or the workspace: read from DVC's cache or remote."""
+"""Read the outputs of a run (an experiment, a git revision or the workspace) from DVC's cache or remote."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ class Run:
     """A finished run.
 
     Attributes:
-        name: as the person said it.
+        name: as the user wrote it.
         metric: its `contest.metric`.
         folds: tables.FOLDS, sorted by image_id.
         oof: contracts.OOF, sorted by image_id.
@@ -40,7 +40,7 @@ def read(name: str, root: Path) -> Run:
     """Read the run of an experiment's name, a git revision, or WORKSPACE.
 
     Raises:
-        InputError: there is no such revision, it has no finished run, or DVC's cache lacks what it made.
+        InputError: there is no such revision, it has no finished run, or DVC's cache lacks its outputs.
     """
     with files(name, root, (PARAMS, FOLDS, OOF)) as folder:
         values = params.read(folder)
@@ -54,12 +54,12 @@ def read(name: str, root: Path) -> Run:
 
 @contextmanager
 def files(name: str, root: Path, paths: Sequence[str]) -> Iterator[Path]:
-    """Give a folder that holds files of a run, for as long as the context is open.
+    """Yield a folder that holds files of a run while the context is open.
 
     Args:
         name: of an experiment, a git revision, or WORKSPACE.
         root: of the project.
-        paths: of the files, from the root.
+        paths: of the files, relative to the root.
 
     Raises:
         InputError: there is no such revision, it has no such file, or DVC's cache lacks it.
@@ -82,18 +82,18 @@ def _fetch(name: str, root: Path, paths: Sequence[str], folder: Path) -> None:
 
 
 def _fetch_file(repo: Repo, name: str, path: str, target: Path) -> None:
-    """Copy a file that git or DVC keeps at the repository's revision."""
+    """Copy a file, tracked by git or DVC, at the repository's revision."""
     target.parent.mkdir(parents=True, exist_ok=True)
     fs = repo.dvcfs
     info = fs.info(f"/{path}") if fs.exists(f"/{path}") else None
     if info is None or ("dvc_info" in info and "md5" not in info["dvc_info"]):
-        raise InputError(f"{name}: its commit has no {path} (in dvc.lock): no finished run was committed there")
+        raise InputError(f"{name}: its commit has no {path} in dvc.lock: commit a finished run first")
     try:
         fs.get_file(f"/{path}", str(target))
     except FileNotFoundError:
         raise InputError(
-            f"{name}: neither DVC's cache nor its remote has {path}: `dvc push` (and `dvc exp push`) where it was made,"
-            " or check it out (`dvc exp apply`) and run it again"
+            f"{name}: neither DVC's cache nor its remote has {path}: run `dvc push` (and `dvc exp push`) on the"
+            " machine that made it, or check it out (`dvc exp apply`) and run it again"
         ) from None
 
 
@@ -104,9 +104,9 @@ def _resolved(name: str, root: Path) -> str:
         commit = str(resolve_rev(scm, name))
         scm.resolve_commit(commit)
         return commit
-    except (RevError, AttributeError):  # the second from pygit2, of a file or folder in a commit
+    except (RevError, AttributeError):  # pygit2 raises the second for a file or folder in a commit
         raise InputError(
-            f"{name}: no experiment, branch, tag or commit has this name; `dvc exp list -A` and `git log` name them"
+            f"{name}: no experiment, branch, tag or commit has this name; `dvc exp list -A` and `git log` list them"
         ) from None
     except SCMError as error:
         raise InputError(f"{root}: not a git repository: {error}") from None

@@ -1,16 +1,17 @@
-"""Hold ways of predicting against each other over runs that differ in their seeds alone.
+"""Compare ways of predicting over runs that differ only in their seeds.
 
     python -m tools.seeds seed-0 seed-1 seed-2 --hold "vit_clean : vit" "vit : vit@192" "vit|resnet : vit + resnet"
 
 A run is an experiment, a git revision or `workspace` in which the members' `infer` is done. A way of predicting is
 
-- a member, at the size it is trained for or at another one it infers: `vit`, `vit@192`
-- the equal mean of several: `vit + resnet`
-- the best of several, each fold predicted by the one that is best on the other folds: `vit | resnet`
+- a member, at its training size or at another size that it infers: `vit`, `vit@192`
+- the equal mean of several members: `vit + resnet`
+- the best of several members, chosen for each fold on the other folds: `vit | resnet`
 
-All are out of fold, with temperatures from the other folds. Each image's result is averaged over the runs before images
-are drawn by cluster, for the interval: seeds are no new images. The range over the runs stands beside it, and p is of
-both errors, since other seeds would train other networks; verdicts are at 5% over all that is held (Holm).
+All predictions are out of fold, with temperatures fitted on the other folds. For the interval, each image's result is
+first averaged over the runs, because seeds are not new images; then images are resampled by cluster. The table also
+shows the range over the runs. The p-value includes both errors, of images and of seeds, because other seeds would train
+other networks. Verdicts are at 5% over all comparisons (Holm).
 """
 
 import argparse
@@ -36,14 +37,14 @@ from tools import experiments, revisions
 
 Values = NDArray[np.float64]
 HEAD = ["first : second", "metric", "first", "second", "difference", "range over seeds", "95% interval", "p", "verdict"]
-METRICS = ("accuracy", "log_loss")  # means over images: what an image brings can be averaged over runs
+METRICS = ("accuracy", "log_loss")  # means over images, so an image's results can be averaged over runs
 TERM = re.compile(r"(?P<member>[A-Za-z0-9_-]+)(@(?P<image_size>[0-9]+))?")
-SEED = re.compile(r"model\.seed of [^:]+: ")  # what runs may differ in
+SEED = re.compile(r"model\.seed of [^:]+: ")  # the changes that are allowed between runs
 
 
 @dataclass(frozen=True)
 class Term:
-    """A member at an image size in pixels; None is the one it is trained for."""
+    """A member at an image size in pixels; None is its training size."""
 
     member: str
     image_size: int | None
@@ -51,7 +52,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Way:
-    """A way of predicting: the mean of its terms, or (`best`) the one that is best on other folds."""
+    """A way of predicting: the mean of its terms, or (`best`) the term that is best on the other folds."""
 
     text: str
     terms: tuple[Term, ...]
@@ -59,8 +60,8 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run's out-of-fold predictions of the same images, of all terms asked for, before any temperature."""
+class SeedRun:
+    """One run's out-of-fold predictions of each term, not temperature-scaled; all runs have the same images."""
 
     name: str
     scored: EvaluationSet
@@ -71,130 +72,136 @@ def main(*words: str, root: Path = Path()) -> None:
     """Print two rows per comparison.
 
     Raises:
-        InputError: a run is not there, the runs differ in more than their seeds or not at all, or a way is no way.
+        InputError: a run does not exist, the runs differ in more than their seeds or not at all, or a way of predicting
+            is malformed.
     """
     parser = argparse.ArgumentParser(prog="python -m tools.seeds", description="Ways of predicting, over seeds.")
-    parser.add_argument("runs", nargs="+", help="experiments, git revisions or `workspace`: the same but for seeds")
+    parser.add_argument(
+        "runs", nargs="+", help="experiments, git revisions or `workspace` that differ only in their seeds"
+    )
     parser.add_argument("--hold", nargs="+", required=True, metavar="WAY:WAY", help='e.g. "vit : vit@192"')
     asked = parser.parse_args(words)
     if len(asked.runs) < 2:
-        parser.error("one run knows nothing of seeds: name two at least, better three")
-    held = [comparison(text) for text in asked.hold]
-    terms = sorted({term for pair in held for way in pair for term in way.terms}, key=str)
+        parser.error("name at least two runs, better three: one run cannot show the effect of seeds")
+    pairs = [comparison(text) for text in asked.hold]
+    terms = sorted({term for pair in pairs for way in pair for term in way.terms}, key=str)
     runs = _read(asked.runs, terms, root)
     print(f"{len(runs)} runs, {len(runs[0].scored.targets)} images out of fold; differences: second minus first\n")
-    print("\n".join(f"| {' | '.join(row)} |" for row in (HEAD, ["---"] * len(HEAD), *table(held, runs))))
+    print("\n".join(f"| {' | '.join(row)} |" for row in (HEAD, ["---"] * len(HEAD), *table(pairs, runs))))
 
 
 def comparison(text: str) -> tuple[Way, Way]:
     """Read `WAY : WAY`.
 
     Raises:
-        InputError: it is none.
+        InputError: the text is malformed.
     """
-    outer_folds = text.split(":")
-    if len(outer_folds) != 2:
+    ways = text.split(":")
+    if len(ways) != 2:
         raise InputError(f"--hold {text!r}: write two ways of predicting with a colon between them")
-    first, second = map(_way, outer_folds)
+    first, second = map(_way, ways)
     if (first.terms, first.best) == (second.terms, second.best):
-        raise InputError(f"--hold {text!r}: both are the same")
+        raise InputError(f"--hold {text!r}: both ways are the same")
     return first, second
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Two ways of predicting in one metric.
+class SeedsComparison:
+    """Two ways of predicting, compared by one metric.
 
     Attributes:
-        values: (2, runs) of the first and the second way.
-        found: of the images, each one's result averaged over the runs.
-        p_value: two-sided, of images and seeds together.
+        text: the two ways.
+        values: (2, runs) scores of the first and the second way.
+        difference: over the images, each image's result averaged over the runs.
+        p_value: two-sided, with the errors of images and seeds.
     """
 
-    held: str
+    text: str
     metric: str
     values: Values
-    found: bootstrap.Difference
+    difference: bootstrap.Difference
     p_value: float
 
     def cells(self, adjusted: float) -> list[str]:
         """Return a row of HEAD, with its verdict by the p-value adjusted for all rows."""
         gains = self.values[1] - self.values[0]
-        better = (self.found.value > 0) == (self.metric != "log_loss")
-        sure = adjusted < intervals.ALPHA and self.found.supported
+        better = (self.difference.value > 0) == (self.metric != "log_loss")
+        sure = adjusted < intervals.ALPHA and self.difference.supported
         return [
-            self.held,
+            self.text,
             self.metric.replace("_", " "),
             *(f"{value:.4f}" for value in self.values.mean(axis=1)),
-            f"{self.found.value:+.4f}",
+            f"{self.difference.value:+.4f}",
             f"{gains.min():+.4f} to {gains.max():+.4f}",
-            f"{self.found.low:+.4f} to {self.found.high:+.4f}",
+            f"{self.difference.low:+.4f} to {self.difference.high:+.4f}",
             f"{self.p_value:.3f}",
             ("second is better" if better else "first is better") if sure else "no evidence",
         ]
 
 
-def table(held: Sequence[tuple[Way, Way]], runs: Sequence[Run]) -> list[list[str]]:
-    """Compare pairs of ways of predicting: a row of HEAD per pair and metric, verdicts at 5% over all (Holm)."""
-    judged = [found for first, second in held for found in _judge(first, second, runs)]
-    adjusted = bootstrap.holm([found.p_value for found in judged])
-    return [found.cells(p) for found, p in zip(judged, adjusted, strict=True)]
+def table(pairs: Sequence[tuple[Way, Way]], runs: Sequence[SeedRun]) -> list[list[str]]:
+    """Compare pairs of ways of predicting: a row of HEAD per pair and metric, verdicts at 5% over all rows (Holm)."""
+    compared = [row for first, second in pairs for row in _compare(first, second, runs)]
+    adjusted = bootstrap.holm([row.p_value for row in compared])
+    return [row.cells(p) for row, p in zip(compared, adjusted, strict=True)]
 
 
-def _judge(first: Way, second: Way, runs: Sequence[Run]) -> Iterator[Judged]:
+def _compare(first: Way, second: Way, runs: Sequence[SeedRun]) -> Iterator[SeedsComparison]:
     predicted = [[predict(way, run) for run in runs] for way in (first, second)]
     for name in METRICS:
         results = np.array(
             [[_per_image(name, run, probs) for run, probs in zip(runs, of_way, strict=True)] for of_way in predicted]
         )  # (2, runs, images)
         differences = results[1].mean(axis=0) - results[0].mean(axis=0)
-        found = bootstrap.paired_mean(differences, runs[0].scored.groups, of_hits=name != "log_loss")
+        difference = bootstrap.paired_mean(differences, runs[0].scored.groups, of_hits=name != "log_loss")
         values = results.mean(axis=2)
-        p_value = _p_value(found, values[1] - values[0], int(runs[0].scored.groups.max()))
-        yield Judged(f"{first.text} : {second.text}", name, values, found, p_value)
+        p_value = _p_value(difference, values[1] - values[0], int(runs[0].scored.groups.max()))
+        yield SeedsComparison(f"{first.text} : {second.text}", name, values, difference, p_value)
 
 
-def _p_value(found: bootstrap.Difference, gains: Values, freedom: int) -> float:
-    """Test a mean gain against the errors of images and of seeds (Welch 1947, Biometrika 34); no less than images' own.
+def _p_value(difference: bootstrap.Difference, gains: Values, freedom: int) -> float:
+    """Test a mean gain with the errors of images and of seeds (Welch 1947, Biometrika 34).
 
     Args:
-        found: of the images.
-        gains: (runs,).
-        freedom: of the images: groups less one.
+        difference: over the images.
+        gains: (runs,) differences of the runs' scores.
+        freedom: degrees of freedom of the images: number of groups minus 1.
+
+    Returns:
+        two-sided p-value, no smaller than that of the images alone.
     """
-    of_images = ((found.high - found.low) / (2 * bootstrap.Z)) ** 2
+    of_images = ((difference.high - difference.low) / (2 * bootstrap.Z)) ** 2
     of_seeds = float(gains.var(ddof=1)) / len(gains) if len(gains) > 1 else 0.0
     if of_images + of_seeds == 0:
         return 1.0
     spread = of_images + of_seeds
     freedoms = spread**2 / (of_images**2 / max(freedom, 1) + of_seeds**2 / max(len(gains) - 1, 1))
-    return max(found.p_value, float(2 * special.stdtr(freedoms, -abs(found.value) / np.sqrt(spread))))
+    return max(difference.p_value, float(2 * special.stdtr(freedoms, -abs(difference.value) / np.sqrt(spread))))
 
 
-def predict(way: Way, run: Run) -> Probs:
-    """Return what a way of predicting says in one run (images, classes).
+def predict(way: Way, run: SeedRun) -> Probs:
+    """Return a way's out-of-fold predictions in one run, (images, classes).
 
-    All that is fitted for a outer_fold, the terms' temperatures, the pick of the best or the mean's temperature, is fitted on
-    the other outer_folds.
+    Temperatures, and the choice of the best term, are fitted on the other outer folds.
     """
     images, logs = run.scored, [calibration.log_probs(run.probs[term]) for term in way.terms]
-    found = np.empty_like(logs[0])
+    probs = np.empty_like(logs[0])
     for outer_fold in images.all_outer_folds:
         others, here = images.rows(images.left({outer_fold})), images.rows({outer_fold})
         targets = images.targets[others]
         terms = [calibration.scaled(of_term, calibration.temperature(of_term[others], targets)) for of_term in logs]
         if way.best:
             ranks = [(images.metric.utility(targets, t[others]), -scores.log_loss(targets, t[others])) for t in terms]
-            found[here] = terms[ranks.index(max(ranks))][here]
+            probs[here] = terms[ranks.index(max(ranks))][here]
         elif len(terms) == 1:
-            found[here] = terms[0][here]
+            probs[here] = terms[0][here]
         else:
             mean = calibration.log_probs(np.mean(terms, axis=0, dtype=np.float32))
-            found[here] = calibration.scaled(mean[here], calibration.temperature(mean[others], targets))
-    return found
+            probs[here] = calibration.scaled(mean[here], calibration.temperature(mean[others], targets))
+    return probs
 
 
-def _per_image(metric: str, run: Run, probs: Probs) -> Values:
+def _per_image(metric: str, run: SeedRun, probs: Probs) -> Values:
     targets = run.scored.targets
     if metric == "log_loss":
         return scores.log_losses(targets, probs)
@@ -208,43 +215,45 @@ def _way(text: str) -> Way:
     terms = tuple(Term(m["member"], int(m["image_size"]) if m["image_size"] else None) for m in matches if m)
     if len(terms) < len(words) or len(set(terms)) < len(terms):
         raise InputError(
-            f"--hold: {text.strip()!r} is no way of predicting: members, each once, as NAME or NAME@SIZE, with + (their"
-            " mean) or | (the best of them) between"
+            f"--hold: {text.strip()!r} is malformed: write members, each once, as NAME or NAME@SIZE, joined by + (their"
+            " mean) or | (the best of them)"
         )
     return Way(f" {'or' if best else '+'} ".join(words), terms, best)
 
 
-def _read(names: Sequence[str], terms: Sequence[Term], root: Path) -> list[Run]:
+def _read(names: Sequence[str], terms: Sequence[Term], root: Path) -> list[SeedRun]:
     """Read all runs.
 
     Raises:
         InputError: see `main`.
     """
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"{twice[0]}: named twice")
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{repeated[0]}: named twice")
     read = [_read_run(name, terms, root) for name in names]
     _, first_params, first_folds = read[0]
-    for place, (name, (run, values, folds)) in enumerate(zip(names[1:], read[1:], strict=True), start=1):
+    for index, (name, (run, values, folds)) in enumerate(zip(names[1:], read[1:], strict=True), start=1):
         other = [change for change in experiments.changes(first_params, values) if not SEED.match(change)]
         if other:
             raise InputError(f"{name} differs from {names[0]} in more than its seeds: {'; '.join(other[:3])}")
         if not folds.equals(first_folds):
-            raise InputError(f"{name}: its {revisions.FOLDS} is not that of {names[0]}: compare runs on the same folds")
-        for earlier, _, _ in read[:place]:
+            raise InputError(
+                f"{name}: its {revisions.FOLDS} differs from that of {names[0]}: compare runs on the same folds"
+            )
+        for earlier, _, _ in read[:index]:
             _refuse_copies(earlier, run, terms)
     return [run for run, _, _ in read]
 
 
-def _refuse_copies(earlier: Run, run: Run, terms: Sequence[Term]) -> None:
+def _refuse_copies(earlier: SeedRun, run: SeedRun, terms: Sequence[Term]) -> None:
     same = [term.member for term in terms if np.array_equal(run.probs[term], earlier.probs[term])]
     if same:
         raise InputError(
-            f"{run.name}: {same[0]} predicts exactly what it does in {earlier.name}: no other seed"
+            f"{run.name}: {same[0]} has the same predictions in {earlier.name}: use another seed"
             f" (`dvc exp run -S members.{same[0]}.model.seed=1`)"
         )
 
 
-def _read_run(name: str, terms: Sequence[Term], root: Path) -> tuple[Run, dict[str, Any], pd.DataFrame]:
+def _read_run(name: str, terms: Sequence[Term], root: Path) -> tuple[SeedRun, dict[str, Any], pd.DataFrame]:
     members = sorted({term.member for term in terms})
     with revisions.files(name, root, (revisions.PARAMS,)) as folder:
         known = member_predictions.members_of(params.read(folder))
@@ -260,7 +269,7 @@ def _read_run(name: str, terms: Sequence[Term], root: Path) -> tuple[Run, dict[s
         images = evaluation_set.of_folds(used, [str(fold) for fold in params.section(values, "folds")], classes, metric)
         found = member_predictions.blend_members(values, folder)
         probs = {term: _probs(found[term.member], term, folds, classes, images) for term in terms}
-    return Run(name, images, probs), values, folds
+    return SeedRun(name, images, probs), values, folds
 
 
 def _probs(
@@ -270,7 +279,7 @@ def _probs(
     classes: Sequence[str],
     images: EvaluationSet,
 ) -> Probs:
-    """Read a term's predictions in all transforms, with the classes' priors put back."""
+    """Read a term's predictions (images, classes), the mean of its TTA transforms, with the class priors restored."""
     size = source.usual.image_sizes[0] if term.image_size is None else term.image_size
     tta = Tta((size,), source.usual.transforms)
     if tta not in (source.usual, *source.others):

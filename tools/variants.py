@@ -1,11 +1,13 @@
-"""How many variants of this contest were run, as far as git's commits, DVC's experiments and `make` here remember.
+"""Count the variants of this contest in git's commits, DVC's experiments and the log of `make` in this folder.
 
-What a person chose by looking at scores no score can undo (docs/honest_scores.md): the count says how much was looked
-at. It is printed by tools.results and goes into no stage's output, since it changes with what others ran.
+A user who compares many scores and picks the best one gets an optimistic score, and no estimate can correct that
+(docs/honest_scores.md). So tools.results prints how many variants there were. No stage writes the count, because it
+changes with other people's runs.
 
-A variant is a run whose metrics/summary.json differs from all others': settings that change no number count once. It
-is of this contest if its params.yaml names the same images, labels and metric, and dvc.lock the same table of labels,
-overrides applied, where it knows that. Whose run it was no commit says for certain: all count.
+A variant is a run whose metrics/summary.json differs from all others, so settings that change no number count once. It
+belongs to this contest if its params.yaml has the same images, labels and metric, and its dvc.lock (if it has the
+entry) the same labels.csv, overrides applied. All runs count, whoever made them, because commits do not reliably name
+the user.
 """
 
 import hashlib
@@ -27,13 +29,13 @@ from tools import experiments
 
 SUMMARY, PARAMS, LOCK, LABELS = "metrics/summary.json", "params.yaml", "dvc.lock", "data/label/labels.csv"
 LOG = Path("logs/variants.csv")
-SHOWN = tables.Contract(  # of LOG: what tools.results showed in this folder
+SHOWN = tables.Contract(  # of LOG: the results that tools.results showed in this folder
     {"contest": "text", "labels": "text", "result": "text", "score": "float"}, key=("contest", "labels", "result")
 )
-# what waits, has failed or runs, with the summary of the commit that it started from
+# queued, failed or running experiments: they hold the summary of the commit that they started from
 UNFINISHED = ("refs/stash", "refs/exps/stash", "refs/exps/celery/*", "refs/exps/exec/*")
-LOCKS_AT_ONCE = 32  # of up to a megabyte
-# of params.yaml: parsed alone, once where experiments share it, since parsing the whole of each takes 20 ms
+LOCKS_AT_ONCE = 32  # each up to a megabyte
+# the section `contest` of params.yaml, parsed alone and once per distinct text: a whole file takes 20 ms
 SECTION = re.compile(rb"^contest:.*\n(?:(?:[ \t#].*)?\n)*", re.MULTILINE)
 
 
@@ -42,8 +44,8 @@ class Variant:
     """A finished run.
 
     Attributes:
-        contest: digest of what its section `contest` says of images, labels and metric.
-        labels: what dvc.lock says of the content of LABELS; "" where it does not know.
+        contest: digest of the images, labels and metric in its section `contest`.
+        labels: DVC's digest of LABELS in dvc.lock; "" if it has none.
         result: digest of its metrics/summary.json.
         score: its `oof_score`.
     """
@@ -55,7 +57,7 @@ class Variant:
 
 
 def of_this_contest(root: Path, summary: dict[str, Any]) -> dict[str, float]:
-    """Find the contest's variants, that in the workspace among them, and note the latter in LOG.
+    """Find the contest's variants, the workspace's included, and add the workspace's to LOG.
 
     Args:
         root: of the project.
@@ -70,25 +72,25 @@ def of_this_contest(root: Path, summary: dict[str, Any]) -> dict[str, float]:
     contest = params.section(params.read(root), "contest")
     lock = root / LOCK
     labels = _labels(lock.read_bytes() if lock.exists() else b"")
-    here = Variant(_digest(_asked(contest)), labels, _digest(summary), float(summary["oof_score"]))
-    known = [*_note(root / LOG, here), *_committed(root, contest)]
+    here = Variant(_digest(_comparable(contest)), labels, _digest(summary), float(summary["oof_score"]))
+    known = [*_log(root / LOG, here), *_committed(root, contest)]
     return {v.result: v.score for v in known if v.contest == here.contest and _agree(v.labels, here.labels)}
 
 
-def words(scores: Sequence[float], *, greater_is_better: bool) -> str:
-    """Say how many variants there are, and how much picking the best of them may flatter its score.
+def summary_text(scores: Sequence[float], *, greater_is_better: bool) -> str:
+    """Report the number of variants, and how optimistic the best one's score may be.
 
-    Where all are equally good, the best one's lead over the mean is what picking it flatters by, on average. Where they
-    are not, a part of the lead is real, and picking flatters by less.
+    If all variants are equally good, the score of the best is too high by its lead over the mean, on average. If they
+    are not, part of the lead is real and the score is less optimistic.
     """
-    known = "known (anybody's commits, experiments, `make` here)"
+    known = "known (all commits, experiments, `make` here)"
     if len(scores) == 1:
         return f"1 variant of this contest is {known}"
     mean, best = sum(scores) / len(scores), max(scores) if greater_is_better else min(scores)
     return (
         f"{len(scores)} variants of this contest are {known};\n"
-        f"the best, {best:.4f}, leads their mean by {abs(best - mean):.4f}: it is flattered by about so much\n"
-        "if all are equally good, by less if not"
+        f"the best, {best:.4f}, leads their mean by {abs(best - mean):.4f}: if all are equally good, its score\n"
+        "is too optimistic by about that much, else by less"
     )
 
 
@@ -96,45 +98,45 @@ def _agree(one: str, other: str) -> bool:
     return not one or not other or one == other
 
 
-def _note(path: Path, here: Variant) -> list[Variant]:
-    """Add a variant to a log, if it is not there yet; return all that are there."""
+def _log(path: Path, here: Variant) -> list[Variant]:
+    """Add a variant to a log, unless it is there; return all variants of the log."""
     try:
         table = tables.read(path, SHOWN) if path.exists() else pd.DataFrame(columns=list(SHOWN.columns))
     except (InputError, ValueError) as error:
-        raise InputError(f"{path}: not what `make` noted there; delete it ({error})") from None
-    noted = [Variant(**row) for row in table.to_dict("records")]
-    if not any((v.contest, v.labels, v.result) == (here.contest, here.labels, here.result) for v in noted):
-        noted.append(here)
-        tables.write(pd.DataFrame(noted, columns=list(SHOWN.columns)), path, SHOWN)
-    return noted
+        raise InputError(f"{path}: not a log of `make`; delete it ({error})") from None
+    logged = [Variant(**row) for row in table.to_dict("records")]
+    if not any((v.contest, v.labels, v.result) == (here.contest, here.labels, here.result) for v in logged):
+        logged.append(here)
+        tables.write(pd.DataFrame(logged, columns=list(SHOWN.columns)), path, SHOWN)
+    return logged
 
 
 def _committed(root: Path, contest: Any) -> Iterator[Variant]:
-    """Yield the runs of a contest in all commits that any branch, tag or experiment leads to."""
+    """Yield the runs of a contest in all commits of all branches, tags and experiments."""
     revs = _git(root, "rev-list", "--full-history", *(f"--exclude={ref}" for ref in UNFINISHED), "--all", "--", SUMMARY)
-    found = _named(root, revs.decode().split())
+    found = _object_ids(root, revs.decode().split())
     settings = _read(root, {ids[1] for ids in found})
-    same = {name: _asked(_contest(text)) == _asked(contest) for name, text in settings.items()}
+    same = {name: _comparable(_contest(text)) == _comparable(contest) for name, text in settings.items()}
     found = {ids for ids in found if same[ids[1]]}
     summaries = _read(root, {ids[0] for ids in found})
     labels = _labels_by_lock(root, sorted({ids[2] for ids in found} - {""}))
     for summary, _, lock in found:
         read = _summary(summaries[summary])
         if read is not None:
-            yield Variant(_digest(_asked(contest)), labels.get(lock, ""), _digest(read), float(read["oof_score"]))
+            yield Variant(_digest(_comparable(contest)), labels.get(lock, ""), _digest(read), float(read["oof_score"]))
 
 
-def _named(root: Path, revs: list[str]) -> set[tuple[str, str, str]]:
-    """Name what commits hold: git's ids of SUMMARY, PARAMS and, "" where there is none, LOCK."""
-    asked = "".join(f"{rev}:./{path}\n" for rev in revs for path in (SUMMARY, PARAMS, LOCK))
-    lines = _git(root, "cat-file", "--batch-check=%(objectname)", given=asked).decode().splitlines()
+def _object_ids(root: Path, revs: list[str]) -> set[tuple[str, str, str]]:
+    """Return git's object ids of SUMMARY, PARAMS and LOCK ("" if missing) in commits."""
+    queries = "".join(f"{rev}:./{path}\n" for rev in revs for path in (SUMMARY, PARAMS, LOCK))
+    lines = _git(root, "cat-file", "--batch-check=%(objectname)", stdin=queries).decode().splitlines()
     ids = ["" if line.endswith(" missing") else line for line in lines]
     return {(s, p, lock) for s, p, lock in zip(ids[::3], ids[1::3], ids[2::3], strict=True) if s and p}
 
 
 def _read(root: Path, names: set[str]) -> dict[str, bytes]:
-    """Read contents by git's ids."""
-    text = _git(root, "cat-file", "--batch=%(objectname) %(objectsize)", given="".join(f"{n}\n" for n in names))
+    """Return contents by git's object ids."""
+    text = _git(root, "cat-file", "--batch=%(objectname) %(objectsize)", stdin="".join(f"{n}\n" for n in names))
     contents, start = {}, 0
     while start < len(text):
         end = text.index(b"\n", start)
@@ -145,7 +147,7 @@ def _read(root: Path, names: set[str]) -> dict[str, bytes]:
 
 
 def _labels_by_lock(root: Path, locks: list[str]) -> dict[str, str]:
-    """Return what each dvc.lock, by git's id, says of the labels."""
+    """Return the digest of LABELS in each dvc.lock, by git's object id."""
     found: dict[str, str] = {}
     for start in range(0, len(locks), LOCKS_AT_ONCE):
         texts = _read(root, set(locks[start : start + LOCKS_AT_ONCE]))
@@ -154,22 +156,22 @@ def _labels_by_lock(root: Path, locks: list[str]) -> dict[str, str]:
 
 
 def _labels(lock: bytes) -> str:
-    """Return DVC's digest of the table of labels, overrides applied; "" where it is not in the lock."""
+    """Return DVC's digest of LABELS (overrides applied); "" if it is not in the lock."""
     found = re.search(rb"path: %s\n +hash: md5\n +md5: (\S+)\n" % re.escape(LABELS.encode()), lock)
     return found[1].decode() if found else ""
 
 
-def _asked(contest: Any) -> tuple[Any, ...]:
-    """Return what of a section `contest` makes scores comparable: not the template, nor the test images."""
+def _comparable(contest: Any) -> tuple[Any, ...]:
+    """Return the settings that make scores comparable: neither the template nor the test images are among them."""
     metric = contest.get("metric") if isinstance(contest, dict) else None
     return metric, *experiments.scored(contest)
 
 
 def _contest(text: bytes) -> Any:
-    """Return the section `contest` of a params.yaml; None where there is none."""
+    """Return the section `contest` of a params.yaml; None if there is none."""
     alone = SECTION.search(text + b"\n")
     found = _parsed(alone[0]) if alone else None
-    return _parsed(text) if found is None else found  # where it borrows an anchor from another section
+    return _parsed(text) if found is None else found  # it uses a YAML anchor of another section
 
 
 @lru_cache
@@ -177,12 +179,12 @@ def _parsed(text: bytes) -> Any:
     try:
         values = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError):
-        return None  # committed by mistake once, and no run
+        return None  # a broken file that was committed by mistake: not a run
     return values.get("contest") if isinstance(values, dict) else None
 
 
 def _summary(text: bytes) -> dict[str, Any] | None:
-    """Return a metrics/summary.json; None where it holds no score."""
+    """Return a metrics/summary.json; None if it has no score."""
     try:
         read = json.loads(text)
     except ValueError:
@@ -194,10 +196,10 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _git(root: Path, *words: str, given: str = "") -> bytes:
-    """Return what a git command prints; nothing where this is no repository, or git is not there."""
+def _git(root: Path, *arguments: str, stdin: str = "") -> bytes:
+    """Return the output of a git command; empty if this is not a repository, or git is not installed."""
     try:
-        done = subprocess.run(["git", *words], cwd=root, input=given.encode(), capture_output=True, check=False)
+        done = subprocess.run(["git", *arguments], cwd=root, input=stdin.encode(), capture_output=True, check=False)
     except FileNotFoundError:
         return b""
     return done.stdout if done.returncode == 0 else b""

@@ -1,7 +1,8 @@
-"""How often `audit` warns of a contest whose labels follow from nothing: `python -m tools.false_alarms`, 7 minutes.
+"""Count the false alarms of `audit` on contests with random labels: `python -m docs.measure.false_alarms`, 7 minutes.
 
-For each kind of contest: the mean and spread of the AUC over the draws (chance is 0.5), the mean standard error that
-`audit` claims, which should be that spread, and how many draws gave a warning. And what a large contest costs.
+Prints for each kind of contest the mean and the standard deviation of the AUC over the draws (chance is 0.5), the mean
+standard error that `audit` reports, which should equal that standard deviation, and the number of draws with a warning.
+Then times `audit` on large contests.
 """
 
 import time
@@ -20,10 +21,10 @@ LARGE = ((20_000, 2), (20_000, 12), (20_000, 1000))
 
 
 def draw(n_images: int, n_classes: int, seed: int, grouped: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Draw what is known of images, and tables.FOLDS; images of a group are alike in size and label.
+    """Draw the metadata of a contest's images, and tables.FOLDS; images of a group share their size and label.
 
     Returns:
-        columns of metadata.FILE and metadata.NAME, and group, by image_id; and the folds.
+        the columns of metadata.FILE and metadata.NAME, and the group, by image_id; and the folds.
     """
     random = np.random.default_rng([seed, n_images, n_classes])
     ids = [f"{number:08x}.jpg" for number in random.integers(0, 2**32, n_images)]
@@ -48,7 +49,7 @@ def draw(n_images: int, n_classes: int, seed: int, grouped: bool) -> tuple[pd.Da
 
 
 def judge(n_images: int, n_classes: int, seed: int, grouped: bool = False) -> auditing.Verdict:
-    """Ask `audit`'s first question of a drawn contest."""
+    """Predict the labels of a drawn contest from its metadata, as `audit` does."""
     known, assigned = draw(n_images, n_classes, seed, grouped)
     verdict = auditing.label_leakage(known, assigned, [*metadata.FILE, *metadata.NAME], seed)
     assert isinstance(verdict, auditing.Verdict)
@@ -56,7 +57,7 @@ def judge(n_images: int, n_classes: int, seed: int, grouped: bool = False) -> au
 
 
 def main() -> None:
-    """Print a line for each kind of contest."""
+    """Print a line per kind of contest."""
     for n_images, n_classes, grouped, draws in DRAWS:
         verdicts = [judge(n_images, n_classes, seed, grouped) for seed in range(draws)]
         aucs = [verdict.auc for verdict in verdicts]
@@ -64,7 +65,7 @@ def main() -> None:
         alarms = sum(verdict.well_above_chance for verdict in verdicts)
         kind = f"{n_images} images, {n_classes} classes{', in groups of 4' if grouped else ''}"
         print(
-            f"{kind}: AUC {np.mean(aucs):.3f}, spread {np.std(aucs):.3f}, claimed error {np.mean(errors):.3f},"
+            f"{kind}: AUC {np.mean(aucs):.3f}, spread {np.std(aucs):.3f}, reported error {np.mean(errors):.3f},"
             f" {alarms} warnings in {draws} draws",
             flush=True,
         )

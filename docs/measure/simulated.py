@@ -1,4 +1,4 @@
-"""Contests drawn at random, whose truth is known: what members say of images, and what they would say of any others."""
+"""Simulated contests with known true scores: members' predictions out of fold, and of a large population."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,24 +18,24 @@ from podium.scoring import scores
 from podium.scoring.evaluation_set import EvaluationSet, Indices
 
 N_FOLDS = 5
-VIEWS = ("identity",)
+TRANSFORMS = ("identity",)
 MAX_POPULATION, POPULATION_CELLS = 100_000, 2_000_000  # images; images x members x sizes
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What a simulated contest is like.
+    """The settings of a simulated contest.
 
-    Members' logits are skill x the class + noise that members share in outer_fold, times a confidence of their own. A
-    member's skill lies between 0.7 and 1 times `skill`. Size 0 is the training size; size 1 gains 3% of skill, the
-    others lose 8% each.
+    A member's logits are its skill times the one-hot class plus noise, all times the member's confidence. Members share
+    part of their noise. A member's skill lies between 0.7 and 1 times `skill`. Size 0 is the training size. Size 1 has
+    3% more skill; each further size has 8% less than the one before.
 
     Attributes:
-        group_size: images of one class that share 60% of their noise's variance.
+        group_size: images per group; they have one class and share 60% of their noise's variance.
         skill: of the best member.
-        correlation: share of noise that all members have in common.
-        methods: as of nesting.NestedCv.
-        trained: members are trained for real, fold by fold, on drawn features, instead of drawn.
+        correlation: share of the noise's variance that all members share.
+        methods: of nested_cv.NestedCv.
+        trained: whether members are trained on simulated features, fold by fold, instead of drawn.
     """
 
     name: str
@@ -52,23 +52,23 @@ class Condition:
 
 
 @dataclass
-class Contest:
-    """Out-of-fold predictions, and those of each fold's models on a large population.
+class SimulatedContest:
+    """Out-of-fold predictions, and the fold models' predictions of a large population.
 
     Attributes:
         targets: (population,) class indices.
-        ttas: for each kind of model (one per fold where they are trained) and member: look -> log probabilities.
+        logs: of the population, by model (one per fold if trained, else one) and member: TTA -> log probabilities.
     """
 
     scored: EvaluationSet
     members: list[OofByTta]
     targets: Targets
-    ttas: list[list[dict[Tta, Probs]]] = field(repr=False)
+    logs: list[list[dict[Tta, Probs]]] = field(repr=False)
 
     def truths(self, nest: nested_cv.NestedCv, outcome: nested_cv.Outcome) -> tuple[float, float]:
-        """Return the true score of the recipe on single folds' models (their mean), and on the mean of the folds."""
+        """Return the recipe's true score with one fold's models (mean over folds), and with the mean of all folds."""
         metric = self.scored.metric
-        blends = [outcome.recipe.apply(self._calibrated(nest, of_fold), self._one_fold) for of_fold in self.ttas]
+        blends = [outcome.recipe.apply(self._calibrated(nest, of_fold), self._one_fold) for of_fold in self.logs]
         single = float(np.mean([metric.function(self.targets, blend) for blend in blends]))
         return single, metric.function(self.targets, np.mean(blends, axis=0))
 
@@ -82,24 +82,24 @@ class Contest:
             yield calibration.scaled(_averaged(logs, decision.tta), decision.temperature)
 
 
-def draw(condition: Condition, number: int) -> Contest:
-    """Draw one contest; the same number gives the same one."""
+def draw(condition: Condition, number: int) -> SimulatedContest:
+    """Draw one contest; the same number gives the same contest."""
     rng = np.random.default_rng(seeding.derive("simulated", condition.name, number))
     if condition.trained:
         return _trained(condition, rng)
     population = _population(condition)
     targets, groups = _labels(condition, condition.n_images, condition.group_size, rng)
-    logs = _said(condition, targets, groups, rng)
-    scored = _scored(condition, targets, groups)
-    return Contest(scored, [_member(of_member, scored) for of_member in logs], population[0], [population[1]])
+    logs = _predictions(condition, targets, groups, rng)
+    scored = _evaluation_set(condition, targets, groups)
+    return SimulatedContest(scored, [_member(of_member, scored) for of_member in logs], population[0], [population[1]])
 
 
 def _member(logs: dict[Tta, Probs], scored: EvaluationSet) -> OofByTta:
-    usual, *others = logs
-    return OofByTta(usual, tuple(others), dict(logs), scored)
+    default, *others = logs
+    return OofByTta(default, tuple(others), dict(logs), scored)
 
 
-def _scored(condition: Condition, targets: Targets, groups: Indices) -> EvaluationSet:
+def _evaluation_set(condition: Condition, targets: Targets, groups: Indices) -> EvaluationSet:
     folds = groups % N_FOLDS
     return EvaluationSet(targets, folds, groups, deal(folds, groups, targets), scores.SCORES[condition.metric])
 
@@ -115,28 +115,30 @@ def _population(condition: Condition) -> tuple[Targets, list[dict[Tta, Probs]]]:
     rng = np.random.default_rng(seeding.derive("population", condition.name))
     size = min(MAX_POPULATION, POPULATION_CELLS // (condition.n_members * condition.n_sizes))
     targets, groups = _labels(condition, size, 1, rng)
-    return targets, _said(condition, targets, groups, rng)
+    return targets, _predictions(condition, targets, groups, rng)
 
 
-def _said(condition: Condition, targets: Targets, groups: Indices, rng: np.random.Generator) -> list[dict[Tta, Probs]]:
-    """Draw every member's log probabilities in every look."""
+def _predictions(
+    condition: Condition, targets: Targets, groups: Indices, rng: np.random.Generator
+) -> list[dict[Tta, Probs]]:
+    """Draw every member's log probabilities for every TTA."""
     shape = (len(targets), condition.n_classes)
     shared = _noise(shape, groups, condition.group_size, rng)
-    found = []
+    members = []
     for member in range(condition.n_members):
         own = _noise(shape, groups, condition.group_size, rng)
         skill = condition.skill * (1 - 0.3 * member / max(condition.n_members - 1, 1))
         confidence = skill * (0.7, 1.0, 1.6)[member % 3]
         base = np.sqrt(condition.correlation) * shared + np.sqrt(1 - condition.correlation) * own
-        found.append(
+        members.append(
             {
-                Tta((224 + 32 * size,), VIEWS): _logs(
+                Tta((224 + 32 * size,), TRANSFORMS): _logs(
                     base + 0.3 * rng.normal(size=shape), targets, factor, skill, confidence
                 )
                 for size, factor in enumerate(_factors(condition.n_sizes))
             }
         )
-    return found
+    return members
 
 
 def _logs(noise: NDArray[np.float64], targets: Targets, factor: float, skill: float, confidence: float) -> Probs:
@@ -165,43 +167,43 @@ def _averaged(logs: dict[Tta, Probs], tta: Tta) -> Probs:
     )
 
 
-N_FEATURES, SEEN, TRAINED_POPULATION = 30, 12, 10_000
+N_FEATURES, N_USED, TRAINED_POPULATION = 30, 12, 10_000
 
 
-def _trained(condition: Condition, rng: np.random.Generator) -> Contest:
-    """Train every member on each fold's other images: linear discriminants, each on features of its own choice.
+def _trained(condition: Condition, rng: np.random.Generator) -> SimulatedContest:
+    """Train every member in cross-validation: linear discriminants, each on a random subset of the features.
 
-    What a fold's model says depends on the images of all other folds, as it does for networks.
+    As for networks, the predictions of a fold depend on the images of all other folds.
     """
-    centres = rng.normal(size=(condition.n_classes, N_FEATURES)) * condition.skill / np.sqrt(SEEN)
+    centres = rng.normal(size=(condition.n_classes, N_FEATURES)) * condition.skill / np.sqrt(N_USED)
     targets, groups = _labels(condition, condition.n_images, condition.group_size, rng)
     features = centres[targets] + _noise((len(targets), N_FEATURES), groups, condition.group_size, rng)
     new, _ = _labels(condition, TRAINED_POPULATION, 1, rng)
     new_features = centres[new] + rng.normal(size=(len(new), N_FEATURES))
-    scored = _scored(condition, targets, groups)
-    members, ttas = [], [[] for _ in range(N_FOLDS)]  # type: tuple[list[OofByTta], list[list[dict[Tta, Probs]]]]
+    scored = _evaluation_set(condition, targets, groups)
+    members, population = [], [[] for _ in range(N_FOLDS)]  # type: tuple[list[OofByTta], list[list[dict[Tta, Probs]]]]
     for _ in range(condition.n_members):
-        seen = rng.permutation(N_FEATURES)[:SEEN]
-        logs = {tta: np.empty((len(targets), condition.n_classes), np.float32) for tta in _trained_looks(condition)}
+        used = rng.permutation(N_FEATURES)[:N_USED]
+        logs = {tta: np.empty((len(targets), condition.n_classes), np.float32) for tta in _blurs(condition)}
         for fold in range(N_FOLDS):
             here = scored.folds == fold
-            model = _discriminant(features[~here][:, seen], targets[~here], condition.n_classes)
+            model = _discriminant(features[~here][:, used], targets[~here], condition.n_classes)
             of_fold = {}
-            for tta, blur in _trained_looks(condition).items():
-                logs[tta][here] = model(features[here][:, seen] + blur * rng.normal(size=(here.sum(), SEEN)))
-                of_fold[tta] = model(new_features[:, seen] + blur * rng.normal(size=(len(new), SEEN)))
-            ttas[fold].append(of_fold)
+            for tta, blur in _blurs(condition).items():
+                logs[tta][here] = model(features[here][:, used] + blur * rng.normal(size=(here.sum(), N_USED)))
+                of_fold[tta] = model(new_features[:, used] + blur * rng.normal(size=(len(new), N_USED)))
+            population[fold].append(of_fold)
         members.append(_member(logs, scored))
-    return Contest(scored, members, new, ttas)
+    return SimulatedContest(scored, members, new, population)
 
 
-def _trained_looks(condition: Condition) -> dict[Tta, float]:
-    """Return each look's blur: noise that is added to features."""
-    return {Tta((224 + 32 * size,), VIEWS): 0.4 if size < 2 else 0.8 for size in range(condition.n_sizes)}
+def _blurs(condition: Condition) -> dict[Tta, float]:
+    """Return each TTA's blur: the standard deviation of noise that is added to the features."""
+    return {Tta((224 + 32 * size,), TRANSFORMS): 0.4 if size < 2 else 0.8 for size in range(condition.n_sizes)}
 
 
 def _discriminant(features: NDArray[np.float64], targets: Targets, n_classes: int):  # type: ignore[no-untyped-def]
-    """Fit Gaussian classes with one covariance, and return features -> log probabilities."""
+    """Fit Gaussian classes with one covariance matrix; return the function features -> log probabilities."""
     means = np.stack([features[targets == index].mean(axis=0) for index in range(n_classes)])
     centred = features - means[targets]
     inverse = np.linalg.inv(centred.T @ centred / len(features) + 0.05 * np.eye(features.shape[1]))

@@ -1,9 +1,9 @@
-"""How many planted wrong labels does confident learning find? `python -m tools.planted_labels <folder of a run>`.
+"""Count how many planted wrong labels confident learning finds: `python -m docs.measure.planted_labels FOLDER`.
 
-Labels of the train images are flipped to another class at random. Every member's classifier is then a logistic
-regression on the features of the weights it starts from, fitted within the run's folds on the flipped labels; the mean
-of their out-of-fold probabilities is judged by each of cleanlab's filters and scores. Prints a Markdown table; writes
-nothing. Takes one to two minutes on 2 cores for 770 images and three members.
+FOLDER is that of a finished run. Random train images get the label of another class. For each member a logistic
+regression is then fitted to the flipped labels, on the features of the member's pretrained weights, in the run's folds.
+Each of cleanlab's filters and scores judges the mean of the members' out-of-fold probabilities. Prints a Markdown table
+and writes nothing. Takes one to two minutes on 2 cores for 770 images and three members.
 """
 
 from dataclasses import dataclass
@@ -35,8 +35,8 @@ Probs = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Images:
-    """The images of a run that are trained on: class indices (images,), folds (images,), and ids."""
+class RunImages:
+    """A run's images with use "train": ids, class indices (images,), and folds (images,)."""
 
     image_ids: list[str]
     targets: Targets
@@ -44,12 +44,12 @@ class Images:
 
 
 def main(folder: str) -> None:
-    """Flip labels of a finished run's train images, and print what is found of them."""
+    """Flip labels of a finished run's train images, and print how many of them each method finds."""
     root = Path(folder)
     table = tables.read(root / "data/split/folds.csv", tables.FOLDS).query("use == 'train'").sort_values("image_id")
     classes = sorted(table["label"].unique())
     targets = np.asarray(pd.Index(classes).get_indexer(table["label"]), np.int64)
-    images = Images(list(table["image_id"]), targets, table["fold"].to_numpy(str))
+    images = RunImages(list(table["image_id"]), targets, table["fold"].to_numpy(str))
     features = [_features(root, name, images) for name in sorted(params.section(params.read(root), "members"))]
     print(f"| planted of {len(targets)} | method | flagged | recall | precision |\n|---|---|---|---|---|")
     for rate in RATES:
@@ -59,7 +59,7 @@ def main(folder: str) -> None:
 
 
 def flipped(targets: Targets, rate: float, seed: int) -> Targets:
-    """Return class indices (images,) of which a share of `rate` is another class, drawn evenly from the others."""
+    """Return class indices (images,); a share of `rate` is replaced by another class, each equally likely."""
     rng = np.random.default_rng(seeding.derive("planted", seed))
     chosen = rng.choice(len(targets), round(rate * len(targets)), replace=False)
     n_classes = int(targets.max()) + 1
@@ -68,8 +68,8 @@ def flipped(targets: Targets, rate: float, seed: int) -> Targets:
     return wrong
 
 
-def _features(root: Path, member: str, images: Images) -> Features:
-    """Return what the member's frozen backbone says of the images, (images, features)."""
+def _features(root: Path, member: str, images: RunImages) -> Features:
+    """Return the features (images, features) of the member's frozen backbone."""
     p = params.load(f"members.{member}.model", ModelSettings, root)
     settings = params.load("torch", TorchSettings, root)
     device = devices.start(settings)
@@ -87,15 +87,15 @@ def _features(root: Path, member: str, images: Images) -> Features:
     return np.asarray(transforms[:, 0], np.float32)
 
 
-def judged(features: list[Features], images: Images, rate: float, seed: int) -> pd.DataFrame:
+def judged(features: list[Features], images: RunImages, rate: float, seed: int) -> pd.DataFrame:
     """Plant wrong labels once; return columns method, planted, flagged, recall, precision."""
     wrong = flipped(images.targets, rate, seed)
     probs: Probs = np.mean([_out_of_fold(inputs, wrong, images.folds) for inputs in features], axis=0)
     planted = wrong != images.targets
     rows = []
     for method in FILTERS:
-        chosen = find_label_issues(wrong, probs, filter_by=method, n_jobs=1)
-        rows.append(_row(method, chosen, planted))
+        flagged = find_label_issues(wrong, probs, filter_by=method, n_jobs=1)
+        rows.append(_row(method, flagged, planted))
     for method in RANKINGS:
         worst = np.argsort(get_label_quality_scores(wrong, probs, method=method), kind="stable")[: planted.sum()]
         rows.append(_row(f"as many as planted, by {method}", np.isin(np.arange(len(wrong)), worst), planted))
@@ -103,7 +103,7 @@ def judged(features: list[Features], images: Images, rate: float, seed: int) -> 
 
 
 def _out_of_fold(inputs: Features, targets: Targets, folds: NDArray[np.str_]) -> Probs:
-    """Fit on all folds but one, predict that one: (images, classes)."""
+    """Predict each fold with a model fitted on the others: (images, classes)."""
     probs = np.zeros((len(targets), targets.max() + 1))
     for fold in np.unique(folds):
         here = folds == fold
@@ -113,13 +113,13 @@ def _out_of_fold(inputs: Features, targets: Targets, folds: NDArray[np.str_]) ->
     return probs
 
 
-def _row(method: str, chosen: NDArray[np.bool_], planted: NDArray[np.bool_]) -> dict[str, object]:
-    hits = (chosen & planted).sum()
-    recall, precision = hits / planted.sum(), hits / max(chosen.sum(), 1)
+def _row(method: str, flagged: NDArray[np.bool_], planted: NDArray[np.bool_]) -> dict[str, object]:
+    hits = (flagged & planted).sum()
+    recall, precision = hits / planted.sum(), hits / max(flagged.sum(), 1)
     return {
         "method": method,
         "planted": planted.sum(),
-        "flagged": chosen.sum(),
+        "flagged": flagged.sum(),
         "recall": recall,
         "precision": precision,
     }

@@ -1,11 +1,13 @@
-"""How honest is the honest score? Simulated contests with known truth: `python -m tools.simulate_scores FOLDER`.
+"""Measure bias and coverage of the nested score on simulated contests: `python -m docs.measure.simulate_scores FOLDER`.
 
-A row per contest goes to FOLDER/<condition>.csv as soon as it is drawn; an interrupted run goes on where it stopped,
-and the same draws give the same rows. The table is printed at the end (docs/honest_scores.md holds it):
+The true scores of simulated contests are known. Each contest adds a row to FOLDER/<condition>.csv, so an interrupted
+run continues where it stopped. The same draws give the same rows. The table is printed at the end
+(docs/honest_scores.md has it):
 
-- nested, naive: mean of each estimate minus the true score of the very blend that was chosen, in points (score x 100;
-  for log loss in hundredths of a nat), with the standard error of that mean; positive flatters a score, negative a loss
-- coverage: share of contests whose 95% interval holds the true score
+- nested, naive: mean of the estimate minus the true score of the chosen blend, with its standard error, in points
+  (score x 100; for log loss hundredths of a nat). Optimistic is a positive difference of a score, a negative one of a
+  loss
+- coverage: share of contests whose 95% interval contains the true score
 """
 
 import argparse
@@ -17,11 +19,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from docs.measure import simulated
+from docs.measure.simulated import Condition
 from podium.core import cli
 from podium.ensembling import nested_cv
 from podium.scoring import intervals
-from tools import simulated
-from tools.simulated import Condition
 
 FIELDS = ("draw", "truth", "folds_mean_truth", "nested", "naive", "low", "high", "method", "moved")
 PLAIN = ("equal", "logits", "weighted")
@@ -49,23 +51,23 @@ CONDITIONS = (
 
 def main(*words: str) -> None:
     """Draw what is missing, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m tools.simulate_scores", description="Is the honest score honest?")
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.simulate_scores", description="Bias and coverage.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--draws", type=int, default=600, help="contests per condition")
     parser.add_argument(
-        "--seconds", type=float, default=math.inf, help="per condition; fewer contests where it is short"
+        "--seconds", type=float, default=math.inf, help="time limit per condition; contests beyond it are not drawn"
     )
-    parser.add_argument("--only", nargs="*", help="words in the names of conditions")
+    parser.add_argument("--only", nargs="*", help="run the conditions whose names contain one of these words")
     asked = parser.parse_args(words)
     asked.folder.mkdir(parents=True, exist_ok=True)
-    picked = [c for c in CONDITIONS if not asked.only or any(word in c.name for word in asked.only)]
-    for condition in picked:
+    conditions = [c for c in CONDITIONS if not asked.only or any(word in c.name for word in asked.only)]
+    for condition in conditions:
         fill(condition, _path(asked.folder, condition), draws=asked.draws, seconds=asked.seconds)
-    print(table(picked, asked.folder))
+    print(table(conditions, asked.folder))
 
 
 def fill(condition: Condition, path: Path, *, draws: int, seconds: float) -> None:
-    """Append contests to a file until there are enough, or time is up."""
+    """Append contests to a file until it has `draws`, or the time limit is reached."""
     begun = time.monotonic()
     done = len(pd.read_csv(path)) if path.exists() else 0
     with path.open("a", newline="", encoding="utf-8") as file:
@@ -75,14 +77,14 @@ def fill(condition: Condition, path: Path, *, draws: int, seconds: float) -> Non
         for number in range(done, draws):
             if time.monotonic() - begun > seconds:
                 break
-            writer.writerow(one(condition, number))
+            writer.writerow(row(condition, number))
             file.flush()
             if (number + 1) % 50 == 0:
                 print(f"{condition.name}: {number + 1} of {draws}, {time.monotonic() - begun:.0f} s", flush=True)
 
 
-def one(condition: Condition, number: int) -> list[object]:
-    """Draw a contest, choose, estimate, and look up the truth: the cells of FIELDS."""
+def row(condition: Condition, number: int) -> list[object]:
+    """Draw a contest, choose a blend, and return its estimates and its true scores: the cells of FIELDS."""
     contest = simulated.draw(condition, number)
     held_out = nested_cv.choices(contest.scored, len(condition.methods))
     chosen = [nested_cv.chosen(member, held_out) for member in contest.members]
@@ -93,12 +95,12 @@ def one(condition: Condition, number: int) -> list[object]:
     low, high = intervals.score_interval(metric, targets, outcome.oof, contest.scored.groups)
     nested, naive = metric.function(targets, outcome.oof), metric.function(targets, outcome.naive)
     pairs = zip(chosen, contest.members, strict=True)
-    moved = sum(member.decisions[nested_cv.NONE_HELD_OUT].tta != given.usual for member, given in pairs)
+    moved = sum(member.decisions[nested_cv.NONE_HELD_OUT].tta != drawn.usual for member, drawn in pairs)
     return [number, truth, of_mean, nested, naive, low, high, outcome.gated.method, moved / len(chosen)]
 
 
 def table(conditions: Sequence[Condition], folder: Path) -> str:
-    """Sum the files up as a Markdown table."""
+    """Summarise the files as a Markdown table."""
     head = "condition | metric | images | members | truth | nested - truth | naive - truth | coverage, % | contests"
     lines = [head, " | ".join(["---"] * 9)]
     for condition in conditions:

@@ -1,6 +1,6 @@
-"""Copies of images as they come about: saved again, resized, mirrored, brightened, cropped, turned.
+"""Altered copies of images: saved again, resized, mirrored, brightened, cropped or rotated.
 
-Every copy passes through a file format's encoder and through `prepare`'s own decoder.
+Every copy is encoded in a file format and decoded again as `prepare` does it.
 """
 
 import io
@@ -19,8 +19,8 @@ from podium.images import decode
 Pixels = npt.NDArray[np.uint8]  # (height, width, 3), RGB
 Change = Callable[[Pixels], Pixels]
 
-WHOLE = 1 << 16  # a short side no image has: nothing is shrunk
-LARGEST = 640  # short side in pixels of what is altered: on a larger one the change would show less
+WHOLE = 1 << 16  # larger than any image's short side: nothing is shrunk
+LARGEST = 640  # short side in pixels: on a larger image an alteration would show less
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Kind:
     """A way to copy an image.
 
     Attributes:
-        group: kinds that share a target.
-        name: what is done.
-        change: of the pixels.
-        format, quality: how the result is saved; quality is of JPEG.
-        largest: short side of what is copied.
+        group: kinds of one group share a recall target.
+        name: description of the alteration.
+        change: function that alters the pixels.
+        format, quality: of the saved file; quality is for JPEG.
+        largest: images are shrunk to this short side first, pixels.
     """
 
     group: str
@@ -44,16 +44,16 @@ class Kind:
 
 
 def read(path: Path, short_side: int) -> Pixels | None:
-    """Decode a file as `prepare` does; None where it is no image."""
+    """Decode a file as `prepare` does; None if it is not an image."""
     with path.open("rb") as file:
         return decode.decode(file, name=path.name, short_side=short_side, max_megapixels=200).pixels
 
 
 def copies(path: Path, short_side: int) -> list[fingerprints.Print]:
-    """Return the fingerprints of an image's copies, one for each of KINDS, packed at a short side."""
+    """Return the fingerprints of an image's copies, one for each of KINDS, shrunk to a short side."""
     whole = read(path, WHOLE)
     if whole is None:
-        raise ValueError(f"{path} is no image")
+        raise ValueError(f"{path} is not an image")
     done = []
     for kind in KINDS:
         altered = np.ascontiguousarray(kind.change(decode.shrink(whole, kind.largest)))
@@ -63,7 +63,7 @@ def copies(path: Path, short_side: int) -> list[fingerprints.Print]:
 
 
 def saved(pixels: Pixels, file_format: str, quality: int) -> Pixels:
-    """Save pixels as a file and read them again; the quality is a JPEG's."""
+    """Save pixels as a file and read them again; the quality is for JPEG."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, file_format, **({"quality": quality} if file_format == "JPEG" else {}))
     file.seek(0)

@@ -1,4 +1,7 @@
-"""Many images out of few, none the same as another but for planted copies: how time and memory grow with them."""
+"""Measure how time and memory of the duplicate search grow with the number of images.
+
+The images are made from a few photos. No two are the same, except for the planted copies.
+"""
 
 import math
 import resource
@@ -11,14 +14,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from docs.measure import planting
 from podium.analysis import fingerprints
 from podium.analysis.duplicates import Duplicates
 from podium.analysis.fingerprints import Prints
 from podium.core import parallel, pixels, seeding
 from podium.core.pixels import Pixels
-from tools import planting
 
-EVERY = 50  # one image in so many is a copy of the one before it
+EVERY = 50  # one image in 50 is a copy of the one before it
 Row = tuple[int, float, float, float, float, str]
 Search = Callable[[Mapping[str, Prints]], Duplicates]
 
@@ -42,8 +45,8 @@ def measure(files: Sequence[Path], counts: Sequence[int], short_side: int, searc
         print(
             f"| {count} | {first:.1f} | {second:.1f} | {first + second:.1f} | {busy:.1f} | {megabytes:.0f} | {found} |"
         )
-    told = [f"{name} {_exponent(rows, at):.2f}" for name, at in (("fingerprints", 1), ("search", 2), ("CPU", 3))]
-    print(f"\ngrows with images to the power of: {', '.join(told)}; {parallel.worker_count()} worker processes")
+    exponents = [f"{name} {_exponent(rows, at):.2f}" for name, at in (("fingerprints", 1), ("search", 2), ("CPU", 3))]
+    print(f"\nexponents of growth: {', '.join(exponents)}; {parallel.worker_count()} worker processes")
 
 
 def _exponent(rows: Sequence[Row], at: int) -> float:
@@ -52,7 +55,7 @@ def _exponent(rows: Sequence[Row], at: int) -> float:
 
 
 def _timed(pack: pixels.PixelPack, count: int, search: Search) -> Row:
-    """Return the count, seconds of fingerprints and of the search, CPU seconds, memory, and what was found."""
+    """Return the count, seconds of fingerprints and of the search, CPU seconds, memory (MB), and what was found."""
     image_ids = [_name(index) for index in range(count)]
     start, busy = time.perf_counter(), time.process_time()
     workers = parallel.worker_count()
@@ -66,8 +69,8 @@ def _timed(pack: pixels.PixelPack, count: int, search: Search) -> Row:
     megabytes = (
         max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
     )
-    told = f"{len(planted & pairs)} of {len(planted)}, and {len(pairs - planted)} other pairs"
-    return count, middle - start, end - middle, busy, megabytes, told
+    result = f"{len(planted & pairs)} of {len(planted)}, and {len(pairs - planted)} other pairs"
+    return count, middle - start, end - middle, busy, megabytes, result
 
 
 def _name(index: int) -> str:
@@ -75,7 +78,10 @@ def _name(index: int) -> str:
 
 
 def write(path: Path, photos: pixels.PixelPack, count: int) -> None:
-    """Write a pack of varied photos, a multiple of EVERY of them; as JPEG, since raw pixels would fill the disk."""
+    """Write a pack of `count` varied photos, rounded up to a multiple of EVERY.
+
+    The pack holds JPEGs, because raw pixels would fill the disk.
+    """
     starts = range(0, count, EVERY)
     groups = parallel.in_order(
         partial(vary, photos), starts, workers=parallel.worker_count(), name=str, preload=(__name__,)
@@ -87,15 +93,15 @@ def write(path: Path, photos: pixels.PixelPack, count: int) -> None:
 
 
 def vary(photos: pixels.PixelPack, start: int) -> list[Pixels]:
-    """Return EVERY images: cut-outs of two photos, mirrored or not, mixed, in other colours.
+    """Return EVERY images, each a mixture of two random crops, mirrored or not, with changed colours.
 
-    The last is the one before it again, from a JPEG of quality 60.
+    The last image is a copy of the one before it, saved as a JPEG of quality 60.
     """
     varied = []
     for index in range(start, start + EVERY - 1):
         rng = np.random.default_rng(seeding.derive("vary", index))
         chosen = rng.choice(len(photos), 2, replace=False).tolist()
-        first, second = (_cut_out(photos[photos.image_ids[k]], rng) for k in chosen)
+        first, second = (_random_crop(photos[photos.image_ids[k]], rng) for k in chosen)
         second = np.asarray(cv2.resize(second, first.shape[1::-1], interpolation=cv2.INTER_AREA), np.uint8)
         share = rng.uniform(0.5, 0.8)
         mixed = (share * first + (1 - share) * second) * rng.uniform(0.7, 1.3, 3)
@@ -103,8 +109,8 @@ def vary(photos: pixels.PixelPack, start: int) -> list[Pixels]:
     return [*varied, planting.saved(varied[-1], "JPEG", 60)]
 
 
-def _cut_out(photo: Pixels, rng: np.random.Generator) -> Pixels:
-    """Return a window of half to nine tenths of each side, put back to the size of the photo."""
+def _random_crop(photo: Pixels, rng: np.random.Generator) -> Pixels:
+    """Crop a window of 50% to 90% of each side, and resize it to the photo's size."""
     height, width = photo.shape[:2]
     rows, columns = (round(size * rng.uniform(0.5, 0.9)) for size in (height, width))
     top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)

@@ -1,10 +1,10 @@
-"""Two choices fixed in the code of `ensemble`, on contests that were run: `python -m tools.measure_choices ROOT...`.
+"""Compare two choices fixed in `ensemble` with their alternatives: `python -m docs.measure.measure_choices ROOT...`.
 
-ROOT is a project's folder, as of tools.resplit. Prints, as out-of-fold log losses in nats:
+ROOT is the folder of a finished run, as for docs.measure.resplit. Prints out-of-fold log losses in nats:
 
-- a member's temperature: none, one for all its fold models (fitted on the other folds), one per fold model (fitted on
-  nine tenths of the fold's own images, the tenth scored)
-- stacking at several penalties (scikit-learn's C), everything else as in the nested estimate
+- a member's temperature: none, one for all fold models (fitted on the other folds), or one per fold model (fitted on
+  nine tenths of the fold's own images; the other tenth is scored)
+- stacking at several penalties (scikit-learn's C), everything else as in nested cross-validation
 """
 
 import argparse
@@ -25,8 +25,8 @@ PENALTIES = (0.001, 0.01, 0.1, 1.0)
 
 
 def main(*words: str) -> None:
-    """Print both tables for every contest."""
-    parser = argparse.ArgumentParser(prog="python -m tools.measure_choices", description="Temperatures and penalties.")
+    """Print the log losses of every contest."""
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.measure_choices")
     parser.add_argument("roots", type=Path, nargs="+")
     for root in parser.parse_args(words).roots:
         job = ensemble.load(root)
@@ -39,7 +39,7 @@ def main(*words: str) -> None:
 
 
 def temperatures(member: OofByTta) -> tuple[float, float, float]:
-    """Return the mean loss without a temperature, with one from the other folds, and with one from the fold's own."""
+    """Return the mean loss without temperatures, with those of the other folds, and with those of the fold itself."""
     scored, logs = member.scored, member.logs[member.usual]
     losses = np.empty((3, len(scored.targets)))
     for fold in np.unique(scored.folds):
@@ -56,14 +56,14 @@ def temperatures(member: OofByTta) -> tuple[float, float, float]:
 
 
 def stacked(members: list[OofByTta], inverse_penalty: float) -> float:
-    """Return the nested log loss of stacking at a penalty."""
+    """Return the log loss of stacking at a penalty, by nested cross-validation."""
     scored = members[0].scored
-    usual, stacking.INVERSE_PENALTY = stacking.INVERSE_PENALTY, inverse_penalty
+    default, stacking.INVERSE_PENALTY = stacking.INVERSE_PENALTY, inverse_penalty
     try:
         chosen = [nested_cv.chosen(member, nested_cv.choices(scored, 1)) for member in members]
         return scores.log_loss(scored.targets, nested_cv.NestedCv(scored, chosen, ["stacking"]).outcome().oof)
     finally:
-        stacking.INVERSE_PENALTY = usual
+        stacking.INVERSE_PENALTY = default
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Measure the search for duplicates; docs/duplicates.md holds the results.
 
-    python -m tools.measure_duplicates planted antbee TRAIN TEST
-    python -m tools.measure_duplicates growth FOLDER ... --images 5000 10000 20000
+    python -m docs.measure.measure_duplicates planted antbee TRAIN TEST
+    python -m docs.measure.measure_duplicates growth FOLDER ... --images 5000 10000 20000
 
-`planted` hides copies of a contest's images among them and counts how many are found; what is found among the
-untouched images it holds against the list of pairs judged by eye. `growth` varies images until there are enough.
+`planted` adds altered copies of a contest's images and counts how many the search finds. It also compares the pairs
+found among the original images with the list of pairs judged by eye. `growth` makes many images from few and measures
+time and memory.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import coo_matrix, csgraph
 
+from docs.measure import growing, planting
 from podium.analysis import duplicates, fingerprints
 from podium.analysis.duplicates import Duplicates, Name
 from podium.analysis.fingerprints import Prints
@@ -27,11 +29,10 @@ from podium.core import cli, parallel, tables
 from podium.core.errors import InputError
 from podium.images import image_files
 from podium.pictures import drawing
-from tools import growing, planting
 
 SUBSETS = ("train", "test")
-COPY = "copy/"  # before the image_id of a copy
-SAME = ("same", "scene")  # verdicts of pairs that are rightly found
+COPY = "copy/"  # prefix of a copy's image_id
+SAME = ("same", "scene")  # verdicts of true duplicates
 LIST = Path("docs/results/natural_duplicates.csv")
 JUDGED = tables.Contract(
     {
@@ -47,11 +48,11 @@ Link = tuple[Name, Name]  # in order
 
 
 @dataclass(frozen=True)
-class Contest:
-    """A contest's readable images.
+class FingerprintedContest:
+    """A contest's readable images and their fingerprints.
 
     Attributes:
-        short_side: that `prepare` keeps, in pixels.
+        short_side: `prepare.short_side`, in pixels.
         prints: subset -> fingerprints.
         paths: (subset, image_id) -> file.
     """
@@ -63,19 +64,21 @@ class Contest:
 
 
 def main(*words: str) -> None:
-    """Measure what the first word says."""
-    parser = argparse.ArgumentParser(prog="python -m tools.measure_duplicates")
+    """Run the measurement that the first word names."""
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.measure_duplicates")
     commands = parser.add_subparsers(dest="what", required=True)
-    planted = commands.add_parser("planted", help="recall of planted copies, and what is found untouched")
+    planted = commands.add_parser(
+        "planted", help="recall of planted copies, and the pairs found among the original images"
+    )
     planted.add_argument("name", help="of the contest in the list of judged pairs")
-    planted.add_argument("--every", type=int, default=1, help="copy every n-th image alone")
-    planted.add_argument("--sheets", type=Path, help="folder for pictures of the pairs found, to judge them by eye")
+    planted.add_argument("--every", type=int, default=1, help="copy only every n-th image")
+    planted.add_argument("--sheets", type=Path, help="folder for pictures of the pairs found, for judging by eye")
     growth = commands.add_parser("growth", help="time and memory by the number of images")
     growth.add_argument("--images", type=int, nargs="+", default=[5000, 10000, 20000])
     planted.add_argument("folders", type=Path, nargs=2, metavar=("TRAIN", "TEST"))
-    growth.add_argument("folders", type=Path, nargs="+", help="whose images are varied")
+    growth.add_argument("folders", type=Path, nargs="+", help="folders of the images to vary")
     for command in (planted, growth):
-        command.add_argument("--short-side", type=int, default=320, help="of prepare, in pixels")
+        command.add_argument("--short-side", type=int, default=320, help="prepare.short_side, in pixels")
     options = parser.parse_args(words)
     if options.what == "growth":
         files = [file for folder in options.folders for file in image_files.walk(folder)[0] if not file.problem]
@@ -85,22 +88,22 @@ def main(*words: str) -> None:
         measure_planted(contest, every=options.every, sheets=options.sheets)
 
 
-def read(name: str, folders: Sequence[Path], short_side: int) -> Contest:
+def read(name: str, folders: Sequence[Path], short_side: int) -> FingerprintedContest:
     """Fingerprint the readable images of a train and a test folder."""
     prints: dict[str, Prints] = {}
     paths: dict[Name, Path] = {}
     for subset, folder in zip(SUBSETS, folders, strict=True):
         if not folder.is_dir():
-            raise InputError(f"{folder} is no folder")
+            raise InputError(f"{folder} is not a folder")
         files = [file for file in image_files.walk(folder)[0] if not file.problem]
         print_file = partial(_print_file, short_side=short_side)
         done = parallel.in_order(
             print_file, [f.path for f in files], workers=parallel.worker_count(), name=str, preload=(__name__,)
         )
-        kept = [(file, made) for file, made in zip(files, done, strict=True) if made is not None]
-        prints[subset] = fingerprints.collected([file.image_id for file, _ in kept], [made for _, made in kept])
-        paths |= {(subset, file.image_id): file.path for file, _ in kept}
-    return Contest(name, short_side, prints, paths)
+        readable = [(file, made) for file, made in zip(files, done, strict=True) if made is not None]
+        prints[subset] = fingerprints.collected([file.image_id for file, _ in readable], [made for _, made in readable])
+        paths |= {(subset, file.image_id): file.path for file, _ in readable}
+    return FingerprintedContest(name, short_side, prints, paths)
 
 
 def _print_file(path: Path, short_side: int) -> fingerprints.Print | None:
@@ -109,7 +112,7 @@ def _print_file(path: Path, short_side: int) -> fingerprints.Print | None:
 
 
 def search(prints: Mapping[str, Prints]) -> Duplicates:
-    """Search both subsets as `analyze` does by default."""
+    """Search both subsets with the default settings of `analyze`."""
     settings = AnalyzeSettings()
     return duplicates.search(
         prints["train"],
@@ -120,8 +123,8 @@ def search(prints: Mapping[str, Prints]) -> Duplicates:
     )
 
 
-def measure_planted(contest: Contest, *, every: int, sheets: Path | None) -> None:
-    """Print what is found untouched, then a row per kind of copy: how many are found, how many strangers merged."""
+def measure_planted(contest: FingerprintedContest, *, every: int, sheets: Path | None) -> None:
+    """Print the pairs among original images, then a row per kind of copy: copies found, different images merged."""
     natural = search(contest.prints)
     groups = judge(contest, natural)
     if sheets:
@@ -131,23 +134,23 @@ def measure_planted(contest: Contest, *, every: int, sheets: Path | None) -> Non
     paths = [contest.paths[source] for source in sources]
     made = list(parallel.in_order(copy, paths, workers=parallel.worker_count(), name=str, preload=(__name__,)))
     print(f"\n{len(contest.paths)} images, {len(sources)} copies of each kind, within and across subsets\n")
-    print("| target | copies | found | recall | strangers merged |\n|---|---|---|---|---|")
+    print("| target | copies | found | recall | different images merged |\n|---|---|---|---|---|")
     for k, kind in enumerate(planting.KINDS):
         planted = {source: made[i][k] for i, source in enumerate(sources)}
         found = search(_with_copies(contest.prints, planted))
         links = _links(found)
         counted = links if kind.group != "exact" else _links(replace(found, near=[]))
         hits = sum(_is_found(found, counted, source, _copy(i, source)) for i, source in enumerate(sources))
-        strangers = _strangers(links, groups)
+        wrong = _wrong_links(links, groups)
         target = f"{kind.group} >= {planting.TARGETS[kind.group]:.0%}" if kind.group in planting.TARGETS else "none"
         share = hits / len(sources)
-        print(f"| {target} | {kind.name} | {hits} of {len(sources)} | {share:.1%} | {len(strangers)} |", flush=True)
-        for a, b in sorted(strangers):
+        print(f"| {target} | {kind.name} | {hits} of {len(sources)} | {share:.1%} | {len(wrong)} |", flush=True)
+        for a, b in sorted(wrong):
             print(f"  merged: {'/'.join(a)} with {'/'.join(b)}", file=sys.stderr)
 
 
 def _copy(i: int, source: Name) -> Name:
-    """Return the subset and image_id of the i-th source's copy: by turns in the source's subset and in the other."""
+    """Return the subset and image_id of the i-th source's copy, alternately in the source's subset and in the other."""
     return SUBSETS[(SUBSETS.index(source[0]) + i) % 2], COPY + "/".join(source)
 
 
@@ -182,17 +185,17 @@ def _link(a: Name, b: Name) -> Link:
 
 
 def _is_found(found: Duplicates, links: set[Link], source: Name, copy: Name) -> bool:
-    """Return whether an image and its copy are linked and, in train, are in one cluster."""
+    """Return whether an image and its copy are linked; where both are in train, whether they share a cluster."""
     if source[0] == copy[0] == "train":
         return source[1] in found.clusters and found.clusters[source[1]] == found.clusters.get(copy[1])
     return _link(source, copy) in links
 
 
-def judge(contest: Contest, natural: Duplicates) -> dict[Name, int]:
-    """Hold what is found among untouched images against the list of judged pairs, and print what differs.
+def judge(contest: FingerprintedContest, natural: Duplicates) -> dict[Name, int]:
+    """Compare the pairs found among original images with the judged pairs, and print the differences.
 
     Returns:
-        Image -> a number that images share which are truly the same: of equal pixels, or judged so by eye.
+        image -> group number; true duplicates (equal pixels, or judged so by eye) share one.
     """
     known = _verdicts(contest.name)
     links = [_link(a, b) for a, b, *_ in natural.near]
@@ -203,7 +206,7 @@ def judge(contest: Contest, natural: Duplicates) -> dict[Name, int]:
             print(f"  {verdict}: {'/'.join(a)},{'/'.join(b)} ({kind}, {similarity:.4f})")
     for (a, b), verdict in known.items():
         if verdict in SAME and (a, b) not in links:
-            print(f"  {verdict}, and not found: {'/'.join(a)},{'/'.join(b)}")
+            print(f"  {verdict}, but not found: {'/'.join(a)},{'/'.join(b)}")
     same = [link for link, verdict in known.items() if verdict in SAME]
     return _connected(list(contest.paths), same + [(g[0], name) for g in natural.exact for name in g[1:]])
 
@@ -216,8 +219,8 @@ def _verdicts(contest: str) -> dict[Link, str]:
     return {_link(_name(a), _name(b)): verdict for a, b, verdict in rows}
 
 
-def _name(spelled: str) -> Name:
-    subset, _, image_id = spelled.partition("/")
+def _name(text: str) -> Name:
+    subset, _, image_id = text.partition("/")
     return subset, image_id
 
 
@@ -228,8 +231,8 @@ def _connected(names: list[Name], links: Sequence[Link]) -> dict[Name, int]:
     return dict(zip(names, csgraph.connected_components(graph, directed=False)[1].tolist(), strict=True))
 
 
-def _strangers(links: Iterable[Link], groups: Mapping[Name, int]) -> list[Link]:
-    """Return the links between images, or copies of images, that are not truly the same."""
+def _wrong_links(links: Iterable[Link], groups: Mapping[Name, int]) -> list[Link]:
+    """Return the links between images, or copies of images, that are not true duplicates."""
     return sorted(link for link in links if len({groups[_original(name)] for name in link}) > 1)
 
 
@@ -237,8 +240,8 @@ def _original(name: Name) -> Name:
     return _name(name[1].removeprefix(COPY)) if name[1].startswith(COPY) else name
 
 
-def draw(contest: Contest, natural: Duplicates, folder: Path) -> None:
-    """Draw the pairs found side by side, least similar first, 40 a sheet."""
+def draw(contest: FingerprintedContest, natural: Duplicates, folder: Path) -> None:
+    """Draw the pairs found side by side, the least similar first, 40 per sheet."""
     pairs = sorted(natural.near, key=lambda pair: (pair[3], pair[:2]))
     sections = [
         drawing.SheetSection(

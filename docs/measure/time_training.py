@@ -1,8 +1,9 @@
-"""How fast a recipe's members train and predict here: `python -m tools.time_training recipes/winner.yaml`.
+"""Measure how fast a recipe's members train and predict: `python -m docs.measure.time_training recipes/winner.yaml`.
 
-Trains each member by its settings on generated images, from random weights (no hub, no file), at a constant lr, and
-predicts them at its image sizes. Prints milliseconds a step and images a second with all that a training does (loading,
-augmentation, copies), the GPU's memory, and with --again whether a second training gave the same bytes.
+Trains each member with its settings on generated images, from random weights (no download, no file) and at a constant
+lr; then predicts the images at the member's image sizes. Prints milliseconds per step and images per second, loading,
+augmentation and copies included, and the GPU memory. With --again it trains twice and prints whether the weights are
+the same bytes.
 """
 
 import argparse
@@ -40,8 +41,8 @@ CLASSES = ["no", "yes"]
 SIDE = 320  # pixels of a generated image
 
 
-class Timed(Trainer):
-    """A training whose epochs are timed, not scored, and whose weights are kept, not written."""
+class EpochTimer(Trainer):
+    """A trainer that times its epochs; it scores nothing and writes no weights."""
 
     def run(self) -> None:
         """Train."""
@@ -61,21 +62,21 @@ class Timed(Trainer):
 
 
 def main(*words: str) -> None:
-    """Generate images, train, predict, print."""
-    parser = argparse.ArgumentParser(prog="python -m tools.time_training", description="Milliseconds a step.")
+    """Generate images, then train and predict each member and print its speed."""
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.time_training", description="Milliseconds a step.")
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--members", nargs="+", help="default: all")
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=["pretrain"])
     parser.add_argument("--images", type=int, default=256)
-    parser.add_argument("--epochs", type=int, default=3, help="the first and the last are not counted")
+    parser.add_argument("--epochs", type=int, default=3, help="the first and the last are not timed")
     parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16", "fp16"), help="instead of the recipe's")
-    parser.add_argument("--compile", action="store_true", help="whatever the recipe says")
+    parser.add_argument("--compile", action="store_true", help="compile all members")
     parser.add_argument("--again", action="store_true", help="train twice and compare the weights")
     asked = parser.parse_args(words)
-    if asked.epochs < 3:  # the first holds the start, and in the last nothing more is loaded
-        parser.error("--epochs: three at least, since the first and the last are not counted")
+    if asked.epochs < 3:  # the first includes the start, and during the last no further epoch is loaded
+        parser.error("--epochs: at least 3, because the first and the last are not timed")
     if asked.images < 1:
-        parser.error("--images: one at least")
+        parser.error("--images: at least 1")
     with tempfile.TemporaryDirectory() as folder:
         failed = _time(asked, Path(folder))
     if failed:
@@ -83,7 +84,7 @@ def main(*words: str) -> None:
 
 
 def _time(asked: argparse.Namespace, root: Path) -> bool:
-    """Time all members; say whether one of them failed."""
+    """Time all members; return whether one of them failed."""
     settings, jobs = _read(asked, root)
     device = devices.start(settings)
     place = torch.cuda.get_device_name() if device.type == "cuda" else f"{settings.threads} threads of the CPU"
@@ -92,17 +93,17 @@ def _time(asked: argparse.Namespace, root: Path) -> bool:
     for job, infer in jobs:
         try:
             print(_row(job, infer, data, device, again=asked.again), flush=True)
-        except Exception as error:  # one member's, out of memory or a size it cannot take, is not the others'
+        except Exception as error:  # e.g. out of memory, or an unsupported size: time the other members all the same
             print(f"{job.member} {job.phase}: {type(error).__name__}: {error}", flush=True)
             failed = True
     return failed
 
 
 def _read(asked: argparse.Namespace, root: Path) -> tuple[TorchSettings, list[tuple[phase.TrainingJob, InferSettings]]]:
-    """Read the recipe; every mistake in it is found before the first training.
+    """Read the recipe; mistakes are reported before the first training.
 
     Raises:
-        InputError: it cannot be read, or a setting is wrong.
+        InputError: the recipe cannot be read, or a setting is wrong.
     """
     try:
         recipe = yaml.safe_load(asked.recipe.read_text(encoding="utf-8"))
@@ -121,8 +122,8 @@ def _generate(root: Path, n_images: int) -> phase.FoldImages:
     with pixels.Writer(root / "data/prepare/train/pixels.arrow", encoding="raw") as writer:
         for name in ids:
             writer.add(name, rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
-    part = phase.LabelledImages(ids, np.arange(n_images) % len(CLASSES))
-    return phase.FoldImages(CLASSES, part, part)
+    images = phase.LabelledImages(ids, np.arange(n_images) % len(CLASSES))
+    return phase.FoldImages(CLASSES, images, images)
 
 
 def _jobs(
@@ -149,36 +150,36 @@ def _row(
     steps = -(-len(data.train.image_ids) // job.settings.batch_size)
     seconds = (trained.ends[-2] - trained.ends[1]) / (len(trained.ends) - 3)
     start = trained.ends[1] - trained.ends[0] - seconds
-    words = [
+    parts = [
         f"{job.member} {job.phase} {job.model.precision}{' compiled' if job.model.compile else ''}:",
-        f"{1000 * seconds / steps:.1f} ms a step of {job.settings.batch_size},",
+        f"{1000 * seconds / steps:.1f} ms per step of {job.settings.batch_size},",
         f"{len(data.train.image_ids) / seconds:.0f} images/s, start {start:.1f} s",
     ]
     if device.type == "cuda":
-        words.append(f"; {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB of GPU memory")
-    words.append("; predicts " + ", ".join(_predict(trained, data, infer)))
+        parts.append(f"; {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB of GPU memory")
+    parts.append("; predicts " + ", ".join(_predict(trained, data, infer)))
     if again:
         same = _train(job, data, device).digest() == trained.digest()
-        words.append("; again: " + ("the same bytes" if same else "OTHER BYTES"))
-    return " ".join(words).replace(" ;", ";")
+        parts.append("; again: " + ("the same bytes" if same else "OTHER BYTES"))
+    return " ".join(parts).replace(" ;", ";")
 
 
-def _train(job: phase.TrainingJob, data: phase.FoldImages, device: torch.device) -> Timed:
+def _train(job: phase.TrainingJob, data: phase.FoldImages, device: torch.device) -> EpochTimer:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     torch.compiler.reset()
     torch.manual_seed(0)
     model = backbones.create(job.model.backbone, n_classes=0, model_kwargs=job.model.model_kwargs)
     start = backbones.Checkpoint(model.state_dict(), {"preprocessing": {"mean": HALF, "std": HALF}})
-    trainer = Timed(job, start, data, devices.Numerics(device, job.model.precision, job.model.channels_last))
-    with contextlib.redirect_stdout(io.StringIO()):  # that the head is new
+    trainer = EpochTimer(job, start, data, devices.Numerics(device, job.model.precision, job.model.channels_last))
+    with contextlib.redirect_stdout(io.StringIO()):  # hides the message that the head is new
         devices.reproducibly(job.name, trainer.run)
     return trainer
 
 
-def _predict(trained: Timed, data: phase.FoldImages, infer: InferSettings) -> Iterator[str]:
+def _predict(trained: EpochTimer, data: phase.FoldImages, infer: InferSettings) -> Iterator[str]:
     for image_size in infer.image_sizes:
-        for _ in range(2):  # the first holds the start
+        for _ in range(2):  # the first includes the start
             begun = time.perf_counter()
             predict.probabilities(
                 trained.model,

@@ -1,7 +1,7 @@
-"""How long a probe's fit takes on generated features: `python -m tools.time_probe IMAGES CLASSES [--strength C ...]`.
+"""Measure time and memory of a linear probe on generated features: `python -m docs.measure.time_probe IMAGES CLASSES`.
 
-Times what podium.probes.linear_probe fits for one fold, or with --strength single regressions of those strengths
-(the choice of one takes 15 times as long), and says what each is worth on 2,000 other images.
+Times what podium.probes.linear_probe fits for one fold. With --strength it times single regressions of the given
+strengths (choosing a strength takes 15 times as long). Prints the accuracy and log loss of each on 2,000 other images.
 """
 
 import argparse
@@ -17,43 +17,45 @@ from podium.core import cli
 from podium.probes import discriminant, linear_probe
 from podium.scoring import scores
 
-OTHERS = 2000  # images that are predicted
+N_HELD_OUT = 2000  # images to predict
 CHUNK = 5000
 Features = NDArray[np.float32]
 Targets = NDArray[np.int64]
 
 
 def main(*words: str) -> None:
-    """Generate, fit, and print."""
-    parser = argparse.ArgumentParser(prog="python -m tools.time_probe", description="Seconds and memory.")
+    """Generate features, fit, and print time, memory and scores."""
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.time_probe", description="Seconds and memory.")
     parser.add_argument("images", type=int)
     parser.add_argument("classes", type=int)
     parser.add_argument("--features", type=int, default=1280)
-    parser.add_argument("--apart", type=float, default=0.15, help="standard deviation of classes' means")
-    parser.add_argument("--strength", type=float, nargs="+", help="sklearn's C")
-    parser.add_argument("--discriminant", action="store_true", help="whatever the size")
+    parser.add_argument("--apart", type=float, default=0.15, help="standard deviation of the class means")
+    parser.add_argument("--strength", type=float, nargs="+", help="scikit-learn's C")
+    parser.add_argument("--discriminant", action="store_true", help="fit the discriminant at any size")
     asked = parser.parse_args(words)
     if asked.strength and asked.classes < 3:
-        parser.error("--strength: of three classes at least")
-    inputs, targets = drawn(asked.images + OTHERS, asked.classes, asked.features, asked.apart)
+        parser.error("--strength needs three classes or more")
+    inputs, targets = drawn(asked.images + N_HELD_OUT, asked.classes, asked.features, asked.apart)
     begun, used = time.monotonic(), time.process_time()
-    for what, weights, biases in _fits(inputs[:-OTHERS], targets[:-OTHERS], asked):
-        logits = inputs[-OTHERS:, 0] @ weights.T + biases
+    for name, weights, biases in _fits(inputs[:-N_HELD_OUT], targets[:-N_HELD_OUT], asked):
+        logits = inputs[-N_HELD_OUT:, 0] @ weights.T + biases
         exps = np.exp(logits - logits.max(axis=1, keepdims=True))
         probs = exps / exps.sum(axis=1, keepdims=True)
-        worth = [scores.SCORES[name].function(targets[-OTHERS:], probs) for name in ("accuracy", "log_loss")]
-        seconds, processor = time.monotonic() - begun, time.process_time() - used
+        accuracy, log_loss = [
+            scores.SCORES[metric].function(targets[-N_HELD_OUT:], probs) for metric in ("accuracy", "log_loss")
+        ]
+        seconds, cpu_seconds = time.monotonic() - begun, time.process_time() - used
         peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 2**20
         print(
-            f"{what}: {seconds:.0f} s, {processor:.0f} s of processor time, {peak:.1f} GB at most;"
-            f" accuracy {worth[0]:.4f}, log loss {worth[1]:.4f}",
+            f"{name}: {seconds:.0f} s, {cpu_seconds:.0f} s of CPU time, peak {peak:.1f} GB;"
+            f" accuracy {accuracy:.4f}, log loss {log_loss:.4f}",
             flush=True,
         )
         begun, used = time.monotonic(), time.process_time()
 
 
 def drawn(n_images: int, n_classes: int, n_features: int, apart: float) -> tuple[Features, Targets]:
-    """Draw features (images, 2 transforms, features), correlated and cut off at 0 as a network's are, and their classes."""
+    """Draw classes (images,) and network-like features (images, 2 transforms, features): correlated, not negative."""
     rng = np.random.default_rng(0)
     axes = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0]
     mix = (axes * np.arange(1, n_features + 1) ** -0.5 * np.sqrt(n_features / 7)).astype(np.float32)

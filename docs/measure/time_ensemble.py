@@ -1,8 +1,8 @@
-"""How long `ensemble` takes, and how much memory, on generated predictions: `python -m tools.time_ensemble FOLDER`.
+"""Measure time and memory of `ensemble` on generated predictions: `python -m docs.measure.time_ensemble FOLDER`.
 
-Writes members' predictions into FOLDER (kept for the next call with the same numbers), runs the stage there in a
-process of its own, and prints its seconds and its largest resident memory; `--stages ensemble report ladder` runs
-those that read what it wrote as well.
+Writes members' predictions into FOLDER, where the next call with the same numbers finds them. Runs the stage there in a
+process of its own, and prints its seconds and its peak resident memory. `--stages ensemble report ladder` also runs the
+two stages that read the outputs of `ensemble`.
 """
 
 import argparse
@@ -26,14 +26,14 @@ from podium.core.errors import InputError
 
 STAGES = ("ensemble", "report", "ladder")
 FOLDS = ("0", "1", "2", "3", "4")
-VIEWS = ("hflip", "identity")
-CLASS = "{:04}"  # a number, for quadratic kappa
-EVERY = 0.1  # seconds between two looks at the processes of a stage
+TRANSFORMS = ("hflip", "identity")
+CLASS = "{:04}"  # numeric, because quadratic kappa needs numbers
+EVERY = 0.1  # seconds between two readings of a stage's memory
 
 
 def main(*words: str) -> None:
-    """Generate what is missing, run, and print."""
-    parser = argparse.ArgumentParser(prog="python -m tools.time_ensemble", description="Seconds and memory.")
+    """Generate missing predictions, run the stages, and print time and memory."""
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.time_ensemble", description="Seconds and memory.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--members", type=int, default=20)
     parser.add_argument("--sizes", type=int, default=5)
@@ -41,7 +41,7 @@ def main(*words: str) -> None:
     parser.add_argument("--tests", type=int, default=1_000)
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--metric", default="accuracy")
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES[:1], help="in this order")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES[:1], help="stages to run, in this order")
     asked = parser.parse_args(words)
     sizes = [224 + 32 * index for index in range(asked.sizes)]
     members = {f"m{index:02}": _settings(sizes) for index in range(asked.members)}
@@ -57,30 +57,30 @@ def main(*words: str) -> None:
 
 def _run(stage: str, folder: Path) -> None:
     begun = time.monotonic()
-    project = str(Path(__file__).parents[1])
+    project = str(Path(__file__).parents[2])
     command = [sys.executable, "-m", f"stages.{stage}"]
     with psutil.Popen(command, cwd=folder, env=os.environ | {"PYTHONPATH": project}) as started:
-        peak, processor = _watched(started)
+        peak, cpu_seconds = _watched(started)
     seconds = time.monotonic() - begun
     if started.returncode:
         raise InputError(f"{stage} failed")
-    print(f"{stage}: {seconds:.0f} s, {processor:.0f} s of processor time, {peak / 2**30:.2f} GB at most")
+    print(f"{stage}: {seconds:.0f} s, {cpu_seconds:.0f} s of CPU time, peak {peak / 2**30:.2f} GB")
 
 
 def _watched(started: psutil.Popen) -> tuple[int, float]:
-    """Return the largest resident memory of a process and its children together, bytes, and their processor's seconds.
+    """Return the peak resident memory (bytes) and the CPU seconds of a process and its children together.
 
-    Looked at every tenth of a second; pages that several share count for each.
+    Memory is read every EVERY seconds; a page shared by several processes counts once for each.
     """
     peak, seconds = 0, {}
     while started.poll() is None:
-        held = 0
+        memory = 0
         for process in (started, *started.children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess):
-                held += process.memory_info().rss
+                memory += process.memory_info().rss
                 times = process.cpu_times()
                 seconds[process.pid] = times.user + times.system
-        peak = max(peak, held)
+        peak = max(peak, memory)
         time.sleep(EVERY)
     return peak, sum(seconds.values())
 
@@ -90,7 +90,7 @@ def _settings(sizes: list[int]) -> dict[str, object]:
         "model": {"backbone": "resnet10t", "weights": "none", "image_size": sizes[0]},
         "pretrain": {"epochs": 0, "lr": 0.01},
         "finetune": {"epochs": 1, "lr": 0.01},
-        "infer": {"image_sizes": sizes, "transforms": list(VIEWS)},
+        "infer": {"image_sizes": sizes, "transforms": list(TRANSFORMS)},
     }
 
 
@@ -104,13 +104,13 @@ def _write_settings(folder: Path, members: dict[str, dict[str, object]], metric:
 
 
 def _write_tables(folder: Path, n_images: int, n_tests: int, n_classes: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write folds.csv and the test images' facts; return both with a column of class indices."""
+    """Write folds.csv and the test images' facts; return train and test images with a column of class indices."""
     rng = np.random.default_rng(seeding.derive("timed", n_images, n_classes))
-    made = []
+    frames = []
     for kind, count in (("train", n_images), ("test", n_tests)):
         names = [f"{kind}{index:06}.jpg" for index in range(count)]
-        made.append(pd.DataFrame({"image_id": names, "target": rng.integers(0, n_classes, count)}))
-    train, test = made
+        frames.append(pd.DataFrame({"image_id": names, "target": rng.integers(0, n_classes, count)}))
+    train, test = frames
     train["target"] = np.arange(n_images) % n_classes
     train["fold"] = [FOLDS[index] for index in rng.permutation(n_images) % len(FOLDS)]
     names = train["target"].map(CLASS.format)
@@ -124,23 +124,25 @@ def _write_tables(folder: Path, n_images: int, n_tests: int, n_classes: int) -> 
 
 
 def _write_member(path: Path, index: int, sizes: list[int], train: pd.DataFrame, test: pd.DataFrame) -> None:
-    """Write a row group per fold, part, size and transform, as infer does, and what a training and a probe would leave."""
+    """Write a row group per fold, subset, size and transform, as `infer` does; also training's and probe's outputs."""
     rng = np.random.default_rng(seeding.derive("timed", index))
     n_classes, writer = int(train["target"].max()) + 1, None
     probe: list[pd.DataFrame] = []
     with tables.replacing(path) as temporary:
         for fold in FOLDS:
             held_out = train[train["fold"] == fold]
-            for part, rows in (("train", held_out), ("test", test)):
+            for subset, rows in (("train", held_out), ("test", test)):
                 shared = rng.normal(size=(len(rows), n_classes))
                 for size in sizes:
-                    for transform in VIEWS:
-                        cells = rows[["image_id"]].assign(part=part, fold=fold, image_size=size, transform=transform)
+                    for transform in TRANSFORMS:
+                        cells = rows[["image_id"]].assign(
+                            subset=subset, fold=fold, image_size=size, transform=transform
+                        )
                         table = _with_probs(cells, rows["target"].to_numpy(), shared, n_classes, rng)
                         arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
                         writer = writer or pq.ParquetWriter(temporary, arrow.schema, compression="zstd")
                         writer.write_table(arrow)
-                        if (part, size, transform) == ("train", sizes[0], "identity"):
+                        if (subset, size, transform) == ("train", sizes[0], "identity"):
                             _write_phase(path.parents[1] / f"finetune/{path.stem}", fold, table)
                             probe.append(table)
         assert writer is not None

@@ -1,24 +1,24 @@
-"""How many plain drawings, all different, are taken for duplicates: `python -m tools.measure_drawings`."""
+"""Count the false duplicates among plain drawings, all different: `python -m docs.measure.measure_drawings`."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from docs.measure.measure_duplicates import search
 from podium.analysis import fingerprints
 from podium.core import cli, seeding
-from tools.measure_duplicates import search
 
 Image = NDArray[np.uint8]
 
 SHAPES = ("boxes", "discs", "rings", "crosses")
-DRAWN = 200  # of each
+PER_SHAPE = 200
 DIGITS = 600
 
 
 def main() -> None:
-    """Print a row per kind: images, those that count as plain, and the pairs found."""
-    kinds = {kind: [drawing(kind, number) for number in range(DRAWN)] for kind in SHAPES}
-    kinds["all four"] = [drawing(SHAPES[number % len(SHAPES)], number) for number in range(DRAWN)]
+    """Print a row per kind: the images, how many of them are plain, and the pairs found."""
+    kinds = {kind: [drawing(kind, number) for number in range(PER_SHAPE)] for kind in SHAPES}
+    kinds["all four"] = [drawing(SHAPES[number % len(SHAPES)], number) for number in range(PER_SHAPE)]
     kinds["digits"] = digits(DIGITS)
     print("| images | plain | pairs found |\n|---|---|---|")
     for kind, images in kinds.items():
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def drawing(kind: str, number: int) -> Image:
-    """Draw one of SHAPES on a flat ground, (height, width, 3): colours, size, place and format by chance."""
+    """Draw one of SHAPES on a flat background, (height, width, 3), with random colours, size, position and format."""
     random = np.random.default_rng(seeding.derive("drawing", kind, number))
     height, width = random.integers(80, 200, 2)
     image = np.full((height, width, 3), random.integers(0, 256, 3), np.uint8)

@@ -1,8 +1,8 @@
-"""Why intervals are made as they are, by their coverage on drawn predictions: `python -m tools.simulate_intervals`.
+"""Simulate the coverage of score intervals for images in groups: `python -m docs.measure.simulate_intervals`.
 
-One model's predictions of images in groups, without any choosing. For accuracy the weight of doubt (intervals.DOUBT) is
-varied, for log loss a plain t interval is held against the one with Hall's correction. docs/honest_scores.md has the
-table.
+Each draw is one model's predictions, without any model selection. For accuracy the script varies the weight of doubt
+(intervals.DOUBT). For log loss it compares a plain t interval with the one that has Hall's correction. The table is in
+docs/honest_scores.md.
 """
 
 import argparse
@@ -23,8 +23,8 @@ POPULATION = 300_000
 
 
 @dataclass(frozen=True)
-class Case:
-    """Images in groups of one class; `correlation` is the share of noise that a group has in common."""
+class IntervalCase:
+    """Images in groups of one class each; `correlation` is the share of the noise's variance that a group shares."""
 
     n_classes: int
     skill: float
@@ -32,9 +32,14 @@ class Case:
     group_size: int
     correlation: float
 
+    @property
+    def seed(self) -> str:
+        """Return the text that seeds the draws: another text would change the numbers in docs/honest_scores.md."""
+        return repr(self).replace(type(self).__name__, "Case", 1)
+
 
 CASES = tuple(
-    Case(n_classes, skill, *sizes)
+    IntervalCase(n_classes, skill, *sizes)
     for n_classes, skill in ((3, 1.6), (3, 2.8), (3, 3.4), (2, 2.2))
     for sizes in ((200, 1, 0.0), (200, 4, 0.6), (700, 1, 0.0), (700, 5, 0.3), (700, 5, 0.95), (600, 10, 0.6))
 )
@@ -42,7 +47,9 @@ CASES = tuple(
 
 def main(*words: str) -> None:
     """Print a row per case."""
-    parser = argparse.ArgumentParser(prog="python -m tools.simulate_intervals", description="Coverage of intervals.")
+    parser = argparse.ArgumentParser(
+        prog="python -m docs.measure.simulate_intervals", description="Coverage of intervals."
+    )
     parser.add_argument("--draws", type=int, default=500)
     draws = parser.parse_args(words).draws
     doubts = " | ".join(f"doubt {doubt:.2g}" for doubt in (0, *DOUBTS[1:]))
@@ -50,34 +57,40 @@ def main(*words: str) -> None:
     print(f"|{' --- |' * (6 + len(DOUBTS))}")
     for case in CASES:
         truth = _true_values(case)
-        held = np.mean([covered(case, truth, number) for number in range(draws)], axis=0)
-        cells = [f"{truth[0]:.3f}", case.n_images, case.group_size, case.correlation, *(f"{100 * x:.1f}" for x in held)]
+        coverage = np.mean([covered(case, truth, number) for number in range(draws)], axis=0)
+        cells = [
+            f"{truth[0]:.3f}",
+            case.n_images,
+            case.group_size,
+            case.correlation,
+            *(f"{100 * x:.1f}" for x in coverage),
+        ]
         print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
-def covered(case: Case, truth: tuple[float, float], number: int) -> list[bool]:
-    """Say which intervals hold the truth: accuracy with each doubt, log loss by plain t and by Hall."""
-    rng = np.random.default_rng(seeding.derive("intervals", str(case), number))
+def covered(case: IntervalCase, truth: tuple[float, float], number: int) -> list[bool]:
+    """Return which intervals contain the true value: accuracy with each doubt, log loss by plain t and by Hall."""
+    rng = np.random.default_rng(seeding.derive("intervals", case.seed, number))
     targets, probs, groups = _drawn(case, rng)
     ends = []
     for doubt in DOUBTS:
         with mock.patch.object(intervals, "DOUBT", doubt):
             ends.append(intervals.score_interval(scores.SCORES["accuracy"], targets, probs, groups))
-    ends.append(_students(scores.log_losses(targets, probs), groups))
+    ends.append(_t_interval(scores.log_losses(targets, probs), groups))
     ends.append(intervals.score_interval(scores.SCORES["log_loss"], targets, probs, groups))
     truths = [truth[0]] * len(DOUBTS) + [truth[1]] * 2
     return [low <= value <= high for (low, high), value in zip(ends, truths, strict=True)]
 
 
-def _students(values: NDArray[np.float64], groups: NDArray[np.int64]) -> tuple[float, float]:
-    """Return the plain t interval of a mean, by group."""
+def _t_interval(values: NDArray[np.float64], groups: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the t interval of a mean, with errors clustered by group."""
     sums = np.bincount(groups, values - values.mean())
     error = np.sqrt((sums**2).sum() * len(sums) / (len(sums) - 1)) / len(values)
     half = stats.t.ppf(0.975, len(sums) - 1) * error
     return float(values.mean() - half), float(values.mean() + half)
 
 
-def _true_values(case: Case) -> tuple[float, float]:
+def _true_values(case: IntervalCase) -> tuple[float, float]:
     alone = replace(case, n_images=POPULATION, group_size=1, correlation=0.0)
     targets, probs, _ = _drawn(
         alone, np.random.default_rng(seeding.derive("population", case.n_classes, str(case.skill)))
@@ -85,7 +98,7 @@ def _true_values(case: Case) -> tuple[float, float]:
     return scores.accuracy_score(targets, probs), scores.log_loss(targets, probs)
 
 
-def _drawn(case: Case, rng: np.random.Generator) -> tuple[Targets, Probs, NDArray[np.int64]]:
+def _drawn(case: IntervalCase, rng: np.random.Generator) -> tuple[Targets, Probs, NDArray[np.int64]]:
     n_groups = case.n_images // case.group_size
     groups = np.repeat(np.arange(n_groups), case.group_size)
     targets = rng.integers(0, case.n_classes, n_groups)[groups]

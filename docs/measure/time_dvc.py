@@ -1,0 +1,64 @@
+"""Measure the time that DVC itself takes for a graph: `python -m docs.measure.time_dvc [--members M] [--folds F]`.
+
+Builds a temporary repository with the real dvc.yaml, M members and F folds. Its stages are quick stand-ins
+(tests/standin.py), so nearly all of the time is DVC's own and that of starting Python. `--checkout PATH` measures the
+dvc.yaml of another checkout, such as a git worktree of an older commit.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+from podium.core import cli
+from podium.core.errors import InputError
+from tests import graph
+
+REPEATS = 3  # of the run with nothing to do
+CODE = ("podium/", "stages/")
+
+
+def main(*words: str) -> None:
+    """Build the repository, run it, and print counts and seconds."""
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.time_dvc", description="Time of DVC itself.")
+    parser.add_argument("--members", type=int, default=5)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--checkout", type=Path, default=graph.PROJECT, help="default: this one")
+    asked = parser.parse_args(words)
+    if asked.members < 1 or asked.folds < 1:
+        parser.error("--members and --folds must be at least 1")
+    if not (asked.checkout / "dvc.yaml").exists():
+        raise InputError(f"--checkout {asked.checkout}: has no dvc.yaml")
+    members = {f"m{index}": graph.member() for index in range(asked.members)}
+    with tempfile.TemporaryDirectory() as folder:
+        repository = graph.build(Path(folder), range(asked.folds), members, asked.checkout.resolve())
+        repository.repro()
+        repository.commit()
+        print(f"{asked.members} members, {asked.folds} folds: {len(repository.stages())} stages")
+        print(f"dvc.yaml: {_lines(repository, 'dvc.yaml')} lines, {code_entries(asked.checkout)} code entries in deps")
+        print(f"dvc.lock: {_lines(repository, 'dvc.lock')} lines", flush=True)
+        idle = min(_seconds(repository) for _ in range(REPEATS))
+        print(f"dvc repro with nothing to do: {idle:.2f} s (minimum of {REPEATS})", flush=True)
+        print(f"dvc repro -f: {_seconds(repository, '-f'):.2f} s")
+
+
+def code_entries(checkout: Path) -> int:
+    """Count the files and folders of code in the deps of dvc.yaml."""
+    stages = yaml.safe_load((checkout / "dvc.yaml").read_text(encoding="utf-8"))["stages"].values()
+    return sum(dep.startswith(CODE) for stage in stages for dep in stage.get("do", stage)["deps"])
+
+
+def _lines(repository: graph.Graph, name: str) -> int:
+    return len(repository.read(name).splitlines())
+
+
+def _seconds(repository: graph.Graph, *options: str) -> float:
+    start = time.perf_counter()
+    repository.repro(*options)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    cli.run(main)
