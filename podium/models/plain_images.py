@@ -21,7 +21,9 @@ from podium.models.preprocessing import Preprocessing
 class PlainImages(Dataset[torch.Tensor]):
     """Images by index as they are, at a size: uint8 (3, image_size, image_size)."""
 
-    def __init__(self, packed: PixelPack, image_ids: Sequence[str], preprocessing: Preprocessing, image_size: int) -> None:
+    def __init__(
+        self, packed: PixelPack, image_ids: Sequence[str], preprocessing: Preprocessing, image_size: int
+    ) -> None:
         self.packed, self.image_ids = packed, list(image_ids)
         self.preprocessing, self.image_size = preprocessing, image_size
 
