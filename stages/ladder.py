@@ -1,4 +1,4 @@
-"""Stage `ladder`, the ablation study: cached predictions -> data/ladder/ladder.csv, what each step of the recipe gained.
+"""Stage `ladder`, the ablation study: cached predictions -> data/ladder/, what each step of the recipe gained.
 
 Per member: the probe, phase 1 (mixup), phase 2 (clean images), the flip, the choice of TTA and phase; phase `fixres`
 after the phase before it; last, the blend after each single member. Every step is compared with the step before it.

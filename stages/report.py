@@ -13,8 +13,9 @@ import pandas as pd
 from podium.contest.settings import ContestSettings
 from podium.core import cli, params, tables
 from podium.predictions import prediction_files
+from podium.predictions.blend_names import blend_names
 from podium.reports import confusion, diversity, reliability
-from podium.scoring import bootstrap, scores
+from podium.scoring import intervals, scores
 
 ERRORS = 3  # most frequent errors printed
 
@@ -45,18 +46,18 @@ def main(*, root: Path = Path()) -> None:
     """Write the tables and print the most important results."""
     inputs = _load(root)
     targets = np.asarray(pd.Index(inputs.classes).get_indexer(inputs.used["label"]), np.int64)
-    cluster = bootstrap.clusters(list(inputs.used["group"]))
+    groups = intervals.dense(inputs.used["group"].to_numpy(str))
     probs = _read(inputs, "oof")
-    _report_blend(root / "data/report", targets, probs, cluster, inputs.classes)
-    pairs, members = diversity.judge(
+    _report_blend(root / "data/report", targets, probs, groups, inputs.classes)
+    pairs, members = diversity.compare_members(
         lambda name: _read(inputs, f"members/{name}"),
         inputs.names,
         metric=scores.named(inputs.contest.metric, inputs.classes),
         targets=targets,
-        cluster=cluster,
+        groups=groups,
     )
     tables.write(pairs, root / "data/report/differences.csv", diversity.DIFFERENCES)
-    tables.write(members, root / "data/report/members.csv", diversity.MEMBERS)
+    tables.write(members, root / "data/report/members.csv", diversity.MEMBER_VALUE)
     for sentence in members["sentence"]:
         print(f"report: {sentence}")
 
@@ -67,7 +68,7 @@ def _load(root: Path) -> ReportInputs:
     return ReportInputs(
         root=root,
         contest=params.parse(params.section(values, "contest"), "contest", ContestSettings),
-        names=sorted([*params.section(values, "members"), *params.section(values, "external")]),
+        names=blend_names(values),
         used=folds[folds["use"] == "train"],
     )
 
@@ -76,7 +77,7 @@ def _report_blend(
     folder: Path,
     targets: scores.Targets,
     probs: prediction_files.Probs,
-    cluster: bootstrap.Clusters,
+    cluster: intervals.Groups,
     classes: list[str],
 ) -> None:
     predicted = probs.argmax(1)

@@ -11,8 +11,6 @@ from demo import score
 from podium import contracts
 from podium.core import cli, params, tables
 from podium.core.errors import InputError
-from podium.ensembling import selection, tta_selection
-from podium.ensembling.method_registry import BASELINE
 from podium.ensembling.settings import EnsembleSettings
 from podium.folds import balance
 from podium.reports import diversity
@@ -48,7 +46,7 @@ def main(*, root: Path = Path()) -> None:
     folds = tables.read(root / FOLDS, tables.FOLDS)
     for line in (
         *blended_by(tables.read(root / METHODS, contracts.METHODS), settings.method),
-        *harmful(tables.read(root / WORTH, diversity.MEMBERS), members, values),
+        *harmful(tables.read(root / WORTH, diversity.MEMBER_VALUE), members, values),
         *parted(folds),
         *left_out(folds, tables.read(root / TEST_FACTS, contracts.FACTS)),
         *leaked(tables.read(root / LEAKS, contracts.LEAKS), summary, settings.leaked_labels),
@@ -109,13 +107,13 @@ def harmful(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) 
     """List the members that harm the equal mean, and the commands that try without them, in lines.
 
     Args:
-        worth: diversity.MEMBERS.
+        worth: diversity.MEMBER_VALUE.
         members: contracts.MEMBERS; members of weight 0 harm nothing and are not listed.
         values: of params.yaml.
     """
     weightless = set(members.loc[members["weight"] == 0, "member"])
     lines = []
-    for row in worth[(worth["verdict"] == "harmful") & ~worth["member"].isin(weightless)].itertuples():
+    for row in worth[(worth["effect"] == "harms") & ~worth["member"].isin(weightless)].itertuples():
         maps = [key for key in ("members", "fixres", "external") if row.member in params.section(values, key)]
         without = " ".join(f"-S '~{key}.{row.member}'" for key in maps)
         lines += [

@@ -187,7 +187,7 @@ class NestedCv:
             here = self.images.rows({fold})
             members, folds = _in_memory(self.calibrated(held_out, here)), self.images.folds[here]
             self._left_out[held_out, fold] = {
-                name: scratch.kept(recipe.blended(members, folds)) for name, recipe in fitted.items()
+                name: scratch.on_disk(recipe.blended(members, folds)) for name, recipe in fitted.items()
             }
 
     def _fitted(self, rows: Indices, members: Sequence[Probs]) -> dict[str, Recipe]:
@@ -242,7 +242,7 @@ def with_choices(member: OofByTta, choices: Mapping[HeldOut, TtaChoice]) -> Chos
     """Keep a member's predictions in the chosen TTAs: no blend needs the others."""
     ttas = tta_selection.chosen_ttas(member.default, list(choices.values()))
     shifts = {tta: shift for tta in ttas if (shift := member.shift_of(tta)) is not None}
-    return ChosenMember(choices, {tta: scratch.kept(member.at(tta)) for tta in ttas}, shifts)
+    return ChosenMember(choices, {tta: scratch.on_disk(member.at(tta)) for tta in ttas}, shifts)
 
 
 def member_oof(nested: NestedCv, index: int) -> Probs:

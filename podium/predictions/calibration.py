@@ -89,7 +89,7 @@ class LossCurve:
     slopes: Values
 
     def lowest(self, outer_folds: NDArray[np.int64]) -> tuple[float, float]:
-        """Return the smallest loss on the images of `outer_folds`, with log T ~ N(0, PRIOR_SD^2), and its temperature."""
+        """Return the smallest loss on the images of `outer_folds` and its temperature; log T ~ N(0, PRIOR_SD^2)."""
         values = self.values[outer_folds].sum(axis=0) + _PRIOR[0]
         slopes = self.slopes[outer_folds].sum(axis=0) + _PRIOR[1]
         lowest = int(np.argmin(values))

@@ -17,6 +17,7 @@ from podium import contracts
 from podium.core import params
 from podium.inference.settings import MemberSettings
 from podium.predictions import calibration, prediction_files
+from podium.predictions.blend_names import has_joint_probe
 from podium.predictions.calibration import Probs
 from podium.predictions.tta import (
     ELSEWHERE,
@@ -183,11 +184,6 @@ def members_of(values: dict[str, Any]) -> dict[str, MemberSettings]:
     """Return the settings of the map `members`, sorted by name, because its order means nothing to DVC."""
     sections = sorted(params.section(values, "members").items())
     return {name: params.parse(section, f"members.{name}", MemberSettings) for name, section in sections}
-
-
-def has_joint_probe(values: dict[str, Any]) -> bool:
-    """Say whether there is a joint probe: it needs the features of two members."""
-    return len(params.section(values, "members")) > 1
 
 
 def blend_members(values: dict[str, Any], root: Path) -> dict[str, MemberPredictions]:

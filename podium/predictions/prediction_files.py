@@ -55,8 +55,8 @@ def read_train(
         probabilities (sizes, transforms, images, classes) in the order of the arguments.
 
     Raises:
-        InputError: a prediction is missing, double, of another fold, size, transform, image or class, or its probabilities
-            are not finite, negative or do not sum to 1.
+        InputError: a prediction is missing, double, or of another fold, size, transform, image or class; or its
+            probabilities are not finite, negative or do not sum to 1.
     """
     names = sorted(set(folds))
     axes = {"fold": names, "image_size": image_sizes, "transform": transforms, "image_id": image_ids}

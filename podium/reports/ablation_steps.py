@@ -80,7 +80,8 @@ def of_member(inputs: AblationInputs, name: str) -> list[Step]:
 def of_fixres(inputs: AblationInputs, predictions: MemberPredictions) -> list[Step]:
     """Return a member's phase `fixres` after the phase before it, in the same TTA; [] where it has none.
 
-    Where the phase before is not predicted at that size, its default TTA is used, and the step includes the change of size.
+    Where the phase before is not predicted at that size, its default TTA is used, and the step includes the change of
+    size.
     """
     tta = next((tta for tta in predictions.alternatives if FIXRES in tta.phases), None)
     if tta is None:

@@ -60,7 +60,7 @@ def read(
     """
     total, n_votes, votes = np.zeros((len(reviewed), len(classes))), np.zeros(len(reviewed), np.int64), {}
     for name, member in member_predictions.blend_members(values, root).items():
-        rows, probs = member_predictions.predicted(member, folds), np.full(total.shape, np.nan)
+        rows, probs = member_predictions.predicted_rows(member, folds), np.full(total.shape, np.nan)
         has_prediction = reviewed["image_id"].isin(rows["image_id"]).to_numpy()
         is_reviewed = rows["image_id"].isin(reviewed["image_id"]).to_numpy()
         probs[has_prediction] = _mean(member, rows, classes)[is_reviewed]
@@ -110,9 +110,8 @@ def at_chance(targets: Targets, likeliest: Targets) -> bool:
 def _mean(member: MemberPredictions, rows: pd.DataFrame, classes: list[str]) -> NDArray[np.float64]:
     """Average a member's predictions over all phases, image sizes and TTA transforms: (rows, classes)."""
     total, count = np.zeros((len(rows), len(classes))), 0
-    for tta in (member.usual, *member.others):
-        if tta.transforms == member.usual.transforms:  # `others` also holds the identity transform alone
-            probs = member_predictions.read_predicted(member, tta, rows, classes)
-            total += probs.sum(axis=(0, 1), dtype=np.float64)
-            count += probs.shape[0] * probs.shape[1]
+    for tta in (member.default, *member.alternatives):
+        if tta.transforms == member.default.transforms:  # the identity transform alone is among these
+            total += member_predictions.read_predicted(member, tta, rows, classes)
+            count += 1
     return total / count
