@@ -118,6 +118,14 @@ def with_probs(rows: pd.DataFrame, probs: NDArray[Any], classes: Sequence[str]) 
     return pd.concat([rows.reset_index(drop=True), columns], axis=1)
 
 
+def empty_predictions(classes: Sequence[str]) -> pd.DataFrame:
+    """Return a table of PREDICTIONS without rows, for a phase that is not trained."""
+    columns: dict[str, Any] = dict.fromkeys(PREDICTIONS.columns, "str")
+    columns["image_size"] = "int64"
+    columns |= {PROBABILITY + name: "float32" for name in classes}
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
+
+
 def write_json(value: Any, path: Path) -> None:
     """Write JSON with sorted keys; refuse NaN and infinities, which JSON does not have."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)

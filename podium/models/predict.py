@@ -51,20 +51,27 @@ def probabilities(
 
 @torch.inference_mode()
 def features(
-    model: nn.Module, images: PlainImages, *, batch_size: int, numerics: Numerics, label: str = ""
+    model: nn.Module,
+    images: PlainImages,
+    *,
+    batch_size: int,
+    numerics: Numerics,
+    transforms: Sequence[str] = ("identity", "hflip"),
+    label: str = "",
 ) -> NDArray[np.float32]:
-    """Return the input of a timm model's classifier, (n_images, 2, n_features): of identity, and of hflip.
+    """Return the input of a timm model's classifier (n_images, n_transforms, n_features).
 
     The arguments are those of `probabilities`.
     """
     rows = []
     for batch in _batches(model, images, batch_size, numerics, label):
         by_transform = []
-        for inputs in (batch, batch.flip(3)):
+        for transform in transforms:
+            inputs = batch.flip(3) if transform == "hflip" else batch
             with numerics.autocast():
                 by_transform.append(model.forward_head(model.forward_features(inputs), pre_logits=True))  # type: ignore[operator]
         rows.append(torch.stack(by_transform, 1).float().cpu().numpy())
-    return np.concatenate(rows)
+    return np.concatenate(rows) if rows else np.empty((0, len(transforms), 0), np.float32)
 
 
 def _batches(

@@ -15,6 +15,7 @@ BY_NAME = {  # <folder>/<name>.*: owning map
     "models/weights": "members",
     "data/probe": "members",
     "data/infer": "members",
+    "data/infer_pretrain": "members",
     "data/infer_fixres": "fixres",
     "data/external": "external",
 }

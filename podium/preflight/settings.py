@@ -48,6 +48,8 @@ class Podium(FoldList):
     def _refuse_unknown_and_duplicate_names(self) -> Self:
         if unknown := sorted(self.fixres.keys() - self.members.keys()):
             raise ValueError(f"fixres.{unknown[0]}: no member has this name; members are {', '.join(self.members)}")
+        if "joint_probe" in {*self.members, *self.external}:
+            raise ValueError("joint_probe is the name of the probe on all members' features; use another name")
         if double := sorted(self.external.keys() & self.members.keys()):
             raise ValueError(f"external.{double[0]}: a member already has this name; use another one")
         return self

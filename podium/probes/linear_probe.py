@@ -4,6 +4,7 @@ Source: Kumar et al. 2022, arXiv 2202.10054: linear probing before fine-tuning d
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -76,38 +77,65 @@ def is_large(n_rows: int, n_features: int, n_classes: int) -> bool:
     return n_rows * n_features * n_classes > MAX_WORK
 
 
-def out_of_fold(
+@dataclass(frozen=True)
+class ProbePredictions:
+    """What the folds' linear classifiers predict.
+
+    Attributes:
+        train: (n_images, n_transforms, n_classes), each image by the classifier fitted on the other folds' images.
+        test: fold -> (n_test_images, n_transforms, n_classes), by the classifier fitted on the other folds' images.
+        strengths: fold -> the chosen C (shrinkage in a large contest); None where the other folds have one class only.
+    """
+
+    train: NDArray[np.float32]
+    test: dict[str, NDArray[np.float32]]
+    strengths: dict[str, float | None]
+
+
+def predict_folds(
     inputs: NDArray[np.float32],
     targets: NDArray[np.int64],
     folds: NDArray[np.str_],
+    test: NDArray[np.float32],
     *,
     n_classes: int,
     seeds: Mapping[str, int],
-) -> tuple[NDArray[np.float32], dict[str, float | None]]:
-    """Predict every image out of fold: by a linear classifier that was fitted on the other folds' images.
+) -> ProbePredictions:
+    """Fit a linear classifier for each fold, on the images of the other folds.
+
+    If all images of the other folds are of one class, that class is predicted with probability 1.
 
     Args:
-        inputs: (n_images, n_transforms, n_features); the first transform is identity, which alone is predicted.
+        inputs: features (n_images, n_transforms, n_features).
         targets: class indices (n_images,); -1 for an image that is predicted but never trained on.
         folds: (n_images,) each image's fold.
+        test: features of the test images (n_test_images, n_transforms, n_features).
         n_classes: of the contest.
         seeds: of the inner folds, by fold.
-
-    Returns:
-        probabilities (n_images, n_classes), and the chosen C by fold. If all images of the other folds are of one
-        class, that class is predicted with probability 1, and C is None.
     """
-    probs = np.zeros((len(targets), n_classes), np.float32)
-    strengths: dict[str, float | None] = {}
+    found = ProbePredictions(np.zeros((*inputs.shape[:2], n_classes), np.float32), {}, {})
     for fold, seed in seeds.items():
         train, held_out = (folds != fold) & (targets >= 0), folds == fold
         present = np.unique(targets[train])
         if len(present) == 1:
-            probs[held_out, present[0]], strengths[fold] = 1, None
+            only = np.eye(n_classes, dtype=np.float32)[present[0]]
+            found.train[held_out], found.strengths[fold] = only, None
+            found.test[fold] = np.broadcast_to(only, (*test.shape[:2], n_classes))
             continue
-        weights, biases, strengths[fold] = fit(inputs[train], targets[train], n_classes=n_classes, seed=seed)
-        probs[held_out] = softmax(inputs[held_out, 0] @ weights.T + biases, axis=1)
-    return probs, strengths
+        weights, biases, strength = fit(inputs[train], targets[train], n_classes=n_classes, seed=seed)
+        found.strengths[fold] = strength
+        found.train[held_out] = softmax(inputs[held_out] @ weights.T + biases, axis=-1)
+        found.test[fold] = _softmax_of(test, weights, biases)
+    return found
+
+
+def _softmax_of(
+    inputs: NDArray[np.float32], weights: NDArray[np.float64], biases: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Predict features (n_images, n_transforms, n_features), of which there may be none."""
+    if not len(inputs):
+        return np.zeros((0, inputs.shape[1], len(biases)), np.float32)
+    return np.asarray(softmax(inputs @ weights.T + biases, axis=-1), np.float32)
 
 
 def set_classifier(head: nn.Linear, weights: NDArray, biases: NDArray) -> None:  # type: ignore[type-arg]

@@ -1,11 +1,7 @@
 """Run one phase of one member on one fold: train it, or copy its weights if it has 0 epochs."""
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from podium.core import tables
 from podium.training.phase import FoldImages, TrainingJob, read_fold, write_predictions
@@ -27,16 +23,9 @@ def run(job: TrainingJob, weights: Path) -> None:
 def _copy_weights(job: TrainingJob, weights: Path, data: FoldImages) -> None:
     with tables.replacing(job.path("models", ".safetensors")) as temporary:
         temporary.write_bytes(weights.read_bytes())
-    write_predictions(job, _no_predictions(data.classes))
+    write_predictions(job, tables.empty_predictions(data.classes))
     tables.write_json({"epochs": 0}, job.path("data", ".live") / "metrics.json")
     print(f"{job.name}: 0 epochs, copies {weights}")
-
-
-def _no_predictions(classes: Sequence[str]) -> pd.DataFrame:
-    columns: dict[str, Any] = dict.fromkeys(tables.PREDICTIONS.columns, "str")
-    columns["image_size"] = "int64"
-    columns |= {tables.PROBABILITY + name: "float32" for name in classes}
-    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
 
 
 def _log_seconds(job: TrainingJob, seconds: float) -> None:

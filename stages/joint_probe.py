@@ -1,0 +1,31 @@
+"""Stage `joint_probe`: all members' frozen features, data/probe/*.safetensors -> data/joint_probe/predictions.parquet.
+
+One linear classifier on the features of all members side by side is a member of the blend of its own. With a single
+member there is none, and the table is empty.
+"""
+
+from pathlib import Path
+
+from podium.core import cli, params, tables
+
+
+def main(*, root: Path = Path()) -> None:
+    """Fit one classifier per fold, and predict."""
+    values = params.read(root)
+    members = sorted(params.section(values, "members"))
+    fold_names = [str(fold) for fold in params.section(values, "folds")]
+    if len(members) < 2:
+        folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
+        classes = sorted(folds.loc[folds["use"] == "train", "label"].unique())
+        path = root / "data/joint_probe/predictions.parquet"
+        tables.write(tables.empty_predictions(classes), path, tables.PREDICTIONS)
+        print("joint_probe: a single member: its own probe is the only one")
+        return
+    from podium.probes import joint_probe  # torch takes seconds to import: not for a single member
+
+    strengths = joint_probe.run(members, fold_names, root)
+    print(f"joint_probe: features of {', '.join(members)}; C (shrinkage in a large contest) by fold: {strengths}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
