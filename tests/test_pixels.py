@@ -118,7 +118,7 @@ def test_other_arrays_are_refused(tmp_path, image):
         writer.add("a", image)
 
 
-def test_an_image_stands_once(tmp_path):
+def test_an_image_is_added_once(tmp_path):
     with pixels.Writer(tmp_path / "p", encoding="raw") as writer:
         writer.add("a", np.zeros((2, 2, 3), np.uint8))
         with pytest.raises(ValueError, match="a: added twice"):
