@@ -62,9 +62,9 @@ def test_changed_copies_are_found_with_their_kind_and_nothing_else(change: str) 
 
 def drawings(n: int) -> dict[str, np.ndarray]:
     """Boxes, discs and rings on contrasting grounds."""
-    drawn = (measure_drawings.drawing(measure_drawings.SHAPES[k % 3], k) for k in itertools.count())
-    seen = (one for one in drawn if fingerprints.contrasts(fingerprints.thumbnails(one)[:1])[0] > 15)
-    return {f"{k:03}": one for k, one in enumerate(itertools.islice(seen, n))}
+    pictures = (measure_drawings.drawing(measure_drawings.SHAPES[k % 3], k) for k in itertools.count())
+    contrasting = (one for one in pictures if fingerprints.contrasts(fingerprints.thumbnails(one)[:1])[0] > 15)
+    return {f"{k:03}": one for k, one in enumerate(itertools.islice(contrasting, n))}
 
 
 def test_plain_drawings_are_no_duplicates_of_each_other() -> None:

@@ -43,8 +43,8 @@ def overrides(*rows: tuple[str, str, str]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=["image_id", "action", "reason"], dtype="str")
 
 
-def labelled(**labels: str) -> pd.DataFrame:
-    rows = [(f"{name}.{'png' if name == 'c' else 'jpg'}", label, "", "") for name, label in labels.items()]
+def labelled(**by_name: str) -> pd.DataFrame:
+    rows = [(f"{name}.{'png' if name == 'c' else 'jpg'}", label, "", "") for name, label in by_name.items()]
     return pd.DataFrame(rows, columns=["image_id", "label", "group", "fold"], dtype="str")
 
 
@@ -399,9 +399,9 @@ def test_an_override_of_an_unreadable_image_is_reported(action):
 
 
 def test_a_confirmed_label_is_counted_and_leaves_the_labels_as_they_are():
-    given = labelled(a="x", b="y", c="y")
-    joined = labels.join(facts(), given, overrides(("a.jpg", "x", "looked at it")))
-    pd.testing.assert_frame_equal(joined.labels, labels.join(facts(), given, overrides()).labels)
+    labels_given = labelled(a="x", b="y", c="y")
+    joined = labels.join(facts(), labels_given, overrides(("a.jpg", "x", "looked at it")))
+    pd.testing.assert_frame_equal(joined.labels, labels.join(facts(), labels_given, overrides()).labels)
     assert joined.overrides == {"relabelled": 0, "dropped": 0, "confirmed": 1, "without effect": 0}
     assert joined.overrides_applied.to_numpy().tolist() == [["a.jpg", "x", "x", "confirmed"]]
     assert joined.problems == []
@@ -417,8 +417,8 @@ labels_or_none = st.sampled_from(["x", "y", "", None])
     st.randoms(),
 )
 @settings(max_examples=60, **STEADY)
-def test_the_join_loses_nothing_and_ignores_the_order_of_rows(given, actions, unreadable, random):
-    rows = labelled(**{name: label for name, label in zip("abc", given, strict=True) if label is not None})
+def test_the_join_loses_nothing_and_ignores_the_order_of_rows(labels_given, actions, unreadable, random):
+    rows = labelled(**{name: label for name, label in zip("abc", labels_given, strict=True) if label is not None})
     changes = overrides(*((image_id, action, "r") for image_id, action in actions.items()))
     table = facts(**dict.fromkeys(unreadable, "broken"))
     joined = labels.join(table, rows, changes)
