@@ -25,7 +25,7 @@ def test_stars_cover_every_pair_and_members_are_paired_with_their_centre(seed: i
     assert not any(a in alone and b in alone for a, b in known), "a pair of free nodes would have made a star"
 
 
-def test_a_doubtful_pair_needs_a_third_node_that_is_alike_to_both() -> None:
+def test_a_doubtful_pair_needs_a_third_node_paired_with_both() -> None:
     pairs, none = np.array([(0, 1), (1, 2), (2, 3)]), np.empty((0, 2), np.int64)
     assert supported(np.array([(0, 2), (0, 3), (1, 3), (4, 5)]), pairs).tolist() == [[0, 2], [1, 3]]
     assert supported(none, pairs).tolist() == supported(np.array([(0, 2)]), none).tolist() == []

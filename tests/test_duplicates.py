@@ -61,10 +61,10 @@ def test_changed_copies_are_found_with_their_kind_and_nothing_else(change: str) 
 
 
 def drawings(n: int) -> dict[str, np.ndarray]:
-    """Boxes, discs and rings on grounds from which they stand out."""
-    drawn = (measure_drawings.drawing(measure_drawings.SHAPES[k % 3], k) for k in itertools.count())
-    seen = (one for one in drawn if fingerprints.contrasts(fingerprints.thumbnails(one)[:1])[0] > 15)
-    return {f"{k:03}": one for k, one in enumerate(itertools.islice(seen, n))}
+    """Boxes, discs and rings on contrasting grounds."""
+    pictures = (measure_drawings.drawing(measure_drawings.SHAPES[k % 3], k) for k in itertools.count())
+    contrasting = (one for one in pictures if fingerprints.contrasts(fingerprints.thumbnails(one)[:1])[0] > 15)
+    return {f"{k:03}": one for k, one in enumerate(itertools.islice(contrasting, n))}
 
 
 def test_plain_drawings_are_no_duplicates_of_each_other() -> None:
@@ -72,7 +72,7 @@ def test_plain_drawings_are_no_duplicates_of_each_other() -> None:
     assert (found.near, found.clusters, found.apart) == ([], {}, 0)
 
 
-def test_no_window_is_looked_for_in_plain_drawings_however_alike_they_have_to_be() -> None:
+def test_plain_drawings_get_no_search_for_a_window_at_any_similarity() -> None:
     boxes = {}
     for radius in (40, 41):
         image = np.full((160, 160, 3), 200, np.uint8)
@@ -176,7 +176,7 @@ def test_too_many_pairs_are_an_error_that_names_the_setting(monkeypatch: pytest.
         search({str(k): jpeg(photo(1), 50 + k) for k in range(12)})
 
 
-def test_without_candidates_exact_duplicates_are_found_alone() -> None:
+def test_without_candidates_only_exact_duplicates_are_found() -> None:
     same = {"a": photo(1), "b": photo(1), "c": jpeg(photo(1), 90)}
     found = duplicates.search(prints(same), prints({"t": photo(1)}), max_hash_distance=None, min_similarity=0.97)
     assert found.clusters == {"a": "a", "b": "a"}
@@ -208,7 +208,7 @@ def test_a_test_image_changes_no_cluster_and_links_nothing() -> None:
     assert (leaks["e", "d"], leaks["e", "e"]) == ("exact", "near")
 
 
-def test_two_that_are_almost_alike_are_one_cluster_if_a_third_train_image_is_alike_to_both() -> None:
+def test_a_doubtful_pair_is_one_cluster_if_a_third_train_image_is_near_both() -> None:
     first, last = photo(1).astype(float), photo(2).astype(float)
     a, b, c, d = (np.round(first + (last - first) * share).astype(np.uint8) for share in (0, 0.14, 0.27, 0.41))
     assert search({"a": a, "c": c}).clusters == search({"a": a, "c": c}, {"b": b}).clusters == {}

@@ -1,4 +1,4 @@
-"""What a person reads of a mistake: names from files may hold what would command a terminal."""
+"""How a user's mistake is shown: file names in a message may hold control characters that a terminal would obey."""
 
 import gc
 import sys

@@ -24,7 +24,7 @@ def test_a_turned_hash_is_the_hash_of_the_turned_picture(turn: int) -> None:
     assert np.array_equal(hash_variants.turned_back(hash_variants.turned(pictures, turn), turn), pictures)
 
 
-def test_turns_are_the_eight_of_a_square_and_told_apart() -> None:
+def test_turns_are_the_eight_of_a_square_and_all_differ() -> None:
     picture = shot(photo(1))
     turned = {hash_variants.turned(picture, turn).tobytes(): turn for turn in range(hash_variants.TURNS)}
     assert len(turned) == hash_variants.TURNS
@@ -32,21 +32,21 @@ def test_turns_are_the_eight_of_a_square_and_told_apart() -> None:
     assert {turned[np.rot90(picture[:, ::-1], k).tobytes()] for k in range(4)} == set(hash_variants.MIRRORED)
 
 
-def test_a_turned_image_has_a_turned_view() -> None:
+def test_a_turned_image_has_a_turned_variant() -> None:
     image = photo(2)
     assert np.array_equal(shot(image[:, ::-1]), hash_variants.turned(shot(image), 1))
     assert np.array_equal(shot(np.rot90(image)), hash_variants.turned(shot(image), hash_variants.ROTATED[-1]))
 
 
 @pytest.mark.parametrize("window", [(2, 2, 2, 2), (4, 4, 4, 4), (4, 0, 0, 0), (0, 4, 0, 4)])
-def test_a_cut_view_is_the_view_of_a_cropped_image(window: hash_variants.Window) -> None:
+def test_a_cropped_variant_is_the_variant_of_a_cropped_image(window: hash_variants.Window) -> None:
     image = photo(3, 320, 400)
     crop = shot(cropped(image, *(cut / hash_variants.UNIT for cut in window)))
     assert np.abs(shot(image, window=window).astype(int) - crop).max() <= 4
     assert np.abs(shot(image).astype(int) - crop).max() > 12
 
 
-def test_a_brightened_view_is_the_view_of_a_brightened_image() -> None:
+def test_a_brightened_variant_is_the_variant_of_a_brightened_image() -> None:
     image = photo(4)
     assert np.abs(shot(image, brightened=1).astype(int) - shot(brighter(image, 1.3))).max() <= 1
 

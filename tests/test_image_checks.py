@@ -1,4 +1,4 @@
-"""Image checks: each finds what it is for, agrees with cleanvision on files, and depends on nothing else."""
+"""Image checks: each finds its own kind of image, agrees with cleanvision on files, and depends on nothing else."""
 
 import os
 import subprocess
@@ -74,7 +74,7 @@ def test_every_check_finds_what_it_is_for_and_nothing_in_photos() -> None:
 
 
 def imagelab(paths: Mapping[str, Path]) -> pd.DataFrame:
-    """What cleanvision itself says of files, by image."""
+    """The findings of cleanvision itself on files, by image."""
     from cleanvision import Imagelab
 
     lab = Imagelab(filepaths=[str(path) for path in paths.values()], verbose=False)

@@ -26,7 +26,7 @@ def problems(folder: Path) -> dict[str, str]:
     return {file.image_id: file.problem for file in image_files.walk(folder)[0]}
 
 
-def test_every_file_stands_in_the_order_of_its_id(folder):
+def test_files_are_sorted_by_id(folder):
     assert list(problems(folder)) == ["a/B.png", "a/b.png", "a/c.png", "b.png"]
     assert set(problems(folder).values()) == {""}
 

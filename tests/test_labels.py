@@ -1,4 +1,4 @@
-"""Reading a contest: which image an id means, which label it gets, and what is refused with which words."""
+"""Labels and overrides: which image an id means, which label it gets, and which mistakes are refused."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -43,8 +43,8 @@ def overrides(*rows: tuple[str, str, str]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=["image_id", "action", "reason"], dtype="str")
 
 
-def labelled(**labels: str) -> pd.DataFrame:
-    rows = [(f"{name}.{'png' if name == 'c' else 'jpg'}", label, "", "") for name, label in labels.items()]
+def labelled(**by_name: str) -> pd.DataFrame:
+    rows = [(f"{name}.{'png' if name == 'c' else 'jpg'}", label, "", "") for name, label in by_name.items()]
     return pd.DataFrame(rows, columns=["image_id", "label", "group", "fold"], dtype="str")
 
 
@@ -91,7 +91,7 @@ def test_an_id_may_be_written_in_other_characters_that_look_the_same(file, writt
     assert images.find(form.format(written), "row 2") == f"x/{file}.jpg"
 
 
-def test_the_very_characters_come_first_and_files_that_look_the_same_are_no_match_for_others():
+def test_the_exact_characters_come_first_and_files_that_look_the_same_are_ambiguous():
     images = ids.ImageIndex([f"{APART}{APART}.jpg", f"{TOGETHER}{TOGETHER}.jpg"])
     assert images.find(APART * 2, "row 2") == f"{APART}{APART}.jpg"
     assert images.find(TOGETHER * 2, "row 2") == f"{TOGETHER}{TOGETHER}.jpg"
@@ -188,7 +188,7 @@ def test_a_label_of_two_words_is_one_label(tmp_path):
     assert sorted(table["label"]) == ["new york", "x, y (z)", "york"]
 
 
-def test_several_words_that_are_labels_themselves_are_found_with_spaces_inside(tmp_path):
+def test_several_labels_in_a_cell_are_refused_with_spaces_inside(tmp_path):
     with pytest.raises(InputError, match="row 4"):
         read(tmp_path, 'id,label\na,new york\nb,rome\nc,"new york, rome"\n')
 
@@ -228,7 +228,7 @@ def test_a_label_of_whitespace_is_empty(tmp_path, cell):
     assert labels_of(read(tmp_path, f"id,label\na,x\nb,{cell}\n")[0])["b.jpg"] == ""
 
 
-def test_a_labelled_image_without_its_persons_fold_is_refused(tmp_path):
+def test_a_labelled_image_without_its_own_fold_is_refused(tmp_path):
     with pytest.raises(InputError, match="no fold in column 'fold': row 3 'b'"):
         read(tmp_path, "id,label,fold\na,x,1\nb,y,\nc,,\n", fold_column="fold")
 
@@ -368,7 +368,7 @@ def test_every_image_has_a_row_sorted_by_id_and_every_skip_a_problem():
     assert joined.skipped == {"no label": 1, "unreadable": 1}
 
 
-def test_an_empty_label_is_told_from_none():
+def test_an_empty_label_differs_from_no_label():
     joined = labels.join(facts(), labelled(a="x", b=""), overrides())
     assert row_of(joined, "b.jpg") == ["", "skip", "empty label"]
     assert row_of(joined, "c.png") == ["", "skip", "no label"]
@@ -399,9 +399,9 @@ def test_an_override_of_an_unreadable_image_is_reported(action):
 
 
 def test_a_confirmed_label_is_counted_and_leaves_the_labels_as_they_are():
-    given = labelled(a="x", b="y", c="y")
-    joined = labels.join(facts(), given, overrides(("a.jpg", "x", "looked at it")))
-    pd.testing.assert_frame_equal(joined.labels, labels.join(facts(), given, overrides()).labels)
+    labels_given = labelled(a="x", b="y", c="y")
+    joined = labels.join(facts(), labels_given, overrides(("a.jpg", "x", "looked at it")))
+    pd.testing.assert_frame_equal(joined.labels, labels.join(facts(), labels_given, overrides()).labels)
     assert joined.overrides == {"relabelled": 0, "dropped": 0, "confirmed": 1, "without effect": 0}
     assert joined.overrides_applied.to_numpy().tolist() == [["a.jpg", "x", "x", "confirmed"]]
     assert joined.problems == []
@@ -417,8 +417,8 @@ labels_or_none = st.sampled_from(["x", "y", "", None])
     st.randoms(),
 )
 @settings(max_examples=60, **STEADY)
-def test_the_join_loses_nothing_and_ignores_the_order_of_rows(given, actions, unreadable, random):
-    rows = labelled(**{name: label for name, label in zip("abc", given, strict=True) if label is not None})
+def test_the_join_loses_nothing_and_ignores_the_order_of_rows(labels_given, actions, unreadable, random):
+    rows = labelled(**{name: label for name, label in zip("abc", labels_given, strict=True) if label is not None})
     changes = overrides(*((image_id, action, "r") for image_id, action in actions.items()))
     table = facts(**dict.fromkeys(unreadable, "broken"))
     joined = labels.join(table, rows, changes)
@@ -513,7 +513,7 @@ def test_paths_that_cannot_work_are_refused_by_key(place, change, words):
         paths.check_paths(place, **{**PATHS, **change})
 
 
-def test_all_wrong_paths_are_told_at_once(place):
+def test_all_wrong_paths_are_reported_at_once(place):
     with pytest.raises(InputError, match=r"(?s)images.train.*labels.*overrides"):
         paths.check_paths(place, **{**PATHS, "train": "q", "labels": "r", "overrides": "s"})
 

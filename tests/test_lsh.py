@@ -5,7 +5,7 @@ from podium.analysis import lsh
 
 
 def flipped(hashes: np.ndarray, bits: int, rng: np.random.Generator) -> np.ndarray:
-    """Turn over a number of bits of each hash, other ones in each; bit 0 never varies."""
+    """Flip a number of bits of each hash, different ones in each; bit 0 never varies."""
     chosen = np.stack([rng.choice(np.arange(1, 64), bits, replace=False) for _ in hashes]).astype(np.uint64)
     return hashes ^ np.bitwise_or.reduce(np.uint64(1) << chosen, axis=1, initial=0)
 
@@ -26,7 +26,7 @@ def test_near_hashes_are_found_once_and_no_others(bits: int) -> None:
 
 
 @pytest.mark.parametrize(("bits", "chance"), [(8, 0.957), (10, 0.77)])
-def test_farther_ones_are_found_with_the_chance_that_is_told(bits: int, chance: float) -> None:
+def test_farther_hashes_are_found_with_the_documented_probability(bits: int, chance: float) -> None:
     hashes = random_hashes(3000)
     queries = flipped(hashes, bits, np.random.default_rng(1))
     assert len(found(queries, hashes, bits)) / 3000 == pytest.approx(chance, abs=0.04)
@@ -48,13 +48,13 @@ def test_a_pair_depends_on_no_other_image(monkeypatch: pytest.MonkeyPatch) -> No
     assert sorted(found(queries, hashes, 9)) == [(k, k) for k in alone]
 
 
-def test_equal_hashes_all_meet_and_none_is_an_empty_answer() -> None:
+def test_all_equal_hashes_are_found_and_no_hashes_give_no_pairs() -> None:
     same = np.full(30, 12, np.uint64)
     assert sorted(found(same, same, 0)) == [(i, j) for i in range(30) for j in range(30)]
     assert found(same[:0], same, 5) == found(same, same[:0], 5) == []
 
 
-def test_every_table_looks_at_bits_that_vary() -> None:
+def test_every_table_compares_bits_that_vary() -> None:
     masks = [int(mask) for mask in lsh.masks()]
     assert len(set(masks)) == lsh.TABLES
     assert {mask.bit_count() for mask in masks} == {lsh.KEY_BITS}

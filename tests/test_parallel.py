@@ -1,4 +1,4 @@
-"""Work in processes: in order, bounded, and a dead worker is told with what it worked on."""
+"""Work in processes: results in order, a bounded queue, and a dead worker is reported with its items."""
 
 import os
 import time
@@ -43,7 +43,7 @@ def test_few_items_are_under_way(monkeypatch):
     assert submitted == list(range(60))
 
 
-def test_a_dead_worker_is_told():
+def test_a_dead_worker_is_reported():
     with pytest.raises(InputError, match=r"a worker process died .* at one of item 7, item 8;"):
         list(parallel.in_order(os._exit, [7, 8], workers=2, name="item {}".format))
 

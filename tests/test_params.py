@@ -80,7 +80,7 @@ def test_every_fault_is_reported_at_once() -> None:
         params.parse({"lr": -1, "typo": 1}, "x", Example)
 
 
-def test_a_boolean_is_taken_where_one_is_meant() -> None:
+def test_a_boolean_is_accepted_for_a_boolean_setting() -> None:
     assert params.parse({"lr": 1, "flag": True}, "x", Example).flag
 
 

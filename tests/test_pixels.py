@@ -19,9 +19,9 @@ def images(n: int = 5) -> dict[str, np.ndarray]:
     return {f'sub/{9 - i} ä,".png': rng.integers(0, 256, shape, dtype=np.uint8) for i, shape in enumerate(shapes)}
 
 
-def pack(path: Path, given: dict[str, np.ndarray], encoding: str = "raw") -> pixels.PixelPack:
+def pack(path: Path, arrays: dict[str, np.ndarray], encoding: str = "raw") -> pixels.PixelPack:
     with pixels.Writer(path, encoding=encoding) as writer:
-        for image_id, image in given.items():
+        for image_id, image in arrays.items():
             writer.add(image_id, image)
     return pixels.open_pack(path)
 
@@ -56,12 +56,12 @@ def test_a_side_that_jpeg_cannot_hold_stays_raw(tmp_path):
 @given(shapes=st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), max_size=12), batch=st.integers(1, 2000))
 def test_batches_of_any_size_hold_the_same_images(tmp_path_factory, shapes, batch):
     rng = np.random.default_rng(1)
-    given = {str(i): rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for i, shape in enumerate(shapes)}
+    arrays = {str(i): rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for i, shape in enumerate(shapes)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pixels, "BATCH_BYTES", batch)
-        packed = pack(tmp_path_factory.mktemp("p") / "p.arrow", given)
-    assert packed.image_ids == sorted(given)
-    for image_id, image in given.items():
+        packed = pack(tmp_path_factory.mktemp("p") / "p.arrow", arrays)
+    assert packed.image_ids == sorted(arrays)
+    for image_id, image in arrays.items():
         np.testing.assert_array_equal(packed[image_id], image)
 
 
@@ -118,7 +118,7 @@ def test_other_arrays_are_refused(tmp_path, image):
         writer.add("a", image)
 
 
-def test_an_image_stands_once(tmp_path):
+def test_an_image_is_added_once(tmp_path):
     with pixels.Writer(tmp_path / "p", encoding="raw") as writer:
         writer.add("a", np.zeros((2, 2, 3), np.uint8))
         with pytest.raises(ValueError, match="a: added twice"):

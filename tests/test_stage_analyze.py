@@ -23,7 +23,7 @@ def photo(seed: int, height: int = 80, width: int = 100) -> np.ndarray:
 
 
 def write_part(root: Path, subset: str, images: dict[str, np.ndarray], changes: dict[str, dict] | None = None) -> None:
-    """Write what prepare writes of a subset; `changes` of an image's facts, or facts of images without pixels."""
+    """Write the outputs of `prepare` for a subset; `changes` of an image's facts, or facts of images without pixels."""
     rows = {}
     for image_id in sorted({*images, *(changes or {})}):
         image = images.get(image_id, np.zeros((0, 0, 3), np.uint8))
@@ -61,7 +61,7 @@ def run(root: Path) -> dict[str, bytes]:
     return {name: (root / "data/analyze" / name).read_bytes() for name in FILES}
 
 
-def test_what_is_odd_is_found(root: Path) -> None:
+def test_odd_images_are_found(root: Path) -> None:
     run(root)
     table = tables.read(root / "data/analyze/findings.csv", contracts.FINDINGS)
     found = {
@@ -163,7 +163,7 @@ def test_facts_that_do_not_fit_the_pixels_are_refused(root: Path) -> None:
         analyze.main(root=root)
 
 
-def test_near_duplicates_that_folds_may_part_are_told(root: Path, capsys: pytest.CaptureFixture) -> None:
+def test_near_duplicates_that_folds_may_split_are_reported(root: Path, capsys: pytest.CaptureFixture) -> None:
     run(root)
     assert "WARNING" not in capsys.readouterr().out
     first, last = photo(1).astype(float), photo(2).astype(float)

@@ -1,4 +1,4 @@
-"""Stage external and its room: predictions made elsewhere."""
+"""Stage `external` and podium.contest.external: predictions made elsewhere."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def probs(n: int, seed: int) -> np.ndarray:
 
 
 def given(image_ids: list[str], seed: int, **columns: Any) -> pd.DataFrame:
-    """A person's CSV: ids without folder and ending, classes spelled as floats, another order of columns."""
+    """A user's CSV: ids without folder and ending, classes spelled as floats, another order of columns."""
     values = probs(len(image_ids), seed)
     table = pd.DataFrame({"id": [Path(i).stem for i in image_ids]})
     return table.assign(**{f"{name}.0": values[:, i] for i, name in reversed([*enumerate(CLASSES)])}, **columns)
@@ -80,7 +80,7 @@ def test_what_it_writes_is_read_like_a_member_s_whatever_the_order_of_rows(tmp_p
     assert run(tmp_path).read_bytes() == before
 
 
-def test_rows_of_other_images_are_passed_over_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_of_other_images_are_ignored_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project(tmp_path, given(TRAIN, 1), given(TEST, 2))
     rows = tables.read(run(tmp_path), tables.PREDICTIONS)
     assert list(rows["image_id"]) == SCORED + TEST[:3]
@@ -94,8 +94,8 @@ def test_folds_of_other_names_are_the_same_folds_and_none_are_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], named: bool
 ) -> None:
     own = [{"0": "x", "1": "y", "2": "z"}[fold] for fold in FOLDS[:10]]
-    oof = given(SCORED, 1, **({"subset": own} if named else {}))
-    project(tmp_path, oof, given(TEST[:3], 2), fold="subset" if named else None)
+    oof = given(SCORED, 1, **({"own_fold": own} if named else {}))
+    project(tmp_path, oof, given(TEST[:3], 2), fold="own_fold" if named else None)
     run(tmp_path)
     assert ("WARNING" in capsys.readouterr().out) != named
 
@@ -110,7 +110,7 @@ def test_folds_of_other_names_are_the_same_folds_and_none_are_warned_of(
     ],
 )
 def test_other_folds_are_refused(tmp_path: Path, own: list[str], count: str) -> None:
-    project(tmp_path, given(SCORED, 1, subset=own), given(TEST[:3], 2), fold="subset")
+    project(tmp_path, given(SCORED, 1, own_fold=own), given(TEST[:3], 2), fold="own_fold")
     with pytest.raises(InputError, match=rf"oof\.csv: its folds separate .*{count}.*contest\.columns\.fold"):
         run(tmp_path)
     assert not (tmp_path / "data/external").exists()
@@ -175,9 +175,9 @@ def test_a_column_of_folds_that_is_a_class_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_test_image_without_a_row_and_a_row_without_a_fold_are_refused(tmp_path: Path) -> None:
-    project(tmp_path, given(SCORED, 1, subset=[*FOLDS[:9], " "]), given(TEST[1:], 2), fold="subset")
+    project(tmp_path, given(SCORED, 1, own_fold=[*FOLDS[:9], " "]), given(TEST[1:], 2), fold="own_fold")
     with pytest.raises(InputError, match=r"oof\.csv: images without a fold: sub/09\.png"):
         run(tmp_path)
-    given(SCORED, 1, subset=FOLDS[:10]).to_csv(tmp_path / OOF, index=False)
+    given(SCORED, 1, own_fold=FOLDS[:10]).to_csv(tmp_path / OOF, index=False)
     with pytest.raises(InputError, match=r"test\.csv: no row for 1 of 3 readable test images: t0\.png"):
         run(tmp_path)

@@ -85,7 +85,7 @@ def test_the_same_inputs_give_the_same_bytes(root):
     assert [(root / "data/label" / name).read_bytes() for name in files[:2]] == first[:2]
 
 
-def test_confirming_a_label_changes_the_decisions_and_no_label(root):
+def test_confirming_a_label_changes_overrides_applied_and_no_label(root):
     label.main(root=root)
     labels = (root / "data/label/labels.csv").read_bytes()
     with (root / "c/overrides.csv").open("a") as opened:

@@ -1,4 +1,4 @@
-"""Submissions: the template's rows, ids and words, every row once, and what is refused."""
+"""Submissions: the rows, ids and columns of the template, every row once, and which mistakes are refused."""
 
 import csv
 from pathlib import Path
@@ -249,13 +249,13 @@ def test_a_missing_template_is_named(tmp_path):
         (("0.0", "1.0"), None, "int", ["0", "1"]),
     ],
 )
-def test_labels_are_spelled_as_the_template_or_the_setting_says(tmp_path, classes, cells, labels, written):
+def test_labels_are_written_as_in_the_template_or_the_setting(tmp_path, classes, cells, labels, written):
     text = "" if cells is None else "".join(["id,label\n", *(f"{i},{cells}\n" for i in IDS)])
     rows, _ = write(tmp_path, classes=classes, template=read_template(tmp_path, text), labels=labels)
     assert [row[1] for row in rows[1:]] == [written[0], written[1], written[1]]
 
 
-def test_class_columns_without_a_template_are_spelled_as_the_setting_says(tmp_path):
+def test_class_columns_without_a_template_are_written_as_in_the_setting(tmp_path):
     rows, _ = write(tmp_path, classes=("0.0", "1.0"), values="probabilities", labels="int")
     assert rows[0] == ["image_id", "0", "1"]
 
@@ -280,7 +280,7 @@ def test_a_class_that_cannot_be_spelled_so_is_refused(tmp_path, classes, labels)
         ("id,cow,dog\na,0,0\n", None, "template", "no class for"),
     ],
 )
-def test_a_setting_that_the_template_overrules_is_refused_before_training(tmp_path, text, values, labels, words):
+def test_a_setting_that_contradicts_the_template_is_refused_before_training(tmp_path, text, values, labels, words):
     path = template_file(tmp_path, text)
     with pytest.raises(InputError, match=words):
         submission.check(path, IDS, classes=["cat", "dog"], values=values, labels=labels, positive=None)
@@ -325,7 +325,7 @@ def test_the_positive_class_may_be_spelled_as_another_number_and_must_be_a_class
             )
 
 
-# --- the check of what was written
+# --- validation of the written file
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_the_positive_class_may_be_spelled_as_another_number_and_must_be_a_class
         ("id\na\nb\n", "a row has no prediction"),
     ],
 )
-def test_a_submission_that_is_not_the_templates_is_found_out(tmp_path, text, words):
+def test_a_submission_that_differs_from_the_template_is_refused(tmp_path, text, words):
     template = read_template(tmp_path, "id,label\na,0\nb,0\n")
     path = tmp_path / "submission.csv"
     path.write_text(text)

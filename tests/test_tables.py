@@ -50,7 +50,7 @@ def test_missing_unknown_and_double_are_refused(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_class_columns_may_stand_beside_a_contract(tmp_path: Path) -> None:
+def test_class_columns_are_allowed_besides_a_contract(tmp_path: Path) -> None:
     tables.write(example().assign(**{"p:image_id": 0.5}), tmp_path / "t.parquet", EXAMPLE)
     assert tables.class_names(tables.read(tmp_path / "t.parquet", EXAMPLE)) == ["image_id"]
 
