@@ -26,7 +26,7 @@ ROUNDS = 60
 LEAF = 10  # images of a leaf: nothing can be learned from fewer images than two leaves have
 REPEATS = 3  # permutations of a feature in each fold
 WELL_ABOVE = 0.05  # a warning needs an interval whose low end is this far above 0.5, the chance level
-SHIFT_FOLDS = ("0", "1", "2", "3", "4")
+VALIDATION_FOLDS = ("0", "1", "2", "3", "4")
 FEWEST = 20  # groups of train and of test images that `adversarial_validation` needs
 NOTHING = "no column tells any images apart, or no fold has two classes to score"
 Z = 1.96  # standard errors on each side of a 95% interval
@@ -120,7 +120,7 @@ def adversarial_validation(train: pd.DataFrame, test: pd.DataFrame, columns: Seq
     both = both.sort_values("image_id", ignore_index=True)
     if both.groupby("label")["group"].nunique().min() < FEWEST:
         return f"fewer than {FEWEST} groups of train or of test images"
-    fold = draw(both, SHIFT_FOLDS, seed)
+    fold = draw(both, VALIDATION_FOLDS, seed)
     return judge(encode(both[columns]), both["label"], both["group"], fold, seed) or NOTHING
 
 

@@ -149,9 +149,8 @@ def _by_regression(
     inputs: NDArray[np.float32], targets: NDArray[np.int64], n_splits: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Return weights and biases of the classes that have an image, for unstandardised features, and the chosen C."""
-    with threadpool_limits(
-        1, "blas"
-    ):  # BLAS threads wait actively: beside other work, two of them were thirty times slower
+    # BLAS threads wait actively: beside other work, two of them were thirty times slower than one
+    with threadpool_limits(1, "blas"):
         strength = _strength(inputs, targets, n_splits, seed) if n_splits > 1 else STRENGTHS[0]
         scaler, model = _regression(inputs, targets, strength)
     weights, biases = model.coef_, model.intercept_
