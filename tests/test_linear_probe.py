@@ -7,6 +7,7 @@ from torch import nn
 from podium.core.errors import InputError
 from podium.probes import discriminant, linear_probe
 
+NO_TEST = np.zeros((0, 2, 0), np.float32)
 
 def data(n_classes: int, n: int = 90) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
@@ -87,22 +88,28 @@ def test_images_of_one_class_are_refused() -> None:
 def test_every_image_is_predicted_out_of_fold_by_a_regression_on_the_others() -> None:
     inputs, targets = data(3, n=60)
     folds = np.array(["a", "b", "c"])[np.arange(60) // 20]
-    probs, strengths = linear_probe.out_of_fold(inputs, targets, folds, n_classes=3, seeds={"a": 1, "b": 2, "c": 3})
+    found = linear_probe.predict_folds(
+        inputs, targets, folds, inputs[:7], n_classes=3, seeds={"a": 1, "b": 2, "c": 3}
+    )
+    probs, strengths = found.train[:, 0], found.strengths
     np.testing.assert_allclose(probs.sum(1), 1, atol=1e-6)
     assert (probs.argmax(1) == targets).mean() > 0.8
     weights, biases, strength = linear_probe.fit(inputs[20:], targets[20:], n_classes=3, seed=1)
     logits = inputs[:20, 0] @ weights.T + biases
     np.testing.assert_allclose(probs[:20], torch.from_numpy(logits).softmax(1), atol=1e-6)
     assert strengths["a"] == strength
+    logits = inputs[:7] @ weights.T + biases
+    np.testing.assert_allclose(found.test["a"], torch.from_numpy(logits).softmax(2), atol=1e-6)
+    assert found.test.keys() == {"a", "b", "c"}
 
 
 def test_an_image_s_own_label_reaches_no_prediction_of_its_fold() -> None:
     inputs, targets = data(3, n=60)
     folds = np.array(["a", "b"])[np.arange(60) % 2]
     seeds = {"a": 1, "b": 2}
-    before, _ = linear_probe.out_of_fold(inputs, targets, folds, n_classes=3, seeds=seeds)
+    before = linear_probe.predict_folds(inputs, targets, folds, NO_TEST, n_classes=3, seeds=seeds).train[:, 0]
     changed = np.where(folds == "a", (targets + 1) % 3, targets)
-    after, _ = linear_probe.out_of_fold(inputs, changed, folds, n_classes=3, seeds=seeds)
+    after = linear_probe.predict_folds(inputs, changed, folds, NO_TEST, n_classes=3, seeds=seeds).train[:, 0]
     assert (before[folds == "a"] == after[folds == "a"]).all()
     assert (before[folds == "b"] != after[folds == "b"]).any()
 
@@ -114,8 +121,8 @@ def test_nothing_is_learned_from_an_image_without_a_target_and_it_is_predicted()
     poisoned = inputs.copy()
     poisoned[:5] = 1e4
     seeds = {"a": 1, "b": 2}
-    clean, _ = linear_probe.out_of_fold(inputs, without, folds, n_classes=2, seeds=seeds)
-    probs, _ = linear_probe.out_of_fold(poisoned, without, folds, n_classes=2, seeds=seeds)
+    clean = linear_probe.predict_folds(inputs, without, folds, NO_TEST, n_classes=2, seeds=seeds).train[:, 0]
+    probs = linear_probe.predict_folds(poisoned, without, folds, NO_TEST, n_classes=2, seeds=seeds).train[:, 0]
     assert (probs[5:] == clean[5:]).all()
     np.testing.assert_allclose(probs.sum(1), 1, atol=1e-6)
 
@@ -123,6 +130,7 @@ def test_nothing_is_learned_from_an_image_without_a_target_and_it_is_predicted()
 def test_the_only_class_of_the_other_folds_is_predicted() -> None:
     inputs, targets = data(2, n=40)
     folds = np.where(targets == 1, "a", "b")
-    probs, strengths = linear_probe.out_of_fold(inputs, targets, folds, n_classes=2, seeds={"a": 1, "b": 2})
-    assert strengths == {"a": None, "b": None}
-    assert (probs == np.eye(2)[1 - targets]).all()
+    found = linear_probe.predict_folds(inputs, targets, folds, inputs[:3], n_classes=2, seeds={"a": 1, "b": 2})
+    assert found.strengths == {"a": None, "b": None}
+    assert (found.test["a"][:, 0] == np.eye(2)[0]).all()
+    assert (found.train[:, 0] == np.eye(2)[1 - targets]).all()

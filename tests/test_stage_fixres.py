@@ -1,5 +1,6 @@
 """Stages fixres and infer_fixres on a tiny contest."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,27 @@ from tests import tiny
 SETTINGS = {"image_size": 48, "epochs": 2, "batch_size": 4, "lr": 0.01}
 
 
-def finetuned(root: Path, settings: dict[str, Any], **changes: Any) -> None:
-    """Both folds of a member up to finetune, and its section of the map `fixres`."""
-    tiny.write(root, {"a": tiny.member(**changes)}, n_train=8)
-    with (root / "params.yaml").open("a") as opened:
-        opened.write(f"fixres: {{a: {settings}}}\n")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both folds of a member up to `finetune`."""
+    root = tmp_path_factory.mktemp("trained")
+    tiny.write(root, {"a": tiny.member()}, n_train=8)
     weights.main("a", root=root)
     for fold in ("0", "1"):
         pretrain.main("a", fold, root=root)
         finetune.main("a", fold, root=root)
+    return root
 
 
-def test_its_models_predict_every_image_once_at_its_size(tmp_path: Path) -> None:
-    finetuned(tmp_path, SETTINGS)
+def finetuned(trained: Path, root: Path, settings: dict[str, Any]) -> None:
+    """Copy the trained member, and write its entry of the map `fixres`."""
+    shutil.copytree(trained, root, dirs_exist_ok=True)
+    with (root / "params.yaml").open("a") as opened:
+        opened.write(f"fixres: {{a: {settings}}}\n")
+
+
+def test_its_models_predict_every_image_once_at_its_size(trained: Path, tmp_path: Path) -> None:
+    finetuned(trained, tmp_path, SETTINGS)
     for fold in ("0", "1"):
         fixres.main("a", fold, root=tmp_path)
     infer_fixres.main("a", root=tmp_path)
@@ -47,8 +56,8 @@ def test_its_models_predict_every_image_once_at_its_size(tmp_path: Path) -> None
     assert list(curve["step"]) == [0, 1]
 
 
-def test_nothing_but_classifier_and_norms_moves_and_a_rerun_gives_the_same_bytes(tmp_path: Path) -> None:
-    finetuned(tmp_path, SETTINGS)
+def test_nothing_but_classifier_and_norms_moves_and_a_rerun_gives_the_same_bytes(trained: Path, tmp_path: Path) -> None:
+    finetuned(trained, tmp_path, SETTINGS)
     fixres.main("a", "0", root=tmp_path)
     path = tmp_path / "models/fixres/a/0.safetensors"
     before = backbones.read(tmp_path / "models/finetune/a/0.safetensors")
@@ -61,8 +70,8 @@ def test_nothing_but_classifier_and_norms_moves_and_a_rerun_gives_the_same_bytes
     assert path.read_bytes() == first
 
 
-def test_it_learns_the_other_folds_alone(tmp_path: Path) -> None:
-    finetuned(tmp_path, SETTINGS)
+def test_it_learns_only_the_other_folds(trained: Path, tmp_path: Path) -> None:
+    finetuned(trained, tmp_path, SETTINGS)
     fixres.main("a", "0", root=tmp_path)
     first = (tmp_path / "models/fixres/a/0.safetensors").read_bytes()
     path = tmp_path / "data/split/folds.csv"
@@ -74,8 +83,8 @@ def test_it_learns_the_other_folds_alone(tmp_path: Path) -> None:
     assert (tmp_path / "models/fixres/a/0.safetensors").read_bytes() == first
 
 
-def test_a_training_that_diverges_is_named(tmp_path: Path) -> None:
-    finetuned(tmp_path, {**SETTINGS, "lr": 1e30, "optimizer": "sgd"})
+def test_a_training_that_diverges_is_named(trained: Path, tmp_path: Path) -> None:
+    finetuned(trained, tmp_path, {**SETTINGS, "lr": 1e30, "optimizer": "sgd"})
     with pytest.raises(InputError, match=r"fixres@a-1: .* at epoch \d"):
         fixres.main("a", "1", root=tmp_path)
 

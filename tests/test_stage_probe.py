@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from podium.core import tables
+from podium.core.errors import InputError
 from podium.models import predict
 from podium.predictions import prediction_files
-from stages import probe, weights
+from podium.probes import features_file
+from stages import infer_pretrain, joint_probe, pretrain, probe, weights
 from tests import tiny
 
 
@@ -25,9 +27,9 @@ def probed(root: Path, **changes: Any) -> np.ndarray:
         folds=list(folds["fold"]),
         classes=tiny.CLASSES,
         image_sizes=[32],
-        transforms=["identity"],
+        transforms=["identity", "hflip"],
     )
-    return read.reshape(16, 2)
+    return read[0, 0]
 
 
 def test_random_features_of_easy_images_beat_chance_and_a_rerun_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -38,16 +40,78 @@ def test_random_features_of_easy_images_beat_chance_and_a_rerun_gives_the_same_b
     assert (tmp_path / "data/probe/a.parquet").read_bytes() == before
 
 
-def test_only_the_models_section_reaches_it(tmp_path: Path) -> None:
+def test_no_training_setting_reaches_it(tmp_path: Path) -> None:
     predicted = []
-    for name, changes in {
-        "one": {},
-        "two": {"finetune": {"epochs": 9, "lr": 1.0}, "infer": {"image_sizes": [99]}},
-    }.items():
+    for name, changes in {"one": {}, "two": {"finetune": {"epochs": 9, "lr": 1.0}}}.items():
         root = tmp_path / name
         root.mkdir()
         predicted.append(probed(root, **changes))
     assert (predicted[0] == predicted[1]).all()
+
+
+def test_every_fold_predicts_the_test_images_at_every_size_in_every_transform(tmp_path: Path) -> None:
+    probed(tmp_path)
+    for fold in "01":
+        probs = prediction_files.read_test(
+            tmp_path / "data/probe/a.parquet",
+            image_ids=[f"t{i}.png" for i in range(4)],
+            fold=fold,
+            classes=tiny.CLASSES,
+            image_sizes=[32, 40],
+            transforms=["identity", "hflip"],
+        )
+        assert probs.shape == (2, 2, 4, 2)
+        assert (probs[0, 0].argmax(1) == np.arange(4) % 2).mean() >= 0.75
+
+
+def test_the_features_on_disk_are_found_by_image_id(tmp_path: Path) -> None:
+    probed(tmp_path)
+    path, ids = tmp_path / "data/probe/a.safetensors", ["03.png", "01.png"]
+    both = features_file.read(path, "train", ids)
+    assert both.shape[:2] == (2, 2)
+    assert (both[1] == features_file.read(path, "train", ids[1:])[0]).all()
+    with pytest.raises(InputError, match=r"no features of new\.png"):
+        features_file.read(path, "test", ["new.png"])
+
+
+def test_the_joint_probe_is_fitted_on_the_features_of_all_members(tmp_path: Path) -> None:
+    tiny.write(tmp_path, {"a": tiny.member(), "b": tiny.member(model={"seed": 1}, infer={"transforms": ["identity"]})})
+    for name in "ab":
+        weights.main(name, root=tmp_path)
+        probe.main(name, root=tmp_path)
+    joint_probe.main(root=tmp_path)
+    path = tmp_path / "data/joint_probe/predictions.parquet"
+    before, folds = path.read_bytes(), tables.read(tmp_path / "data/split/folds.csv", tables.FOLDS)
+    probs = prediction_files.read_train(
+        [path],
+        image_ids=list(folds["image_id"]),
+        folds=list(folds["fold"]),
+        classes=tiny.CLASSES,
+        image_sizes=[0],
+        transforms=["identity"],
+    )[0, 0]
+    assert (probs.argmax(1) == np.arange(16) % 2).mean() > 0.75
+    joint_probe.main(root=tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_a_single_member_has_no_joint_probe(tmp_path: Path) -> None:
+    tiny.write(tmp_path, {"a": tiny.member()})
+    joint_probe.main(root=tmp_path)
+    assert tables.read(tmp_path / "data/joint_probe/predictions.parquet", tables.PREDICTIONS).empty
+
+
+def test_phase_1_is_predicted_where_both_phases_are_trained_and_else_there_are_no_rows(tmp_path: Path) -> None:
+    tiny.write(tmp_path, {"a": tiny.member(), "b": tiny.member(finetune={"epochs": 0})})
+    weights.main("a", root=tmp_path)
+    for fold in "01":
+        pretrain.main("a", fold, root=tmp_path)
+    for name in "ab":
+        infer_pretrain.main(name, root=tmp_path)
+    rows = tables.read(tmp_path / "data/infer_pretrain/a.parquet", tables.PREDICTIONS)
+    assert set(rows["image_size"]) == {32}
+    assert (rows["subset"].value_counts() == {"train": 32, "test": 16}).all()
+    assert tables.read(tmp_path / "data/infer_pretrain/b.parquet", tables.PREDICTIONS).empty
 
 
 def test_features_are_computed_once_for_all_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +124,8 @@ def test_features_are_computed_once_for_all_folds(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(predict, "features", counted)
     probed(tmp_path)
-    assert seen == [[f"{i:02}.png" for i in range(16)]]
+    train, test = [f"{i:02}.png" for i in range(16)], [f"t{i}.png" for i in range(4)]
+    assert seen == [train, test, train, test]  # once at each image size
 
 
 def test_skipped_images_have_rows_and_unreadable_ones_none(tmp_path: Path) -> None:
@@ -73,6 +138,6 @@ def test_skipped_images_have_rows_and_unreadable_ones_none(tmp_path: Path) -> No
     weights.main("a", root=tmp_path)
     probe.main("a", root=tmp_path)
     rows = tables.read(tmp_path / "data/probe/a.parquet", tables.PREDICTIONS)
-    assert list(rows["image_id"]) == [f"{i:02}.png" for i in range(16) if i != 1]
-    assert set(rows["subset"]) == {"train"}
-    assert list(rows["fold"]) == [str(i // 2 % 2) for i in range(16) if i != 1]
+    train = rows[(rows["subset"] == "train") & (rows["image_size"] == 32) & (rows["transform"] == "identity")]
+    assert list(train["image_id"]) == [f"{i:02}.png" for i in range(16) if i != 1]
+    assert list(train["fold"]) == [str(i // 2 % 2) for i in range(16) if i != 1]

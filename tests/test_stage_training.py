@@ -11,7 +11,6 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-import yaml
 from sklearn import metrics
 
 from podium.core import tables
@@ -154,7 +153,9 @@ def test_skipped_images_are_predicted_and_never_trained_on(tmp_path: Path) -> No
     assert "00.png" not in set(tables.read(tmp_path / "data/finetune/a/0.parquet", tables.PREDICTIONS)["image_id"])
 
 
-def test_user_weights_are_used_and_their_head_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_from_a_file_are_used_and_their_head_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = {"weights": "file", "weights_file": "w.safetensors", "mean": [0.4] * 3, "std": [0.2] * 3}
     tiny.write(tmp_path, {"a": tiny.member(model=model, pretrain={"epochs": 0})}, n_train=8)
     kwargs: dict[str, Any] = tiny.member()["model"]["model_kwargs"]
@@ -187,23 +188,16 @@ def test_a_diverging_training_names_itself(tmp_path: Path) -> None:
     assert not (tmp_path / "models/finetune/a/1.safetensors").exists()
 
 
-def test_models_of_other_classes_are_refused(tmp_path: Path) -> None:
-    tiny.write(tmp_path, {"a": tiny.member()}, n_train=8)
+def test_the_metadata_is_what_infer_needs_and_models_of_other_classes_are_refused(tmp_path: Path) -> None:
+    tiny.write(tmp_path, {"a": tiny.member(model={"resize": "crop", "crop_fraction": 0.5})}, n_train=8)
     chain(tmp_path)
+    meta = backbones.read(tmp_path / "models/finetune/a/0.safetensors").meta
+    assert meta["preprocessing"] == {"mean": [0.5] * 3, "std": [0.5] * 3, "resize": "crop", "crop_fraction": 0.5}
+    assert json.loads(json.dumps(meta)) == meta
+    assert meta["backbone"] == tiny.member()["model"]["backbone"]
     path = tmp_path / "data/split/folds.csv"
     folds = tables.read(path, tables.FOLDS)
     folds.loc[folds["label"] == "red", "label"] = "rot"
     tables.write(folds, path, tables.FOLDS)
     with pytest.raises(InputError, match="trained on classes"):
         infer.main("a", root=tmp_path)
-
-
-def test_the_metadata_is_what_infer_needs(tmp_path: Path) -> None:
-    tiny.write(tmp_path, {"a": tiny.member(model={"resize": "crop", "crop_fraction": 0.5})}, n_train=8)
-    chain(tmp_path)
-    meta = backbones.read(tmp_path / "models/finetune/a/0.safetensors").meta
-    assert meta["preprocessing"] == {"mean": [0.5] * 3, "std": [0.5] * 3, "resize": "crop", "crop_fraction": 0.5}
-    assert json.loads(json.dumps(meta)) == meta
-    assert (
-        yaml.safe_load((tmp_path / "params.yaml").read_text())["members"]["a"]["model"]["backbone"] == meta["backbone"]
-    )

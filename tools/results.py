@@ -40,19 +40,19 @@ def main(*, root: Path = Path()) -> None:
     summary = tables.read_json(root / SUMMARY)
     members = tables.read(root / MEMBERS, contracts.MEMBERS)
     print(table(members, summary))
-    print(f"\n{honesty(summary)}")
+    print(f"\n{interval(summary)}")
     values = params.read(root)
     settings = params.parse(params.section(values, "ensemble"), "ensemble", EnsembleSettings)
     folds = tables.read(root / FOLDS, tables.FOLDS)
     for line in (
-        *blended_by(tables.read(root / METHODS, contracts.METHODS), settings.method),
-        *harmful(tables.read(root / WORTH, diversity.MEMBER_VALUE), members, values),
-        *parted(folds),
-        *left_out(folds, tables.read(root / TEST_FACTS, contracts.FACTS)),
-        *leaked(tables.read(root / LEAKS, contracts.LEAKS), summary, settings.leaked_labels),
+        *method(tables.read(root / METHODS, contracts.METHODS), settings.method),
+        *harmful_members(tables.read(root / WORTH, diversity.MEMBER_VALUE), members, values),
+        *split_groups(folds),
+        *skipped_images(folds, tables.read(root / TEST_FACTS, contracts.FACTS)),
+        *leakage(tables.read(root / LEAKS, contracts.LEAKS), summary, settings.leaked_labels),
     ):
         print(line)
-    print(tried(root, summary))
+    print(variant_count(root, summary))
     print(f"\nsubmission       {SUBMISSION}")
     if is_demo(values):
         print(f"private accuracy {_private_accuracy(root):.4f}  (the demo's test labels, which no stage reads)")
@@ -80,7 +80,7 @@ def table(members: pd.DataFrame, summary: dict[str, Any]) -> str:
     return _aligned(head, body, blend)
 
 
-def honesty(summary: dict[str, Any]) -> str:
+def interval(summary: dict[str, Any]) -> str:
     """Report the interval of the blend's score, and the optimistic score without nested cross-validation."""
     return (
         f"blend            95% interval {summary['oof_score_low']:.4f} to {summary['oof_score_high']:.4f}; chosen and"
@@ -88,7 +88,7 @@ def honesty(summary: dict[str, Any]) -> str:
     )
 
 
-def blended_by(methods: pd.DataFrame, asked: str) -> list[str]:
+def method(methods: pd.DataFrame, asked: str) -> list[str]:
     """Report the blending method and the reason for it in a line; no line for a single member.
 
     Args:
@@ -103,7 +103,7 @@ def blended_by(methods: pd.DataFrame, asked: str) -> list[str]:
     return [f"{'method':{ASIDE}}{chosen}: the smallest left-out cost ({METHODS})"]
 
 
-def harmful(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) -> list[str]:
+def harmful_members(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) -> list[str]:
     """List the members that harm the equal mean, and the commands that try without them, in lines.
 
     Args:
@@ -125,7 +125,7 @@ def harmful(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) 
     return lines
 
 
-def parted(folds: pd.DataFrame) -> list[str]:
+def split_groups(folds: pd.DataFrame) -> list[str]:
     """Warn in lines if the user's own folds split groups or duplicates; else no line."""
     rows = balance.crossing_groups(folds)
     if rows.empty:
@@ -137,7 +137,7 @@ def parted(folds: pd.DataFrame) -> list[str]:
     ]
 
 
-def left_out(folds: pd.DataFrame, test_facts: pd.DataFrame) -> list[str]:
+def skipped_images(folds: pd.DataFrame, test_facts: pd.DataFrame) -> list[str]:
     """Count skipped train images and unreadable test images in lines; no line if there are none.
 
     Args:
@@ -156,7 +156,7 @@ def left_out(folds: pd.DataFrame, test_facts: pd.DataFrame) -> list[str]:
     return [f"{'' if index else 'left out':{ASIDE}}{line}" for index, line in enumerate(lines)]
 
 
-def leaked(leaks: pd.DataFrame, summary: dict[str, Any], setting: str) -> list[str]:
+def leakage(leaks: pd.DataFrame, summary: dict[str, Any], setting: str) -> list[str]:
     """Report test images with a duplicate in train, and whether their labels are used, in lines; else no line.
 
     Args:
@@ -179,7 +179,7 @@ def leaked(leaks: pd.DataFrame, summary: dict[str, Any], setting: str) -> list[s
     ]
 
 
-def tried(root: Path, summary: dict[str, Any]) -> str:
+def variant_count(root: Path, summary: dict[str, Any]) -> str:
     """Count the variants of this contest that were run: choosing the best of them makes its score optimistic."""
     scores = list(variants.of_this_contest(root, summary).values())
     text = variants.summary_text(scores, greater_is_better=summary["metric"] != "log_loss")
