@@ -162,9 +162,9 @@ def test_fixres_and_external_predictions_count(root: Path) -> None:
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
     folds.loc[folds["image_id"] == "04.png", ["use", "reason"]] = ["skip", "conflicting duplicate"]
     tables.write(folds, root / "data/split/folds.csv", tables.FOLDS)
-    elsewhere = third[(third["transform"] == "identity") & ~third["image_id"].isin(["04.png", BLURRED])]
-    elsewhere = elsewhere.assign(image_size=0, **{"p:blue": np.float32(0.2), "p:red": np.float32(0.8)})
-    tables.write(elsewhere, root / "data/external/z.parquet", tables.PREDICTIONS)
+    external = third[(third["transform"] == "identity") & ~third["image_id"].isin(["04.png", BLURRED])]
+    external = external.assign(image_size=0, **{"p:blue": np.float32(0.2), "p:red": np.float32(0.8)})
+    tables.write(external, root / "data/external/z.parquet", tables.PREDICTIONS)
     table = suspects(root).set_index("image_id")
     a, b = (pd.read_parquet(root / f"data/infer/{name}.parquet").groupby("image_id")["p:red"].mean() for name in "ab")
     own = {i: (a[i], (b[i] + 0.7) / 2) for i in WRONG}

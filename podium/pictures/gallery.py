@@ -140,8 +140,8 @@ def _check(check: str, findings: pd.DataFrame, pack: ImagePack) -> SheetSection:
         Tile(_picture(pack, i), (i, f"{value} ({threshold})" if threshold else value))
         for i, value, threshold in zip(shown["image_id"], shown["value"], shown["threshold"], strict=True)
     ]
-    elsewhere = len(findings) - len(rows)
-    on_test = f", and {elsewhere} of test" if elsewhere else ""
+    n_test = len(findings) - len(rows)
+    on_test = f", and {n_test} of test" if n_test else ""
     return SheetSection(f"{check}: {_of(len(shown), len(rows), 'train image')}{on_test}", tiles)
 
 

@@ -14,7 +14,7 @@ MAX_CLASSES = 200  # classes in a plot
 MAX_POINTS = 4000  # points of all classes of a plot
 MAX_ROW_POINTS = 300  # points of a subset, and of a class where there are few classes
 QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
-HUES = 8  # classes with a colour and shape of their own; more cannot be told apart
+HUES = 8  # classes with a colour and shape of their own; more are hard to distinguish
 
 CLASS_COUNTS = tables.Contract(
     {

@@ -1,4 +1,4 @@
-"""What the stages `report`, `review` and `ladder` say about predictions and labels.
+"""Tables, sheets and summaries of the stages `report`, `review` and `ladder`.
 
 ablation.py: the ablation study's steps.
 confusion.py: which classes are predicted as which; recall, precision and F1 by class.

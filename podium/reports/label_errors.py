@@ -45,7 +45,7 @@ class LabelIssues:
 
 
 def find_issues(targets: Targets, probs: NDArray[np.float64]) -> LabelIssues:
-    """Judge every label.
+    """Find the labels that disagree with the probabilities.
 
     Args:
         targets: (images,) class indices; every class occurs.
