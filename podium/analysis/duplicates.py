@@ -61,24 +61,26 @@ def search(
     thumbs = np.concatenate([train.thumbs, test.thumbs])[[group[0] for group in groups.values()]]
     colours = np.concatenate([train.colours, test.colours])[[group[0] for group in groups.values()]]
     searched = np.flatnonzero(contrasts(thumbs[:, 0]) >= MIN_CONTRAST)
-    alike = near_duplicates.near_pairs(
+    near_pairs = near_duplicates.near_pairs(
         thumbs[searched],
         colours[searched],
         max_hash_distance=max_hash_distance,
         min_similarity=min_similarity,
         workers=workers,
     )
-    alike = NearDuplicatePairs(searched[alike.pairs], alike.similarity, alike.kinds, searched[alike.doubtful])
-    clusters, apart = _clusters(nodes, alike)
-    leaks, left_out = _leaks(nodes, alike)
+    near_pairs = NearDuplicatePairs(
+        searched[near_pairs.pairs], near_pairs.similarity, near_pairs.kinds, searched[near_pairs.doubtful]
+    )
+    clusters, apart = _clusters(nodes, near_pairs)
+    leaks, left_out = _leaks(nodes, near_pairs)
     return Duplicates(
         clusters=clusters,
         apart=apart,
         leaks=leaks,
         leaks_left_out=left_out,
         exact=[node for node in nodes if len(node) > 1],
-        near=_near(nodes, alike),
-        nearest=_nearest(nodes, alike),
+        near=_near(nodes, near_pairs),
+        nearest=_nearest(nodes, near_pairs),
     )
 
 
@@ -90,9 +92,9 @@ def _of(subset: str, node: list[Name]) -> list[str]:
     return [image_id for name, image_id in node if name == subset]
 
 
-def _clusters(nodes: list[list[Name]], alike: NearDuplicatePairs) -> tuple[dict[str, str], int]:
+def _clusters(nodes: list[list[Name]], near_pairs: NearDuplicatePairs) -> tuple[dict[str, str], int]:
     in_train = _has("train", nodes)
-    sure, doubtful = (pairs[in_train[pairs].all(axis=1)] for pairs in (alike.pairs, alike.doubtful))
+    sure, doubtful = (pairs[in_train[pairs].all(axis=1)] for pairs in (near_pairs.pairs, near_pairs.doubtful))
     sure = np.concatenate([sure, clustering.supported(doubtful, sure)])
     train = [_of("train", node) for node in nodes]
     centres = clustering.star_clusters([min(ids, default="") for ids in train], sure)
@@ -103,30 +105,32 @@ def _clusters(nodes: list[list[Name]], alike: NearDuplicatePairs) -> tuple[dict[
     return clusters, int(np.count_nonzero(centres[sure[:, 0]] != centres[sure[:, 1]]))
 
 
-def _leaks(nodes: list[list[Name]], alike: NearDuplicatePairs) -> tuple[list[Leak], int]:
+def _leaks(nodes: list[list[Name]], near_pairs: NearDuplicatePairs) -> tuple[list[Leak], int]:
     """Return the leaks and the number of pairs left out; test images of one node have the same duplicates."""
     near: dict[int, list[tuple[float, str, int]]] = {}
-    for pair, similarity, kind in zip(alike.pairs.tolist(), alike.similarity.tolist(), alike.kinds, strict=True):
+    for pair, similarity, kind in zip(
+        near_pairs.pairs.tolist(), near_pairs.similarity.tolist(), near_pairs.kinds, strict=True
+    ):
         for one, other in (pair, pair[::-1]):
             near.setdefault(one, []).append((similarity, kind, other))
     leaks, left_out = [], 0
     for position, node in enumerate(nodes):
         if tests := _of("test", node):
-            alike_nodes = [(1.0, "exact", position), *near.get(position, [])]
-            matches = [(train, kind, s) for s, kind, other in alike_nodes for train in _of("train", nodes[other])]
+            duplicate_nodes = [(1.0, "exact", position), *near.get(position, [])]
+            matches = [(train, kind, s) for s, kind, other in duplicate_nodes for train in _of("train", nodes[other])]
             matches.sort(key=lambda match: (match[1] != "exact", -match[2], match[0]))
             leaks += [(test, *match) for test in tests for match in matches[: contracts.MAX_DUPLICATES_NAMED]]
             left_out += len(tests) * len(matches[contracts.MAX_DUPLICATES_NAMED :])
     return sorted(leaks), left_out
 
 
-def _near(nodes: list[list[Name]], alike: NearDuplicatePairs) -> list[tuple[Name, Name, str, float]]:
-    rows = zip(alike.pairs.tolist(), alike.kinds, alike.similarity.tolist(), strict=True)
+def _near(nodes: list[list[Name]], near_pairs: NearDuplicatePairs) -> list[tuple[Name, Name, str, float]]:
+    rows = zip(near_pairs.pairs.tolist(), near_pairs.kinds, near_pairs.similarity.tolist(), strict=True)
     return [(nodes[one][0], nodes[other][0], kind, similarity) for (one, other), kind, similarity in rows]
 
 
-def _nearest(nodes: list[list[Name]], alike: NearDuplicatePairs) -> dict[Name, float]:
+def _nearest(nodes: list[list[Name]], near_pairs: NearDuplicatePairs) -> dict[Name, float]:
     best = np.full(len(nodes), -1.0)
     for side in (0, 1):
-        np.maximum.at(best, alike.pairs[:, side], alike.similarity)
-    return {name: float(best[k]) for k in np.unique(alike.pairs).tolist() for name in nodes[k]}
+        np.maximum.at(best, near_pairs.pairs[:, side], near_pairs.similarity)
+    return {name: float(best[k]) for k in np.unique(near_pairs.pairs).tolist() for name in nodes[k]}

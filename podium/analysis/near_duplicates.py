@@ -43,7 +43,7 @@ class NearDuplicatePairs:
         pairs: (pairs, 2), positions, the smaller first; sorted.
         similarity: (pairs,), correlation.
         kinds: how the two images differ: "near", "cropped", "mirrored" or "rotated".
-        doubtful: (doubtful pairs, 2), like `pairs`: pairs that miss the threshold by at most MARGIN.
+        doubtful: (doubtful pairs, 2), like `pairs`: unconfirmed, with a similarity of at least min_similarity - MARGIN.
     """
 
     pairs: Positions
