@@ -102,8 +102,8 @@ def test_dvc_names_matrix_items_by_member_and_fold(tmp_path: Any) -> None:
     made = graph.build(tmp_path)
     watched = ("pretrain", "fixres", "infer", "external", "probe", "weights", "prepare")
     assert {name for name in made.stages() if name.startswith(watched)} == {
-        *graph.of_member("a", "weights", "probe", "pretrain", "infer"),
-        *graph.of_member("b", "weights", "probe", "pretrain", "infer"),
+        *graph.of_member("a", "weights", "probe", "pretrain", "infer", "infer_pretrain"),
+        *graph.of_member("b", "weights", "probe", "pretrain", "infer", "infer_pretrain"),
         "prepare@train",
         "prepare@test",
     }

@@ -96,8 +96,8 @@ def test_a_contest_becomes_a_submission_and_a_forced_rerun_leaves_the_lock_as_it
     printed = run(tmp_path, "dvc", "repro", workers=0)
     assert "overrides: relabelled 1" in printed
     assert "1 test images have no prediction and get the training prior: test00.png" in printed
-    assert "theirs: passes over its rows of 1 train images that are not scored: train00.png" in printed
-    for name, n_test in {"probe/a": 0, "infer_fixres/a": 5 * 2 * 2, "external/theirs": 5}.items():
+    assert "theirs: ignores the rows of 1 train images" in printed
+    for name, n_test in {"probe/a": 5 * 2 * 2 * 2, "infer_fixres/a": 5 * 2 * 2, "external/theirs": 5}.items():
         predicted = pd.read_parquet(tmp_path / f"data/{name}.parquet")
         is_test = predicted["subset"] == "test"
         assert set(predicted.loc[~is_test, "image_id"]) == {f"train{i:02}.png" for i in range(1, 24)}

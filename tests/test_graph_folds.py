@@ -33,7 +33,9 @@ def test_adding_a_member_trains_only_it_and_removing_it_again_trains_nothing(rep
     """After the removal the repository is what a fresh clone with the members a and b would build."""
     blend, lock = [repo.read(path) for path in BLEND], repo.lock()
     repo.edit(setting("members", "c", to=graph.member()))
-    assert repo.repro() == once("check", *of_member("c", "weights", "probe", *PHASES, "infer", folds=FOLDS), *AFTER)
+    assert repo.repro() == once(
+        "check", *of_member("c", "weights", "probe", *PHASES, "infer", "infer_pretrain", folds=FOLDS), *AFTER
+    )
     assert [repo.read(path) for path in BLEND] != blend
     repo.edit(lambda values: values["members"].pop("c"))
     assert set(repo.repro()) <= {"check", *AFTER}
@@ -45,7 +47,9 @@ def test_adding_a_member_trains_only_it_and_removing_it_again_trains_nothing(rep
 
 def test_other_bytes_in_a_weights_file_rerun_that_member_only(repo: Graph) -> None:
     (repo.root / "w.safetensors").write_text("two")
-    assert repo.repro() == once(*of_member("a", "weights", "probe", *PHASES, "infer", folds=FOLDS), *AFTER)
+    assert repo.repro() == once(
+        *of_member("a", "weights", "probe", *PHASES, "infer", "infer_pretrain", folds=FOLDS), *AFTER
+    )
 
 
 def test_members_side_by_side_leave_the_lock_of_a_sequential_run(built: Graph, repo: Graph) -> None:

@@ -18,7 +18,7 @@ FOLDS = (0,)  # with two the tests take a third longer
 PHASES = ("pretrain", "finetune")
 BLENDING = ("ensemble", "report", "ladder")  # the stages that read all members
 TRAINING = {name for member in "ab" for name in of_member(member, *PHASES, folds=FOLDS)}
-AFTER = (*BLENDING, "review")  # what follows infer
+AFTER = (*BLENDING, "review", "joint_probe")  # what reads all members
 BLEND = ("data/ensemble/submission.csv", "data/ensemble/oof.parquet", "metrics/summary.json")
 
 
@@ -57,7 +57,9 @@ def test_settings_rerun_their_stages_and_what_follows_and_reverted_nothing(repo:
     repo.edit(setting("ensembel", to={}))  # a mistyped section reruns check alone
     repo.edit(setting("members", "a", "infer", "image_sizes", to=[80]))
     repo.edit(setting("members", "b", "pretrain", "lr", to=0.5))
-    assert repo.repro() == once("check", "infer@a", *of_member("b", *PHASES, "infer", folds=FOLDS), *AFTER)
+    of_a = of_member("a", "infer", "infer_pretrain", "probe")
+    of_b = of_member("b", *PHASES, "infer", "infer_pretrain", folds=FOLDS)
+    assert repo.repro() == once("check", *of_a, *of_b, *AFTER)
     repo.revert()
     assert repo.repro() == {}
     assert repo.run("git", "status", "--short") == ""
@@ -68,8 +70,8 @@ def test_new_test_images_train_nothing_and_20000_keep_the_idle_run_fast(repo: Gr
     for i in range(20_000):
         (repo.root / f"data/contest/test/new{i}.png").write_text(f"{i}")
     ran = repo.repro()
-    assert ran.keys() >= {"prepare@test", "analyze", "audit", "infer@a", "infer@b", *AFTER}
-    assert not ran.keys() & {"check", "prepare@train", "label", "split", "weights@a", "weights@b", "probe@a", *TRAINING}
+    assert ran.keys() >= {"prepare@test", "analyze", "audit", "probe@a", "infer@a", "infer@b", *AFTER}
+    assert not ran.keys() & {"check", "prepare@train", "label", "split", "weights@a", "weights@b", *TRAINING}
     assert _seconds_of_nothing(repo) <= 2 * few
 
 

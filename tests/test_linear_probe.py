@@ -9,6 +9,7 @@ from podium.probes import discriminant, linear_probe
 
 NO_TEST = np.zeros((0, 2, 0), np.float32)
 
+
 def data(n_classes: int, n: int = 90) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     targets = np.arange(n) % n_classes
@@ -88,9 +89,7 @@ def test_images_of_one_class_are_refused() -> None:
 def test_every_image_is_predicted_out_of_fold_by_a_regression_on_the_others() -> None:
     inputs, targets = data(3, n=60)
     folds = np.array(["a", "b", "c"])[np.arange(60) // 20]
-    found = linear_probe.predict_folds(
-        inputs, targets, folds, inputs[:7], n_classes=3, seeds={"a": 1, "b": 2, "c": 3}
-    )
+    found = linear_probe.predict_folds(inputs, targets, folds, inputs[:7], n_classes=3, seeds={"a": 1, "b": 2, "c": 3})
     probs, strengths = found.train[:, 0], found.strengths
     np.testing.assert_allclose(probs.sum(1), 1, atol=1e-6)
     assert (probs.argmax(1) == targets).mean() > 0.8
