@@ -174,6 +174,11 @@ def of_member(name: str, *stages: str, folds: Iterable[int] = (0, 1)) -> list[st
     ]
 
 
+def run_git(root: Path, *words: str, check: bool = True) -> str:
+    """Run git in a folder and return what it printed."""
+    return subprocess.run(("git", *words), cwd=root, text=True, capture_output=True, check=check).stdout
+
+
 def imported(file: str, root: Path = PROJECT) -> set[str]:
     """Return every project file that running `file` imports, itself included, found by walking the imports.
 

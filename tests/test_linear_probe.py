@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from podium.core.errors import InputError
@@ -133,3 +134,15 @@ def test_the_only_class_of_the_other_folds_is_predicted() -> None:
     assert found.strengths == {"a": None, "b": None}
     assert (found.test["a"][:, 0] == np.eye(2)[0]).all()
     assert (found.train[:, 0] == np.eye(2)[1 - targets]).all()
+
+
+def test_few_rows_with_many_features_give_the_regression_of_the_features_themselves() -> None:
+    rng = np.random.default_rng(0)
+    targets = np.arange(24) % 3
+    inputs = (rng.normal(size=(24, 1, 200)) + np.eye(3).repeat(67, 1)[:, :200][targets][:, None]).astype(np.float32)
+    weights, biases, strength = linear_probe.fit(inputs, targets, n_classes=3, seed=0)
+    scaler = StandardScaler().fit(inputs[:, 0].astype(np.float64))
+    plain = LogisticRegression(C=strength, max_iter=5000, tol=1e-8).fit(scaler.transform(inputs[:, 0]), targets)
+    expected = plain.predict_proba(scaler.transform(inputs[:, 0]))
+    found = torch.from_numpy(inputs[:, 0] @ weights.T + biases).softmax(1).numpy()
+    np.testing.assert_allclose(found, expected, atol=2e-3)

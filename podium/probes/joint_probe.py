@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from podium.core import seeding, tables
 from podium.probes import features_file, linear_probe
-from podium.probes.linear_probe import ProbePredictions
-from podium.probes.member_probe import ProbeImages, prediction_tables, read_images
+from podium.probes.member_probe import prediction_tables, read_images
 
 IMAGE_SIZE = 0  # every member's features are of its own training size
-TRANSFORM = "identity"  # probabilities are averaged over the transforms of the features
+TRANSFORM = "identity"  # features are averaged over the TTA transforms
 SEED = 0
 
 
@@ -40,21 +39,15 @@ def run(members: Sequence[str], fold_names: Sequence[str], root: Path) -> dict[s
         n_classes=len(images.classes),
         seeds={fold: seeding.derive(SEED, "joint_probe", fold) for fold in fold_names},
     )
-    tables.write(_table(images, probed), root / "data/joint_probe/predictions.parquet", tables.PREDICTIONS)
+    table = pd.concat(prediction_tables(images, probed, IMAGE_SIZE, [TRANSFORM]), ignore_index=True)
+    tables.write(table, root / "data/joint_probe/predictions.parquet", tables.PREDICTIONS)
     return probed.strengths
 
 
 def side_by_side(features: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Join members' features (n_images, n_transforms, n_features); one with fewer transforms repeats its first one."""
-    n_transforms = max(one.shape[1] for one in features)
-    padded = [one if one.shape[1] == n_transforms else np.repeat(one[:, :1], n_transforms, axis=1) for one in features]
-    return np.concatenate(padded, axis=2)
+    """Average members' features (n_images, n_transforms, n_features) over transforms and join them.
 
-
-def _table(images: ProbeImages, probed: ProbePredictions) -> pd.DataFrame:
-    averaged = ProbePredictions(
-        probed.train.mean(axis=1, keepdims=True),
-        {fold: probs.mean(axis=1, keepdims=True) for fold, probs in probed.test.items()},
-        probed.strengths,
-    )
-    return pd.concat(prediction_tables(images, averaged, IMAGE_SIZE, [TRANSFORM]), ignore_index=True)
+    Returns:
+        (n_images, 1, n_features of all members).
+    """
+    return np.concatenate([one.mean(axis=1, keepdims=True) for one in features], axis=2)
