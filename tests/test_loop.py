@@ -40,7 +40,7 @@ def fit(model: nn.Module, stream: list[Any], **changes: Any) -> tuple[nn.Module,
         optimizer,
         name="constant",
         epochs=settings["epochs"],
-        steps_per_epoch=settings["steps_per_epoch"],
+        updates_per_epoch=settings["steps_per_epoch"],
         warmup_epochs=0,
         min_lr=0.0,
         decay_epochs=(),
@@ -53,7 +53,7 @@ def fit(model: nn.Module, stream: list[Any], **changes: Any) -> tuple[nn.Module,
         iter(stream),
         optimizer=optimizer,
         scheduler=scheduler,
-        loss=loop.soft_target_loss(None, 0.0),
+        loss=loop.SoftTargetLoss(None, 0.0),
         mix=settings.pop("mix", mixup.build(mixup=0, cutmix=0, n_classes=2, seed=0)),
         preprocessing=Preprocessing(HALF, HALF),
         numerics=NUMERICS,
@@ -150,10 +150,21 @@ def test_hard_and_soft_targets_weigh_classes_alike() -> None:
     assert weights[torch.tensor([0, 0, 0, 1])].mean() == pytest.approx(1.0)
     assert weights[1] == 3 * weights[0]
     logits, targets = torch.randn(4, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 0, 1, 1])
-    loss = loop.soft_target_loss(weights, 0.0)
+    loss = loop.SoftTargetLoss(weights, 0.0)
     hard = loss(logits, mixup.soft(targets, 2))
     nearly_hard = loss(logits, 0.999 * mixup.soft(targets, 2) + 0.001 * mixup.soft(1 - targets, 2))
     assert nearly_hard == pytest.approx(hard.item(), rel=0.02)
+
+
+def test_label_smoothing_puts_no_more_on_a_rare_class_where_classes_are_weighed() -> None:
+    loss = loop.SoftTargetLoss(torch.tensor([0.5, 20.0]), 0.1)
+    logits = torch.zeros(1, 2, requires_grad=True)
+    optimizer = torch.optim.SGD([logits], lr=0.5)
+    for _ in range(500):
+        optimizer.zero_grad()
+        loss(logits, torch.tensor([[1.0, 0.0]])).backward()
+        optimizer.step()
+    assert logits.softmax(1)[0, 1].item() == pytest.approx(0.05, abs=0.01)  # its share of the smoothing mass
 
 
 def test_a_class_without_images_gets_no_infinite_weight() -> None:

@@ -30,7 +30,7 @@ def rates(name: str, *, epochs: int = 10, warmup: float = 0, **changes: object) 
         optimizer,
         name=name,
         epochs=epochs,
-        steps_per_epoch=4,
+        updates_per_epoch=4,
         warmup_epochs=warmup,
         **settings,  # type: ignore[arg-type]
     )
@@ -59,10 +59,21 @@ def test_cosine_falls_to_its_minimum() -> None:
 
 
 @pytest.mark.parametrize("name", ["constant", "cosine"])
-def test_warm_up_rises_from_zero_even_within_one_epoch(name: str) -> None:
+def test_warm_up_rises_by_the_same_step_from_the_first_update_on(name: str) -> None:
     lrs = rates(name, warmup=1.5)
-    assert lrs[:6] == pytest.approx([step / 6 for step in range(6)])
+    assert lrs[:6] == pytest.approx([(step + 1) / 7 for step in range(6)])
     assert lrs[6] > 0.9
+
+
+def test_position_tables_and_class_tokens_do_not_decay() -> None:
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=2, img_size=32, depth=2)
+    for layer_decay in (None, 0.5):
+        decayed = {
+            id(p) for g in make(model, layer_decay=layer_decay).param_groups if g["weight_decay"] for p in g["params"]
+        }
+        names = {name for name, p in model.named_parameters() if id(p) in decayed}
+        assert names
+        assert not names & {"pos_embed", "cls_token"}
 
 
 def test_every_parameter_is_in_one_group_and_norms_do_not_decay() -> None:
@@ -82,7 +93,7 @@ def test_layer_decay_and_head_factor_scale_the_schedule() -> None:
         optimizer,
         name="constant",
         epochs=2,
-        steps_per_epoch=2,
+        updates_per_epoch=2,
         warmup_epochs=0,
         min_lr=0,
         decay_epochs=(),

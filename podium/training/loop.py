@@ -13,6 +13,7 @@ import torch
 from timm.scheduler.scheduler import Scheduler
 from timm.utils import ModelEmaV3
 from torch import nn
+from torch.nn import functional
 from tqdm import tqdm
 
 from podium.core import seeding
@@ -103,8 +104,7 @@ def fit(
             group = min(accumulate, steps_per_epoch - group_start)
             scaler.scale(batch_loss / group).backward()
             if step == group_start + group - 1:
-                # the schedule counts batches, not updates, so accumulation does not change it
-                scheduler.step_update(epoch * steps_per_epoch + group_start)
+                scheduler.step_update(updates)  # before the update, so that the first one has the first lr
                 _update(model, optimizer, scaler, clip_grad)
                 updates += 1
                 if average is not None:
@@ -144,13 +144,25 @@ def set_mode(model: nn.Module, frozen: str) -> None:
                 module.requires_grad_(False)
 
 
-def soft_target_loss(class_weights: torch.Tensor | None, label_smoothing: float) -> nn.Module:
-    """Return cross-entropy of soft targets, averaged over the batch.
+class SoftTargetLoss(nn.Module):
+    """Cross-entropy of soft targets, averaged over the batch.
 
-    Hard targets are one-hot rows too, so that every phase normalises class weights in the same way: torch divides by
-    the sum of weights for class indices, but by the batch size for soft targets.
+    Class weights weigh images, by their targets before smoothing. torch weighs each class's term instead, the smoothing
+    mass too, so that the loss of a rare class would be smallest where it has most of every image's probability.
+
+    Args:
+        class_weights: (n_classes,), or None.
+        label_smoothing: share of every target that is spread over all classes.
     """
-    return nn.CrossEntropyLoss(weight=class_weights, label_smoothing=label_smoothing)
+
+    def __init__(self, class_weights: torch.Tensor | None, label_smoothing: float) -> None:
+        super().__init__()
+        self.class_weights, self.label_smoothing = class_weights, label_smoothing
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the loss of logits and targets (batch, n_classes); hard targets are one-hot rows."""
+        losses = functional.cross_entropy(logits, targets, label_smoothing=self.label_smoothing, reduction="none")
+        return losses.mean() if self.class_weights is None else (losses * (targets @ self.class_weights)).mean()
 
 
 def balanced_weights(targets: torch.Tensor, n_classes: int) -> torch.Tensor:

@@ -26,16 +26,18 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Build timm's optimizer over the model's trainable parameters.
 
-    Biases and norms get no weight decay. With `layer_decay`, the lr of a layer group is that of the next group times
+    Biases, norms and what the model names in timm's `no_weight_decay` (position tables, class tokens) get no weight
+    decay. With `layer_decay`, the lr of a layer group is that of the next group times
     `layer_decay` (Bao et al. 2021, arXiv 2106.08254). The schedule multiplies a group's lr by its `lr_scale`.
 
     Raises:
         InputError: the optimizer is unknown.
     """
+    spared: tuple[str, ...] = tuple(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else ()  # type: ignore[operator]
     if layer_decay is None:
-        groups = param_groups_weight_decay(model, weight_decay)
+        groups = param_groups_weight_decay(model, weight_decay, no_weight_decay_list=spared)
     else:
-        groups = param_groups_layer_decay(model, weight_decay, layer_decay=layer_decay)
+        groups = param_groups_layer_decay(model, weight_decay, no_weight_decay_list=spared, layer_decay=layer_decay)
     if head_lr_factor != 1:
         groups = _with_head_factor(model, groups, head_lr_factor)
     kwargs = {} if momentum is None else {"momentum": momentum}
@@ -67,19 +69,22 @@ def build_scheduler(
     *,
     name: str,
     epochs: int,
-    steps_per_epoch: int,
+    updates_per_epoch: int,
     warmup_epochs: float,
     min_lr: float,
     decay_epochs: tuple[int, ...],
     decay_rate: float,
 ) -> Scheduler:
-    """Build timm's schedule, updated every step: `constant`, `cosine` (to `min_lr`) or `step` (at `decay_epochs`).
+    """Build timm's schedule, counted in optimizer updates: `constant`, `cosine` (to `min_lr`), `step` (`decay_epochs`).
 
-    The lr rises linearly from zero over `warmup_epochs`, which count among `epochs`.
+    The lr rises linearly over `warmup_epochs`, which count among `epochs`. The first update has the lr of one step of
+    that rise: with an lr of zero it would be lost.
     """
+    warmup_updates = int(warmup_epochs * updates_per_epoch)
+    warmup_lr = optimizer.defaults["lr"] / (warmup_updates + 1)  # then every update of the warm-up rises by this
     # timm's multistep schedule compares t + 1, so the lr would fall one update early; adding half an update corrects
     # this, and rounding does not matter
-    milestones = [epoch + 0.5 / steps_per_epoch for epoch in decay_epochs]
+    milestones = [epoch + 0.5 / updates_per_epoch for epoch in decay_epochs]
     kind: dict[str, Any] = {
         "constant": {"sched": "step", "decay_epochs": epochs + 1, "decay_rate": 1.0},
         "cosine": {"sched": "cosine", "min_lr": min_lr},
@@ -89,9 +94,9 @@ def build_scheduler(
         optimizer,
         num_epochs=epochs,
         warmup_epochs=warmup_epochs,
-        warmup_lr=0.0,
+        warmup_lr=warmup_lr,
         step_on_epochs=False,
-        updates_per_epoch=steps_per_epoch,
+        updates_per_epoch=updates_per_epoch,
         **kind,
     )
     return built
