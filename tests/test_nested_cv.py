@@ -17,10 +17,8 @@ TRANSFORMS = ("identity",)
 AUTO = ["equal", "logits", "greedy", "weighted", "stacking"]
 
 
-def evaluation_set(
-    targets: np.ndarray, metric: str = "accuracy", n_folds: int = 5, group_size: int = 1
-) -> EvaluationSet:
-    groups = np.arange(len(targets)) // group_size
+def evaluation_set(targets: np.ndarray, metric: str = "accuracy", n_folds: int = 5) -> EvaluationSet:
+    groups = np.arange(len(targets))
     folds = groups % n_folds
     return EvaluationSet(targets, folds, groups, deal(folds, groups, targets), scores.SCORES[metric])
 
@@ -168,7 +166,7 @@ def test_the_blend_of_copies_is_seldom_said_to_be_better_than_its_members() -> N
         cv = nested_of(probs, images, ["greedy"])
         members = {str(k): nested_cv.member_oof(cv, k) for k in range(4)}
         table = evidence_tables.blend(images, cv.outcome().oof, members)
-        better += (table["verdict"] == comparison.BETTER).all()
+        better += (table["verdict"] == comparison.BETTER).any()
     assert better <= 3
 
 
@@ -202,8 +200,9 @@ def test_kappas_and_mcc_use_multipliers_only_where_a_test_supports_them(metric: 
     assert not found.selection.uses_thresholds
     assert found.recipe.multipliers is None
     rng = np.random.default_rng(0)
-    targets = (rng.random(1500) < 0.1).astype(np.int64)
-    logits = np.stack([np.zeros(1500), -2.2 + 2.0 * targets + rng.normal(size=1500)], axis=1)
+    targets = (rng.random(1500) < 0.08).astype(np.int64)
+    evidence = 1.5 * (rng.normal(size=1500) + 1.5 * targets) - 1.5**2 / 2  # log likelihood ratio
+    logits = np.stack([np.zeros(1500), np.log(0.08 / 0.92) - 1.5 + evidence], axis=1)  # finds too few
     rare = np.tile(calibration.scaled(logits.astype(np.float32), 1.0), (2, 1, 1, 1))
     helped = nested_of(rare, evaluation_set(targets, metric), ["equal"]).outcome()
     assert helped.selection.uses_thresholds
