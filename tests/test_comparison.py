@@ -81,6 +81,16 @@ def test_the_same_predictions_have_no_difference(metric: str) -> None:
         assert [cells[name] for name, kind in comparison.COLUMNS.items() if kind == "float"] == [0] * 6 + [1]
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "micro_f1", "macro_f1", "kappa"])
+def test_predictions_with_the_same_labels_may_still_differ_on_other_images(metric: str) -> None:
+    base = predicted(1.0, 1)
+    sharper = base**3 / (base**3).sum(axis=1, keepdims=True)
+    found = compared(metric, base, sharper)
+    assert (found.in_metric.low, found.in_metric.difference, found.in_metric.high) == (-3 / N, 0, 3 / N)
+    assert found.in_log_loss.difference != 0
+    assert found.verdict == WORSE  # in log loss
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_both_scales_are_reported_with_their_signs(metric: str) -> None:
     base, candidate = predicted(1.0, 1), predicted(1.4, 2)
