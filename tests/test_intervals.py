@@ -18,14 +18,43 @@ def probs_of(hits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return targets, np.eye(2, dtype=np.float32)[answers] * 0.8 + 0.1
 
 
-def test_the_interval_of_a_mean_is_students_where_nothing_is_skewed_and_the_test_a_little_less_sure() -> None:
+def test_test_and_interval_of_a_mean_are_a_little_less_sure_than_students() -> None:
+    """The same standard error, on the degrees of freedom of the images that carry the variance."""
     values = np.linspace(-1, 1, 41) + 0.15
     found = intervals.mean_evidence(values, alone(41))
     two_sided = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx((two_sided.low, two_sided.high))
+    assert two_sided.low - 0.02 < found.low < two_sided.low
+    assert two_sided.high < found.high < two_sided.high + 0.02
     expected = stats.ttest_1samp(values, 0, alternative="greater").pvalue
     assert expected < found.p_better < 1.3 * expected
     assert found.p_better + found.p_worse == pytest.approx(1)
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.995])
+@pytest.mark.parametrize("skew", [-1, 0, 1])
+def test_an_interval_excludes_0_exactly_where_its_two_sided_test_rejects(level: float, skew: int) -> None:
+    rejected = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        values = (rng.exponential(size=50) - 1) * skew if skew else rng.normal(size=50)
+        found = intervals.mean_evidence(values + (seed - 30) / 40, alone(50), level)
+        excludes = found.low > 0 or found.high < 0
+        assert excludes == (2 * min(found.p_better, found.p_worse) < 1 - level)
+        rejected += excludes
+    assert 0 < rejected < 60
+
+
+@pytest.mark.parametrize("metric", [ACCURACY, LOG_LOSS, AUC])
+def test_a_higher_level_makes_a_wider_interval(metric) -> None:
+    rng = np.random.default_rng(0)
+    targets, (base, candidate) = np.arange(90) % 2, rng.dirichlet((1, 1), (2, 90)).astype(np.float32)
+    found = [
+        intervals.score_evidence(metric, targets, base=base, candidate=candidate, groups=alone(90), level=level)
+        for level in (0.9, 0.95, 0.99)
+    ]
+    assert found[0].low > found[1].low > found[2].low
+    assert found[0].high < found[1].high < found[2].high
+    assert len({(one.difference, one.p_better) for one in found}) == 1
 
 
 def signs_swapped(values: np.ndarray) -> float:
@@ -68,7 +97,7 @@ def test_intervals_of_skewed_means_cover(skewed) -> None:
     for seed in range(800):
         found = intervals.mean_evidence(values := skewed(np.random.default_rng(seed)), alone(len(values)))
         covered += found.low <= truth <= found.high
-    assert 0.92 < covered / 800 < 0.98
+    assert 0.94 < covered / 800 < 0.999  # the less sure of two intervals
 
 
 def test_groups_that_differ_alike_are_tosses_of_a_coin() -> None:
@@ -243,9 +272,9 @@ def test_predictions_that_differ_by_rounding_alone_are_the_same(name: str) -> No
     base[:2] = np.float32(1 / 3)  # a tie, which rounding breaks
     rounded = base * (1 + rng.choice([-1e-6, 1e-6], base.shape)).astype(np.float32)
     changed = base * (1 + rng.choice([-1e-3, 1e-3], base.shape)).astype(np.float32)
-    for how in (intervals.score_evidence, intervals.compare):
-        assert how(metric, targets, base=base, candidate=rounded, groups=alone(90)) == intervals.NOTHING
-        assert how(metric, targets, base=base, candidate=changed, groups=alone(90)) != intervals.NOTHING
+    how = intervals.score_evidence
+    assert how(metric, targets, base=base, candidate=rounded, groups=alone(90)) == intervals.NOTHING
+    assert how(metric, targets, base=base, candidate=changed, groups=alone(90)) != intervals.NOTHING
 
 
 def test_a_loss_of_a_billionth_is_no_rounding() -> None:

@@ -21,7 +21,8 @@ def test_a_fact_that_is_forgotten_is_an_error(kind: Any) -> None:
 
 
 def test_a_metric_whose_facts_contradict_each_other_is_an_error() -> None:
-    facts: dict[str, Any] = {"greater_is_better": True, "mean_over": "none", "lowest": 0, "by_log_loss": False}
+    facts: dict[str, Any] = {"greater_is_better": True, "mean_over": "none", "lowest": 0}
+    facts |= {"chosen_by": "log_loss", "thresholds": "likeliest"}
     with pytest.raises(TypeError, match="one of of_probs"):
         Metric(name="new", **facts)
     with pytest.raises(TypeError, match="images_of_area"):
@@ -35,6 +36,20 @@ def test_a_file_without_its_entry_is_an_error_that_names_it(
     monkeypatch.setattr(registry.importlib, "import_module", lambda _: types.ModuleType("empty"))
     with pytest.raises(TypeError, match=rf"{folder}/\w+\.py: define MET"):
         registry._discovered()
+
+
+def test_what_decides_and_the_thresholds_fit_each_metric() -> None:
+    """Classes of the same weight are a matter of the decision, and a rank needs none."""
+    for metric in scores.METRICS.values():
+        assert metric.of_ranks == (metric.chosen_by == "itself")
+        assert metric.judges_labels or metric.thresholds == "likeliest"
+    facts = {name: (metric.chosen_by, metric.thresholds) for name, metric in scores.METRICS.items()}
+    assert facts["balanced_accuracy"] == ("balanced_log_loss", "prior")
+    assert facts["macro_f1"] == ("balanced_log_loss", "fitted")
+    for name in ("mcc", "kappa", "quadratic_kappa"):
+        assert facts[name] == ("log_loss", "tested")
+    for name in ("accuracy", "micro_f1", "log_loss"):
+        assert facts[name] == ("log_loss", "likeliest")
 
 
 def test_the_setting_names_every_method_and_no_other() -> None:

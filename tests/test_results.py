@@ -8,6 +8,7 @@ from podium import contracts
 from podium.core import tables
 from podium.core.errors import InputError
 from podium.reports import diversity
+from podium.scoring import comparison
 from tools import results
 
 SUMMARY = {
@@ -23,7 +24,7 @@ PARAMS = (
     "contest:\n  images: {{train: {0}/train, test: {0}/test}}\nensemble: {{leaked_labels: {1}}}\n"
     "members: {{weak: {{}}, strong_one: {{}}}}\nfixres: {{weak: {{}}}}\nexternal: {{}}\n"
 )
-METHODS = "method,score,gain,low,high,p,verdict,chosen_in_outer_folds\nequal,0.93,,,,,usual,2\n"
+COMPARED = {name: 0.01 if kind == "float" else "mixed" for name, kind in comparison.COLUMNS.items()}
 FOLDS = """image_id,label,use,reason,group,fold
 1.jpg,0,train,,1.jpg,0
 2.jpg,1,train,,1.jpg,0
@@ -38,11 +39,23 @@ def write_facts(root, problems):
     tables.write(table, root / results.TEST_FACTS, contracts.FACTS)
 
 
-def write_worth(root, weak):
-    row = {"score": 0.7, "difference": -0.01, "low": -0.02, "high": -0.001, "p_value": 0.03}
-    row |= {"log_loss_difference": 0.1, "log_loss_low": 0, "log_loss_high": 0.2, "most_alike": "", "sentence": ""}
-    rows = [{"member": "weak", "verdict": weak, **row}, {"member": "strong_one", "verdict": "helps", **row}]
-    tables.write(pd.DataFrame(rows)[list(diversity.MEMBERS.columns)], root / results.WORTH, diversity.MEMBERS)
+def write_worth(root, **effects):
+    compared = COMPARED | {"gain": -0.01, "low": -0.02, "high": -0.001}
+    rows = [
+        {"member": name, "score": 0.7, **compared, "most_alike": "", "effect": effect, "sentence": ""}
+        for name, effect in ({"weak": "unclear", "strong_one": "helps"} | effects).items()
+    ]
+    tables.write(pd.DataFrame(rows), root / results.WORTH, diversity.MEMBER_VALUE)
+
+
+def write_methods(root, *chosen):
+    """Write the methods equal and greedy, of which one is chosen; none for an only member."""
+    rows = [
+        {"method": name, "score": 0.93, "log_loss": 0.3, "cost": 0.3, **COMPARED}
+        | {"chosen": "yes" if name in chosen else "", "chosen_in_outer_folds": 2}
+        for name in (("equal", "greedy") if chosen else ())
+    ]
+    tables.write(pd.DataFrame(rows, columns=list(contracts.METHODS.columns)), root / results.METHODS, contracts.METHODS)
 
 
 @pytest.fixture
@@ -50,7 +63,7 @@ def built(tmp_path):
     """Write what a finished run of two members leaves behind."""
     (tmp_path / "params.yaml").write_text(PARAMS.format("demo/images", "ignore"))
     tables.write_text(
-        "member,weight,image_sizes,transforms,phase,train_size_score,score,log_loss,pretrain_score,finetune_score\n"
+        "member,weight,image_sizes,transforms,phases,train_size_score,score,log_loss,pretrain_score,finetune_score\n"
         "weak,0.25,80,identity,fixres,0.7,0.7,0.6,,0.7\n"
         "strong_one,0.75,64 80,identity,finetune,0.9,0.91,0.3,0.8,0.9\n",
         tmp_path / "data/ensemble/members.csv",
@@ -60,8 +73,8 @@ def built(tmp_path):
     tables.write_text(FOLDS, tmp_path / "data/split/folds.csv")
     tables.write_text(LEAKS, tmp_path / "data/analyze/leaks.csv")
     write_facts(tmp_path, {"a.jpg": "", "b.jpg": ""})
-    tables.write_text(METHODS + "greedy,0.94,0.01,0,0.02,0.06,not supported,0\n", tmp_path / results.METHODS)
-    write_worth(tmp_path, weak="no evidence")
+    write_methods(tmp_path, "equal")
+    write_worth(tmp_path)
     tables.write_text(json.dumps(SUMMARY), tmp_path / "metrics/summary.json")
     return tmp_path
 
@@ -83,11 +96,11 @@ def test_shows_members_best_first_then_the_blend_and_the_private_score(built, ca
 
 def test_the_method_is_named_with_its_reason(built, capsys):
     results.main(root=built)
-    assert "method           equal: no evidence" in capsys.readouterr().out
-    tables.write_text(METHODS + "greedy,0.94,0.01,0.001,0.02,0.02,chosen,2\n", built / results.METHODS)
+    assert "method           equal: the smallest left-out cost" in capsys.readouterr().out
+    write_methods(built, "greedy")
     results.main(root=built)
-    assert "method           greedy: better than the equal mean" in capsys.readouterr().out
-    tables.write_text(METHODS + "decision,0.94,0.01,0.001,0.02,0.02,chosen,2\n", built / results.METHODS)
+    assert "method           greedy: the smallest left-out cost" in capsys.readouterr().out
+    write_methods(built)
     results.main(root=built)
     assert "method  " not in capsys.readouterr().out  # an only member
     path = built / "params.yaml"
@@ -97,7 +110,7 @@ def test_the_method_is_named_with_its_reason(built, capsys):
 
 
 def test_a_harmful_member_is_listed_with_the_command_that_tries_without_it(built, capsys):
-    write_worth(built, weak="harmful")
+    write_worth(built, weak="harms")
     results.main(root=built)
     printed = capsys.readouterr().out
     assert "weak harms the equal mean: -0.0100 with it\n" in printed
@@ -110,8 +123,23 @@ def test_a_harmful_member_is_listed_with_the_command_that_tries_without_it(built
     assert "harms" not in capsys.readouterr().out
 
 
+def test_the_joint_probe_is_listed_and_has_no_command_that_tries_without_it(built, capsys):
+    members = tables.read(built / results.MEMBERS, contracts.MEMBERS)
+    joint = members.iloc[[0]].assign(member="joint_probe", phases="joint_probe", image_sizes="0", weight=0.1)
+    both = members.iloc[[1]].assign(phases="finetune probe")
+    tables.write(pd.concat([members.iloc[[0]], both, joint]), built / results.MEMBERS, contracts.MEMBERS)
+    write_worth(built, joint_probe="harms")
+    results.main(root=built)
+    printed = capsys.readouterr().out
+    assert "all members'" in printed
+    assert "64 80 (finetune + probe)" in printed
+    assert "joint_probe harms" in printed
+    assert "try without" not in printed
+    assert max(map(len, printed.splitlines())) <= 100
+
+
 def test_the_only_member_beside_external_predictions_cannot_be_left_out(built, capsys):
-    write_worth(built, weak="harmful")
+    write_worth(built, weak="harms")
     path = built / "params.yaml"
     only = path.read_text().replace("strong_one: {}}", "}").replace("external: {}", "external: {strong_one: {}}")
     path.write_text(only)

@@ -1,10 +1,8 @@
-"""Stage `ensemble` on what is no member's usual phase: fixres, predictions made elsewhere, labels that leak."""
+"""Stage `ensemble` on optional inputs: fixres, external predictions, leaked labels."""
 
-import itertools
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -12,33 +10,28 @@ import yaml
 from podium import contracts
 from podium.core import tables
 from stages import ensemble
+from tests import prediction_tables
 from tests import test_stage_ensemble as contest
 
-READABLE = [image_id for image_id in contest.TEST if image_id != contest.UNREADABLE_TEST]
 FIXRES = {"image_size": 48, "epochs": 2, "lr": 0.01}
-
-
-def truth(table: pd.DataFrame) -> pd.Series:
-    return table["image_id"].str.extract(r"(\d+)")[0].astype(int) % 2
-
-
-def sure(table: pd.DataFrame, sureness: float) -> pd.DataFrame:
-    """The same rows by a model that is right, and so sure of it."""
-    red = truth(table).map({1: sureness, 0: 1 - sureness}).astype(np.float32)
-    return table.assign(**{"p:red": red, "p:blue": 1 - red})
 
 
 def write_fixres(root: Path, name: str, sureness: float | None = None) -> None:
     """What fixres and infer_fixres of one member would leave."""
-    folds = contest.folds_table().query("fold != ''")
-    transforms = ["identity", "hflip"]
-    subsets = [contest.predicted("train", contest.pairs(folds), [48], transforms, seed=50)]
-    subsets.append(
-        contest.predicted("test", list(itertools.product(READABLE, contest.FOLDS)), [48], transforms, seed=51)
+    prediction_tables.write_infer(
+        root,
+        "fixres",
+        name,
+        train=contest.pairs(contest.folds_table().query("fold != ''")),
+        test_ids=contest.READABLE,
+        folds=contest.FOLDS,
+        sizes=[48],
+        transforms=["identity", "hflip"],
+        seed=50,
     )
-    table = pd.concat(subsets)
-    table = table if sureness is None else sure(table, sureness)
-    tables.write(table, root / f"data/infer_fixres/{name}.parquet", tables.PREDICTIONS)
+    if sureness is not None:
+        path = root / f"data/infer_fixres/{name}.parquet"
+        tables.write(prediction_tables.sure(pd.read_parquet(path), sureness), path, tables.PREDICTIONS)
     for fold in contest.FOLDS:
         live = root / f"data/fixres/{name}/{fold}.live/plots/metrics"
         tables.write_text("step\tloss\n0\t0.9\n1\t0.5\n", live / "train/loss.tsv")
@@ -48,13 +41,7 @@ def write_fixres(root: Path, name: str, sureness: float | None = None) -> None:
 def write_external(root: Path, name: str, sureness: float) -> None:
     """What external@<name> would leave: scored images and readable test images."""
     used = contest.folds_table().query("use == 'train'")
-    size, transform = [contracts.EXTERNAL_IMAGE_SIZE], [contracts.EXTERNAL_TRANSFORM]
-    train = contest.predicted("train", contest.pairs(used), size, transform, seed=1)
-    test = contest.predicted(
-        "test", [(image_id, contracts.EXTERNAL_TEST_FOLD) for image_id in READABLE], size, transform, seed=2
-    )
-    table = pd.concat([sure(train, sureness), sure(test, sureness)])
-    tables.write(table, root / f"data/external/{name}.parquet", tables.PREDICTIONS)
+    prediction_tables.write_external(root, name, contest.pairs(used), contest.READABLE, sureness)
 
 
 def write_leaks(root: Path, *rows: tuple[str, str, str]) -> None:
@@ -71,18 +58,18 @@ def outputs(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_a_third_phase_is_taken_where_it_is_surely_better(tmp_path: Path) -> None:
+def test_a_third_phase_is_chosen_where_its_cost_is_smallest(tmp_path: Path) -> None:
     contest.write_inputs(tmp_path, fixres={"a": FIXRES})
     write_fixres(tmp_path, "a", sureness=0.97)
     ensemble.main(root=tmp_path)
-    assert members(tmp_path).loc["a", ["phase", "image_sizes"]].tolist() == ["fixres", "48"]
-    assert members(tmp_path).loc["b", "phase"] == "finetune"
+    assert members(tmp_path).loc["a", ["phases", "image_sizes"]].tolist() == ["fixres", "48"]
+    assert "fixres" not in members(tmp_path).loc["b", "phases"]
     curves = tables.read_text_csv(tmp_path / "data/ensemble/curves.csv")
     assert set(curves.loc[curves["member"] == "a", "phase"]) == {"finetune", "fixres"}
     assert members(tmp_path).loc["a", "score"] > members(tmp_path).loc["a", "train_size_score"]
 
 
-def test_the_test_images_of_a_member_are_read_of_the_phase_that_is_taken(tmp_path: Path) -> None:
+def test_a_members_test_images_are_predicted_by_the_chosen_phase(tmp_path: Path) -> None:
     """Of one member alone, all test images are as the third phase says."""
     contest.write_inputs(tmp_path, fixres={"a": FIXRES})
     write_fixres(tmp_path, "a", sureness=0.97)
@@ -91,17 +78,18 @@ def test_the_test_images_of_a_member_are_read_of_the_phase_that_is_taken(tmp_pat
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     ensemble.main(root=tmp_path)
     table = tables.read(tmp_path / "data/ensemble/test.parquet", contracts.TEST)
-    assert (contest.probs(table).argmax(axis=1) == truth(table)).all()
+    assert (contest.probs(table).argmax(axis=1) == prediction_tables.truth(table)).all()
 
 
-def test_a_third_phase_that_is_no_better_is_not_taken(tmp_path: Path) -> None:
+def test_a_third_phase_that_is_worse_is_not_chosen(tmp_path: Path) -> None:
     contest.write_inputs(tmp_path, fixres={"a": FIXRES})
-    write_fixres(tmp_path, "a")
+    write_fixres(tmp_path, "a", sureness=0.3)
     ensemble.main(root=tmp_path)
-    assert members(tmp_path).loc["a", "phase"] == "finetune"
-    sizes = tables.read(tmp_path / "data/ensemble/tta.csv", contracts.TTA)
-    assert (sizes.loc[sizes["phase"] == "fixres", "verdict"] != "chosen").all()
-    assert (sizes["phase"] == "fixres").sum() == 1
+    assert "fixres" not in members(tmp_path).loc["a", "phases"]
+    candidates = tables.read(tmp_path / "data/ensemble/tta.csv", contracts.TTA)
+    third = candidates[candidates["phases"] == "fixres"]
+    assert third[["member", "image_sizes", "chosen"]].to_numpy().tolist() == [["a", "48", ""]]
+    assert (third[["gain", "log_loss_gain"]] < 0).all(axis=None)
 
 
 def test_predictions_made_elsewhere_are_a_member(tmp_path: Path) -> None:
@@ -109,22 +97,22 @@ def test_predictions_made_elsewhere_are_a_member(tmp_path: Path) -> None:
     write_external(tmp_path, "theirs", sureness=0.97)
     ensemble.main(root=tmp_path)
     found = contest.summary(tmp_path)
-    assert (found["n_members"], found["best_member"]) == (3, "theirs")
+    assert (found["n_members"], found["best_member"]) == (4, "theirs")
     row = members(tmp_path).loc["theirs"]
-    assert (row["phase"], row["score"]) == ("elsewhere", 1.0)
+    assert (row["phases"], row["score"]) == ("elsewhere", 1.0)
     assert row[["pretrain_score", "finetune_score"]].isna().all()
-    assert row["weight"] == pytest.approx(1 / 3)
+    assert row["weight"] == pytest.approx(1 / 4)
     assert (tmp_path / "data/ensemble/members/theirs.parquet").is_file()
     curves = tables.read_text_csv(tmp_path / "data/ensemble/curves.csv")
     assert set(curves["member"]) == {"a", "b"}
 
 
-def test_what_was_chosen_for_a_member_alone_is_not_what_its_own_images_chose(tmp_path: Path) -> None:
-    """A subset's labels turned round change nothing about how that subset is predicted by any member."""
+def test_no_image_is_predicted_by_what_its_own_outer_fold_chose(tmp_path: Path) -> None:
+    """An outer fold's labels turned round change nothing about how it is predicted by any member or the blend."""
     contest.write_inputs(tmp_path)
     ensemble.main(root=tmp_path)
     path = tmp_path / "data/split/folds.csv"
-    before = {name: probs_of(tmp_path, name) for name in ("members/a", "members/b", "best_member", "oof")}
+    before = {name: probs_of(tmp_path, name) for name in ("members/a", "members/b", "members/joint_probe", "oof")}
     folds = tables.read(path, tables.FOLDS)
     here = folds["fold"] == "1"
     folds.loc[here, "label"] = folds.loc[here, "label"].map({"red": "blue", "blue": "red", "": ""})
@@ -142,9 +130,11 @@ def probs_of(root: Path, name: str) -> pd.DataFrame:
     return table[["p:blue", "p:red"]]
 
 
-@pytest.mark.parametrize(("setting", "told"), [("ignore", []), ("exact", ["t1.png"]), ("near", ["t1.png", "t4.png"])])
+@pytest.mark.parametrize(
+    ("setting", "labelled"), [("ignore", []), ("exact", ["t1.png"]), ("near", ["t1.png", "t4.png"])]
+)
 def test_a_leaked_label_is_submitted_only_where_a_setting_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str, told: list[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str, labelled: list[str]
 ) -> None:
     plain: dict[str, Any] = {}
     for rule in ("ignore", setting):
@@ -156,11 +146,11 @@ def test_a_leaked_label_is_submitted_only_where_a_setting_says_so(
         ensemble.main(root=root)
         plain[rule] = tables.read(root / "data/ensemble/test.parquet", contracts.TEST).set_index("image_id")
     said = capsys.readouterr().out
-    assert (f"{len(told)} test images get the label of a duplicate in train" in said) == bool(told)
+    assert (f"{len(labelled)} test images get the label of a duplicate in train" in said) == bool(labelled)
     changed = (plain[setting] != plain["ignore"]).any(axis=1)
-    assert list(changed.index[changed]) == told
+    assert list(changed.index[changed]) == labelled
     leaked_as = {"t1.png": "p:blue", "t4.png": "p:red"}
-    assert all(plain[setting].loc[image, leaked_as[image]] >= 0.99 for image in told)
+    assert all(plain[setting].loc[image, leaked_as[image]] >= 0.99 for image in labelled)
     scores = [contest.summary(tmp_path / rule) for rule in ("ignore", setting)]
     assert scores[0] == scores[1]
 

@@ -48,18 +48,24 @@ def with_probs(rows: pd.DataFrame, probs: np.ndarray) -> pd.DataFrame:
     return rows.assign(**{tables.PROBABILITY + name: probs[:, k] for k, name in enumerate(CLASSES)})
 
 
+def blend_names(names: tuple[str, ...]) -> list[str]:
+    """Two or more members of params.yaml have a joint probe."""
+    joint = ["joint_probe"] if len(set(names) - {EXTERNAL}) > 1 else []
+    return sorted([*names, *joint])
+
+
 def write_inputs(root: Path, names: tuple[str, ...] = ("b", "a"), shuffled: bool = False) -> None:
     """Write the outputs of `split` and `ensemble`."""
     folds = folds_table()
     used = folds[folds["use"] == "train"]
-    seeds = {"oof": 7} | {f"members/{name}": seed for seed, name in enumerate(sorted(names))}
+    members = [name for name in names if name != EXTERNAL]
+    seeds = {"oof": 7} | {f"members/{name}": seed for seed, name in enumerate(blend_names(names))}
     for name, seed in seeds.items():
         oof = with_probs(used[["image_id", "label", "fold"]], probabilities(used["label"], seed))
         oof = oof.sample(frac=1, random_state=1) if shuffled else oof
         tables.write(oof, root / f"data/ensemble/{name}.parquet", contracts.OOF)
     tables.write(folds[::-1] if shuffled else folds, root / "data/split/folds.csv", tables.FOLDS)
     contest = {"images": {"train": "a", "test": "b"}, "metric": "macro_f1"}
-    members = [name for name in names if name != EXTERNAL]
     values: dict[str, Any] = {"contest": contest, "members": {key: {} for key in members}, "external": {}}
     values["external"] = {key: {} for key in set(names) - set(members)}
     (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
@@ -89,13 +95,14 @@ def test_tables_agree_with_the_predictions(tmp_path: Path, capsys: pytest.Captur
     assert "calibration error" in printed
     assert "report: a " in printed
     assert "report: b " in printed
+    assert "report: joint_probe " in printed
 
 
 def test_members_scores_are_those_of_their_oof_predictions(tmp_path: Path) -> None:
     write_inputs(tmp_path, ("b", "a", EXTERNAL))
     report.main(root=tmp_path)
-    scored = tables.read(tmp_path / "data/report/members.csv", diversity.MEMBERS).set_index("member")["score"]
-    assert list(scored.index) == ["a", "b", EXTERNAL]
+    scored = tables.read(tmp_path / "data/report/members.csv", diversity.MEMBER_VALUE).set_index("member")["score"]
+    assert list(scored.index) == ["a", "b", "joint_probe", EXTERNAL]
     used = folds_table().query("use == 'train'")
     targets = pd.Index(CLASSES).get_indexer(used["label"])
     for seed, name in enumerate(scored.index):

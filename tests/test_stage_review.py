@@ -1,6 +1,5 @@
 """The stage `review` on predictions that contradict some labels, and suspects that become overrides."""
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from podium.core.errors import InputError
 from podium.pictures import drawing
 from podium.reports import label_errors, suspect_sheet
 from stages import label, review, split
+from tests import prediction_tables
 
 CLASSES = ("blue", "red")
 IDS = [f"{i:02}.png" for i in range(24)]
@@ -40,18 +40,21 @@ def member(sizes: list[int]) -> dict[str, Any]:
 
 
 def write_predictions(root: Path, name: str, sizes: list[int], seed: int) -> None:
+    """Write what infer and probe of a member would leave."""
+    for number, folder in enumerate(("infer", "probe")):
+        table = predicted(sizes, ["identity", "hflip"], seed + 10 * number)
+        tables.write(table, root / f"data/{folder}/{name}.parquet", tables.PREDICTIONS)
+
+
+def predicted(sizes: list[int], transforms: list[str], seed: int) -> pd.DataFrame:
     """Rows of every readable image in random order, all right with confidence, but 00.png, which is barely wrong."""
     rng = np.random.default_rng(seed)
-    readable = [i for i in IDS if i != UNREADABLE]
-    cells = itertools.product(readable, ["train"], sizes, ["identity", "hflip"])
-    table = pd.DataFrame(cells, columns=["image_id", "subset", "image_size", "transform"])
-    table["fold"] = [str(IDS.index(i) // 2 % 3) for i in table["image_id"]]
+    readable = [(i, str(IDS.index(i) // 2 % 3)) for i in IDS if i != UNREADABLE]
+    table = prediction_tables.rows("train", readable, sizes, transforms)
     confidence = rng.uniform(0.8, 0.99, len(table))
     confidence[table["image_id"] == "00.png"] = 0.45
-    is_red = table["image_id"].map(TRUTH) == "red"
-    red = np.where(is_red, confidence, 1 - confidence).astype(np.float32)
-    table = table.assign(**{"p:blue": 1 - red, "p:red": red}).sample(frac=1, random_state=seed)
-    tables.write(table, root / f"data/infer/{name}.parquet", tables.PREDICTIONS)
+    red = np.where(prediction_tables.truth(table), confidence, 1 - confidence)
+    return prediction_tables.with_red(table, red).sample(frac=1, random_state=seed)
 
 
 def write_pack(root: Path) -> None:
@@ -85,6 +88,8 @@ def root(tmp_path: Path) -> Path:
     write_pack(tmp_path)
     for seed, name in enumerate(members):
         write_predictions(tmp_path, name, members[name]["infer"]["image_sizes"], seed)
+    joint = predicted([0], ["identity"], seed=30)
+    tables.write(joint, tmp_path / "data/joint_probe/predictions.parquet", tables.PREDICTIONS)
     label_and_split(tmp_path)
     return tmp_path
 
@@ -116,10 +121,10 @@ def test_wrong_labels_are_listed_flagged_ones_first(root: Path, capsys: pytest.C
     assert table["image_id"][2:].tolist() == ["00.png"]
     assert list(table["flagged"]) == ["yes", "yes", "no"]
     assert list(table["suggested"][:2]) == [TRUTH[i] for i in table["image_id"][:2]]
-    assert set(table["members_agreeing"]) == {2}
+    assert set(table["members_agreeing"]) == {3}
     assert dict(zip(table["image_id"], table["other_duplicates"], strict=True))["04.png"] == ""
     assert summary(root) == {
-        "members": ["a", "b"],
+        "members": ["a", "b", "joint_probe"],
         "reviewed": 22,
         "not_reviewed": {label_errors.DROPPED: 1, label_errors.NO_PREDICTION: 1},
         "skipped_images_reviewed": 0,
@@ -137,18 +142,20 @@ def test_wrong_labels_are_listed_flagged_ones_first(root: Path, capsys: pytest.C
 
 
 def test_members_at_chance_are_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    warnings = {"a": "WARNING: not shown to be better than chance at these labels: a;", "b": "WARNING: no member"}
+    files = {"a": ["infer/a", "probe/a"], "b": ["infer/b", "probe/b"], "joint_probe": ["joint_probe/predictions"]}
+    warnings = {
+        name: f"WARNING: not shown to be better than chance at these labels: {listed};"
+        for name, listed in (("a", "a"), ("b", "a, b"))
+    } | {"joint_probe": "WARNING: no member"}
     for name, warning in warnings.items():
-        path = root / f"data/infer/{name}.parquet"
-        table = tables.read(path, tables.PREDICTIONS)
-        table["p:blue"] = np.float32(0.6)
-        tables.write(table.assign(**{"p:red": np.float32(0.4)}), path, tables.PREDICTIONS)
+        for file in files[name]:
+            prediction_tables.change(root / f"data/{file}.parquet", lambda table: np.full(len(table), 0.4))
         suspects(root)
         printed = capsys.readouterr().out
         assert warning in printed
         assert name in summary(root)["members_at_chance"]
         rows = (root / "data/review/overrides_to_consider.csv").read_text().splitlines()[1:]
-        assert bool(rows) == ("suggested" in printed) == (name == "a")  # after b, no member is better than chance
+        assert bool(rows) == ("suggested" in printed) == (name != "joint_probe")  # after it, no member is better
 
 
 def test_fixres_and_external_predictions_count(root: Path) -> None:
@@ -156,36 +163,43 @@ def test_fixres_and_external_predictions_count(root: Path) -> None:
     values |= {"fixres": {"b": {"image_size": 48, "epochs": 1, "lr": 0.1}}}
     values |= {"external": {"z": {"oof": "oof.csv", "test": "placeholders/none.csv"}}}
     (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-    third = tables.read(root / "data/infer/b.parquet", tables.PREDICTIONS)
-    third = third.assign(image_size=48, **{"p:blue": np.float32(0.3), "p:red": np.float32(0.7)})
+    third = tables.read(root / "data/infer/b.parquet", tables.PREDICTIONS).assign(image_size=48)
+    third = prediction_tables.with_red(third, np.full(len(third), 0.7))
     tables.write(third, root / "data/infer_fixres/b.parquet", tables.PREDICTIONS)
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
     folds.loc[folds["image_id"] == "04.png", ["use", "reason"]] = ["skip", "conflicting duplicate"]
     tables.write(folds, root / "data/split/folds.csv", tables.FOLDS)
-    external = third[(third["transform"] == "identity") & ~third["image_id"].isin(["04.png", BLURRED])]
-    external = external.assign(image_size=0, **{"p:blue": np.float32(0.2), "p:red": np.float32(0.8)})
-    tables.write(external, root / "data/external/z.parquet", tables.PREDICTIONS)
+    elsewhere = third[(third["transform"] == "identity") & ~third["image_id"].isin(["04.png", BLURRED])]
+    elsewhere = prediction_tables.with_red(elsewhere.assign(image_size=0), np.full(len(elsewhere), 0.8))
+    tables.write(elsewhere, root / "data/external/z.parquet", tables.PREDICTIONS)
     table = suspects(root).set_index("image_id")
-    a, b = (pd.read_parquet(root / f"data/infer/{name}.parquet").groupby("image_id")["p:red"].mean() for name in "ab")
-    own = {i: (a[i], (b[i] + 0.7) / 2) for i in WRONG}
-    red = {"04.png": np.mean(own["04.png"]), "09.png": np.mean([*own["09.png"], 0.8])}
     for image_id in WRONG:
+        a, b, joint = own_votes(root, image_id)
+        votes = [a, np.average([b, 0.7], weights=[2, 1]), joint]  # b: two phases, and fixres
+        votes += [0.8] if image_id == "09.png" else []
         side = "p_suggested" if table.loc[image_id, "suggested"] == "red" else "p_given"
-        assert table.loc[image_id, side] == pytest.approx(red[image_id], abs=1e-4)
+        assert table.loc[image_id, side] == pytest.approx(np.mean(votes), abs=1e-4)
         assert ("z: red (p 0.80)" in table.loc[image_id, "members"]) == (image_id == "09.png")
-        assert table.loc[image_id, "members_asked"] == (3 if image_id == "09.png" else 2)
-    assert summary(root)["members"] == ["a", "b", "z"]
+        assert table.loc[image_id, "members_asked"] == (4 if image_id == "09.png" else 3)
+    assert summary(root)["members"] == ["a", "b", "joint_probe", "z"]
     assert summary(root)["members_at_chance"] == ["z"]
 
 
-def test_the_probabilities_are_the_mean_over_all_members_sizes_and_transforms(root: Path) -> None:
+def own_votes(root: Path, image_id: str) -> list[float]:
+    """The probability of red that a, b and the joint probe give: the mean over their phases, sizes and transforms."""
+    files = [["infer/a", "probe/a"], ["infer/b", "probe/b"], ["joint_probe/predictions"]]
+    read = [pd.concat([pd.read_parquet(root / f"data/{file}.parquet") for file in each]) for each in files]
+    return [table[table["image_id"] == image_id]["p:red"].mean() for table in read]
+
+
+def test_the_probabilities_are_the_mean_over_all_members_phases_sizes_and_transforms(root: Path) -> None:
     table = suspects(root).set_index("image_id")
-    read = {name: pd.read_parquet(root / f"data/infer/{name}.parquet") for name in "ab"}
     for image_id in WRONG:
-        each = [t[t["image_id"] == image_id][f"p:{TRUTH[image_id]}"].mean() for t in read.values()]
+        each = [red if TRUTH[image_id] == "red" else 1 - red for red in own_votes(root, image_id)]
         assert table.loc[image_id, "p_suggested"] == pytest.approx(np.mean(each), abs=1e-4)
         assert table.loc[image_id, "p_given"] == pytest.approx(1 - np.mean(each), abs=1e-4)
-        votes = [f"{name}: {TRUTH[image_id]} (p {p:.2f})" for name, p in zip("ab", each, strict=True)]
+        names = ["a", "b", "joint_probe"]
+        votes = [f"{name}: {TRUTH[image_id]} (p {p:.2f})" for name, p in zip(names, each, strict=True)]
         assert table.loc[image_id, "members"] == "; ".join(votes)
 
 
@@ -205,6 +219,8 @@ def reverse_inputs(root: Path) -> None:
     (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     for file, contract in (
         ("infer/a.parquet", tables.PREDICTIONS),
+        ("probe/b.parquet", tables.PREDICTIONS),
+        ("joint_probe/predictions.parquet", tables.PREDICTIONS),
         ("split/folds.csv", tables.FOLDS),
         ("analyze/clusters.csv", contracts.CLUSTERS),
     ):
@@ -261,11 +277,12 @@ def test_pairs_count_the_suspects(root: Path) -> None:
 def test_a_removed_members_file_is_not_read(root: Path) -> None:
     (root / "data/infer/old.parquet").write_bytes(b"left behind")
     suspects(root)
-    assert summary(root)["members"] == ["a", "b"]
+    assert summary(root)["members"] == ["a", "b", "joint_probe"]
 
 
-def test_a_missing_prediction_is_named(root: Path) -> None:
-    path = root / "data/infer/b.parquet"
+@pytest.mark.parametrize("file", ["infer/b", "probe/a", "joint_probe/predictions"])
+def test_a_missing_prediction_is_named(root: Path, file: str) -> None:
+    path = root / f"data/{file}.parquet"
     table = tables.read(path, tables.PREDICTIONS)
     tables.write(table[table["image_id"] != "11.png"], path, tables.PREDICTIONS)
     with pytest.raises(InputError, match=r"no prediction for 11\.png"):

@@ -89,6 +89,24 @@ def test_metrics_of_probabilities_are_refused(name: str) -> None:
         thresholds.fit(*contest(50, RARE[2], 0), scores.SCORES[name])
 
 
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_balanced_accuracy_divides_by_the_class_frequencies_whatever_the_probabilities(n_classes: int) -> None:
+    targets, probs = contest(400, RARE[n_classes], 0)
+    metric = scores.SCORES["balanced_accuracy"]
+    multipliers = thresholds.fit(targets, probs, metric)
+    counts = np.bincount(targets)
+    np.testing.assert_allclose(multipliers * counts, multipliers[0] * counts[0])
+    assert np.log(multipliers).sum() == pytest.approx(0, abs=1e-9)
+    np.testing.assert_array_equal(thresholds.fit(targets, probs[::-1], metric), multipliers)
+    np.testing.assert_allclose(thresholds.fit(np.repeat(targets, 3), np.repeat(probs, 3, axis=0), metric), multipliers)
+
+
+def test_balanced_accuracy_of_equally_frequent_classes_needs_no_multipliers() -> None:
+    targets = np.arange(90) % 3
+    probs = np.random.default_rng(0).dirichlet((1, 1, 1), 90)
+    assert thresholds.fit(targets, probs, scores.SCORES["balanced_accuracy"]) == pytest.approx(np.ones(3))
+
+
 def test_20000_images_of_10_classes_take_a_fraction_of_a_second() -> None:
     targets, probs = contest(20_000, [0.1] * 10, 0)
     start = time.perf_counter()

@@ -13,6 +13,7 @@ from podium.core import cli, params, tables
 from podium.core.errors import InputError
 from podium.ensembling.settings import EnsembleSettings
 from podium.folds import balance
+from podium.predictions.tta import ELSEWHERE, FINETUNE, JOINT_PROBE
 from podium.reports import diversity
 from tools import variants
 
@@ -66,7 +67,7 @@ def table(members: pd.DataFrame, summary: dict[str, Any]) -> str:
     body = [
         [
             r.member,
-            _image_sizes(r.image_sizes, r.phase),
+            _image_sizes(r.image_sizes, r.phases),
             "-" if math.isnan(r.weight) else f"{r.weight:.2f}",
             f"{r.score:.4f}",
         ]
@@ -117,10 +118,11 @@ def harmful_members(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str
         maps = [key for key in ("members", "fixres", "external") if row.member in params.section(values, key)]
         without = " ".join(f"-S '~{key}.{row.member}'" for key in maps)
         lines += [
-            f"{'careful':{ASIDE}}{row.member} harms the equal mean: {row.difference:+.4f} with it",
+            f"{'careful':{ASIDE}}{row.member} harms the equal mean: {row.gain:+.4f} with it",
             f"{'':{ASIDE}}({row.low:+.4f} to {row.high:+.4f}, {WORTH})",
         ]
-        if "members" not in maps or len(params.section(values, "members")) > 1:  # at least one must remain
+        removable = "members" not in maps or len(params.section(values, "members")) > 1  # at least one must remain
+        if maps and removable:  # the joint probe is in no map
             lines.append(f"{'':{ASIDE}}try without it: dvc exp run {without}")
     return lines
 
@@ -194,8 +196,11 @@ def is_demo(values: dict[str, object]) -> bool:
     )
 
 
-def _image_sizes(image_sizes: str, phase: str) -> str:
-    return {"finetune": image_sizes, "elsewhere": "elsewhere"}.get(phase, f"{image_sizes} ({phase})")
+def _image_sizes(image_sizes: str, phases: str) -> str:
+    """Describe a TTA; predictions made elsewhere and the joint probe have no size of their own."""
+    without_size = {ELSEWHERE: "elsewhere", JOINT_PROBE: "all members'"}
+    cell = f"{image_sizes} ({phases.replace(' ', ' + ')})"
+    return {FINETUNE: image_sizes, **without_size}.get(phases, cell)
 
 
 def _private_accuracy(root: Path) -> float:

@@ -84,6 +84,8 @@ def compare(
     if metric.judges_labels and metric.mean_over == "images":
         hits = [(probs.argmax(axis=1) == targets).astype(np.float64) for probs in (candidate, base)]
         in_metric = intervals.mean_evidence(hits[0] - hits[1], groups, level)
+        if in_metric == intervals.NOTHING:
+            in_metric = intervals.no_difference_seen(groups)
     elif not is_log_loss:
         in_metric = intervals.score_evidence(
             metric, targets, base=base, candidate=candidate, groups=groups, level=level

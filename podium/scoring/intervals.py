@@ -125,12 +125,17 @@ class Baseline:
         error = _spread(sign * (metric.weighted(self.targets, candidate, self._draws) - self._drawn))
         if error == 0:
             if difference == 0:
-                unseen = _unseen(n_groups(self.groups))
-                return replace(NOTHING, low=-unseen, high=unseen)
+                return no_difference_seen(self.groups)
             return _without_spread(difference, n_groups(self.groups), level)
         freedom = min(n_groups(self.groups), DRAWS) - 1
         half, t = _quantile(freedom, level) * error, difference / error
         return Evidence(difference, difference - half, difference + half, _tail(t, freedom), _tail(-t, freedom))
+
+
+def no_difference_seen(groups: Groups) -> Evidence:
+    """Return what images say whose scores do not differ although their predictions do: other images may differ."""
+    unseen = _unseen(n_groups(groups))
+    return replace(NOTHING, low=-unseen, high=unseen)
 
 
 def score_interval(metric: scores.Metric, targets: Targets, probs: Probs, groups: Groups) -> tuple[float, float]:
