@@ -113,7 +113,7 @@ def true_gains(case: TtaCase) -> tuple[float, float]:
     """Return the gain in log loss of size 1, and of the average of all sizes, over the training size."""
     targets, probs = _population(case.skills, case.own_noise)
     losses = []
-    for of_tta in (probs[0], probs[1], np.mean(probs, axis=0, dtype=np.float32)):
+    for of_tta in (probs[0], probs[1], _averaged(probs)):
         logs = calibration.log_probs(of_tta)
         losses.append(calibration.losses(logs, targets, calibration.temperature(logs, targets)).mean())
     return float(losses[0] - losses[1]), float(losses[0] - losses[2])
@@ -138,8 +138,8 @@ def drawn_member(case: TtaCase, number: int) -> OofByTta:
 def true_cost(case: TtaCase, chosen: TtaCandidate) -> float:
     """Return a choice's cost on the population, at its own temperature."""
     targets, probs = _population(case.skills, case.own_noise)
-    singles = np.stack([probs[size - TRAINING_SIZE] for size in chosen.tta.image_sizes])
-    logs = calibration.log_probs(singles.mean(axis=0))
+    singles = [probs[size - TRAINING_SIZE] for size in chosen.tta.image_sizes]
+    logs = calibration.log_probs(_averaged(singles))
     images = EvaluationSet(targets, targets, targets, targets, scores.SCORES[case.metric])
     return images.cost(np.arange(len(targets)), chosen.calibration.apply(logs, None))
 
@@ -182,9 +182,14 @@ def _error(member: OofByTta, base: TtaCandidate, candidate: TtaCandidate) -> flo
     if images.metric.chosen_by == "balanced_log_loss":
         counts = np.bincount(images.targets, minlength=N_CLASSES)
         weights = 1 / counts[images.targets]
-        probs = [one / np.maximum(counts, 1).astype(np.float32) for one in probs]
+        probs = [np.asarray(one / np.maximum(counts, 1), np.float32) for one in probs]
     gains = scores.log_losses(images.targets, probs[0]) - scores.log_losses(images.targets, probs[1])
     return float(((gains * weights) @ draws / (weights @ draws)).std(ddof=1))
+
+
+def _averaged(probs: Sequence[Probs]) -> Probs:
+    mean: Probs = np.mean(np.stack(probs), axis=0, dtype=np.float32)
+    return mean
 
 
 def _mean(values: NDArray[np.float64]) -> str:
