@@ -126,7 +126,7 @@ def test_choices_fixed_in_code_are_measured_and_left_as_they_are(tmp_path: Path,
     before = stacking.INVERSE_PENALTY
     measure_choices.main(str(tmp_path))
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1].rstrip(":") for line in lines] == ["a", "b", "stacking"]
+    assert [line.split()[1].rstrip(":") for line in lines] == ["a", "b", "joint_probe", "stacking"]
     assert before == stacking.INVERSE_PENALTY
 
 
