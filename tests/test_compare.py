@@ -1,5 +1,6 @@
 """Two runs compared: what is joined, what is printed, and where the runs are read from (a real DVC repository)."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -48,26 +49,42 @@ def run(name: str, right: float, metric: str = "accuracy", **changes: Any) -> Ru
 
 def report(a: Run, b: Run) -> str:
     pair = pairing.pair(a, b)
-    judged = {name: compare._judge(name, pair) for name in dict.fromkeys([a.metric, b.metric, "log_loss"])}
-    return compare.text(a.name, b.name, pair, judged, pairing.changes(pair))
+    return compare.text(a.name, b.name, pair, compare.judge(pair, [a.metric, b.metric]), pairing.changes(pair))
 
 
-def test_the_better_one_is_named_in_its_metrics_direction() -> None:
-    text = report(run("weak", 0.6), run("strong", 0.9, seed=1))
-    assert "By accuracy B is better." in text
-    assert "By log loss B is better." in text
-    text = report(run("strong", 0.9, seed=1), run("weak", 0.6))
-    assert "By accuracy A is better." in text
-    assert "By log loss A is better." in text
-    assert "no evidence that either is better" in report(run("one", 0.8), run("other", 0.8, seed=1))
+def rows(text: str) -> dict[str, list[str]]:
+    """The cells of the table by metric: A, B, gain, low, "to", high."""
+    found = [re.split(r"  +", line) for line in text.splitlines() if re.match(r"[a-z0-9 ]+ +\d\.\d{4} ", line)]
+    return {name: " ".join(cells).split() for name, *cells in found}
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss", "macro_f1"])
+def test_the_better_one_is_named_in_its_metrics_direction(metric: str) -> None:
+    for (a, b), better in (((0.6, 0.9), "B is better"), ((0.9, 0.6), "A is better")):
+        text = report(run("a", a, metric, seed=0), run("b", b, metric, seed=1))
+        assert better in text
+        assert len(rows(text)) == (1 if metric == "log_loss" else 2)
+        for cells in rows(text).values():
+            gain, low, high = (float(cells[place]) for place in (2, 3, 5))
+            assert low < gain < high
+            assert (gain > 0) == (low > 0) == (high > 0) == (b > a)
+    assert "no clear difference" in report(run("one", 0.8), run("other", 0.8, seed=1))
+
+
+def test_the_verdict_is_what_the_intervals_say() -> None:
+    seen = set()
+    for seed in range(20):
+        text = report(run("a", 0.7, "macro_f1"), run("b", 0.84, "macro_f1", seed=seed))
+        sure = any(float(cells[3]) > 0 for cells in rows(text).values())
+        assert sure == ("B is better" in text)
+        seen.add(sure)
+    assert seen == {True, False}
 
 
 def test_a_run_equals_itself() -> None:
     text = report(run("one", 0.8), run("one", 0.8))
-    assert "A and B predict exactly the same." in text
-    assert text.count("no evidence") == 2
-    rows = [line.split() for line in text.splitlines() if line.startswith(("accuracy ", "log loss "))]
-    assert [row[-2:] for row in rows] == [["+0.0000", "1.000"]] * 2  # no interval: there is nothing to be unsure of
+    assert "A and B predict the same" in text
+    assert [cells[2:] for cells in rows(text).values()] == [["+0.0000", "+0.0000", "to", "+0.0000"]] * 2
     for what in ("labels", "classes", "folds", "groups"):
         assert f"{what:8} the same" in text
     assert "images   120 in both\n" in text
@@ -133,16 +150,18 @@ def test_folds_that_are_only_named_otherwise_are_the_same() -> None:
 
 def test_images_of_a_group_in_either_run_count_as_one() -> None:
     a, b = run("a", 0.6), run("b", 0.9, seed=1)
-    grouped = Run("b", "accuracy", folds_table(b.oof, [str(k // 30) for k in range(120)]), b.oof)
-    assert len(np.unique(pairing.pair(a, grouped).cluster)) == 4
+    grouped = Run("b", "accuracy", folds_table(b.oof, [str(k // 60) for k in range(120)]), b.oof)
+    assert len(np.unique(pairing.pair(a, grouped).groups)) == 2
     assert "groups   differ" in report(a, grouped)
-    assert "By accuracy there is no evidence" in report(a, grouped)
+    assert "no clear difference" in report(a, grouped)
+    assert "B is better" in report(a, b)
 
 
 def test_both_metrics_decide_where_the_runs_had_different_ones() -> None:
     text = report(run("a", 0.6, "quadratic_kappa"), run("b", 0.9, "macro_f1", seed=1))
-    assert "By quadratic kappa B is better." in text
-    assert "By macro f1 B is better." in text
+    assert "By quadratic kappa and log loss: B is better" in text
+    assert "By macro f1 and log loss: B is better" in text
+    assert set(rows(text)) == {"quadratic kappa", "macro f1", "log loss"}
     assert "A was built for quadratic_kappa, B for macro_f1" in " ".join(text.split())
 
 
@@ -209,7 +228,7 @@ def test_runs_come_from_revisions_experiments_and_the_workspace(
 ) -> None:
     compare.main("first", "better", root=repo.root)
     out = capsys.readouterr().out
-    assert "By accuracy B is better." in out
+    assert "B is better" in out
     folder = repo.root / "logs/compare/first..better"
     assert "logs/compare/first..better: changes.csv, changes.png" in out
     changes = tables.read(folder / "changes.csv", pairing.CHANGES)
@@ -222,20 +241,20 @@ def test_runs_come_from_revisions_experiments_and_the_workspace(
     capsys.readouterr()
 
     compare.main("better", root=repo.root)
-    assert "A and B predict exactly the same." in capsys.readouterr().out
+    assert "A and B predict the same" in capsys.readouterr().out
 
     (repo.root / compare.PACK).unlink()
     write_workspace(repo.root, run("", 0.2, seed=2), pack=False)
     compare.main("better", "workspace", root=repo.root)
     out = capsys.readouterr().out
-    assert "By accuracy A is better." in out
+    assert "A is better" in out
     assert "no pictures" in out
 
     repo.run("dvc", "commit", "-q", "-f")
     repo.run("dvc", "exp", "save", "-q", "-n", "tried")
     repo.revert()
     compare.main("tried", "workspace", root=repo.root)
-    assert "By accuracy B is better." in capsys.readouterr().out
+    assert "B is better" in capsys.readouterr().out
     assert repo.run("git", "status", "--short") == ""
 
 

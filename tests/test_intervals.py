@@ -171,14 +171,24 @@ def test_a_bootstrap_of_a_score_sees_what_is_better(metric) -> None:
     assert back.difference == pytest.approx(-found.difference)
 
 
-def test_a_baseline_says_of_each_candidate_what_it_says_of_it_alone() -> None:
-    rng = np.random.default_rng(0)
-    targets = rng.integers(0, 2, 90)
-    base, *others = rng.dirichlet((1, 1), (3, 90)).astype(np.float32)
-    baseline = intervals.Baseline(AUC, targets, base, alone(90) // 2)
-    for candidate in [*others, base]:
-        alone_ = intervals.score_evidence(AUC, targets, base=base, candidate=candidate, groups=alone(90) // 2)
-        assert baseline.evidence(candidate) == alone_
+def test_joined_groups_join_what_any_grouping_joins() -> None:
+    found = intervals.joined_groups(["a", "a", "b", "", ""], ["x", "y", "y", "", "z"])
+    assert found.tolist() == [0, 0, 0, 1, 2]
+    assert intervals.joined_groups(["", ""]).tolist() == [0, 1]
+
+
+def test_the_spread_over_runs_is_added_to_that_over_images() -> None:
+    """With no spread over runs nothing changes; with a large one only the runs count."""
+    values = np.random.default_rng(0).normal(0.3, 1, 100)
+    plain = intervals.mean_evidence(values, alone(100))
+    assert intervals.mean_evidence(values, alone(100), of_runs=np.full(3, values.mean())) == plain
+    of_runs = values.mean() + np.array([-10, 0, 10])
+    found = intervals.mean_evidence(values, alone(100), of_runs=of_runs)
+    expected = stats.ttest_1samp(of_runs, 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=0.01)
+    between = intervals.mean_evidence(values, alone(100), of_runs=values.mean() + np.array([-0.1, 0, 0.1]))
+    assert found.low < between.low < plain.low
+    assert plain.p_better < between.p_better < found.p_better
 
 
 def test_groups_are_drawn_whole_as_often_as_there_are_groups_and_the_same_each_time() -> None:

@@ -15,13 +15,14 @@ from podium.core.errors import InputError
 from podium.folds import outer_folds
 from podium.predictions import calibration
 from podium.reports import ablation
-from podium.scoring import bootstrap, evaluation_set, scores
+from podium.scoring import comparison, evaluation_set, scores
 from tests import test_stage_ensemble as contest
 from tools import revisions, seeds
 from tools.seeds import SeedRun, Term
 
 A, B, C = (Term(name, None) for name in "abc")
 CLASSES = 3
+METRICS = ["accuracy", "log_loss", "macro_f1", "roc_auc"]
 
 
 def images(n: int, metric: str = "accuracy", group: int = 1) -> evaluation_set.EvaluationSet:
@@ -49,33 +50,43 @@ def runs(n: int, *, skills: dict[Term, float], group: int = 1, metric: str = "ac
     ]
 
 
-def cells(text: str, of: list[SeedRun]) -> dict[str, dict[str, str]]:
-    found = [dict(zip(seeds.HEAD, row, strict=True)) for row in seeds.table([seeds.comparison(text)], of)]
-    return {row["metric"]: row for row in found}
+def cells(text: str, of: list[SeedRun]) -> dict[str, str]:
+    (row,) = seeds.table([seeds.two_ways(text)], of)
+    return dict(zip(seeds.HEAD, row, strict=True))
 
 
-def test_the_better_way_is_named_if_there_is_one() -> None:
-    of = runs(300, skills={A: 0.5, B: 1.5, C: 0.5})
-    assert {row["verdict"] for row in cells("a : b", of).values()} == {"second is better"}
-    assert {row["verdict"] for row in cells("b : a", of).values()} == {"first is better"}
-    assert {row["verdict"] for row in cells("a : c", of).values()} == {"no evidence"}
+def ends(interval: str) -> tuple[float, float]:
+    low, high = map(float, interval.split(" to "))
+    return low, high
 
 
-def test_an_image_counts_once_however_many_runs_there_are() -> None:
-    one = runs(200, skills={A: 0.6, B: 0.9})[:1]
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_better_way_is_named_if_there_is_one(metric: str) -> None:
+    of = runs(300, skills={A: 0.5, B: 1.5, C: 0.5}, metric=metric)
+    assert cells("a : b", of)["verdict"] == "second is better"
+    assert cells("b : a", of)["verdict"] == "first is better"
+    assert cells("a : c", of)["verdict"] == comparison.UNCLEAR
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_row_does_not_contradict_itself(metric: str) -> None:
+    seen = set()
+    for skill in (0.5, 0.65, 0.8, 0.95):
+        row = cells("a : b", runs(300, skills={A: 0.5, B: skill}, metric=metric))
+        for name in ("", "log loss "):
+            low, high = ends(row[f"{name}interval".strip()])
+            assert low < float(row[f"{name}gain"]) < high
+        sure = any(ends(row[name])[0] > 0 for name in ("interval", "log loss interval"))
+        assert sure == (row["verdict"] == "second is better") == (float(row["p"]) < 0.05)
+        seen.add(sure)
+    assert seen == {True, False}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_an_image_counts_once_however_many_runs_there_are(metric: str) -> None:
+    one = runs(200, skills={A: 0.6, B: 0.9}, metric=metric)[:1]
     again = [SeedRun(f"copy {k}", one[0].scored, one[0].probs) for k in range(3)]
-    for metric, row in cells("a : b", one).items():
-        assert cells("a : b", again)[metric] == row
-
-
-def test_one_run_is_judged_as_any_two_predictions_are() -> None:
-    run = runs(240, skills={A: 0.6, B: 0.9}, group=4)[0]
-    for name, row in cells("a : b", [run]).items():
-        metric = scores.SCORES[name.replace(" ", "_")]
-        first, second = (seeds.predict(way, run) for way in seeds.comparison("a : b"))
-        expected = bootstrap.paired(metric, run.scored.targets, first, second, run.scored.groups)
-        assert row["95% interval"] == f"{expected.low:+.4f} to {expected.high:+.4f}"
-        assert float(row["p"]) >= round(expected.p_value, 3)
+    assert cells("a : b", again) == cells("a : b", one)
 
 
 def test_trainings_that_differ_only_by_seed_differ_no_more_often_than_by_chance() -> None:
@@ -88,17 +99,20 @@ def test_trainings_that_differ_only_by_seed_differ_no_more_often_than_by_chance(
             {term: predicted(of, 1 + 0.15 * rng.normal(), int(rng.integers(2**31))) for term in (A, B)}
             for _ in range(3)
         ]
-        row = cells("a : b", [SeedRun(f"s{k}", of, probs) for k, probs in enumerate(trained)])["log loss"]
-        sided += row["verdict"] != "no evidence"
+        row = cells("a : b", [SeedRun(f"s{k}", of, probs) for k, probs in enumerate(trained)])
+        sided += row["verdict"] != comparison.UNCLEAR
     assert sided <= 7  # of 60 at 5%: more in one of 400 tests
 
 
 def test_many_comparisons_ask_for_more_than_one() -> None:
-    of = runs(300, skills={A: 0.5, B: 0.5, C: 1.0})
-    held = [seeds.comparison(f"a : {way}") for way in ("b", "c")]
-    p_values = [float(row[7]) for row in seeds.table(held, of)]
-    verdicts = [row[8] != "no evidence" for row in seeds.table(held, of)]
-    assert verdicts == [p < 0.05 for p in bootstrap.holm(p_values)]
+    of = runs(300, skills={A: 0.5, B: 0.5, C: 0.8})
+    alone = cells("a : c", of)
+    _, row = seeds.table([seeds.two_ways(f"a : {way}") for way in ("b", "c")], of)
+    beside = dict(zip(seeds.HEAD, row, strict=True))
+    assert float(beside["p"]) == pytest.approx(2 * float(alone["p"]), abs=2e-3)
+    for name in ("interval", "log loss interval"):
+        (low, high), (wider_low, wider_high) = ends(alone[name]), ends(beside[name])
+        assert wider_low < low < high < wider_high
 
 
 def test_images_of_a_group_are_drawn_together() -> None:
@@ -106,15 +120,15 @@ def test_images_of_a_group_are_drawn_together() -> None:
         of = images(300, group=group)
         alone = runs(300 // group, skills={A: 0.6, B: 0.9})  # the same for all images of a group
         same = [SeedRun(r.name, of, {t: np.repeat(p, group, axis=0) for t, p in r.probs.items()}) for r in alone]
-        low, high = cells("a : b", same)["log loss"]["95% interval"].split(" to ")
-        return float(high) - float(low)
+        low, high = ends(cells("a : b", same)["log loss interval"])
+        return high - low
 
     assert width(10) > 2 * width(1)
 
 
 def test_a_blend_is_the_mean_of_its_members() -> None:
     of = runs(90, skills={A: 1.0, B: 1.0})[0]
-    mean, first, second = (seeds.predict(seeds.comparison(f"{text} : c")[0], of) for text in ("a + b", "a", "b"))
+    mean, first, second = (seeds.predict(seeds.two_ways(f"{text} : c")[0], of) for text in ("a + b", "a", "b"))
     np.testing.assert_array_equal(first, ablation.tempered(of.probs[A], of.scored))
     plain = np.log((first + second) / 2)
     given, centred = plain - plain[:, :1], np.log(mean) - np.log(mean[:, :1])
@@ -127,7 +141,7 @@ def test_a_blend_is_the_mean_of_its_members() -> None:
 @pytest.mark.parametrize("text", ["a", "a + b", "a | b"])
 def test_the_labels_of_an_outer_fold_do_not_change_its_predictions(text: str) -> None:
     of = runs(90, skills={A: 1.0, B: 1.0})[0]
-    way, _ = seeds.comparison(f"{text} : c")
+    way, _ = seeds.two_ways(f"{text} : c")
     before = seeds.predict(way, of)
     for outer_fold in of.scored.all_outer_folds:
         here = of.scored.rows({outer_fold})
@@ -141,10 +155,10 @@ def test_the_labels_of_an_outer_fold_do_not_change_its_predictions(text: str) ->
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
 def test_the_best_of_several_is_picked_on_other_folds(metric: str) -> None:
     of = runs(90, skills={A: 1.0, B: 1.0}, metric=metric)[0]
-    way, _ = seeds.comparison("a | b : a")
+    way, _ = seeds.two_ways("a | b : a")
     before, single = (
         seeds.predict(way, of),
-        {t: seeds.predict(seeds.comparison(f"{t.member} : c")[0], of) for t in (A, B)},
+        {t: seeds.predict(seeds.two_ways(f"{t.member} : c")[0], of) for t in (A, B)},
     )
     here = of.scored.rows({1})
     for outer_fold in of.scored.all_outer_folds:
@@ -155,7 +169,7 @@ def test_the_best_of_several_is_picked_on_other_folds(metric: str) -> None:
     swapped[A][here], swapped[B][here] = of.probs[B][here], of.probs[A][here]
     after = seeds.predict(way, SeedRun(of.name, of.scored, swapped))
     picked = A if np.array_equal(before[here], single[A][here]) else B
-    expected = seeds.predict(seeds.comparison(f"{picked.member} : c")[0], SeedRun(of.name, of.scored, swapped))
+    expected = seeds.predict(seeds.two_ways(f"{picked.member} : c")[0], SeedRun(of.name, of.scored, swapped))
     assert np.array_equal(after[here], expected[here]), "an outer fold's own images do not choose its member"
 
 
@@ -164,7 +178,7 @@ def test_the_best_of_several_is_picked_on_other_folds(metric: str) -> None:
     [
         ("a", "a colon between"),
         ("a : b : c", "a colon between"),
-        ("a : a", "both are the same"),
+        ("a : a", "both ways are the same"),
         ("a + : b", "malformed"),
         ("a + a : b", "malformed"),
         ("a | b + c : b", "malformed"),
@@ -174,7 +188,7 @@ def test_the_best_of_several_is_picked_on_other_folds(metric: str) -> None:
 )
 def test_what_is_no_comparison_is_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        seeds.comparison(text)
+        seeds.two_ways(text)
 
 
 def write_run(root: Path, seed: int, **changes: Any) -> None:
@@ -201,29 +215,21 @@ def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_runs_are_read_and_a_line_is_printed_per_comparison_and_metric(
-    three: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_runs_are_read_and_a_line_is_printed_per_comparison(three: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seeds.main("s0", "s1", "s2", "--hold", "a : b", "a : a@40", "a | b : a + b@40", root=three)
     out = capsys.readouterr().out
     assert out.startswith("3 runs, 28 images out of fold")
-    lines = out.splitlines()[4:]
-    assert [line.split(" | ")[:2] for line in lines] == [
-        [f"| {held}", metric]
-        for held in ("a : b", "a : a@40", "a or b : a + b@40")
-        for metric in ("accuracy", "log loss")
-    ]
-    seeds.main("s0", "s1", "s2", "--hold", "a : b", root=three)
-    alone = capsys.readouterr().out.splitlines()[4:]
-    numbers = [line.rsplit(" | ", 1)[0] for line in lines]
-    assert [line.rsplit(" | ", 1)[0] for line in alone] == numbers[:2], "further comparisons change no number"
+    lines = out.splitlines()[5:]
+    held = ("a : b", "a : a@40", "a or b : a + b@40")
+    assert [line.split(" | ")[0] for line in lines] == [f"| {ways}" for ways in held]
+    assert len({line.count("|") for line in out.splitlines()[3:]}) == 1
 
 
 def test_the_score_is_the_mean_over_runs_of_what_is_scored_out_of_fold(
     three: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seeds.main("s0", "s1", "s2", "--hold", "a : b", root=three)
-    row = capsys.readouterr().out.splitlines()[4].split(" | ")
+    row = capsys.readouterr().out.splitlines()[5].split(" | ")
     expected = []
     for k in range(3):
         table = tables.read(three / f"s{k}/data/infer/a.parquet", tables.PREDICTIONS)
@@ -231,7 +237,7 @@ def test_the_score_is_the_mean_over_runs_of_what_is_scored_out_of_fold(
         red = table.groupby("image_id")["p:red"].mean()
         truth = red.index.str.extract(r"(\d+)")[0].astype(int) % 2
         expected.append(((red.to_numpy() > 0.5) == truth.to_numpy()).mean())
-    assert row[2] == f"{np.mean(expected):.4f}"
+    assert row[1] == f"{np.mean(expected):.4f}"
 
 
 def test_runs_that_differ_in_more_than_seeds_or_not_at_all_are_refused(three: Path) -> None:

@@ -17,7 +17,7 @@ from docs.measure import (
 )
 from docs.measure.simulated import Condition
 from podium.core import scratch
-from podium.ensembling import nested_cv
+from podium.ensembling import nested_cv, tta_selection
 from podium.ensembling.methods import stacking
 from podium.scoring import intervals
 from tests import test_stage_ensemble
@@ -61,10 +61,12 @@ def test_groups_cross_no_fold_and_are_of_one_class(condition: Condition) -> None
 def test_drawn_members_differ_in_skill_as_asked_and_the_truth_is_the_populations() -> None:
     condition = replace(SMALL, name="two", n_images=2000, skill=2.0)
     contest = simulated.draw(condition, 0)
-    right = [(member.logs[member.usual].argmax(axis=1) == contest.scored.targets).mean() for member in contest.members]
+    right = [
+        (member.logs[member.default].argmax(axis=1) == contest.scored.targets).mean() for member in contest.members
+    ]
     assert right[0] > right[1] + 0.05
-    held_out = nested_cv.choices(contest.scored, 1)
-    chosen = [nested_cv.chosen(member, held_out) for member in contest.members]
+    held_out = nested_cv.held_out_sets(contest.scored, 1)
+    chosen = [nested_cv.choose_member(member, held_out) for member in contest.members]
     nest = nested_cv.NestedCv(contest.scored, chosen, ("equal",))
     outcome = nest.outcome()
     single, mean = contest.truths(nest, outcome)
@@ -84,11 +86,29 @@ def test_the_table_has_a_line_per_condition(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_tta_case_counts_the_chosen_ttas() -> None:
     helps = simulate_tta.row(simulate_tta.TtaCase("helps", (1.5, 2.5), (0.3, 0.3)), draws=4)
-    assert helps[3:] == ["100.0", "0.0", "100.0"]
+    assert helps[2:6] == ["0.0", "100.0", "0.0", "100.0"]
     assert float(helps[0]) > 0.1
     collapses = simulate_tta.row(simulate_tta.TtaCase("collapses", (1.5, 0.9), (0.3, 0.3)), draws=4)
-    assert collapses[2:] == ["100.0", "0.0", "0.0", "0.0"]
+    assert collapses[2:6] == ["100.0", "0.0", "0.0", "0.0"]
     assert float(collapses[0]) < -0.1
+    for case, cells in ((1, helps), (0, collapses)):  # all rules agree on a large gain, and on a large loss
+        assert [float(gain.split(" ")[0]) > 50 for gain in cells[7:]] == [bool(case)] * 3
+    assert len(cells) + 1 == len(simulate_tta.HEAD)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "roc_auc"])
+def test_the_rules_are_those_of_ensemble_and_its_alternatives(metric: str) -> None:
+    case = simulate_tta.TtaCase("alike", (1.5,) * 3, (0.3,) * 3, n_images=200, metric=metric)
+    for number in range(3):
+        member, chosen = simulate_tta.drawn_member(case, number), simulate_tta.choose(case, number)
+        of_ensemble = tta_selection.choose_tta(member)
+        assert (chosen["smallest cost"].tta, chosen["smallest cost"].calibration) == (
+            of_ensemble.tta,
+            of_ensemble.calibration,
+        )
+        assert chosen["default"].tta == member.default
+        for rule in ("test", "margin"):
+            assert chosen[rule].cost <= chosen["default"].cost
 
 
 def test_a_contest_is_halved_by_group_and_both_estimates_are_held_against_the_other_half(
@@ -106,7 +126,7 @@ def test_choices_fixed_in_code_are_measured_and_left_as_they_are(tmp_path: Path,
     before = stacking.INVERSE_PENALTY
     measure_choices.main(str(tmp_path))
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1].rstrip(":") for line in lines] == ["a", "b", "stacking"]
+    assert [line.split()[1].rstrip(":") for line in lines] == ["a", "b", "joint_probe", "stacking"]
     assert before == stacking.INVERSE_PENALTY
 
 

@@ -1,13 +1,15 @@
-"""Test which of two runs is better, image by image: `python -m tools.compare A [B]`, or `make compare A=... B=...`.
+"""Compare two runs image by image: `python -m tools.compare A [B]`, or `make compare A=... B=...`.
 
 A and B are experiments (`dvc exp list -A`), git revisions, or `workspace` (the default of B). Their out-of-fold
-predictions are joined on image_id. The images that they predict differently go to logs/compare/, as a table and as a
-picture.
+predictions are joined on image_id and compared in the contest's metric and in log loss
+(podium/scoring/comparison.py). If the runs have different metrics, they are compared in both. The images that they
+predict differently go to logs/compare/, as a table and as a picture.
 """
 
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -16,8 +18,9 @@ from podium.core import cli, pixels, tables
 from podium.core.errors import InputError
 from podium.pictures import drawing
 from podium.pictures.drawing import SheetSection, Tile
-from podium.scoring import bootstrap, scores
-from podium.scoring.bootstrap import Difference
+from podium.scoring import comparison, scores
+from podium.scoring.comparison import Comparison
+from podium.scoring.intervals import Evidence
 from tools import pairing, revisions
 from tools.pairing import KINDS, Pair
 
@@ -25,6 +28,13 @@ WIDTH = 80
 NAMED = 3  # images listed in the terminal, per kind of change
 DRAWN = 48  # images in the picture, per kind of change
 PACK = "data/prepare/train/pixels.arrow"
+VERDICTS = {
+    comparison.BETTER: "B is better",
+    comparison.WORSE: "A is better",
+    comparison.MIXED: "each is better in one of them",
+    comparison.UNCLEAR: "no clear difference",
+    comparison.SAME: "A and B predict the same",
+}
 
 
 def main(first: str = "", second: str = revisions.WORKSPACE, *, root: Path = Path()) -> None:
@@ -40,7 +50,7 @@ def main(first: str = "", second: str = revisions.WORKSPACE, *, root: Path = Pat
         )
     a, b = (revisions.read(name, root) for name in (first, second))
     pair = pairing.pair(a, b)
-    judged = {name: _judge(name, pair) for name in dict.fromkeys([a.metric, b.metric, "log_loss"])}
+    judged = judge(pair, [a.metric, b.metric])
     changes = pairing.changes(pair)
     folder = root / "logs/compare" / f"{_safe(first)}..{_safe(second)}"
     tables.write(changes, folder / "changes.csv", pairing.CHANGES)
@@ -48,48 +58,80 @@ def main(first: str = "", second: str = revisions.WORKSPACE, *, root: Path = Pat
     print(_draw(changes, first, second, root, folder / "changes.png"))
 
 
-def text(
-    first: str, second: str, pair: Pair, judged: dict[str, tuple[float, float, Difference]], changes: pd.DataFrame
-) -> str:
+@dataclass(frozen=True)
+class Judged:
+    """Two runs, compared in a metric and in log loss.
+
+    Attributes:
+        metric: its name.
+        scores: of A and B.
+        log_losses: of A and B.
+        compared: B with A.
+    """
+
+    metric: str
+    scores: tuple[float, float]
+    log_losses: tuple[float, float]
+    compared: Comparison
+
+
+def judge(pair: Pair, metrics: Sequence[str]) -> list[Judged]:
+    """Compare two runs in each of the metrics; log loss needs no comparison of its own beside another metric.
+
+    Raises:
+        InputError: a metric is undefined for the images that both score, or for their classes.
+    """
+    names = [name for name in dict.fromkeys(metrics) if name != scores.LOG_LOSS] or [scores.LOG_LOSS]
+    log_losses = _scores(scores.LOG_LOSS, pair)
+    found = []
+    for name in names:
+        of_both = _scores(name, pair)
+        compared = comparison.compare(
+            scores.named(name, pair.classes),
+            pair.targets,
+            base=pair.first,
+            candidate=pair.second,
+            groups=pair.groups,
+            n_comparisons=len(names),
+        )
+        found.append(Judged(name, of_both, log_losses, compared))
+    return found
+
+
+def text(first: str, second: str, pair: Pair, judged: Sequence[Judged], changes: pd.DataFrame) -> str:
     """Format the comparison, no line longer than WIDTH."""
     lines = [f"A  {first}", f"B  {second}", ""]
     lines += [f"{name:8} {note}" for name, note in pair.notes]
-    lines += ["", f"{'out of fold':17} {'A':>8} {'B':>8} {'B - A':>9}   {'95% interval':18} {'p':>6}"]
-    same = bool((pair.first == pair.second).all())
-    for name, (one, other, found) in judged.items():
-        interval = "" if same else f"{found.low:+.4f} to {found.high:+.4f}"
-        numbers = f"{one:8.4f} {other:8.4f} {found.value:+9.4f}   {interval:18} {found.p_value:6.3f}"
-        lines.append(f"{name.replace('_', ' '):17} {numbers}")
-    lines += ["", *(verdict(name, found) for name, (_, _, found) in judged.items())]
-    if same:
-        lines.append("A and B predict exactly the same.")
+    lines += ["", f"{'out of fold':17} {'A':>8} {'B':>8} {'gain':>9}   95% interval"]
+    lines += [_row(one.metric, one.scores, one.compared.in_metric) for one in judged if one.metric != scores.LOG_LOSS]
+    lines += [_row(scores.LOG_LOSS, judged[0].log_losses, judged[0].compared.in_log_loss)]
+    lines += ["", "Gains above 0 favour B, of a loss too.", ""]
+    lines += [verdict(one) for one in judged]
     lines += [f"Careful: {caution}." for caution in pair.cautions]
     lines += ["", *_summary(changes)]
     return "\n".join(wrapped for line in lines for wrapped in _wrapped(line))
 
 
-def verdict(name: str, found: Difference) -> str:
-    """Return a sentence on which run is better by one metric, if either is."""
-    metric = name.replace("_", " ")
-    if not found.supported:
-        return f"By {metric} there is no evidence that either is better."
-    greater = scores.METRICS[name].greater_is_better
-    better = "B" if (found.value > 0) == greater else "A"
-    return f"By {metric} {better} is better."
+def verdict(judged: Judged) -> str:
+    """Return a sentence on which run is better, if either is; p is adjusted for all comparisons that are printed."""
+    names = dict.fromkeys([judged.metric, scores.LOG_LOSS])
+    metrics = " and ".join(name.replace("_", " ") for name in names)
+    return f"By {metrics}: {VERDICTS[judged.compared.verdict]} (p {judged.compared.p:.3f})."
 
 
-def _judge(name: str, pair: Pair) -> tuple[float, float, Difference]:
-    """Return A's and B's score, and their difference.
+def _row(name: str, of_both: tuple[float, float], found: Evidence) -> str:
+    one, other = of_both
+    interval = f"{found.low:+.4f} to {found.high:+.4f}"
+    return f"{name.replace('_', ' '):17} {one:8.4f} {other:8.4f} {found.difference:+9.4f}   {interval}"
 
-    Raises:
-        InputError: the metric is undefined for the images that both score, or for their classes.
-    """
+
+def _scores(name: str, pair: Pair) -> tuple[float, float]:
+    """Return A's and B's score."""
     metric = scores.named(name, pair.classes)
     try:
-        first, second = (metric.function(pair.targets, probs) for probs in (pair.first, pair.second))
+        return metric.function(pair.targets, pair.first), metric.function(pair.targets, pair.second)
     except ValueError as error:
         raise InputError(f"the {pairing.images(len(pair.image_ids))} that both runs score: {error}") from None
-    return first, second, bootstrap.paired(metric, pair.targets, pair.first, pair.second, pair.cluster)
 
 
 def _summary(changes: pd.DataFrame) -> list[str]:

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from podium.core import tables
 from podium.core.errors import InputError, some
-from podium.scoring import bootstrap
+from podium.scoring import intervals
 from tools.revisions import Run
 
 CHANGES = tables.Contract(
@@ -25,7 +25,7 @@ CHANGES = tables.Contract(
     }
 )
 KINDS = ("only B is right", "only A is right", "both are wrong, differently")
-Probs = NDArray[np.float64]
+Probs = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Pair:
         classes: of both runs, sorted; a run without a class gives it probability 0.
         targets: (images,) class indices.
         first, second: (images, classes) of A and B.
-        cluster: (images,) numbers; images that share a group in either run share one.
+        groups: (images,) numbers; images that share a group in either run share one.
         notes: (name, text) of what A and B share: images, labels, classes, folds, groups.
         cautions: reasons to distrust the difference.
     """
@@ -47,7 +47,7 @@ class Pair:
     targets: NDArray[np.int64]
     first: Probs
     second: Probs
-    cluster: bootstrap.Clusters
+    groups: intervals.Groups
     notes: tuple[tuple[str, str], ...]
     cautions: tuple[str, ...]
 
@@ -73,7 +73,7 @@ def pair(a: Run, b: Run) -> Pair:
         targets=np.asarray(pd.Index(classes).get_indexer(same["label_x"]), np.int64),
         first=_probs(a, image_ids, classes),
         second=_probs(b, image_ids, classes),
-        cluster=bootstrap.clusters(*groups),
+        groups=intervals.joined_groups(*groups),
         notes=(
             ("images", _images(a, b, len(both))),
             ("labels", _labels(both)),
@@ -114,7 +114,7 @@ def images(n: int) -> str:
 def _probs(run: Run, image_ids: Sequence[str], classes: Sequence[str]) -> Probs:
     columns = [tables.PROBABILITY + name for name in classes]
     table = run.oof.set_index("image_id").reindex(columns=columns, fill_value=0.0)
-    probs: Probs = table.loc[list(image_ids)].to_numpy(np.float64)
+    probs: Probs = table.loc[list(image_ids)].to_numpy(np.float32)
     return probs
 
 

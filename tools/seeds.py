@@ -8,36 +8,42 @@ A run is an experiment, a git revision or `workspace` in which the members' `inf
 - the equal mean of several members: `vit + resnet`
 - the best of several members, chosen for each fold on the other folds: `vit | resnet`
 
-All predictions are out of fold, with temperatures fitted on the other folds. For the interval, each image's result is
-first averaged over the runs, because seeds are not new images; then images are resampled by cluster. The table also
-shows the range over the runs. The p-value includes both errors, of images and of seeds, because other seeds would train
-other networks. Verdicts are at 5% over all comparisons (Holm).
+All predictions are out of fold, calibrated on the other folds. A row compares the second way with the first one in the
+contest's metric and in log loss (podium/scoring/comparison.py). Gains are means over the runs. Seeds are no new images,
+so each image's losses and hits are averaged over the runs first. A metric that is no mean over images (AUC, F1, kappas)
+is bootstrapped: groups of images are drawn, and the difference on a draw is the mean over the runs. The intervals
+include both errors, of images (by group) and of seeds, because other seeds would train other networks. All intervals of
+the table hold together at 95%. The table also shows the range over the runs.
 """
 
 import argparse
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
 
 from podium.core import cli, params, tables
 from podium.core.errors import InputError
+from podium.ensembling.tta_selection import OofByTta
 from podium.predictions import calibration, member_predictions
 from podium.predictions.calibration import Probs
-from podium.predictions.tta import Tta, seen
-from podium.scoring import bootstrap, evaluation_set, intervals, scores
+from podium.predictions.tta import Tta
+from podium.scoring import comparison, evaluation_set, scores
 from podium.scoring.evaluation_set import EvaluationSet
+from podium.scoring.intervals import Evidence
 from tools import experiments, revisions
 
 Values = NDArray[np.float64]
-HEAD = ["first : second", "metric", "first", "second", "difference", "range over seeds", "95% interval", "p", "verdict"]
-METRICS = ("accuracy", "log_loss")  # means over images, so an image's results can be averaged over runs
+HEAD = [  # log loss gains are in nats; gains above 0 mean that the second way is better
+    *("first : second", "first", "second", "gain", "range over seeds", "interval"),
+    *("log loss gain", "log loss range over seeds", "log loss interval", "p", "verdict"),
+]
+VERDICTS = {comparison.BETTER: "second is better", comparison.WORSE: "first is better"}
 TERM = re.compile(r"(?P<member>[A-Za-z0-9_-]+)(@(?P<image_size>[0-9]+))?")
 SEED = re.compile(r"model\.seed of [^:]+: ")  # the changes that are allowed between runs
 
@@ -61,15 +67,21 @@ class Way:
 
 @dataclass(frozen=True)
 class SeedRun:
-    """One run's out-of-fold predictions of each term, not temperature-scaled; all runs have the same images."""
+    """One run's out-of-fold predictions of each term, not calibrated; all runs have the same images.
+
+    Attributes:
+        probs: term -> (images, classes).
+        shifts: term -> log class prior (images, classes); only terms whose training weighed classes.
+    """
 
     name: str
     scored: EvaluationSet
     probs: dict[Term, Probs]
+    shifts: dict[Term, Probs] = field(default_factory=dict)
 
 
 def main(*words: str, root: Path = Path()) -> None:
-    """Print two rows per comparison.
+    """Print a row per comparison.
 
     Raises:
         InputError: a run does not exist, the runs differ in more than their seeds or not at all, or a way of predicting
@@ -83,14 +95,16 @@ def main(*words: str, root: Path = Path()) -> None:
     asked = parser.parse_args(words)
     if len(asked.runs) < 2:
         parser.error("name at least two runs, better three: one run cannot show the effect of seeds")
-    pairs = [comparison(text) for text in asked.hold]
+    pairs = [two_ways(text) for text in asked.hold]
     terms = sorted({term for pair in pairs for way in pair for term in way.terms}, key=str)
     runs = _read(asked.runs, terms, root)
-    print(f"{len(runs)} runs, {len(runs[0].scored.targets)} images out of fold; differences: second minus first\n")
+    images = runs[0].scored
+    print(f"{len(runs)} runs, {len(images.targets)} images out of fold, in {images.metric.name} and log loss; a gain")
+    print("above 0 means that the second way is better; all intervals hold together at 95%\n")
     print("\n".join(f"| {' | '.join(row)} |" for row in (HEAD, ["---"] * len(HEAD), *table(pairs, runs))))
 
 
-def comparison(text: str) -> tuple[Way, Way]:
+def two_ways(text: str) -> tuple[Way, Way]:
     """Read `WAY : WAY`.
 
     Raises:
@@ -105,91 +119,60 @@ def comparison(text: str) -> tuple[Way, Way]:
     return first, second
 
 
-@dataclass(frozen=True)
-class SeedsComparison:
-    """Two ways of predicting, compared by one metric.
-
-    Attributes:
-        text: the two ways.
-        values: (2, runs) scores of the first and the second way.
-        difference: over the images, each image's result averaged over the runs.
-        p_value: two-sided, with the errors of images and seeds.
-    """
-
-    text: str
-    metric: str
-    values: Values
-    difference: bootstrap.Difference
-    p_value: float
-
-    def cells(self, adjusted: float) -> list[str]:
-        """Return a row of HEAD, with its verdict by the p-value adjusted for all rows."""
-        gains = self.values[1] - self.values[0]
-        better = (self.difference.value > 0) == (self.metric != "log_loss")
-        sure = adjusted < intervals.ALPHA and self.difference.supported
-        return [
-            self.text,
-            self.metric.replace("_", " "),
-            *(f"{value:.4f}" for value in self.values.mean(axis=1)),
-            f"{self.difference.value:+.4f}",
-            f"{gains.min():+.4f} to {gains.max():+.4f}",
-            f"{self.difference.low:+.4f} to {self.difference.high:+.4f}",
-            f"{self.p_value:.3f}",
-            ("second is better" if better else "first is better") if sure else "no evidence",
-        ]
-
-
 def table(pairs: Sequence[tuple[Way, Way]], runs: Sequence[SeedRun]) -> list[list[str]]:
-    """Compare pairs of ways of predicting: a row of HEAD per pair and metric, verdicts at 5% over all rows (Holm)."""
-    compared = [row for first, second in pairs for row in _compare(first, second, runs)]
-    adjusted = bootstrap.holm([row.p_value for row in compared])
-    return [row.cells(p) for row, p in zip(compared, adjusted, strict=True)]
+    """Compare pairs of ways of predicting: a row of HEAD per pair."""
+    return [_row(first, second, runs, len(pairs)) for first, second in pairs]
 
 
-def _compare(first: Way, second: Way, runs: Sequence[SeedRun]) -> Iterator[SeedsComparison]:
-    predicted = [[predict(way, run) for run in runs] for way in (first, second)]
-    for name in METRICS:
-        results = np.array(
-            [[_per_image(name, run, probs) for run, probs in zip(runs, of_way, strict=True)] for of_way in predicted]
-        )  # (2, runs, images)
-        differences = results[1].mean(axis=0) - results[0].mean(axis=0)
-        difference = bootstrap.paired_mean(differences, runs[0].scored.groups, of_hits=name != "log_loss")
-        values = results.mean(axis=2)
-        p_value = _p_value(difference, values[1] - values[0], int(runs[0].scored.groups.max()))
-        yield SeedsComparison(f"{first.text} : {second.text}", name, values, difference, p_value)
+def _row(first: Way, second: Way, runs: Sequence[SeedRun], n_comparisons: int) -> list[str]:
+    images = runs[0].scored
+    bases, candidates = ([predict(way, run) for run in runs] for way in (first, second))
+    compared = comparison.compare_runs(
+        images.metric,
+        images.targets,
+        bases=bases,
+        candidates=candidates,
+        groups=images.groups,
+        n_comparisons=n_comparisons,
+    )
+    values = [np.array([images.metric.function(images.targets, probs) for probs in way]) for way in (bases, candidates)]
+    losses = [np.array([scores.log_loss(images.targets, probs) for probs in way]) for way in (bases, candidates)]
+    sign = 1 if images.metric.greater_is_better else -1
+    return [
+        f"{first.text} : {second.text}",
+        *(f"{of_way.mean():.4f}" for of_way in values),
+        *_gain(compared.in_metric, sign * (values[1] - values[0])),
+        *_gain(compared.in_log_loss, losses[0] - losses[1]),
+        f"{compared.p:.3f}",
+        VERDICTS.get(compared.verdict, compared.verdict),
+    ]
 
 
-def _p_value(difference: bootstrap.Difference, gains: Values, freedom: int) -> float:
-    """Test a mean gain with the errors of images and of seeds (Welch 1947, Biometrika 34).
-
-    Args:
-        difference: over the images.
-        gains: (runs,) differences of the runs' scores.
-        freedom: degrees of freedom of the images: number of groups minus 1.
-
-    Returns:
-        two-sided p-value, no smaller than that of the images alone.
-    """
-    of_images = ((difference.high - difference.low) / (2 * bootstrap.Z)) ** 2
-    of_seeds = float(gains.var(ddof=1)) / len(gains) if len(gains) > 1 else 0.0
-    if of_images + of_seeds == 0:
-        return 1.0
-    spread = of_images + of_seeds
-    freedoms = spread**2 / (of_images**2 / max(freedom, 1) + of_seeds**2 / max(len(gains) - 1, 1))
-    return max(difference.p_value, float(2 * special.stdtr(freedoms, -abs(difference.value) / np.sqrt(spread))))
+def _gain(found: Evidence, of_runs: Values) -> list[str]:
+    return [
+        f"{found.difference:+.4f}",
+        f"{of_runs.min():+.4f} to {of_runs.max():+.4f}",
+        f"{found.low:+.4f} to {found.high:+.4f}",
+    ]
 
 
 def predict(way: Way, run: SeedRun) -> Probs:
     """Return a way's out-of-fold predictions in one run, (images, classes).
 
-    Temperatures, and the choice of the best term, are fitted on the other outer folds.
+    Calibrations, and the choice of the best term, are fitted on the other outer folds.
     """
-    images, logs = run.scored, [calibration.log_probs(run.probs[term]) for term in way.terms]
-    probs = np.empty_like(logs[0])
+    images = run.scored
+    members = [_member(run, term) for term in way.terms]
+    probs = np.empty_like(run.probs[way.terms[0]])
     for outer_fold in images.all_outer_folds:
-        others, here = images.rows(images.left({outer_fold})), images.rows({outer_fold})
+        others, here = images.rows(images.remaining({outer_fold})), images.rows({outer_fold})
         targets = images.targets[others]
-        terms = [calibration.scaled(of_term, calibration.temperature(of_term[others], targets)) for of_term in logs]
+        terms = [
+            member.calibration(member.default, {outer_fold}).apply(
+                member.at(member.default), member.shift_of(member.default)
+            )
+            for member in members
+        ]
         if way.best:
             ranks = [(images.metric.utility(targets, t[others]), -scores.log_loss(targets, t[others])) for t in terms]
             probs[here] = terms[ranks.index(max(ranks))][here]
@@ -201,11 +184,11 @@ def predict(way: Way, run: SeedRun) -> Probs:
     return probs
 
 
-def _per_image(metric: str, run: SeedRun, probs: Probs) -> Values:
-    targets = run.scored.targets
-    if metric == "log_loss":
-        return scores.log_losses(targets, probs)
-    return np.asarray(probs.argmax(axis=1) == targets, np.float64)
+def _member(run: SeedRun, term: Term) -> OofByTta:
+    """Return a term as a member without alternatives, which `OofByTta.calibration` calibrates as for `ensemble`."""
+    tta = Tta((term.image_size or 0,), ())
+    shifts = {tta.phases[0]: run.shifts[term]} if term in run.shifts else {}
+    return OofByTta(tta, (), {tta: calibration.log_probs(run.probs[term])}, run.scored, shifts)
 
 
 def _way(text: str) -> Way:
@@ -268,28 +251,27 @@ def _read_run(name: str, terms: Sequence[Term], root: Path) -> tuple[SeedRun, di
         metric = scores.named(params.section(values, "contest.metric"), classes)
         images = evaluation_set.of_folds(used, [str(fold) for fold in params.section(values, "folds")], classes, metric)
         found = member_predictions.blend_members(values, folder)
-        probs = {term: _probs(found[term.member], term, folds, classes, images) for term in terms}
-    return SeedRun(name, images, probs), values, folds
+        ttas = {term: _tta(found[term.member], term) for term in terms}
+        probs = {
+            term: member_predictions.read_train(found[term.member], tta, folds, classes) for term, tta in ttas.items()
+        }
+        shifts = {}
+        for term, tta in ttas.items():
+            of_phases = member_predictions.prior_shifts(found[term.member], images.targets, images.folds, len(classes))
+            if tta.phases[0] in of_phases:
+                shifts[term] = of_phases[tta.phases[0]][images.folds]
+    return SeedRun(name, images, probs, shifts), values, folds
 
 
-def _probs(
-    source: member_predictions.MemberPredictions,
-    term: Term,
-    folds: pd.DataFrame,
-    classes: Sequence[str],
-    images: EvaluationSet,
-) -> Probs:
-    """Read a term's predictions (images, classes), the mean of its TTA transforms, with the class priors restored."""
-    size = source.usual.image_sizes[0] if term.image_size is None else term.image_size
-    tta = Tta((size,), source.usual.transforms)
-    if tta not in (source.usual, *source.others):
-        sizes = sorted({other.image_sizes[0] for other in (source.usual, *source.others)})
+def _tta(member: member_predictions.MemberPredictions, term: Term) -> Tta:
+    """Return the TTA of a term: the mean of all TTA transforms at its size."""
+    size = member.default.image_sizes[0] if term.image_size is None else term.image_size
+    tta = Tta((size,), member.default.transforms)
+    known = [known for known in (member.default, *member.alternatives) if known.phases == tta.phases]
+    if tta not in known:
+        sizes = sorted({known.image_sizes[0] for known in known})
         raise InputError(f"--hold: {term.member} infers at {', '.join(map(str, sizes))} pixels, not at {size}")
-    shifts = member_predictions.shifts(source, images.targets, images.folds, len(classes)).get(tta.phase)
-    logs = seen(
-        member_predictions.read_train(source, tta, folds, classes), None if shifts is None else shifts[images.folds]
-    )
-    return np.exp(logs)
+    return tta
 
 
 if __name__ == "__main__":

@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from podium.core import cli
-from podium.ensembling import nested_cv
+from podium.ensembling import inputs, nested_cv
 from podium.ensembling.methods import stacking
 from podium.ensembling.tta_selection import OofByTta
 from podium.predictions import calibration
 from podium.scoring import scores
-from stages import ensemble
 
 TENTHS = 10
 PENALTIES = (0.001, 0.01, 0.1, 1.0)
@@ -29,8 +28,8 @@ def main(*words: str) -> None:
     parser = argparse.ArgumentParser(prog="python -m docs.measure.measure_choices")
     parser.add_argument("roots", type=Path, nargs="+")
     for root in parser.parse_args(words).roots:
-        job = ensemble.load(root)
-        members = {name: ensemble.member(job, source) for name, source in job.sources.items()}
+        read = inputs.load(root)
+        members = {name: inputs.oof(read, name) for name in read.predictions}
         for name, member in members.items():
             none, shared, own = temperatures(member)
             print(f"{root.name} {name}: no temperature {none:.4f}, one {shared:.4f}, one per fold {own:.4f}")
@@ -40,7 +39,7 @@ def main(*words: str) -> None:
 
 def temperatures(member: OofByTta) -> tuple[float, float, float]:
     """Return the mean loss without temperatures, with those of the other folds, and with those of the fold itself."""
-    scored, logs = member.scored, member.logs[member.usual]
+    scored, logs = member.images, member.logs[member.default]
     losses = np.empty((3, len(scored.targets)))
     for fold in np.unique(scored.folds):
         here, others = np.flatnonzero(scored.folds == fold), np.flatnonzero(scored.folds != fold)
@@ -57,10 +56,10 @@ def temperatures(member: OofByTta) -> tuple[float, float, float]:
 
 def stacked(members: list[OofByTta], inverse_penalty: float) -> float:
     """Return the log loss of stacking at a penalty, by nested cross-validation."""
-    scored = members[0].scored
+    scored = members[0].images
     default, stacking.INVERSE_PENALTY = stacking.INVERSE_PENALTY, inverse_penalty
     try:
-        chosen = [nested_cv.chosen(member, nested_cv.choices(scored, 1)) for member in members]
+        chosen = [nested_cv.choose_member(member, nested_cv.held_out_sets(scored, 1)) for member in members]
         return scores.log_loss(scored.targets, nested_cv.NestedCv(scored, chosen, ["stacking"]).outcome().oof)
     finally:
         stacking.INVERSE_PENALTY = default

@@ -16,12 +16,15 @@ import numpy as np
 import pandas as pd
 
 from podium.core import cli, seeding
-from podium.ensembling import nested_cv
+from podium.ensembling import inputs, nested_cv
+from podium.ensembling.blending import BlendSizes
+from podium.ensembling.method_registry import METHODS
+from podium.ensembling.nested_cv import ChosenMember
 from podium.ensembling.tta_selection import OofByTta
 from podium.folds.outer_folds import deal
+from podium.predictions.tta import Tta
 from podium.scoring import scores
 from podium.scoring.evaluation_set import EvaluationSet, Indices
-from stages import ensemble
 
 
 def main(*words: str) -> None:
@@ -33,9 +36,9 @@ def main(*words: str) -> None:
     parser.add_argument("--splits", type=int, default=60)
     parser.add_argument("--metric", default="accuracy", choices=list(scores.SCORES))
     asked = parser.parse_args(words)
-    job = ensemble.load(asked.root)
-    scored = replace(job.scored, metric=scores.SCORES[asked.metric])
-    members = [replace(ensemble.member(job, source), scored=scored) for source in job.sources.values()]
+    read = inputs.load(asked.root)
+    scored = replace(read.images, metric=scores.SCORES[asked.metric])
+    members = [replace(inputs.oof(read, name), images=scored) for name in read.predictions]
     rows = pd.DataFrame([halving(members, scored, number) for number in range(asked.splits)])
     print(f"{asked.root.name}: {asked.metric}, {asked.splits} halvings of {len(scored.targets)} images")
     for name in ("nested", "naive"):
@@ -50,16 +53,15 @@ def halving(members: list[OofByTta], scored: EvaluationSet, number: int) -> dict
     halves = rng.permutation(np.arange(scored.groups.max() + 1) % 2)[scored.groups]
     here, there = (np.flatnonzero(halves == half) for half in (0, 1))
     half = _subset(scored, here)
-    methods = [name for name in METHODS if name != "ranks" or scored.metric.name == "roc_auc"]
-    held_out = nested_cv.choices(half, len(methods))
-    chosen = [nested_cv.chosen(_member(member, half, here), held_out) for member in members]
+    sizes = BlendSizes(len(members), members[0].at(members[0].default).shape[1], scored.metric.of_ranks)
+    methods = [name for name, method in METHODS.items() if not method.unusable(sizes)]
+    held_out = nested_cv.held_out_sets(half, len(methods))
+    chosen = [nested_cv.choose_member(_member(member, half, here), held_out) for member in members]
     nest = nested_cv.NestedCv(half, chosen, methods)
     outcome = nest.outcome()
     others = [_member(member, _subset(scored, there), there) for member in members]
-    ttas = [member.decisions[nested_cv.NONE_HELD_OUT].tta for member in chosen]
-    elsewhere = [
-        replace(member, logs={tta: other.at(tta)}) for member, other, tta in zip(chosen, others, ttas, strict=True)
-    ]
+    ttas = [member.choices[nested_cv.NONE_HELD_OUT].tta for member in chosen]
+    elsewhere = [_at(other, tta, member) for member, other, tta in zip(chosen, others, ttas, strict=True)]
     blend = outcome.recipe.apply(
         nested_cv.CalibratedMembers(elsewhere, nested_cv.NONE_HELD_OUT, np.arange(len(there))), scored.folds[there]
     )
@@ -68,11 +70,8 @@ def halving(members: list[OofByTta], scored: EvaluationSet, number: int) -> dict
         "nested": function(half.targets, outcome.oof),
         "naive": function(half.targets, outcome.naive),
         "other": function(scored.targets[there], blend),
-        "method": outcome.gated.method,
+        "method": outcome.selection.method,
     }
-
-
-METHODS = ("equal", "logits", "ranks", "greedy", "weighted", "stacking")
 
 
 def _subset(scored: EvaluationSet, rows: Indices) -> EvaluationSet:
@@ -83,7 +82,14 @@ def _subset(scored: EvaluationSet, rows: Indices) -> EvaluationSet:
 
 def _member(member: OofByTta, scored: EvaluationSet, rows: Indices) -> OofByTta:
     logs = {tta: array[rows] for tta, array in member.logs.items()}
-    return OofByTta(member.usual, member.others, logs, scored)
+    shifts = {phase: array[rows] for phase, array in member.shifts.items()}
+    return OofByTta(member.default, member.alternatives, logs, scored, shifts)
+
+
+def _at(other: OofByTta, tta: Tta, member: ChosenMember) -> ChosenMember:
+    """Return a member with its choices, and with another half's predictions in the chosen TTA."""
+    shift = other.shift_of(tta)
+    return replace(member, logs={tta: other.at(tta)}, shifts={} if shift is None else {tta: shift})
 
 
 if __name__ == "__main__":

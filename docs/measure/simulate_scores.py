@@ -86,8 +86,8 @@ def fill(condition: Condition, path: Path, *, draws: int, seconds: float) -> Non
 def row(condition: Condition, number: int) -> list[object]:
     """Draw a contest, choose a blend, and return its estimates and its true scores: the cells of FIELDS."""
     contest = simulated.draw(condition, number)
-    held_out = nested_cv.choices(contest.scored, len(condition.methods))
-    chosen = [nested_cv.chosen(member, held_out) for member in contest.members]
+    held_out = nested_cv.held_out_sets(contest.scored, len(condition.methods))
+    chosen = [nested_cv.choose_member(member, held_out) for member in contest.members]
     nest = nested_cv.NestedCv(contest.scored, chosen, condition.methods)
     outcome = nest.outcome()
     truth, of_mean = contest.truths(nest, outcome)
@@ -95,8 +95,8 @@ def row(condition: Condition, number: int) -> list[object]:
     low, high = intervals.score_interval(metric, targets, outcome.oof, contest.scored.groups)
     nested, naive = metric.function(targets, outcome.oof), metric.function(targets, outcome.naive)
     pairs = zip(chosen, contest.members, strict=True)
-    moved = sum(member.decisions[nested_cv.NONE_HELD_OUT].tta != drawn.usual for member, drawn in pairs)
-    return [number, truth, of_mean, nested, naive, low, high, outcome.gated.method, moved / len(chosen)]
+    moved = sum(member.choices[nested_cv.NONE_HELD_OUT].tta != drawn.default for member, drawn in pairs)
+    return [number, truth, of_mean, nested, naive, low, high, outcome.selection.method, moved / len(chosen)]
 
 
 def table(conditions: Sequence[Condition], folder: Path) -> str:

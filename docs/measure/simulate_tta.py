@@ -1,23 +1,35 @@
-"""Simulate how often members leave their default TTA without a true gain: `python -m docs.measure.simulate_tta`.
+"""Compare rules that choose a member's TTA: `python -m docs.measure.simulate_tta`.
 
-Every case draws members whose image sizes differ in a known way, and counts what tta_selection.decide chooses. Sizes
-share most of their noise, because some images are hard at every size. The true gains, in nats of log loss, are measured
-on 100,000 other images. The table is in docs/honest_scores.md.
+Every case draws members whose image sizes differ in a known way. Sizes share most of their noise, because some images
+are hard at every size. Four rules choose a TTA for each member (`RULES`), and what they choose is scored on 100,000
+other images, each with the temperature that was fitted on the member's own images. The table is in
+docs/honest_scores.md. Its columns:
+
+- gains of size 1 and of the average of all sizes, true, in nats of log loss
+- how often today's rule (the smallest cost) stays at the training size, chooses one other size, chooses an average, and
+  chooses a TTA with the last size
+- the default TTA's mean true cost (EvaluationSet.cost: nats of log loss, of macro F1 with every class at the same
+  weight; minus the AUC), and each rule's mean gain over it in thousandths, with its standard error
 """
 
 import argparse
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from podium.core import cli, seeding
 from podium.ensembling import tta_selection
-from podium.ensembling.tta_selection import OofByTta
+from podium.ensembling.tta_selection import OofByTta, TtaCandidate
 from podium.folds.outer_folds import deal
 from podium.predictions import calibration
 from podium.predictions.calibration import Probs, Targets
 from podium.predictions.tta import Tta
-from podium.scoring import scores
+from podium.scoring import intervals, scores
+from podium.scoring.comparison import BETTER
 from podium.scoring.evaluation_set import EvaluationSet, Indices
 
 TRANSFORMS = ("identity",)
@@ -55,53 +67,140 @@ CASES = (
 )
 
 
+HEAD = (
+    *(
+        "case",
+        "gain of size 1",
+        "gain of the average",
+        "stays, %",
+        "one size, %",
+        "average, %",
+        "with the last size, %",
+    ),
+    *("default's cost", "gain: test at 5%", "gain: smallest cost", "gain: smallest cost with a margin"),
+)
+MARGIN = 0.5  # standard errors of the gain that a candidate must have over the default
+
+
 def main(*words: str) -> None:
-    """Print how often members of each case leave the training size, and for which TTA."""
-    parser = argparse.ArgumentParser(
-        prog="python -m docs.measure.simulate_tta", description="Sizes chosen without gain."
-    )
+    """Print a row per case."""
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.simulate_tta", description="Rules of choosing a TTA.")
     parser.add_argument("--draws", type=int, default=1000, help="members per case")
     draws = parser.parse_args(words).draws
-    print(
-        "| case | gain of size 1 | gain of the average | stays, % | one size, % | average, % | with the last size, % |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}")
     for case in CASES:
         print(f"| {case.name} | {' | '.join(row(case, draws))} |", flush=True)
 
 
 def row(case: TtaCase, draws: int) -> list[str]:
-    """Return the cells of a case: true gains in nats, and how often each kind of TTA was chosen, in percent."""
-    ttas = [drawn_choice(case, number) for number in range(draws)]
-    kinds = [0 if tta == default else 1 if len(tta.image_sizes) == 1 else 2 for default, tta in ttas]
+    """Return the cells of a case but its name."""
+    drawn = [choose(case, number) for number in range(draws)]
+    ttas = [chosen["smallest cost"].tta for chosen in drawn]
+    kinds = [0 if tta.image_sizes == (TRAINING_SIZE,) else 1 if len(tta.image_sizes) == 1 else 2 for tta in ttas]
     last = TRAINING_SIZE + len(case.skills) - 1
-    with_last = sum(last in tta.image_sizes for _, tta in ttas)
-    counts = [*(kinds.count(kind) for kind in range(3)), with_last]
-    return [*(f"{gain:+.4f}" for gain in true_gains(case)), *(f"{100 * count / draws:.1f}" for count in counts)]
+    counts = [*(kinds.count(kind) for kind in range(3)), sum(last in tta.image_sizes for tta in ttas)]
+    costs = {rule: np.array([true_cost(case, chosen[rule]) for chosen in drawn]) for rule in RULES}
+    default = costs.pop("default")
+    return [
+        *(f"{gain:+.4f}" for gain in true_gains(case)),
+        *(f"{100 * count / draws:.1f}" for count in counts),
+        f"{default.mean():.4f}",
+        *(_mean(1000 * (default - of_rule)) for of_rule in costs.values()),
+    ]
 
 
 def true_gains(case: TtaCase) -> tuple[float, float]:
     """Return the gain in log loss of size 1, and of the average of all sizes, over the training size."""
-    targets, logs = _predictions(
-        case, POPULATION, 1, np.random.default_rng(seeding.derive("gains", *map(str, case.skills)))
-    )
-    default, first, *others = logs
-    member = OofByTta(default, (first, *others), logs, _evaluation_set(case, targets, np.arange(POPULATION)))
-    average = Tta(tuple(tta.image_sizes[0] for tta in (default, first, *others)), TRANSFORMS)
-    losses = [
-        calibration.losses(member.at(tta), targets, member.temperature(tta, ())).mean()
-        for tta in (default, first, average)
-    ]
+    targets, probs = _population(case.skills, case.own_noise)
+    losses = []
+    for of_tta in (probs[0], probs[1], _averaged(probs)):
+        logs = calibration.log_probs(of_tta)
+        losses.append(calibration.losses(logs, targets, calibration.temperature(logs, targets)).mean())
     return float(losses[0] - losses[1]), float(losses[0] - losses[2])
 
 
-def drawn_choice(case: TtaCase, number: int) -> tuple[Tta, Tta]:
-    """Draw a member; return its default TTA and the chosen one."""
+def choose(case: TtaCase, number: int) -> dict[str, TtaCandidate]:
+    """Draw a member, and return what each of RULES chooses for it."""
+    member = drawn_member(case, number)
+    candidates = tta_selection.report(member)
+    return {rule: choice(member, candidates) for rule, choice in RULES.items()}
+
+
+def drawn_member(case: TtaCase, number: int) -> OofByTta:
+    """Draw a member; the same number gives the same member."""
     rng = np.random.default_rng(seeding.derive("ttas", case.name, case.n_images, number))
     targets, logs = _predictions(case, case.n_images, case.group_size, rng)
     default, *others = logs
     images = _evaluation_set(case, targets, np.arange(len(targets)) // case.group_size)
-    return default, tta_selection.decide(OofByTta(default, tuple(others), logs, images)).tta
+    return OofByTta(default, tuple(others), logs, images)
+
+
+def true_cost(case: TtaCase, chosen: TtaCandidate) -> float:
+    """Return a choice's cost on the population, at its own temperature."""
+    targets, probs = _population(case.skills, case.own_noise)
+    singles = [probs[size - TRAINING_SIZE] for size in chosen.tta.image_sizes]
+    logs = calibration.log_probs(_averaged(singles))
+    images = EvaluationSet(targets, targets, targets, targets, scores.SCORES[case.metric])
+    return images.cost(np.arange(len(targets)), chosen.calibration.apply(logs, None))
+
+
+def _default(member: OofByTta, candidates: Sequence[TtaCandidate]) -> TtaCandidate:  # noqa: ARG001
+    return candidates[0]
+
+
+def _tested(member: OofByTta, candidates: Sequence[TtaCandidate]) -> TtaCandidate:  # noqa: ARG001
+    better = [one for one in candidates[1:] if one.compared is not None and one.compared.verdict == BETTER]
+    return min(better or candidates[:1], key=lambda one: one.cost)
+
+
+def _smallest(member: OofByTta, candidates: Sequence[TtaCandidate]) -> TtaCandidate:  # noqa: ARG001
+    return min(candidates, key=lambda one: one.cost)
+
+
+def _with_margin(member: OofByTta, candidates: Sequence[TtaCandidate]) -> TtaCandidate:
+    default, best = candidates[0], _smallest(member, candidates)
+    return best if default.cost - best.cost > MARGIN * _error(member, default, best) else default
+
+
+RULES = {
+    "default": _default,
+    "test": _tested,  # the smallest cost among those that the comparison with the default calls better
+    "smallest cost": _smallest,  # as tta_selection.choose_tta
+    "margin": _with_margin,
+}
+
+
+def _error(member: OofByTta, base: TtaCandidate, candidate: TtaCandidate) -> float:
+    """Return the standard error of a gain in cost, by a bootstrap of groups."""
+    images = member.images
+    probs = [one.calibration.apply(member.at(one.tta), None) for one in (base, candidate)]
+    draws = intervals.group_draws(images.groups)
+    if images.metric.chosen_by == "itself":
+        drawn = [images.metric.weighted(images.targets, one, draws) for one in probs]
+        return float((drawn[1] - drawn[0]).std(ddof=1))
+    weights = np.ones(len(images.targets))
+    if images.metric.chosen_by == "balanced_log_loss":
+        counts = np.bincount(images.targets, minlength=N_CLASSES)
+        weights = 1 / counts[images.targets]
+        probs = [np.asarray(one / np.maximum(counts, 1), np.float32) for one in probs]
+    gains = scores.log_losses(images.targets, probs[0]) - scores.log_losses(images.targets, probs[1])
+    return float(((gains * weights) @ draws / (weights @ draws)).std(ddof=1))
+
+
+def _averaged(probs: Sequence[Probs]) -> Probs:
+    mean: Probs = np.mean(np.stack(probs), axis=0, dtype=np.float32)
+    return mean
+
+
+def _mean(values: NDArray[np.float64]) -> str:
+    return f"{values.mean():+.2f} ± {values.std(ddof=1) / math.sqrt(len(values)):.2f}"
+
+
+@lru_cache(maxsize=1)
+def _population(skills: tuple[float, ...], own_noise: tuple[float, ...]) -> tuple[Targets, list[Probs]]:
+    rng = np.random.default_rng(seeding.derive("gains", *map(str, skills)))
+    targets, logs = _predictions(TtaCase("", skills, own_noise), POPULATION, 1, rng)
+    return targets, [np.exp(of_size) for of_size in logs.values()]
 
 
 def _predictions(

@@ -78,8 +78,8 @@ class SimulatedContest:
 
     def _calibrated(self, nest: nested_cv.NestedCv, of_fold: list[dict[Tta, Probs]]) -> Iterator[Probs]:
         for chosen, logs in zip(nest.members, of_fold, strict=True):
-            decision = chosen.decisions[nested_cv.NONE_HELD_OUT]
-            yield calibration.scaled(_averaged(logs, decision.tta), decision.temperature)
+            choice = chosen.choices[nested_cv.NONE_HELD_OUT]
+            yield choice.calibration.apply(_averaged(logs, choice.tta), None)
 
 
 def draw(condition: Condition, number: int) -> SimulatedContest:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,13 @@ from numpy.typing import NDArray
 from podium import contracts
 from podium.core import cli, seeding, tables
 from podium.core.errors import InputError
+from podium.predictions.member_predictions import JOINT_PROBE_SIZE
 
 STAGES = ("ensemble", "report", "ladder")
 FOLDS = ("0", "1", "2", "3", "4")
 TRANSFORMS = ("hflip", "identity")
 CLASS = "{:04}"  # numeric, because quadratic kappa needs numbers
+Images = tuple[pd.DataFrame, pd.DataFrame]  # train and test images with a column of class indices
 EVERY = 0.1  # seconds between two readings of a stage's memory
 
 
@@ -47,9 +50,9 @@ def main(*words: str) -> None:
     members = {f"m{index:02}": _settings(sizes) for index in range(asked.members)}
     truth = _write_tables(asked.folder, asked.images, asked.tests, asked.classes)
     for index, name in enumerate(members):
-        path = asked.folder / f"data/infer/{name}.parquet"
-        if not path.exists():
-            _write_member(path, index, sizes, *truth)
+        if not (asked.folder / f"data/probe/{name}.parquet").exists():
+            _write_member(asked.folder, index, name, sizes, truth)
+    _write_joint_probe(asked.folder, truth)
     _write_settings(asked.folder, members, asked.metric)
     for stage in asked.stages:
         _run(stage, asked.folder)
@@ -103,7 +106,7 @@ def _write_settings(folder: Path, members: dict[str, dict[str, object]], metric:
     tables.write_text(yaml.safe_dump(values, sort_keys=False), folder / "params.yaml")
 
 
-def _write_tables(folder: Path, n_images: int, n_tests: int, n_classes: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _write_tables(folder: Path, n_images: int, n_tests: int, n_classes: int) -> Images:
     """Write folds.csv and the test images' facts; return train and test images with a column of class indices."""
     rng = np.random.default_rng(seeding.derive("timed", n_images, n_classes))
     frames = []
@@ -123,18 +126,40 @@ def _write_tables(folder: Path, n_images: int, n_tests: int, n_classes: int) -> 
     return train, test
 
 
-def _write_member(path: Path, index: int, sizes: list[int], train: pd.DataFrame, test: pd.DataFrame) -> None:
-    """Write a row group per fold, subset, size and transform, as `infer` does; also training's and probe's outputs."""
+def _write_member(folder: Path, index: int, name: str, sizes: list[int], images: Images) -> None:
+    """Write what `infer`, `probe` and `finetune` write for a member."""
+    phase = folder / f"data/finetune/{name}"
     rng = np.random.default_rng(seeding.derive("timed", index))
+    for fold, table in _write_predictions(folder / f"data/infer/{name}.parquet", rng, sizes, TRANSFORMS, images):
+        _write_phase(phase, fold, table)
+    rng = np.random.default_rng(seeding.derive("timed", "probe", index))
+    _write_predictions(folder / f"data/probe/{name}.parquet", rng, sizes, TRANSFORMS, images)
+
+
+def _write_joint_probe(folder: Path, images: Images) -> None:
+    rng = np.random.default_rng(seeding.derive("timed", "joint probe"))
+    path = folder / "data/joint_probe/predictions.parquet"
+    _write_predictions(path, rng, [JOINT_PROBE_SIZE], ("identity",), images)
+
+
+def _write_predictions(
+    path: Path, rng: np.random.Generator, sizes: list[int], transforms: Sequence[str], images: Images
+) -> list[tuple[str, pd.DataFrame]]:
+    """Write a row group per fold, subset, size and transform, as `infer` does.
+
+    Returns:
+        each fold's out-of-fold predictions at the first size in the identity transform.
+    """
+    train, test = images
     n_classes, writer = int(train["target"].max()) + 1, None
-    probe: list[pd.DataFrame] = []
+    plain = []
     with tables.replacing(path) as temporary:
         for fold in FOLDS:
             held_out = train[train["fold"] == fold]
             for subset, rows in (("train", held_out), ("test", test)):
                 shared = rng.normal(size=(len(rows), n_classes))
                 for size in sizes:
-                    for transform in TRANSFORMS:
+                    for transform in transforms:
                         cells = rows[["image_id"]].assign(
                             subset=subset, fold=fold, image_size=size, transform=transform
                         )
@@ -143,11 +168,10 @@ def _write_member(path: Path, index: int, sizes: list[int], train: pd.DataFrame,
                         writer = writer or pq.ParquetWriter(temporary, arrow.schema, compression="zstd")
                         writer.write_table(arrow)
                         if (subset, size, transform) == ("train", sizes[0], "identity"):
-                            _write_phase(path.parents[1] / f"finetune/{path.stem}", fold, table)
-                            probe.append(table)
+                            plain.append((fold, table))
         assert writer is not None
         writer.close()
-    tables.write(pd.concat(probe), path.parents[1] / f"probe/{path.name}", tables.PREDICTIONS)
+    return plain
 
 
 def _with_probs(

@@ -6,6 +6,7 @@ together: the chance that any of them misses its true value is 5% (Bonferroni), 
 correction.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,25 +74,63 @@ def compare(
         groups: (images,) what is independent of each other.
         n_comparisons: rows of the table that this comparison stands in.
     """
-    if scores.alike(base, candidate):
+    return compare_runs(
+        metric, targets, bases=[base], candidates=[candidate], groups=groups, n_comparisons=n_comparisons
+    )
+
+
+def compare_runs(
+    metric: Metric,
+    targets: Targets,
+    *,
+    bases: Sequence[Probs],
+    candidates: Sequence[Probs],
+    groups: Groups,
+    n_comparisons: int = 1,
+) -> Comparison:
+    """Compare two ways of predicting that were each trained several times with different seeds.
+
+    The difference is the mean over runs. Seeds are no new images: each image's losses and hits are averaged over runs
+    first, and a metric that is no mean over images is averaged over runs in each bootstrap draw of groups. The error
+    of seeds is added to that of images, because other seeds would train other networks.
+
+    Args:
+        metric: the contest's.
+        targets: (images,) class indices.
+        bases: calibrated probabilities (images, classes) of the baseline, of each run.
+        candidates: those of the candidate, in the same order.
+        groups: (images,) what is independent of each other.
+        n_comparisons: rows of the table that this comparison stands in.
+    """
+    pairs = list(zip(bases, candidates, strict=True))
+    if all(scores.alike(base, candidate) for base, candidate in pairs):
         return Comparison(intervals.NOTHING, intervals.NOTHING, 1.0)
     is_log_loss = metric.name == scores.LOG_LOSS
     n_tests = n_comparisons * (1 if is_log_loss else 2)
     level = 1 - (1 - intervals.LEVEL) / n_tests
-    gains = scores.log_losses(targets, base) - scores.log_losses(targets, candidate)
-    in_log_loss = intervals.mean_evidence(gains, groups, level)
+    gains = np.array([scores.log_losses(targets, base) - scores.log_losses(targets, new) for base, new in pairs])
+    in_log_loss = _mean_over_runs(gains, groups, level)
     in_metric = in_log_loss
     if metric.judges_labels and metric.mean_over == "images":
-        hits = [(probs.argmax(axis=1) == targets).astype(np.float64) for probs in (candidate, base)]
-        in_metric = intervals.mean_evidence(hits[0] - hits[1], groups, level)
+        hits = np.array([_hits(targets, new) - _hits(targets, base) for base, new in pairs])
+        in_metric = _mean_over_runs(hits, groups, level)
         if in_metric == intervals.NOTHING:
             in_metric = intervals.no_difference_seen(groups)
     elif not is_log_loss:
-        in_metric = intervals.score_evidence(
-            metric, targets, base=base, candidate=candidate, groups=groups, level=level
+        in_metric = intervals.score_evidence_of_runs(
+            metric, targets, bases=bases, candidates=candidates, groups=groups, level=level
         )
     smallest = min(min(one.p_better, one.p_worse) for one in (in_metric, in_log_loss))
     return Comparison(in_metric, in_log_loss, min(1.0, 2 * smallest * n_tests))
+
+
+def _mean_over_runs(differences: intervals.Values, groups: Groups, level: float) -> Evidence:
+    """Test the mean of differences (runs, images)."""
+    return intervals.mean_evidence(differences.mean(axis=0), groups, level, of_runs=differences.mean(axis=1))
+
+
+def _hits(targets: Targets, probs: Probs) -> intervals.Values:
+    return np.asarray(probs.argmax(axis=1) == targets, np.float64)
 
 
 def cells(compared: Comparison | None, without: str = "") -> dict[str, object]:

@@ -8,13 +8,16 @@ one side: Hall's transformation corrects for it. Metrics that are no mean are bo
 What these intervals cover is told in docs/honest_scores.md, with the simulation.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from podium.core import seeding
 from podium.scoring import proportions, scores
@@ -51,7 +54,7 @@ class Evidence:
 NOTHING = Evidence(0.0, 0.0, 0.0, 1.0, 1.0)
 
 
-def mean_evidence(differences: Values, groups: Groups, level: float = LEVEL) -> Evidence:
+def mean_evidence(differences: Values, groups: Groups, level: float = LEVEL, of_runs: Values | None = None) -> Evidence:
     """Test whether the mean of paired differences (images,) is above 0, clustered by group.
 
     Test and interval take the less sure of the plain t and of the t with Hall's correction for skewness, on as many
@@ -62,6 +65,8 @@ def mean_evidence(differences: Values, groups: Groups, level: float = LEVEL) -> 
         differences: (images,) candidate minus baseline; above 0 is better.
         groups: (images,).
         level: of the interval.
+        of_runs: (runs,) mean differences of the single runs where `differences` are averages over runs with different
+            seeds. Their standard error is added to that of the images, because other seeds would train other networks.
 
     Sources: Hall 1992, J. R. Statist. Soc. B 54(1), 221-228; degrees of freedom as of Satterthwaite 1946.
     """
@@ -70,6 +75,8 @@ def mean_evidence(differences: Values, groups: Groups, level: float = LEVEL) -> 
     mean = _Mean.of(differences, groups)
     if mean.error == 0:
         return _without_spread(mean.value, n_groups(groups), level)
+    if of_runs is not None:
+        mean = mean.with_runs(of_runs)
     t = mean.value / mean.error
     both = t, mean.transformed(t)
     low, high = mean.careful_interval(level)
@@ -79,57 +86,50 @@ def mean_evidence(differences: Values, groups: Groups, level: float = LEVEL) -> 
 def score_evidence(
     metric: scores.Metric, targets: Targets, *, base: Probs, candidate: Probs, groups: Groups, level: float = LEVEL
 ) -> Evidence:
-    """Test whether `candidate` has the better score, by a paired bootstrap of groups.
-
-    The spread of the draws is the standard error of a t test: their tails would take thousands of draws to carry a
-    Holm correction.
-    """
-    return Baseline(metric, targets, base, groups).evidence(candidate, level)
+    """Test whether `candidate` has the better score, by a paired bootstrap of groups: see `score_evidence_of_runs`."""
+    return score_evidence_of_runs(metric, targets, bases=[base], candidates=[candidate], groups=groups, level=level)
 
 
-@dataclass(frozen=True, eq=False)
-class Baseline:
-    """What several candidates are held against by `score_evidence`: its own draws are scored once.
+def score_evidence_of_runs(
+    metric: scores.Metric,
+    targets: Targets,
+    *,
+    bases: Sequence[Probs],
+    candidates: Sequence[Probs],
+    groups: Groups,
+    level: float = LEVEL,
+) -> Evidence:
+    """Test whether candidates have a better score than baselines on average over runs with different seeds.
 
-    Attributes:
+    A draw of the paired bootstrap draws groups of images. The difference of a draw is the mean over runs of the
+    differences of the runs' scores on these images. The spread of the draws is the standard error of a t test: their
+    tails would take thousands of draws to carry a correction for many comparisons. As in `mean_evidence`, the standard
+    error over runs is added.
+
+    Args:
         metric: the contest's.
         targets: (images,) class indices.
-        probs: (images, classes).
+        bases: (images, classes) of each run.
+        candidates: (images, classes) of each run, in the same order.
         groups: (images,).
+        level: of the interval.
     """
-
-    metric: scores.Metric
-    targets: Targets
-    probs: Probs
-    groups: Groups
-
-    @cached_property
-    def utility(self) -> float:
-        """Return the metric's utility."""
-        return self.metric.utility(self.targets, self.probs)
-
-    @cached_property
-    def _draws(self) -> NDArray[np.float32]:
-        return group_draws(self.groups)
-
-    @cached_property
-    def _drawn(self) -> Values:
-        return self.metric.weighted(self.targets, self.probs, self._draws)
-
-    def evidence(self, candidate: Probs, level: float = LEVEL) -> Evidence:
-        """Test a candidate (images, classes)."""
-        if scores.alike(self.probs, candidate):
-            return NOTHING
-        metric, sign = self.metric, 1 if self.metric.greater_is_better else -1
-        difference = metric.utility(self.targets, candidate) - self.utility
-        error = _spread(sign * (metric.weighted(self.targets, candidate, self._draws) - self._drawn))
-        if error == 0:
-            if difference == 0:
-                return no_difference_seen(self.groups)
-            return _without_spread(difference, n_groups(self.groups), level)
-        freedom = min(n_groups(self.groups), DRAWS) - 1
-        half, t = _quantile(freedom, level) * error, difference / error
-        return Evidence(difference, difference - half, difference + half, _tail(t, freedom), _tail(-t, freedom))
+    pairs = list(zip(bases, candidates, strict=True))
+    if all(scores.alike(base, candidate) for base, candidate in pairs):
+        return NOTHING
+    gains = np.array([metric.utility(targets, candidate) - metric.utility(targets, base) for base, candidate in pairs])
+    draws, sign = group_draws(groups), 1 if metric.greater_is_better else -1
+    drawn = [
+        metric.weighted(targets, candidate, draws) - metric.weighted(targets, base, draws) for base, candidate in pairs
+    ]
+    difference, error, count = float(gains.mean()), _spread(sign * np.mean(drawn, axis=0)), n_groups(groups)
+    if error == 0:
+        if difference == 0:
+            return no_difference_seen(groups)
+        return _without_spread(difference, count, level)
+    error, freedom = _with_runs(error, min(count, DRAWS) - 1, gains)
+    half, t = _quantile(freedom, level) * error, difference / error
+    return Evidence(difference, difference - half, difference + half, _tail(t, freedom), _tail(-t, freedom))
 
 
 def no_difference_seen(groups: Groups) -> Evidence:
@@ -198,6 +198,22 @@ def dense(groups: NDArray[np.generic]) -> Groups:
     return cast(Groups, np.unique(groups, return_inverse=True)[1])
 
 
+def joined_groups(*groupings: Sequence[str]) -> Groups:
+    """Number the groups (images,) of images that share a group in any grouping; "" shares nothing."""
+    n_images = len(groupings[0])
+    rows, columns, n_nodes = [], [], n_images
+    for grouping in groupings:
+        names, codes = np.unique(np.asarray(grouping, str), return_inverse=True)
+        named = np.flatnonzero(names[codes] != "")
+        rows.append(named)
+        columns.append(n_nodes + codes[named])
+        n_nodes += len(names)
+    edges = (np.concatenate(rows), np.concatenate(columns))
+    joined = coo_array((np.ones(len(edges[0]), np.int8), edges), shape=(n_nodes, n_nodes))
+    _, numbers = connected_components(joined, directed=False)
+    return dense(numbers[:n_images])
+
+
 @dataclass(frozen=True)
 class _Mean:
     """A mean over images and its clustered spread.
@@ -228,6 +244,11 @@ class _Mean:
         carriers = min(squares**2 / float((sums**4).sum()), count) - 1
         return cls(mean, float(error), skewness / np.sqrt(count), count - 1, max(carriers, 1.0))
 
+    def with_runs(self, of_runs: Values) -> Self:
+        """Add the error of runs (runs,) to that of images; it adds no skewness."""
+        error, freedom = _with_runs(self.error, self.carriers, of_runs)
+        return replace(self, error=error, skew=self.skew * (self.error / error) ** 3, carriers=freedom)
+
     def transformed(self, t: float) -> float:
         """Hall's cubic, which rises everywhere: t of a skewed mean -> nearly Student's t."""
         k = self.skew
@@ -246,6 +267,18 @@ class _Mean:
     def _inverse(self, t: float) -> float:
         k = self.skew
         return t if abs(k) < 1e-9 else float(3 * (np.cbrt(1 + k * (t - k / 6)) - 1) / k)
+
+
+def _with_runs(error: float, freedom: float, of_runs: Values) -> tuple[float, float]:
+    """Add the standard error of a mean over runs (runs,) to an error; return both errors' degrees of freedom, too.
+
+    Source: Welch 1947, Biometrika 34.
+    """
+    added = float(of_runs.var(ddof=1)) / len(of_runs) if len(of_runs) > 1 else 0.0
+    if added == 0:
+        return error, freedom
+    variance = error**2 + added
+    return float(np.sqrt(variance)), variance**2 / (error**4 / freedom + added**2 / (len(of_runs) - 1))
 
 
 def _tail(t: float, freedom: float) -> float:
