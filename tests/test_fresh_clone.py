@@ -1,4 +1,4 @@
-"""A clone without a lock: a run changes no file that git tracks, and experiments work before and after it is committed."""
+"""A clone without a lock: a run changes no file that git tracks, and experiments work before and after its commit."""
 
 import json
 from pathlib import Path

@@ -77,9 +77,10 @@ def _fits(
     if asked.strength:
         for strength in asked.strength:
             with threadpool_limits(1, "blas"):
-                scaler, model = linear_probe._regression(inputs, targets, strength)
-            weights = model.coef_ / scaler.scale_
-            yield f"regression, C {strength:g}", weights, model.intercept_ - weights @ scaler.mean_
+                space = linear_probe._FeatureSpace.of(inputs)
+                model = space.regression(np.repeat(targets, inputs.shape[1]), strength)
+            weights = space.weights_of(model) / space.scaler.scale_
+            yield f"regression, C {strength:g}", weights, model.intercept_ - weights @ space.scaler.mean_
         return
     if asked.discriminant:
         with threadpool_limits(1, "blas"):
