@@ -175,6 +175,8 @@ def test_joined_groups_join_what_any_grouping_joins() -> None:
     found = intervals.joined_groups(["a", "a", "b", "", ""], ["x", "y", "y", "", "z"])
     assert found.tolist() == [0, 0, 0, 1, 2]
     assert intervals.joined_groups(["", ""]).tolist() == [0, 1]
+    chain = [str(k // 2) for k in range(40)], [str((k + 1) // 2) for k in range(40)]
+    assert set(intervals.joined_groups(*chain)) == {0}
 
 
 def test_the_spread_over_runs_is_added_to_that_over_images() -> None:

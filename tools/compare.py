@@ -59,7 +59,7 @@ def main(first: str = "", second: str = revisions.WORKSPACE, *, root: Path = Pat
 
 
 @dataclass(frozen=True)
-class Judged:
+class MetricComparison:
     """Two runs, compared in a metric and in log loss.
 
     Attributes:
@@ -75,7 +75,7 @@ class Judged:
     compared: Comparison
 
 
-def judge(pair: Pair, metrics: Sequence[str]) -> list[Judged]:
+def judge(pair: Pair, metrics: Sequence[str]) -> list[MetricComparison]:
     """Compare two runs in each of the metrics; log loss needs no comparison of its own beside another metric.
 
     Raises:
@@ -94,11 +94,11 @@ def judge(pair: Pair, metrics: Sequence[str]) -> list[Judged]:
             groups=pair.groups,
             n_comparisons=len(names),
         )
-        found.append(Judged(name, of_both, log_losses, compared))
+        found.append(MetricComparison(name, of_both, log_losses, compared))
     return found
 
 
-def text(first: str, second: str, pair: Pair, judged: Sequence[Judged], changes: pd.DataFrame) -> str:
+def text(first: str, second: str, pair: Pair, judged: Sequence[MetricComparison], changes: pd.DataFrame) -> str:
     """Format the comparison, no line longer than WIDTH."""
     lines = [f"A  {first}", f"B  {second}", ""]
     lines += [f"{name:8} {note}" for name, note in pair.notes]
@@ -112,7 +112,7 @@ def text(first: str, second: str, pair: Pair, judged: Sequence[Judged], changes:
     return "\n".join(wrapped for line in lines for wrapped in _wrapped(line))
 
 
-def verdict(judged: Judged) -> str:
+def verdict(judged: MetricComparison) -> str:
     """Return a sentence on which run is better, if either is; p is adjusted for all comparisons that are printed."""
     names = dict.fromkeys([judged.metric, scores.LOG_LOSS])
     metrics = " and ".join(name.replace("_", " ") for name in names)

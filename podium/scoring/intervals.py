@@ -16,8 +16,6 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from podium.core import seeding
 from podium.scoring import proportions, scores
@@ -199,19 +197,22 @@ def dense(groups: NDArray[np.generic]) -> Groups:
 
 
 def joined_groups(*groupings: Sequence[str]) -> Groups:
-    """Number the groups (images,) of images that share a group in any grouping; "" shares nothing."""
-    n_images = len(groupings[0])
-    rows, columns, n_nodes = [], [], n_images
+    """Number the groups (images,) of images that share a group in any grouping, directly or by others; "" is no group.
+
+    Every image takes the smallest number in its groups, until nothing changes.
+    """
+    numbers, codes = np.arange(len(groupings[0])), []
     for grouping in groupings:
-        names, codes = np.unique(np.asarray(grouping, str), return_inverse=True)
-        named = np.flatnonzero(names[codes] != "")
-        rows.append(named)
-        columns.append(n_nodes + codes[named])
-        n_nodes += len(names)
-    edges = (np.concatenate(rows), np.concatenate(columns))
-    joined = coo_array((np.ones(len(edges[0]), np.int8), edges), shape=(n_nodes, n_nodes))
-    _, numbers = connected_components(joined, directed=False)
-    return dense(numbers[:n_images])
+        names, of_images = np.unique(np.asarray(grouping, str), return_inverse=True)
+        codes.append(np.where(names[of_images] == "", len(names) + numbers, of_images))
+    while True:
+        before = numbers
+        for of_images in codes:
+            smallest = np.full(of_images.max() + 1, len(numbers))
+            np.minimum.at(smallest, of_images, numbers)
+            numbers = smallest[of_images]
+        if (numbers == before).all():
+            return dense(numbers)
 
 
 @dataclass(frozen=True)
