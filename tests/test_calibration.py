@@ -18,7 +18,7 @@ def drawn(n: int, n_classes: int, sureness: float, seed: int = 0) -> tuple[np.nd
 @pytest.mark.parametrize("n_classes", [2, 7, 40])
 def test_the_temperature_undoes_too_much_or_too_little_sureness(sureness: float, n_classes: int) -> None:
     logs, targets = drawn(4000, n_classes, sureness)
-    assert calibration.temperature(logs, targets) == pytest.approx(sureness, rel=0.1)
+    assert calibration.fit_temperature(logs, targets) == pytest.approx(sureness, rel=0.1)
 
 
 @pytest.mark.parametrize(("n", "sureness"), [(60, 0.5), (300, 2.5), (2000, 6.0)])
@@ -30,7 +30,7 @@ def test_the_temperature_is_the_minimum_that_a_direct_search_finds(n: int, suren
         return loss + log_t**2 / (2 * calibration.PRIOR_SD**2)
 
     best = np.exp(minimize_scalar(penalised, bounds=(-2, 2), method="bounded").x)
-    assert calibration.temperature(logs, targets) == pytest.approx(best, rel=0.005)
+    assert calibration.fit_temperature(logs, targets) == pytest.approx(best, rel=0.005)
 
 
 def test_the_temperature_of_some_parts_is_that_of_their_images_alone() -> None:
@@ -38,13 +38,13 @@ def test_the_temperature_of_some_parts_is_that_of_their_images_alone() -> None:
     outer_folds = np.arange(600) % 4
     curve = calibration.curve(logs, targets, outer_folds, 4)
     here = np.isin(outer_folds, [0, 3])
-    assert curve.temperature(np.array([0, 3])) == pytest.approx(calibration.temperature(logs[here], targets[here]))
+    assert curve.temperature(np.array([0, 3])) == pytest.approx(calibration.fit_temperature(logs[here], targets[here]))
 
 
 def test_faultless_images_do_not_make_a_model_certain() -> None:
     targets = np.zeros(200, np.int64)
     logs = np.log(np.tile(np.array([[0.9, 0.1]], np.float32), (200, 1)))
-    temperature = calibration.temperature(logs, targets)
+    temperature = calibration.fit_temperature(logs, targets)
     assert 0.2 < temperature < 1
     assert calibration.scaled(logs, temperature)[0, 1] > 1e-5
 

@@ -180,7 +180,7 @@ def predict(way: Way, run: SeedRun) -> Probs:
             probs[here] = terms[0][here]
         else:
             mean = calibration.log_probs(np.mean(terms, axis=0, dtype=np.float32))
-            probs[here] = calibration.scaled(mean[here], calibration.temperature(mean[others], targets))
+            probs[here] = calibration.scaled(mean[here], calibration.fit_temperature(mean[others], targets))
     return probs
 
 

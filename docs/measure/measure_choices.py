@@ -43,12 +43,12 @@ def temperatures(member: OofByTta) -> tuple[float, float, float]:
     losses = np.empty((3, len(scored.targets)))
     for fold in np.unique(scored.folds):
         here, others = np.flatnonzero(scored.folds == fold), np.flatnonzero(scored.folds != fold)
-        shared = calibration.temperature(logs[others], scored.targets[others])
+        shared = calibration.fit_temperature(logs[others], scored.targets[others])
         for row, temperature in enumerate((1.0, shared)):
             losses[row, here] = calibration.losses(logs[here], scored.targets[here], temperature)
         for tenth in range(TENTHS):
             out, rest = here[tenth::TENTHS], np.delete(here, np.s_[tenth::TENTHS])
-            own = calibration.temperature(logs[rest], scored.targets[rest])
+            own = calibration.fit_temperature(logs[rest], scored.targets[rest])
             losses[2, out] = calibration.losses(logs[out], scored.targets[out], own)
     none, one, per_fold = losses.mean(axis=1)
     return float(none), float(one), float(per_fold)

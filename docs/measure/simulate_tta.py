@@ -115,7 +115,7 @@ def true_gains(case: TtaCase) -> tuple[float, float]:
     losses = []
     for of_tta in (probs[0], probs[1], _averaged(probs)):
         logs = calibration.log_probs(of_tta)
-        losses.append(calibration.losses(logs, targets, calibration.temperature(logs, targets)).mean())
+        losses.append(calibration.losses(logs, targets, calibration.fit_temperature(logs, targets)).mean())
     return float(losses[0] - losses[1]), float(losses[0] - losses[2])
 
 

@@ -199,7 +199,7 @@ class NestedCv:
             recipe = Recipe(METHODS[name].fit(members, fitting))
             if METHODS[name].is_tempered:
                 logs = calibration.log_probs(recipe.blended(members, folds))
-                recipe = replace(recipe, temperature=calibration.temperature(logs, targets))
+                recipe = replace(recipe, temperature=calibration.fit_temperature(logs, targets))
             if metric.thresholds != "likeliest":
                 multipliers = thresholds.fit(targets, recipe.blended(members, folds), metric)
                 recipe = replace(recipe, multipliers=multipliers)

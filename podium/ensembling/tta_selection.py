@@ -23,7 +23,7 @@ PRIOR_STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the class prior that a train
 
 
 @dataclass(frozen=True)
-class Calibration:
+class TtaCalibration:
     """How a TTA's log probabilities become probabilities.
 
     Attributes:
@@ -54,7 +54,7 @@ class TtaChoice:
     """The chosen TTA and its calibration."""
 
     tta: Tta
-    calibration: Calibration
+    calibration: TtaCalibration
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class TtaCandidate:
     """
 
     tta: Tta
-    calibration: Calibration
+    calibration: TtaCalibration
     log_loss: float
     cost: float
     compared: Comparison | None
@@ -98,7 +98,7 @@ class OofByTta:
         """Return the log class prior (images, classes) that a TTA's phases may have lost, or None."""
         return next((self.shifts[phase] for phase in tta.phases if phase in self.shifts), None)
 
-    def calibration(self, tta: Tta, held_out: Collection[int] = ()) -> Calibration:
+    def calibration(self, tta: Tta, held_out: Collection[int] = ()) -> TtaCalibration:
         """Fit a TTA's temperature and prior strength on the images outside the outer folds `held_out`.
 
         Source: bias-corrected temperature scaling, Alexandari et al. 2020, arXiv 1901.06852; here the bias is the log
@@ -108,7 +108,7 @@ class OofByTta:
         strengths = (0.0,) if self.shift_of(tta) is None else PRIOR_STRENGTHS
         fitted = [(*self._curve(tta, strength).lowest(folds), strength) for strength in strengths]
         _, temperature, strength = min(fitted)
-        return Calibration(temperature, strength)
+        return TtaCalibration(temperature, strength)
 
     def _curve(self, tta: Tta, strength: float) -> LossCurve:
         if (tta, strength) not in self._curves:
@@ -168,7 +168,7 @@ class _Trial:
 
     member: OofByTta
     tta: Tta
-    calibration: Calibration
+    calibration: TtaCalibration
     rows: Indices
     losses: Values
 

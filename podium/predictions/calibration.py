@@ -127,7 +127,7 @@ def curve(logs: Probs, targets: Targets, outer_folds: NDArray[np.int64], n_outer
     return LossCurve(values, slopes)
 
 
-def temperature(logs: Probs, targets: Targets) -> float:
+def fit_temperature(logs: Probs, targets: Targets) -> float:
     """Fit one temperature to log probabilities (images, classes): as a curve's, without measuring all of the curve.
 
     The loss falls to its lowest point and rises behind it, so that halving finds the two nodes that it lies between.

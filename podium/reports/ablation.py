@@ -56,7 +56,7 @@ def tempered(probs: Probs, images: EvaluationSet) -> Probs:
     logs, found = calibration.log_probs(probs), {}
     for fold in images.all_outer_folds:
         others, here = images.rows(images.remaining({fold})), images.rows({fold})
-        found[fold] = calibration.scaled(logs[here], calibration.temperature(logs[others], images.targets[others]))
+        found[fold] = calibration.scaled(logs[here], calibration.fit_temperature(logs[others], images.targets[others]))
     return images.gathered(found)
 
 

@@ -137,7 +137,7 @@ def member_value(
 
 def _calibrated(probs: NDArray[np.float64], targets: Targets) -> Probs:
     logs = calibration.log_probs(probs.astype(np.float32))
-    return calibration.scaled(logs, calibration.temperature(logs, targets))
+    return calibration.scaled(logs, calibration.fit_temperature(logs, targets))
 
 
 def compare_members(
@@ -189,8 +189,8 @@ def _effect(compared: Comparison) -> str:
     return "redundant" if within else "unclear"
 
 
-def _sentence(name: str, compared: Comparison, metric: Metric, alike: tuple[str, float]) -> str:
-    other, correlation = alike
+def _sentence(name: str, compared: Comparison, metric: Metric, closest: tuple[str, float]) -> str:
+    other, correlation = closest
     like = f"; its errors are most like those of {other} (correlation {correlation:.2f})" if other else ""
     value, loss = compared.in_metric, compared.in_log_loss
     in_loss = "" if metric.name == "log_loss" else f", in log loss {_gain(loss)}"
