@@ -1,9 +1,11 @@
 import json
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from podium.core.errors import InputError
+from podium.scoring import scores
 from tools import experiments
 
 MEMBER = {"model": {"backbone": "resnet10t"}, "finetune": {"epochs": 1, "lr": 0.001}, "infer": {"image_sizes": [64]}}
@@ -89,6 +91,13 @@ def test_log_loss_lowest_first_and_in_one_column():
     assert names(found) == ["workspace", "master", "low", "high"]
     assert lines(found)[0].count("log loss") == 1
     assert "0.2000 [0.180, 0.220]" in lines(found)[3]
+
+
+def test_a_loss_that_is_added_to_the_registry_has_its_lowest_first(monkeypatch):
+    monkeypatch.setitem(scores.METRICS, "brier", replace(scores.METRICS["log_loss"], name="brier"))
+    found = [summary(x, metric="brier") for x in (0.3, 0.2, 0.4)]
+    found = shown(tried("high", PARAMS, found[2]), tried("low", PARAMS, found[1]), metrics=found[0])
+    assert names(found) == ["workspace", "master", "low", "high"]
 
 
 def test_scores_of_another_metric_come_after_those_of_the_tables():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -8,7 +9,7 @@ from podium import contracts
 from podium.core import tables
 from podium.core.errors import InputError
 from podium.reports import diversity
-from podium.scoring import comparison
+from podium.scoring import comparison, scores
 from tools import results
 
 SUMMARY = {
@@ -167,6 +168,19 @@ def test_log_loss_stands_once_and_lowest_first(built, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].count("log loss") == 1
     assert lines[2].startswith("weak")  # its score, a loss here, is the lower one
+
+
+def test_a_loss_that_is_added_to_the_registry_has_its_lowest_first(built, capsys, monkeypatch):
+    loss = replace(scores.METRICS["log_loss"], name="brier")
+    monkeypatch.setitem(scores.METRICS, "brier", loss)
+    earlier = built / "logs/variants.csv"
+    for score_ in (0.2, 0.4):
+        tables.write_json({**SUMMARY, "metric": "brier", "oof_score": score_}, built / "metrics/summary.json")
+        results.main(root=built)
+    assert earlier.exists()
+    printed = capsys.readouterr().out.split("out of fold")[-1].splitlines()
+    assert printed[2].startswith("weak")
+    assert "the best, 0.2000" in " ".join(line.strip() for line in printed)
 
 
 def test_a_users_contest_has_no_private_score(built, capsys):

@@ -18,6 +18,7 @@ from typing import Any
 
 from podium.core import cli
 from podium.core.errors import InputError
+from podium.scoring import scores
 
 LONGEST_NAME = 24  # characters
 LONGEST_VALUE = 24
@@ -107,7 +108,7 @@ def table(shown: Sequence[Row], width: int) -> str:
     score = f"oof {next(iter(metrics))}" if len(metrics) == 1 else "oof score"
     heads = ["experiment", "state", score.replace("_", " "), "oof log loss", "best member"]
     columns = list(zip(heads, *map(_cells, shown), strict=True))
-    if metrics == {"log_loss"}:
+    if metrics == {scores.LOG_LOSS}:
         del columns[3]  # the score itself
     columns = [column for column in columns if any(column[1:])]
     lines = ["  ".join(line) for line in zip(*map(_padded, columns), strict=True)]
@@ -183,7 +184,7 @@ def _file(state: dict[str, Any], kind: str, path: str) -> dict[str, Any]:
 def _rank(row: Row, metric: str | None) -> tuple[bool, bool, bool, float, str, str]:
     """Sort key: finished before unfinished, then the table's contest and metric before others, then the best score."""
     score = row.summary.get("oof_score")
-    signed = 0.0 if score is None else score if row.summary.get("metric") == "log_loss" else -score
+    signed = 0.0 if score is None else score if scores.is_loss(row.summary.get("metric", "")) else -score
     other = row.state == OTHER_CONTEST
     return score is None, other, row.summary.get("metric") != metric, signed, row.state, row.name
 

@@ -15,6 +15,7 @@ from podium.ensembling.settings import EnsembleSettings
 from podium.folds import balance
 from podium.predictions.tta import ELSEWHERE, FINETUNE, JOINT_PROBE
 from podium.reports import diversity
+from podium.scoring import scores
 from tools import variants
 
 SUBMISSION = Path("data/ensemble/submission.csv")
@@ -61,9 +62,10 @@ def main(*, root: Path = Path()) -> None:
 
 def table(members: pd.DataFrame, summary: dict[str, Any]) -> str:
     """Format out-of-fold scores: a row per member, the best first, and the blend below a line."""
-    metric = str(summary["metric"]).replace("_", " ")
+    name = str(summary["metric"])
+    metric = name.replace("_", " ")
     head = ["out of fold", "image sizes", "weight", metric]
-    rows = members.sort_values(["score", "member"], ascending=[metric == "log loss", True])
+    rows = members.sort_values(["score", "member"], ascending=[scores.is_loss(name), True])
     body = [
         [
             r.member,
@@ -74,7 +76,7 @@ def table(members: pd.DataFrame, summary: dict[str, Any]) -> str:
         for r in rows.itertuples()
     ]
     blend = ["blend", "", "1.00", f"{summary['oof_score']:.4f}"]
-    if metric != "log loss":
+    if name != scores.LOG_LOSS:
         head.append("log loss")
         body = [[*cells, f"{r.log_loss:.4f}"] for cells, r in zip(body, rows.itertuples(), strict=True)]
         blend.append(f"{summary['oof_log_loss']:.4f}")
@@ -183,8 +185,8 @@ def leakage(leaks: pd.DataFrame, summary: dict[str, Any], setting: str) -> list[
 
 def variant_count(root: Path, summary: dict[str, Any]) -> str:
     """Count the variants of this contest that were run: choosing the best of them makes its score optimistic."""
-    scores = list(variants.of_this_contest(root, summary).values())
-    text = variants.summary_text(scores, greater_is_better=summary["metric"] != "log_loss")
+    found = list(variants.of_this_contest(root, summary).values())
+    text = variants.summary_text(found, greater_is_better=not scores.is_loss(str(summary["metric"])))
     return f"{'tried':{ASIDE}}" + textwrap.indent(text, " " * ASIDE).lstrip()
 
 

@@ -62,6 +62,11 @@ def named(name: str, classes: Sequence[str]) -> Metric:
     return metric if metric.of_ordered is None else replace(metric, positions=_positions(name, classes))
 
 
+def is_loss(name: str) -> bool:
+    """Say whether lower is better; not of a name that the registry does not have, as an older commit's may be."""
+    return name in METRICS and not METRICS[name].greater_is_better
+
+
 def accuracy_score(targets: Targets, probs: Probs) -> float:
     """Return the share of images whose likeliest class is the right one; ties go to the first class."""
     return SCORES["accuracy"].function(targets, probs)
