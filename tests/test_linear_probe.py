@@ -146,3 +146,13 @@ def test_few_rows_with_many_features_give_the_regression_of_the_features_themsel
     expected = plain.predict_proba(scaler.transform(inputs[:, 0]))
     found = torch.from_numpy(inputs[:, 0] @ weights.T + biases).softmax(1).numpy()
     np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("where", ["test", "skipped"])
+def test_features_that_are_not_finite_are_an_error_also_of_images_that_are_only_predicted(where: str) -> None:
+    inputs, targets = data(2, n=40)
+    targets[0], folds = -1, np.array(["a", "b"])[np.arange(40) % 20 // 10]
+    test = inputs[:3].copy()
+    (test if where == "test" else inputs)[0, 1, 0] = np.inf
+    with pytest.raises(InputError, match="not finite"):
+        linear_probe.predict_folds(inputs, targets, folds, test, n_classes=2, seeds={"a": 1, "b": 2})

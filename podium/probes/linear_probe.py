@@ -53,8 +53,7 @@ def fit(
             "a linear classifier on frozen features (`probe`, `head_init: probe`) needs training images of two classes"
             " outside every fold: add images, or change the folds; for `head_init` you can also set keep"
         )
-    if not np.isfinite(inputs).all():
-        raise InputError("the backbone's features are not finite: set precision: fp32, or use other weights")
+    _require_finite(inputs)
     if is_large(len(targets) * inputs.shape[1], inputs.shape[2], len(present)):
         dense = np.searchsorted(present, targets)
         with threadpool_limits(1, "blas"):
@@ -113,7 +112,12 @@ def predict_folds(
         test: features of the test images (n_test_images, n_transforms, n_features).
         n_classes: of the contest.
         seeds: of the inner folds, by fold.
+
+    Raises:
+        InputError: a feature is not finite, of an image that is only predicted too.
     """
+    _require_finite(inputs)
+    _require_finite(test)
     found = ProbePredictions(np.zeros((*inputs.shape[:2], n_classes), np.float32), {}, {})
     for fold, seed in seeds.items():
         train, held_out = (folds != fold) & (targets >= 0), folds == fold
@@ -128,6 +132,11 @@ def predict_folds(
         found.train[held_out] = softmax(inputs[held_out] @ weights.T + biases, axis=-1)
         found.test[fold] = _softmax_of(test, weights, biases)
     return found
+
+
+def _require_finite(inputs: NDArray[np.float32]) -> None:
+    if not np.isfinite(inputs).all():
+        raise InputError("the backbone's features are not finite: set precision: fp32, or use other weights")
 
 
 def _softmax_of(
