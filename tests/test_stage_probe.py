@@ -1,5 +1,7 @@
 """Stage probe on a tiny contest."""
 
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from podium.core.errors import InputError
 from podium.models import predict
 from podium.predictions import prediction_files
 from podium.probes import features_file
+from podium.probes import joint_probe as joint_probe_of_members
 from stages import infer_pretrain, joint_probe, pretrain, probe, weights
 from tests import tiny
 
@@ -93,6 +96,21 @@ def test_the_joint_probe_is_fitted_on_the_features_of_all_members(tmp_path: Path
     assert (probs.argmax(1) == np.arange(16) % 2).mean() > 0.75
     joint_probe.main(root=tmp_path)
     assert path.read_bytes() == before
+
+
+def test_features_are_averaged_over_transforms_side_by_side_and_no_more_than_two_members_are_in_memory() -> None:
+    made: list[weakref.ref[np.ndarray]] = []
+
+    def read() -> Iterator[np.ndarray]:
+        for member in range(4):
+            features = np.stack([np.full((3, 2), member, np.float32), np.full((3, 2), member + 1, np.float32)], 1)
+            made.append(weakref.ref(features))
+            assert sum(one() is not None for one in made) <= 2
+            yield features
+
+    joined = joint_probe_of_members.side_by_side(read())
+    assert joined.shape == (3, 1, 8)
+    assert (joined[:, 0] == np.repeat(np.arange(4) + 0.5, 2)).all()
 
 
 def test_a_single_member_has_no_joint_probe(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 Every feature is standardised by the training images of a fold. Inner folds choose the regularisation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +29,8 @@ def run(members: Sequence[str], fold_names: Sequence[str], root: Path) -> dict[s
     """
     images = read_images(root, fold_names)
     paths = [root / f"data/probe/{member}.safetensors" for member in members]
-    train = side_by_side([features_file.read(path, "train", images.image_ids) for path in paths])
-    test = side_by_side([features_file.read(path, "test", images.test_ids) for path in paths])
+    train = side_by_side(features_file.read(path, "train", images.image_ids) for path in paths)
+    test = side_by_side(features_file.read(path, "test", images.test_ids) for path in paths)
     probed = linear_probe.predict_folds(
         train,
         images.targets,
@@ -44,8 +44,10 @@ def run(members: Sequence[str], fold_names: Sequence[str], root: Path) -> dict[s
     return probed.strengths
 
 
-def side_by_side(features: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+def side_by_side(features: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Average members' features (n_images, n_transforms, n_features) over transforms and join them.
+
+    A member's features may be a gigabyte, so an iterator should read them one member at a time.
 
     Returns:
         (n_images, 1, n_features of all members).

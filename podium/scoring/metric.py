@@ -24,7 +24,8 @@ class Metric:
         name: as in `contest.metric`.
         greater_is_better: false for a loss.
         mean_over: "images" of a mean over images, "classes" of a mean over classes (one of which may be rare), "none".
-        lowest: the lowest value: 0, or -1 of a score that may be negative.
+        lowest: the lowest value: 0, or -1 of a score that may be negative. The highest must be 1, except that of
+            log_loss: the interval of a score is that of a share.
         chosen_by: what decides between candidates. "log_loss", since a score of predicted classes moves by whole
             images and hides what the probabilities show; "balanced_log_loss", with every class at the same weight, for
             metrics that give all classes the same weight; or the metric "itself".
