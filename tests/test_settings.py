@@ -84,7 +84,7 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
         ({"contest": {"images": {"train": "a", "test": "b"}}}, "contest.metric"),
         ({"analyze__max_hash_distance": None}, "min_similarity has no effect"),
         ({"ensemble": {"method": "equal", "greedy_rounds": 5}}, "greedy_rounds has no effect"),
-        ({"ensemble": {"method": "ranks"}}, "ensemble.method ranks needs contest.metric roc_auc"),
+        ({"ensemble": {"method": "ranks"}}, "ensemble.method ranks needs contest.metric"),
         ({"fixres": None}, "fixres: must be a map, {} where it holds nothing"),
         ({"fixres__b": {"image_size": 80, "epochs": 1, "lr": 1}}, "fixres.b: no member"),
         ({"fixres__a": {"epochs": 1, "lr": 1}}, "fixres.a.image_size: missing"),
