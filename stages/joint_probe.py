@@ -19,7 +19,7 @@ def main(*, root: Path = Path()) -> None:
         classes = sorted(folds.loc[folds["use"] == "train", "label"].unique())
         path = root / "data/joint_probe/predictions.parquet"
         tables.write(tables.empty_predictions(classes), path, tables.PREDICTIONS)
-        print("joint_probe: a single member: its own probe is the only one")
+        print("joint_probe: skipped, because a single member has nothing to be joined with")
         return
     from podium.probes import joint_probe  # torch takes seconds to import: not for a single member
 
