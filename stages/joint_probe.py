@@ -15,10 +15,7 @@ def main(*, root: Path = Path()) -> None:
     members = sorted(params.section(values, "members"))
     fold_names = [str(fold) for fold in params.section(values, "folds")]
     if len(members) < 2:
-        folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
-        classes = sorted(folds.loc[folds["use"] == "train", "label"].unique())
-        path = root / "data/joint_probe/predictions.parquet"
-        tables.write(tables.empty_predictions(classes), path, tables.PREDICTIONS)
+        tables.write_empty_predictions(root, root / "data/joint_probe/predictions.parquet")
         print("joint_probe: skipped, because a single member has nothing to be joined with")
         return
     from podium.probes import joint_probe  # torch takes seconds to import: not for a single member

@@ -17,7 +17,8 @@ def main(*, root: Path = Path()) -> None:
     """Compare all steps, and print them."""
     inputs = ablation_steps.load(root)
     series = [ablation_steps.of_member(inputs, name) for name in inputs.members]
-    short = [steps[0].member for steps in series if not ablation.is_better(steps[-1], steps[0], inputs.images)]
+    trained = [steps for steps in series if inputs.members[steps[0].member].is_trained]
+    short = [steps[0].member for steps in trained if not ablation.is_better(steps[-1], steps[0], inputs.images)]
     series += [steps for one in inputs.predictions.values() if (steps := ablation_steps.of_fixres(inputs, one))]
     if len(inputs.predictions) > 1:
         series += ablation_steps.of_blend(inputs)

@@ -48,6 +48,10 @@ class Podium(FoldList):
     def _refuse_unknown_and_duplicate_names(self) -> Self:
         if unknown := sorted(self.fixres.keys() - self.members.keys()):
             raise ValueError(f"fixres.{unknown[0]}: no member has this name; members are {', '.join(self.members)}")
+        if untrained := sorted(name for name in self.fixres if not self.members[name].is_trained):
+            raise ValueError(
+                f"fixres.{untrained[0]}: no phase of this member has epochs, so there is nothing to go on from"
+            )
         if "joint_probe" in {*self.members, *self.external}:
             raise ValueError("joint_probe is the name of the probe on all members' features; use another name")
         if double := sorted(self.external.keys() & self.members.keys()):
