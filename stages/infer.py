@@ -15,7 +15,7 @@ def main(member: str, root: Path = Path()) -> None:
     path = root / f"data/infer/{member}.parquet"
     if not params.load(f"members.{member}", MemberSettings, root).is_trained:
         tables.write_empty_predictions(root, path)
-        print(f"infer@{member}: no phase is trained: its probe is all that it predicts")
+        print(f"infer@{member}: skipped, because no phase has epochs: this member is its probe")
         return
     from podium.inference import fold_models  # torch takes seconds to import: not for a wrong argument
 

@@ -16,7 +16,7 @@ def main(member: str, root: Path = Path()) -> None:
     path = root / f"data/infer_pretrain/{member}.parquet"
     if min(p.pretrain.epochs, p.finetune.epochs) == 0:
         tables.write_empty_predictions(root, path)
-        print(f"infer_pretrain@{member}: only one phase is trained: nothing to predict")
+        print(f"infer_pretrain@{member}: skipped, because fewer than two phases are trained")
         return
     from podium.inference import fold_models  # torch takes seconds to import: not for an untrained phase
 

@@ -34,8 +34,8 @@ def _show(table: pd.DataFrame, short: list[str], metric: str) -> None:
     shown = table[[*columns, "verdict"]].rename(columns=names)
     print(shown.to_string(index=False, na_rep="", float_format="{:.4f}".format))
     print(
-        f"ladder: score and gain are in {metric}; above 0 is better, also for log loss. The intervals hold together at"
-        " 95%; a step is better where one of its two intervals lies above 0"
+        f"ladder: score and gain are in {metric}; gains above 0 are better, also for log loss. The intervals hold"
+        " together at 95%; a step is better where one of its two intervals lies above 0 and the other not below"
     )
     for name in short:
         print(

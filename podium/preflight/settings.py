@@ -50,7 +50,8 @@ class Podium(FoldList):
             raise ValueError(f"fixres.{unknown[0]}: no member has this name; members are {', '.join(self.members)}")
         if untrained := sorted(name for name in self.fixres if not self.members[name].is_trained):
             raise ValueError(
-                f"fixres.{untrained[0]}: no phase of this member has epochs, so there is nothing to go on from"
+                f"fixres.{untrained[0]}: pretrain and finetune of this member have 0 epochs, so there is nothing to"
+                " continue from; remove it from fixres, or give a phase epochs"
             )
         if "joint_probe" in {*self.members, *self.external}:
             raise ValueError("joint_probe is the name of the probe on all members' features; use another name")
