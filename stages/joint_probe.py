@@ -12,7 +12,8 @@ from podium.core import cli, params, tables
 def main(*, root: Path = Path()) -> None:
     """Fit one classifier per fold, and predict."""
     values = params.read(root)
-    members = sorted(params.section(values, "members"))
+    # the folder is a dependency, and `check` removes what no member owns: it holds the members of params.yaml
+    members = sorted(path.stem for path in (root / "data/probe").glob("*.safetensors"))
     fold_names = [str(fold) for fold in params.section(values, "folds")]
     if len(members) < 2:
         tables.write_empty_predictions(root, root / "data/joint_probe/predictions.parquet")
