@@ -121,7 +121,7 @@ MEMBERS = Contract(  # of the blend
     },
     key=("member",),
 )
-_COMPARISON = {  # podium.scoring.comparison.COLUMNS, which a test compares with this
+COMPARISON = {  # columns of podium.scoring.comparison; empty in a row that is compared with nothing
     "gain": "float",  # in the contest's metric; above 0 is better, of a loss too
     "low": "float",  # its interval; all intervals of a table hold together at 95%
     "high": "float",
@@ -141,7 +141,7 @@ TTA = Contract(  # each member's candidates, compared with its default TTA
         "prior_strength": "float",  # share of the log class prior that is added first; 0 without class weights
         "log_loss": "float",  # out of fold, at this temperature
         "cost": "float",  # what the choice makes small: Metric.chosen_by
-        **_COMPARISON,
+        **COMPARISON,
         "chosen": "text",  # "yes" for the one with the smallest cost
         "chosen_in_outer_folds": "int",  # in how many outer folds of the nested score it was chosen
     },
@@ -153,14 +153,14 @@ METHODS = Contract(  # blending methods, each fitted without the images it predi
         "score": "float",  # in the contest's metric
         "log_loss": "float",
         "cost": "float",
-        **_COMPARISON,
+        **COMPARISON,
         "chosen": "text",
         "chosen_in_outer_folds": "int",
     },
     key=("method",),
 )
 BLEND = Contract(  # the blend, compared with each of its members
-    {"member": "text", "score": "float", "log_loss": "float", **_COMPARISON}, key=("member",)
+    {"member": "text", "score": "float", "log_loss": "float", **COMPARISON}, key=("member",)
 )
 CURVES = Contract(  # and a column of floats per logged series, e.g. train_loss
     {"member": "text", "fold": "text", "phase": "text", "epoch": "int"},  # epoch from 0

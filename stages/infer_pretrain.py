@@ -15,10 +15,8 @@ def main(member: str, root: Path = Path()) -> None:
     p = params.load(f"members.{member}", MemberSettings, root)
     path = root / f"data/infer_pretrain/{member}.parquet"
     if min(p.pretrain.epochs, p.finetune.epochs) == 0:
-        folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
-        classes = sorted(folds.loc[folds["use"] == "train", "label"].unique())
-        tables.write(tables.empty_predictions(classes), path, tables.PREDICTIONS)
-        print(f"infer_pretrain@{member}: only one phase is trained: nothing to predict")
+        tables.write_empty_predictions(root, path)
+        print(f"infer_pretrain@{member}: skipped, because fewer than two phases are trained")
         return
     from podium.inference import fold_models  # torch takes seconds to import: not for an untrained phase
 

@@ -12,14 +12,12 @@ from podium.core import cli, params, tables
 def main(*, root: Path = Path()) -> None:
     """Fit one classifier per fold, and predict."""
     values = params.read(root)
-    members = sorted(params.section(values, "members"))
+    # the folder is a dependency, and `check` removes what no member owns: it holds the members of params.yaml
+    members = sorted(path.stem for path in (root / "data/probe").glob("*.safetensors"))
     fold_names = [str(fold) for fold in params.section(values, "folds")]
     if len(members) < 2:
-        folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
-        classes = sorted(folds.loc[folds["use"] == "train", "label"].unique())
-        path = root / "data/joint_probe/predictions.parquet"
-        tables.write(tables.empty_predictions(classes), path, tables.PREDICTIONS)
-        print("joint_probe: a single member: its own probe is the only one")
+        tables.write_empty_predictions(root, root / "data/joint_probe/predictions.parquet")
+        print("joint_probe: skipped, because a single member has nothing to be joined with")
         return
     from podium.probes import joint_probe  # torch takes seconds to import: not for a single member
 

@@ -17,7 +17,8 @@ def main(*, root: Path = Path()) -> None:
     """Compare all steps, and print them."""
     inputs = ablation_steps.load(root)
     series = [ablation_steps.of_member(inputs, name) for name in inputs.members]
-    short = [steps[0].member for steps in series if not ablation.is_better(steps[-1], steps[0], inputs.images)]
+    trained = [steps for steps in series if inputs.members[steps[0].member].is_trained]
+    short = [steps[0].member for steps in trained if not ablation.is_better(steps[-1], steps[0], inputs.images)]
     series += [steps for one in inputs.predictions.values() if (steps := ablation_steps.of_fixres(inputs, one))]
     if len(inputs.predictions) > 1:
         series += ablation_steps.of_blend(inputs)
@@ -33,8 +34,8 @@ def _show(table: pd.DataFrame, short: list[str], metric: str) -> None:
     shown = table[[*columns, "verdict"]].rename(columns=names)
     print(shown.to_string(index=False, na_rep="", float_format="{:.4f}".format))
     print(
-        f"ladder: score and gain are in {metric}; above 0 is better, also for log loss. The intervals hold together at"
-        " 95%; a step is better where one of its two intervals lies above 0"
+        f"ladder: score and gain are in {metric}; gains above 0 are better, also for log loss. The intervals hold"
+        " together at 95%; a step is better where one of its two intervals lies above 0 and the other not below"
     )
     for name in short:
         print(

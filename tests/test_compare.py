@@ -143,7 +143,7 @@ def test_folds_that_are_only_named_otherwise_are_the_same() -> None:
     moved.loc[:9, "fold"] = "1"
     text = report(a, Run("b", "accuracy", b.folds, moved))
     assert "folds    differ for 5 of 120 images" in text
-    assert "Careful: the folds differ" in text
+    assert "Warning: the folds differ" in text
     moved["fold"] = moved["fold"].map({"0": "1", "1": "0"})
     assert "folds    differ for 5 of 120 images" in report(a, Run("b", "accuracy", b.folds, moved))
 

@@ -28,9 +28,8 @@ def compared(metric: str, base: np.ndarray, candidate: np.ndarray, **how: Any) -
 
 
 def test_contracts_have_the_same_columns() -> None:
-    assert contracts._COMPARISON == comparison.COLUMNS
     for table in (contracts.TTA, contracts.METHODS, contracts.BLEND):
-        assert comparison.COLUMNS.items() <= table.columns.items()
+        assert contracts.COMPARISON.items() <= table.columns.items()
 
 
 def evidence(side: str) -> Evidence:
@@ -78,7 +77,7 @@ def test_the_same_predictions_have_no_difference(metric: str) -> None:
         found = compared(metric, base, candidate, n_comparisons=4)
         assert (found.verdict, found.p) == (SAME, 1)
         cells = comparison.cells(found)
-        assert [cells[name] for name, kind in comparison.COLUMNS.items() if kind == "float"] == [0] * 6 + [1]
+        assert [cells[name] for name, kind in contracts.COMPARISON.items() if kind == "float"] == [0] * 6 + [1]
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "micro_f1", "macro_f1", "kappa"])
@@ -96,7 +95,7 @@ def test_both_scales_are_reported_with_their_signs(metric: str) -> None:
     base, candidate = predicted(1.0, 1), predicted(1.4, 2)
     found = compared(metric, base, candidate)
     cells = comparison.cells(found)
-    assert list(cells) == list(comparison.COLUMNS)
+    assert list(cells) == list(contracts.COMPARISON)
     utility = scores.SCORES[metric].utility
     assert cells["gain"] == pytest.approx(utility(TARGETS, candidate) - utility(TARGETS, base), abs=2e-6)
     loss = scores.log_loss(TARGETS, base) - scores.log_loss(TARGETS, candidate)
@@ -170,4 +169,4 @@ def test_chance_alone_makes_a_verdict_in_about_one_of_twenty_tables() -> None:
 def test_a_row_that_is_compared_with_nothing_has_empty_cells() -> None:
     cells = comparison.cells(None, "default")
     assert cells["verdict"] == "default"
-    assert all(np.isnan(cells[name]) for name, kind in comparison.COLUMNS.items() if kind == "float")  # type: ignore[call-overload]
+    assert all(np.isnan(cells[name]) for name, kind in contracts.COMPARISON.items() if kind == "float")  # type: ignore[call-overload]

@@ -66,7 +66,8 @@ def write_project(root: Path) -> None:
     }
     augmented = {"augmentation": [{"RandomResizedCrop": {"size": ["image_size", "image_size"]}}]}
     member = tiny.member(pretrain=augmented, finetune={"epochs": 3, **augmented})
-    values |= {"members": {"a": member}, "folds": [0, 1], "torch": {"threads": 1, "device": "cpu"}}
+    frozen = tiny.member(pretrain={"epochs": 0}, finetune={"epochs": 0})  # its probe alone
+    values |= {"members": {"a": member, "b": frozen}, "folds": [0, 1], "torch": {"threads": 1, "device": "cpu"}}
     values["prepare"]["short_side"] = 48
     values["fixres"] = {"a": {"image_size": 40, "epochs": 1, "batch_size": 4, "lr": 0.01}}
     theirs = {"oof": "data/contest/their_train.csv", "test": "data/contest/their_test.csv", "columns": {"id": "name"}}

@@ -47,10 +47,12 @@ def test_a_setting_is_tried_in_the_workspace(repo: Graph) -> None:
 def test_a_member_is_added_and_one_taken_out(repo: Graph) -> None:
     ran = repo.dvc("exp", "run", "--temp", "-n", "added", "-S", ADD_C)
     assert ran == dict.fromkeys(
-        ["check", *of_member("c", "weights", "probe", *PHASES, "infer", folds=FOLDS), *BLENDING, "review"], 1
+        ["check", *of_member("c", "weights", "probe", *PHASES, "infer", "infer_pretrain", folds=FOLDS)]
+        + ["joint_probe", *BLENDING, "review"],
+        1,
     )
     ran = repo.dvc("exp", "run", "--temp", "-n", "removed", "-S", "~members.b")
-    assert ran == dict.fromkeys(["check", *BLENDING, "review"], 1)
+    assert ran == dict.fromkeys(["check", "joint_probe", *BLENDING, "review"], 1)
     assert repo.run("git", "status", "--short") == ""
 
 

@@ -9,7 +9,7 @@ from podium import contracts
 from podium.core import tables
 from podium.core.errors import InputError
 from podium.reports import diversity
-from podium.scoring import comparison, scores
+from podium.scoring import scores
 from tools import results
 
 SUMMARY = {
@@ -25,7 +25,7 @@ PARAMS = (
     "contest:\n  images: {{train: {0}/train, test: {0}/test}}\nensemble: {{leaked_labels: {1}}}\n"
     "members: {{weak: {{}}, strong_one: {{}}}}\nfixres: {{weak: {{}}}}\nexternal: {{}}\n"
 )
-COMPARED = {name: 0.01 if kind == "float" else "mixed" for name, kind in comparison.COLUMNS.items()}
+COMPARED = {name: 0.01 if kind == "float" else "mixed" for name, kind in contracts.COMPARISON.items()}
 FOLDS = """image_id,label,use,reason,group,fold
 1.jpg,0,train,,1.jpg,0
 2.jpg,1,train,,1.jpg,0
@@ -222,7 +222,7 @@ def test_test_images_with_a_duplicate_in_train_are_reported(built, capsys, setti
 
 def test_skipped_and_unreadable_images_are_counted(built, capsys):
     results.main(root=built)
-    assert "left out" not in capsys.readouterr().out
+    assert "skipped" not in capsys.readouterr().out
     write_facts(built, {"a.jpg": "", "b.jpg": "truncated or damaged", "c.jpg": "no image"})
     tables.write_text(FOLDS + "4.jpg,1,skip,truncated or damaged,,\n", built / "data/split/folds.csv")
     results.main(root=built)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from podium.core import tables
+from podium.core import params, tables
 from podium.core.errors import InputError
 from podium.models import predict
-from podium.predictions import prediction_files
+from podium.predictions import member_predictions, prediction_files
 from podium.probes import features_file
 from podium.probes import joint_probe as joint_probe_of_members
-from stages import infer_pretrain, joint_probe, pretrain, probe, weights
+from stages import infer, infer_pretrain, joint_probe, pretrain, probe, weights
 from tests import tiny
 
 
@@ -159,3 +159,13 @@ def test_skipped_images_have_rows_and_unreadable_ones_none(tmp_path: Path) -> No
     train = rows[(rows["subset"] == "train") & (rows["image_size"] == 32) & (rows["transform"] == "identity")]
     assert list(train["image_id"]) == [f"{i:02}.png" for i in range(16) if i != 1]
     assert list(train["fold"]) == [str(i // 2 % 2) for i in range(16) if i != 1]
+
+
+def test_a_member_without_a_trained_phase_is_its_probe(tmp_path: Path) -> None:
+    tiny.write(tmp_path, {"a": tiny.member(pretrain={"epochs": 0}, finetune={"epochs": 0})})
+    infer.main("a", root=tmp_path)
+    assert tables.read(tmp_path / "data/infer/a.parquet", tables.PREDICTIONS).empty
+    values = params.read(tmp_path) | {"fixres": {}, "external": {}}
+    member = member_predictions.blend_members(values, tmp_path)["a"]
+    assert {phase for tta in (member.default, *member.alternatives) for phase in tta.phases} == {"probe"}
+    assert {tta.image_sizes for tta in member.alternatives} == {(32,), (40,)}  # 32 in the identity transform alone

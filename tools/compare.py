@@ -107,7 +107,7 @@ def text(first: str, second: str, pair: Pair, judged: Sequence[MetricComparison]
     lines += [_row(scores.LOG_LOSS, judged[0].log_losses, judged[0].compared.in_log_loss)]
     lines += ["", "Gains above 0 favour B, of a loss too.", ""]
     lines += [verdict(one) for one in judged]
-    lines += [f"Careful: {caution}." for caution in pair.cautions]
+    lines += [f"Warning: {caution}." for caution in pair.cautions]
     lines += ["", *_summary(changes)]
     return "\n".join(wrapped for line in lines for wrapped in _wrapped(line))
 

@@ -120,7 +120,7 @@ def harmful_members(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str
         maps = [key for key in ("members", "fixres", "external") if row.member in params.section(values, key)]
         without = " ".join(f"-S '~{key}.{row.member}'" for key in maps)
         lines += [
-            f"{'careful':{ASIDE}}{row.member} harms the equal mean: {row.gain:+.4f} with it",
+            f"{'warning':{ASIDE}}{row.member} harms the equal mean: {row.gain:+.4f} with it",
             f"{'':{ASIDE}}({row.low:+.4f} to {row.high:+.4f}, {WORTH})",
         ]
         removable = "members" not in maps or len(params.section(values, "members")) > 1  # at least one must remain
@@ -136,7 +136,7 @@ def split_groups(folds: pd.DataFrame) -> list[str]:
         return []
     n_groups = rows["group"].nunique()
     return [
-        f"{'careful':{ASIDE}}scores are optimistic: your own folds split {n_groups} groups or sets of duplicates",
+        f"{'warning':{ASIDE}}scores are optimistic: your own folds split {n_groups} groups or sets of duplicates",
         f"{'':{ASIDE}}({len(rows)} of {(folds['use'] == 'train').sum()} images), see group and fold in {FOLDS}",
     ]
 
@@ -157,7 +157,7 @@ def skipped_images(folds: pd.DataFrame, test_facts: pd.DataFrame) -> list[str]:
             f"{unreadable} of {len(test_facts)} test images cannot be read and get the training prior",
             f"(reasons: {TEST_FACTS})",
         ]
-    return [f"{'' if index else 'left out':{ASIDE}}{line}" for index, line in enumerate(lines)]
+    return [f"{'' if index else 'skipped':{ASIDE}}{line}" for index, line in enumerate(lines)]
 
 
 def leakage(leaks: pd.DataFrame, summary: dict[str, Any], setting: str) -> list[str]:

@@ -126,6 +126,13 @@ def empty_predictions(classes: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in columns.items()})
 
 
+def write_empty_predictions(root: Path, path: Path) -> None:
+    """Write a table of PREDICTIONS without rows, for the classes of data/split/folds.csv."""
+    folds = read(root / "data/split/folds.csv", FOLDS)
+    classes = sorted(folds.loc[folds["use"] == "train", "label"].unique())
+    write(empty_predictions(classes), path, PREDICTIONS)
+
+
 def write_json(value: Any, path: Path) -> None:
     """Write JSON with sorted keys; refuse NaN and infinities, which JSON does not have."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)

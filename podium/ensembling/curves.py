@@ -10,6 +10,12 @@ from podium.core import tables
 from podium.core.errors import InputError
 
 _KEYS = tuple(contracts.CURVES.columns)
+_NOTHING_TRAINED = {  # what the plots show
+    **dict.fromkeys(("member", "fold", "phase"), "str"),
+    "epoch": "int64",
+    "held_out_accuracy_score": "float64",
+    "held_out_log_loss": "float64",
+}
 
 
 def gather(trainings: Sequence[tuple[str, str, str]], root: Path) -> pd.DataFrame:
@@ -21,6 +27,8 @@ def gather(trainings: Sequence[tuple[str, str, str]], root: Path) -> pd.DataFram
     Raises:
         InputError: a training has no curves.
     """
+    if not trainings:
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _NOTHING_TRAINED.items()})
     found = []
     for member, fold, phase in trainings:
         curves = read_live(root / f"data/{phase}/{member}/{fold}.live")

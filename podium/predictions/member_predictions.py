@@ -71,7 +71,8 @@ def of_member(root: Path, name: str, member: MemberSettings, fixres: FixresSetti
     if fixres is not None:
         weights[FIXRES] = fixres.class_weights
     folders = {FINETUNE: "infer", FIXRES: "infer_fixres", PRETRAIN: "infer_pretrain", PROBE: "probe"}
-    default = default_tta(member.infer.image_sizes, member.infer.transforms, member.model.image_size)
+    phase = FINETUNE if member.is_trained else PROBE
+    default = default_tta(member.infer.image_sizes, member.infer.transforms, member.model.image_size, phase)
     alternatives = alternative_ttas(
         default,
         member.infer.image_sizes,

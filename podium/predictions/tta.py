@@ -27,13 +27,15 @@ class Tta:
         return f"{' '.join(map(str, self.image_sizes))} {'+'.join(self.transforms)}{phases}"
 
 
-def default_tta(image_sizes: Sequence[int], transforms: Sequence[str], training_size: int) -> Tta:
+def default_tta(
+    image_sizes: Sequence[int], transforms: Sequence[str], training_size: int, phase: str = FINETUNE
+) -> Tta:
     """Return the TTA that a member is trained for: its training size and all transforms.
 
     Where the training size is not predicted, it is the first size.
     """
     size = training_size if training_size in image_sizes else image_sizes[0]
-    return Tta((size,), tuple(sorted(transforms)))
+    return Tta((size,), tuple(sorted(transforms)), (phase,))
 
 
 def alternative_ttas(
@@ -50,22 +52,19 @@ def alternative_ttas(
     training size, and `fixres` at its size.
 
     Args:
-        default: of `default_tta`.
+        default: of `default_tta`; of the probe where no phase is trained.
         image_sizes: pixels, of `infer`.
         training_size: pixels.
         fixres_size: pixels; None where the member has no phase `fixres`.
         has_pretrain: whether phase 1 was trained, and another phase after it.
     """
-    sizes = [Tta((size,), default.transforms) for size in sorted(image_sizes) if size not in default.image_sizes]
-    alone = (
-        [Tta(default.image_sizes, (IDENTITY,))]
-        if IDENTITY in default.transforms and len(default.transforms) > 1
-        else []
-    )
-    probe = [Tta((size,), default.transforms, (PROBE,)) for size in sorted(image_sizes)]
+    phases = (default.phases,) if default.phases == (PROBE,) else (default.phases, (PROBE,))
+    sizes = [Tta((size,), default.transforms, phase) for phase in phases for size in sorted(image_sizes)]
+    has_alone = IDENTITY in default.transforms and len(default.transforms) > 1
+    alone = [replace(default, transforms=(IDENTITY,))] if has_alone else []
     phase_1 = [Tta((training_size,), default.transforms, (PRETRAIN,))] if has_pretrain else []
     third = [] if fixres_size is None else [Tta((fixres_size,), default.transforms, (FIXRES,))]
-    return (*sizes, *alone, *probe, *phase_1, *third)
+    return (*(tta for tta in sizes if tta != default), *alone, *phase_1, *third)
 
 
 def average_ttas(default: Tta, alternatives: Iterable[Tta], harmful: Iterable[Tta] = ()) -> list[Tta]:
@@ -84,7 +83,7 @@ def average_ttas(default: Tta, alternatives: Iterable[Tta], harmful: Iterable[Tt
     }
     common = tuple(size for size in sizes[FINETUNE] if size in sizes[PROBE])
     averages = [Tta(tuple(found), default.transforms, (phase,)) for phase, found in sizes.items() if len(found) > 1]
-    both = {default.image_sizes, common} if set(default.image_sizes) <= set(common) else set()
+    both = {default.image_sizes, common} if sizes[FINETUNE] and set(default.image_sizes) <= set(common) else set()
     averages += [Tta(found, default.transforms, (FINETUNE, PROBE)) for found in sorted(both)]
     return averages
 

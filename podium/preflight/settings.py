@@ -48,6 +48,11 @@ class Podium(FoldList):
     def _refuse_unknown_and_duplicate_names(self) -> Self:
         if unknown := sorted(self.fixres.keys() - self.members.keys()):
             raise ValueError(f"fixres.{unknown[0]}: no member has this name; members are {', '.join(self.members)}")
+        if untrained := sorted(name for name in self.fixres if not self.members[name].is_trained):
+            raise ValueError(
+                f"fixres.{untrained[0]}: pretrain and finetune of this member have 0 epochs, so there is nothing to"
+                " continue from; remove it from fixres, or give a phase epochs"
+            )
         if "joint_probe" in {*self.members, *self.external}:
             raise ValueError("joint_probe is the name of the probe on all members' features; use another name")
         if double := sorted(self.external.keys() & self.members.keys()):

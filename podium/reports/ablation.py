@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from podium.contracts import COMPARISON
 from podium.core.tables import Contract
 from podium.predictions import calibration
 from podium.predictions.calibration import Probs
@@ -24,7 +25,7 @@ ABLATION = Contract(
         "what": "text",  # what was done, in words
         "score": "float",  # in the contest's metric, out of fold
         "log_loss": "float",
-        **comparison.COLUMNS,  # over the step before; verdict "" at the first step of a member
+        **COMPARISON,  # over the step before; verdict "" at the first step of a member
     },
     key=("member", "step"),
 )

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from podium.contracts import COMPARISON
 from podium.core import tables
 from podium.predictions import calibration
 from podium.scoring import comparison, intervals
@@ -37,7 +38,7 @@ MEMBER_VALUE = tables.Contract(
     {
         "member": "text",
         "score": "float",  # alone, in the contest's metric, its TTA chosen on other images
-        **comparison.COLUMNS,  # of the equal blend with it, over the equal blend without it
+        **COMPARISON,  # of the equal blend with it, over the equal blend without it
         "most_alike": "text",  # the member whose errors correlate most with its own; "" for an only member
         "effect": "text",  # helps, harms, redundant, unclear, only member
         "sentence": "text",

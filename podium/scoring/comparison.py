@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from podium.contracts import COMPARISON
 from podium.scoring import intervals, scores
 from podium.scoring.intervals import Evidence, Groups
 from podium.scoring.metric import Metric
@@ -21,18 +22,6 @@ Targets = NDArray[np.int64]
 
 BETTER, WORSE, MIXED, UNCLEAR = "better", "worse", "mixed", "no clear difference"
 SAME = "no difference"
-
-
-COLUMNS = {  # of a table with comparisons; empty in a row that is compared with nothing
-    "gain": "float",  # in the contest's metric; above 0 is better, of a loss too
-    "low": "float",  # its interval; all intervals of a table hold together at 95%
-    "high": "float",
-    "log_loss_gain": "float",  # in nats; above 0 is better
-    "log_loss_low": "float",
-    "log_loss_high": "float",
-    "p": "float",  # two-sided, adjusted for all comparisons of the table
-    "verdict": "text",  # better, worse, mixed, "no clear difference", "no difference"
-}
 
 
 @dataclass(frozen=True)
@@ -134,14 +123,17 @@ def _hits(targets: Targets, probs: Probs) -> intervals.Values:
 
 
 def cells(compared: Comparison | None, without: str = "") -> dict[str, object]:
-    """Return the cells of COLUMNS.
+    """Return the cells of contracts.COMPARISON.
 
     Args:
         compared: None in the row that others are compared with.
         without: the verdict that such a row has.
     """
     if compared is None:
-        return {name: float("nan") if kind == "float" else without for name, kind in COLUMNS.items()}
+        return {name: float("nan") if kind == "float" else without for name, kind in COMPARISON.items()}
     metric, loss = compared.in_metric, compared.in_log_loss
     numbers = [metric.difference, metric.low, metric.high, loss.difference, loss.low, loss.high, compared.p]
-    return {**dict(zip(COLUMNS, (round(number, 6) for number in numbers), strict=False)), "verdict": compared.verdict}
+    return {
+        **dict(zip(COMPARISON, (round(number, 6) for number in numbers), strict=False)),
+        "verdict": compared.verdict,
+    }
