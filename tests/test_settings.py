@@ -98,6 +98,8 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
             "drop_path has",
         ),
         ({"external__a": {"oof": "o.csv", "test": "t.csv"}}, "external.a: a member"),
+        ({"external__blend": {"oof": "o.csv", "test": "t.csv"}}, "blend is the name"),
+        ({"external__joint_probe": {"oof": "o.csv", "test": "t.csv"}}, "joint_probe is the name"),
         ({"external__A-b": {"oof": "o.csv", "test": "t.csv"}}, "external: names"),
         ({"external__e": {"oof": "o.csv"}}, "external.e.test: missing"),
         ({"external__e": {"oof": "o.csv", "test": "o.csv"}}, "external.e: oof o.csv"),

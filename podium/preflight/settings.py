@@ -17,6 +17,7 @@ from podium.scoring.scores import RANK_METRICS
 from podium.training.settings import FixresSettings
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_]*")
+RESERVED = {"joint_probe": "the probe on all members' features", "blend": "the blend in tables of members"}
 
 
 class Podium(FoldList):
@@ -53,8 +54,9 @@ class Podium(FoldList):
                 f"fixres.{untrained[0]}: pretrain and finetune of this member have 0 epochs, so there is nothing to"
                 " continue from; remove it from fixres, or give a phase epochs"
             )
-        if "joint_probe" in {*self.members, *self.external}:
-            raise ValueError("joint_probe is the name of the probe on all members' features; use another name")
+        for name, what in RESERVED.items():
+            if name in {*self.members, *self.external}:
+                raise ValueError(f"{name} is the name of {what}; use another name")
         if double := sorted(self.external.keys() & self.members.keys()):
             raise ValueError(f"external.{double[0]}: a member already has this name; use another one")
         return self
