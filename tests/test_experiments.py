@@ -47,8 +47,11 @@ def test_a_setting_is_tried_in_the_workspace(repo: Graph) -> None:
 def test_a_member_is_added_and_one_taken_out(repo: Graph) -> None:
     ran = repo.dvc("exp", "run", "--temp", "-n", "added", "-S", ADD_C)
     assert ran == dict.fromkeys(
-        ["check", *of_member("c", "weights", "probe", *PHASES, "infer", "infer_pretrain", folds=FOLDS)]
-        + ["joint_probe", *BLENDING, "review"],
+        [
+            "check",
+            *of_member("c", "weights", "probe", *PHASES, "infer", "infer_pretrain", folds=FOLDS),
+            *("joint_probe", *BLENDING, "review"),
+        ],
         1,
     )
     ran = repo.dvc("exp", "run", "--temp", "-n", "removed", "-S", "~members.b")
