@@ -72,10 +72,6 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
         ({"members__a__finetune": {"epochs": 1, "lr": 1, "frozen": "backbone", "layer_decay": 0.9}}, "frozen backbone"),
         ({"members__a__finetune": {"epochs": 1, "lr": 0.1, "min_lr": 0.2}}, "min_lr 0.2 is above lr"),
         (
-            {"members__a__pretrain": {"epochs": 0, "lr": 1}, "members__a__finetune": {"epochs": 0, "lr": 1}},
-            "0 epochs",
-        ),
-        (
             {"members__a__model__mean": [123.7, 116.3, 103.5], "members__a__model__std": [58.4] * 3},
             "members.a.model.mean",
         ),
