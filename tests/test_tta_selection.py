@@ -192,9 +192,9 @@ def test_the_default_tta_is_the_training_size_in_all_transforms() -> None:
     assert default_tta([288, 320], ["identity"], 224) == Tta((288,), ("identity",))
     assert alternative_ttas(default, [288, 224], training_size=224) == (
         Tta((288,), BOTH),
-        Tta((224,), ("identity",)),
         Tta((224,), BOTH, (PROBE,)),
         Tta((288,), BOTH, (PROBE,)),
+        Tta((224,), ("identity",)),
     )
     assert alternative_ttas(Tta((224,), ("identity",)), [224], training_size=224) == (
         Tta((224,), ("identity",), (PROBE,)),
