@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from podium.audit.metadata import Features, encode
@@ -304,6 +303,8 @@ def _placements(inside: NDArray[np.bool_], score: Floats) -> Floats:
 
     Images inside the class should have the higher score.
     """
+    from scipy.stats import rankdata  # a second to import, for this alone
+
     ranks, own = rankdata(score), np.empty(len(score))
     own[inside], own[~inside] = rankdata(score[inside]), rankdata(score[~inside])
     below = (ranks - own) / np.where(inside, (~inside).sum(), inside.sum())
@@ -347,6 +348,8 @@ def _joined(values: Floats, labels: NDArray[np.str_], random: np.random.Generato
     classes, target = np.unique(labels, return_inverse=True)
     if len(classes) <= MAX_CLASSES:
         return {str(name): k for k, name in enumerate(classes)}
+    from scipy.stats import rankdata  # as above
+
     ranks = np.nan_to_num(rankdata(values, axis=0, nan_policy="omit") / len(values), nan=0.5)
     means = pd.DataFrame(ranks).groupby(target).mean().to_numpy().round(9)  # (classes, features)
     sets = min(MAX_CLASSES, len(np.unique(means, axis=0)))
