@@ -8,33 +8,44 @@ import pytest
 from tests import graph
 from tests.test_dvc_yaml import WITHOUT_TORCH
 
-SECONDS = 2.0
+# Each costs a second or more at every start. Seconds themselves are no test: a slow machine is no defect of the code.
+SLOW = (
+    "torch",
+    "timm",
+    "torchvision",
+    "sklearn",
+    "scipy.stats",
+    "albumentations",
+    "cleanlab",
+    "cleanvision",
+    "dvclive",
+)
 
 PROGRAM = """
-import sys, time
-start = time.process_time()
+import sys
 import stages.{stage}
-print(time.process_time() - start, "torch" in sys.modules)
+print(*sorted(set({slow}) & set(sys.modules)))
 """
 
 
+def slow_modules(stage: str) -> list[str]:
+    """The slow libraries that importing a stage brings."""
+    command = [sys.executable, "-c", PROGRAM.format(stage=stage, slow=SLOW)]
+    done = subprocess.run(command, cwd=graph.PROJECT, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
 @pytest.mark.parametrize("stage", [*WITHOUT_TORCH, "prepare"])
-def test_a_stage_without_torch_is_imported_in_two_seconds(stage: str) -> None:
-    def measured() -> float:
-        command = [sys.executable, "-c", PROGRAM.format(stage=stage)]
-        seconds, torch = subprocess.run(
-            command, cwd=graph.PROJECT, capture_output=True, text=True, check=True
-        ).stdout.split()
-        assert torch == "False"
-        return float(seconds)
-
-    assert any(measured() < SECONDS for _ in range(5))  # processor time; tried again, since the machine may be busy
+def test_a_stage_is_imported_without_slow_libraries(stage: str) -> None:
+    assert not slow_modules(stage)
 
 
-@pytest.mark.parametrize("stage", ["probe", "pretrain", "finetune", "fixres", "infer", "infer_fixres"])
+TRAINING = ("probe", "joint_probe", "pretrain", "finetune", "fixres", "infer", "infer_pretrain", "infer_fixres")
+
+
+@pytest.mark.parametrize("stage", TRAINING)
 def test_a_stage_is_imported_without_the_torch_it_needs_later(stage: str) -> None:
-    command = [sys.executable, "-c", PROGRAM.format(stage=stage)]
-    assert "False" in subprocess.run(command, cwd=graph.PROJECT, capture_output=True, text=True, check=True).stdout
+    assert "torch" not in slow_modules(stage)
 
 
 def test_a_stage_is_imported_without_looking_for_garbage_again_and_again() -> None:
