@@ -114,7 +114,7 @@ def test_a_harmful_member_is_listed_with_the_command_that_tries_without_it(built
     write_worth(built, weak="harms")
     results.main(root=built)
     printed = capsys.readouterr().out
-    assert "weak harms the equal mean: -0.0100 with it\n" in printed
+    assert "weak harms the equal mean: with it -0.0100 in the metric\n" in printed
     assert "(-0.0200 to -0.0010" in printed
     assert "try without it: dvc exp run -S '~members.weak' -S '~fixres.weak'\n" in printed
     assert max(map(len, printed.splitlines())) <= 100

@@ -120,8 +120,9 @@ def harmful_members(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str
         maps = [key for key in ("members", "fixres", "external") if row.member in params.section(values, key)]
         without = " ".join(f"-S '~{key}.{row.member}'" for key in maps)
         lines += [
-            f"{'warning':{ASIDE}}{row.member} harms the equal mean: {row.gain:+.4f} with it",
-            f"{'':{ASIDE}}({row.low:+.4f} to {row.high:+.4f}, {WORTH})",
+            f"{'warning':{ASIDE}}{row.member} harms the equal mean: with it {row.gain:+.4f} in the metric",
+            f"{'':{ASIDE}}({row.low:+.4f} to {row.high:+.4f}) and {row.log_loss_gain:+.4f} in log loss",
+            f"{'':{ASIDE}}({row.log_loss_low:+.4f} to {row.log_loss_high:+.4f}, {WORTH})",
         ]
         removable = "members" not in maps or len(params.section(values, "members")) > 1  # at least one must remain
         if maps and removable:  # the joint probe is in no map
