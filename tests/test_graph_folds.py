@@ -34,7 +34,8 @@ def test_adding_a_member_trains_only_it_and_removing_it_again_trains_nothing(rep
     blend, lock = [repo.read(path) for path in BLEND], repo.lock()
     repo.edit(setting("members", "c", to=graph.member()))
     assert repo.repro() == once(
-        "check", *of_member("c", "weights", "probe", *PHASES, "infer", "infer_pretrain", folds=FOLDS), *AFTER
+        *("check", "joint_probe", *AFTER),
+        *of_member("c", "weights", "probe", *PHASES, "infer", "infer_pretrain", folds=FOLDS),
     )
     assert [repo.read(path) for path in BLEND] != blend
     repo.edit(lambda values: values["members"].pop("c"))
@@ -48,7 +49,7 @@ def test_adding_a_member_trains_only_it_and_removing_it_again_trains_nothing(rep
 def test_other_bytes_in_a_weights_file_rerun_that_member_only(repo: Graph) -> None:
     (repo.root / "w.safetensors").write_text("two")
     assert repo.repro() == once(
-        *of_member("a", "weights", "probe", *PHASES, "infer", "infer_pretrain", folds=FOLDS), *AFTER
+        *of_member("a", "weights", "probe", *PHASES, "infer", "infer_pretrain", folds=FOLDS), "joint_probe", *AFTER
     )
 
 
