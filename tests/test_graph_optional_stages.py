@@ -77,8 +77,13 @@ def test_entries_run_their_own_stages_and_removing_them_leaves_nothing(
     assert repo.repro() == {}
 
 
-def test_back_at_a_commit_without_them_nothing_runs(filled: Graph, tmp_path: Path) -> None:
-    repo = filled.copy(tmp_path)
+def test_back_at_a_commit_without_them_nothing_runs(repo: Graph) -> None:
+    """In one place: `dvc checkout` removes the outputs that it knows it made there, in a copied folder it knows none."""
+    for path in GIVEN.values():
+        (repo.root / path).write_text(path)
+    repo.commit()
+    fill(repo)
+    assert repo.repro().keys() >= {*FIXRES, "external@theirs"}
     repo.revert()
     assert repo.repro() == {}
     assert repo.run("git", "status", "--short") == ""
@@ -96,7 +101,7 @@ def test_a_change_reruns_what_follows_it_alone(filled: Graph, tmp_path: Path) ->
     (repo.root / "data/contest/test/new.png").write_text("new")
     ran = repo.repro()
     assert ran.keys() >= {"infer_fixres@a", "external@theirs", *AFTER}
-    assert not ran.keys() & {"fixres@a-0", "check", "probe@a"}
+    assert not ran.keys() & {"fixres@a-0", "check", "weights@a"}
 
 
 def test_with_data_thrown_away_it_is_rebuilt(repo: Graph) -> None:
