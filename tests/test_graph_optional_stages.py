@@ -78,7 +78,7 @@ def test_entries_run_their_own_stages_and_removing_them_leaves_nothing(
 
 
 def test_back_at_a_commit_without_them_nothing_runs(repo: Graph) -> None:
-    """In one place: `dvc checkout` removes the outputs that it knows it made there, in a copied folder it knows none."""
+    """In one place: `dvc checkout` removes the outputs that it made there. In a copied folder it knows of none."""
     for path in GIVEN.values():
         (repo.root / path).write_text(path)
     repo.commit()
