@@ -22,16 +22,7 @@ def main(*, root: Path = Path()) -> None:
     """Join labels and overrides to the train images, and report problems."""
     settings = params.load("contest", ContestSettings, root)
     facts = tables.read(root / "data/prepare/train/facts.csv", contracts.FACTS)
-    given, problems = labels.read_given(
-        facts["image_id"],
-        layout=settings.layout,
-        path=root / settings.labels,
-        id_column=settings.columns.id,
-        label_column=settings.columns.label,
-        group_column=settings.columns.group,
-        fold_column=settings.columns.fold,
-        label_type=settings.label_type,
-    )
+    given, problems = labels.read_contest(facts["image_id"], settings, root)
     overrides = labels.read_overrides(
         root / settings.overrides,
         images=ids.ImageIndex(facts["image_id"]),

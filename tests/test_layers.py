@@ -71,3 +71,11 @@ def test_an_import_in_the_middle_of_a_function_counts(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     assert direct("podium/core/a.py", tmp_path) == {"podium/core/b.py"}
+
+
+@pytest.mark.parametrize("name", [name for name in PACKAGES if name != "contracts"])
+def test_the_docstring_of_a_package_names_each_of_its_files(name: str) -> None:
+    folder = graph.PROJECT / "podium" / name
+    docstring = (folder / "__init__.py").read_text(encoding="utf-8")
+    files = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+    assert not {file for file in files if file not in docstring}

@@ -1,8 +1,7 @@
 """Simulate the coverage of score intervals for images in groups: `python -m docs.measure.simulate_intervals`.
 
-Each draw is one model's predictions, without any model selection. For accuracy the script varies the weight of doubt
-(intervals.DOUBT). For log loss it compares a plain t interval with the one that has Hall's correction. The table is in
-docs/honest_scores.md.
+Each draw is one model's predictions, without any model selection. For accuracy the script varies intervals.DOUBT. For
+log loss it compares the plain t interval with the interval by Hall's correction. The table is in docs/honest_scores.md.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Simulate the coverage of score intervals where a class is rare: `python -m docs.measure.simulate_rare`.
 
 Each draw is one model's predictions of ungrouped images, without any model selection. The script compares the bootstrap
-interval of each metric with the one that is used, which is no narrower than the classes' own (intervals.FEW). The table
-is in docs/honest_scores.md.
+interval of each metric with the used interval, which is at least as wide as the classes' own (intervals.FEW). The
+table is in docs/honest_scores.md.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def main(*words: str) -> None:
 
 
 def covered(case: RareCase, truths: list[float], number: int) -> list[list[bool]]:
-    """Return for each metric whether the bootstrap interval, and the one that is used, contain the true value."""
+    """Return for each metric whether the bootstrap interval and the used interval contain the true value."""
     targets, probs = _drawn(case, 1, np.random.default_rng(seeding.derive("rare", case.seed, number)))
     groups, found = np.arange(len(targets)), []
     for metric, truth in zip(METRICS, truths, strict=True):

@@ -22,7 +22,7 @@ SUM_TOLERANCE = 0.01  # a CSV may be rounded to a few digits; `read` scales each
 
 
 def check_path(root: Path, written: str, key: str, image_folders: Iterable[str]) -> None:
-    """Refuse a path that is no file or lies in an image folder, where any change to it would rerun `prepare`.
+    """Refuse a missing file, and a file in an image folder: a change there reruns `prepare`.
 
     Raises:
         InputError: names the key.

@@ -30,7 +30,7 @@ class ImageIndex:
                 form[str(key)].append(image_id)
 
     def find(self, written: str, place: str) -> str | None:
-        """Return the image_id that `written` means; None if there is no such image.
+        """Return the image_id that `written` names, or None.
 
         Args:
             written: the id as the user wrote it.

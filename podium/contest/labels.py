@@ -17,6 +17,7 @@ import pandas as pd
 
 from podium import contracts
 from podium.contest.ids import ImageIndex, as_number, composed, number_text
+from podium.contest.settings import ContestSettings
 from podium.core import tables
 from podium.core.errors import InputError, legible, some
 from podium.core.placeholders import is_none
@@ -75,6 +76,20 @@ def read_given(
         group_column=group_column,
         fold_column=fold_column,
         label_type=label_type,
+    )
+
+
+def read_contest(image_ids: Iterable[str], c: ContestSettings, root: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """Read the labels as the section `contest` says: `read_given` with its settings."""
+    return read_given(
+        image_ids,
+        layout=c.layout,
+        path=root / c.labels,
+        id_column=c.columns.id,
+        label_column=c.columns.label,
+        group_column=c.columns.group,
+        fold_column=c.columns.fold,
+        label_type=c.label_type,
     )
 
 

@@ -132,7 +132,8 @@ def choose_members(
 ) -> tuple[dict[str, ChosenMember], dict[str, list[TtaCandidate]]]:
     """Choose every member's TTA, several members at a time where there is much to read.
 
-    What the processes return is small; the predictions that a blend needs are read again.
+    One process keeps the predictions that it has read. What several return is small: the predictions that a blend needs
+    are read again.
 
     Returns:
         the members, and their candidates as they are reported, both by name.
@@ -143,10 +144,15 @@ def choose_members(
     large = len(inputs.images.targets) * max(len(inputs.classes), intervals.DRAWS) > LARGE
     workers = parallel.worker_count() if n_ttas * cells >= MANY and not large else 1
     bar = partial(tqdm, desc="members", total=len(names), disable=not progress.shown(), leave=False)
-    choose = partial(_choose, inputs, held_out)
-    found = parallel.in_order(choose, names, workers=workers, name=str, preload=WORKERS_NEED)
+    spread = partial(parallel.in_order, items=names, workers=workers, name=str, preload=WORKERS_NEED)
     members, candidates = {}, {}
-    for name, (choices, reported) in zip(names, bar(found), strict=True):
+    if min(workers, len(names)) < 2:
+        here = spread(partial(_choose_here, inputs, held_out))
+        for name, (member, reported) in zip(names, bar(here), strict=True):
+            members[name], candidates[name] = member, reported
+        return members, candidates
+    elsewhere = spread(partial(_choose, inputs, held_out))
+    for name, (choices, reported) in zip(names, bar(elsewhere), strict=True):
         chosen = tta_selection.chosen_ttas(inputs.predictions[name].default, list(choices.values()))
         singles = sorted({single for tta in chosen for single in single_ttas(tta)})
         members[name] = nested_cv.with_choices(oof(inputs, name, singles), choices)
@@ -164,6 +170,14 @@ def test_probs(inputs: EnsembleInputs, members: dict[str, ChosenMember], recipe:
         of_fold = (_test_of_fold(inputs, name, member, index) for name, member in members.items())
         total += recipe.apply(of_fold, np.full(len(total), index))
     return (total / len(inputs.fold_names)).astype(np.float32)
+
+
+def _choose_here(
+    inputs: EnsembleInputs, held_out: Sequence[HeldOut], name: str
+) -> tuple[ChosenMember, list[TtaCandidate]]:
+    """Choose in this process, with the predictions that are read already."""
+    member = oof(inputs, name)
+    return nested_cv.choose_member(member, held_out), tta_selection.report(member)
 
 
 def _choose(

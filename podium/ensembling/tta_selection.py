@@ -7,8 +7,9 @@ at each candidate's own temperature, or what `Metric.chosen_by` names. Candidate
 test are left out of averages. Comparisons with the default TTA are reported, and decide nothing else.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -130,30 +131,25 @@ class OofByTta:
 
 def choose_tta(member: OofByTta, held_out: Collection[int] = ()) -> TtaChoice:
     """Choose a member's TTA by the images outside the outer folds `held_out`; the default TTA wins ties."""
-    trials = [_Trial.of(member, tta, held_out) for tta in candidates(member, held_out)]
-    best = min(trials, key=lambda trial: trial.cost)  # the first of several
+    best = min(_trials(member, held_out), key=lambda trial: trial.cost)  # the first of several
     return TtaChoice(best.tta, best.calibration)
 
 
 def candidates(member: OofByTta, held_out: Collection[int] = ()) -> list[Tta]:
     """Return the default TTA, the single alternatives, and the averages that leave out harmful ones."""
-    default = _Trial.of(member, member.default, held_out)
-    singles = [_Trial.of(member, tta, held_out) for tta in member.alternatives]
-    harmful = [trial.tta for trial in singles if _loses(trial, default, len(singles))]
-    return [member.default, *member.alternatives, *average_ttas(member.default, member.alternatives, harmful)]
+    return [trial.tta for trial in _trials(member, held_out)]
 
 
 def report(member: OofByTta) -> list[TtaCandidate]:
     """Compare every candidate with the default TTA on all images."""
-    ttas = candidates(member)
-    trials = [_Trial.of(member, tta, ()) for tta in ttas]
-    base, others = trials[0], trials[1:]
+    base, *others = _trials(member, ())
+    base_probs = base.probs()
     rows = [TtaCandidate(base.tta, base.calibration, base.log_loss, base.cost, None)]
     for trial in others:
         found = comparison.compare(
             member.images.metric,
             member.images.targets,
-            base=base.probs(),
+            base=base_probs,
             candidate=trial.probs(),
             groups=member.images.groups,
             n_comparisons=len(others),
@@ -164,34 +160,47 @@ def report(member: OofByTta) -> list[TtaCandidate]:
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """A calibrated TTA on the images that decide: their rows, log losses (rows,) and cost."""
+    """A calibrated TTA on the images at `rows`, which decide."""
 
     member: OofByTta
     tta: Tta
     calibration: TtaCalibration
     rows: Indices
-    losses: Values
 
-    @classmethod
-    def of(cls, member: OofByTta, tta: Tta, held_out: Collection[int]) -> "_Trial":
-        images = member.images
-        rows, fitted = images.rows(images.remaining(held_out)), member.calibration(tta, held_out)
-        shift = member.shift_of(tta)
-        logs = shifted(member.at(tta)[rows], None if shift is None else shift[rows], fitted.prior_strength)
-        return cls(member, tta, fitted, rows, calibration.losses(logs, images.targets[rows], fitted.temperature))
+    @cached_property
+    def losses(self) -> Values:
+        """Return the log losses (rows,)."""
+        targets = self.member.images.targets[self.rows]
+        return calibration.losses(self._shifted_logs(), targets, self.calibration.temperature)
 
     @property
     def log_loss(self) -> float:
         return float(self.losses.mean())
 
-    @property
+    @cached_property
     def cost(self) -> float:
         images = self.member.images
         return self.log_loss if images.metric.chosen_by == "log_loss" else images.cost(self.rows, self.probs())
 
     def probs(self) -> Probs:
+        return calibration.scaled(self._shifted_logs(), self.calibration.temperature)
+
+    def _shifted_logs(self) -> Probs:
         shift = self.member.shift_of(self.tta)
-        return self.calibration.apply(self.member.at(self.tta)[self.rows], None if shift is None else shift[self.rows])
+        logs = self.member.at(self.tta)[self.rows]
+        return shifted(logs, None if shift is None else shift[self.rows], self.calibration.prior_strength)
+
+
+def _trials(member: OofByTta, held_out: Collection[int]) -> list[_Trial]:
+    """Try the default TTA first, then the single alternatives, then the averages that leave out harmful ones."""
+    rows = member.images.rows(member.images.remaining(held_out))
+
+    def tried(ttas: Iterable[Tta]) -> list[_Trial]:
+        return [_Trial(member, tta, member.calibration(tta, held_out), rows) for tta in ttas]
+
+    default, *singles = tried((member.default, *member.alternatives))
+    harmful = [trial.tta for trial in singles if _loses(trial, default, len(singles))]
+    return [default, *singles, *tried(average_ttas(member.default, member.alternatives, harmful))]
 
 
 def _loses(trial: _Trial, default: _Trial, n_tests: int) -> bool:

@@ -40,16 +40,7 @@ def check(p: Podium, root: Path) -> list[str]:
 
 def _check_labels(c: ContestSettings, train: list[str], root: Path) -> list[str]:
     """Read labels and overrides; return the classes, sorted."""
-    given, _ = labels.read_given(
-        pd.Series(train, dtype="str"),
-        layout=c.layout,
-        path=root / c.labels,
-        id_column=c.columns.id,
-        label_column=c.columns.label,
-        group_column=c.columns.group,
-        fold_column=c.columns.fold,
-        label_type=c.label_type,
-    )
+    given, _ = labels.read_contest(pd.Series(train, dtype="str"), c, root)
     classes = sorted(set(given["label"]) - {""})
     images = ids.ImageIndex(train)
     labels.read_overrides(root / c.overrides, images=images, classes=classes, label_type=c.label_type)

@@ -1,5 +1,8 @@
-"""Probes: linear classifiers on a frozen backbone's features.
+"""Probes: linear classifiers on frozen features.
 
 discriminant.py   linear discriminant analysis with a shared, shrunken covariance, for large contests
-linear_probe.py   logistic regression, or the discriminant above a limit; out-of-fold predictions
+features_file.py  a member's features on disk
+joint_probe.py    one classifier on the features of all members
+linear_probe.py   logistic regression, or the discriminant above a limit; predictions by fold
+member_probe.py   the features and predictions of one member at every image size
 """

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import nn
 
 from podium.core import pixels, seeding, tables
 from podium.models import backbones, devices, plain_images, predict
@@ -95,20 +97,27 @@ class MemberProbe:
         tables.write(pd.concat(found, ignore_index=True), path, tables.PREDICTIONS)
         return strengths
 
-    def _features(self, image_size: int) -> dict[str, features_file.Features]:
-        """Return the features of the train and test images by the backbone's initial weights."""
-        p, name = self.model, f"probe@{self.member}"
+    @cached_property
+    def _backbone(self) -> tuple[nn.Module, Preprocessing, devices.Numerics]:
+        """Return the placed backbone with its initial weights, built once for all sizes."""
+        p = self.model
         numerics = devices.Numerics(devices.start(self.torch), p.precision, p.channels_last)
         checkpoint = backbones.read(self.root / f"models/weights/{self.member}.safetensors")
         values = checkpoint.meta["preprocessing"]
         preprocessing = Preprocessing(tuple(values["mean"]), tuple(values["std"]), p.resize, p.crop_fraction)
         model = backbones.create(p.backbone, n_classes=len(self.images.classes), model_kwargs=p.model_kwargs)
         backbones.load(model, checkpoint.state, f"weights of {self.member}")
+        return numerics.place(model), preprocessing, numerics
+
+    def _features(self, image_size: int) -> dict[str, features_file.Features]:
+        """Return the features of the train and test images."""
+        name = f"probe@{self.member}"
+        model, preprocessing, numerics = self._backbone
 
         def of_subset(subset: str, image_ids: Sequence[str]) -> features_file.Features:
             pack = pixels.open_pack(self.root / f"data/prepare/{subset}/pixels.arrow")
             return predict.features(
-                numerics.place(model),
+                model,
                 plain_images.PlainImages(pack, image_ids, preprocessing, image_size),
                 batch_size=BATCH,
                 numerics=numerics,

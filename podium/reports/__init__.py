@@ -1,6 +1,7 @@
 """Tables, sheets and summaries of the stages `report`, `review` and `ladder`.
 
-ablation.py: the ablation study's steps.
+ablation.py: the ablation study: each step compared with the one before it.
+ablation_steps.py: the predictions of each step.
 confusion.py: which classes are predicted as which; recall, precision and F1 by class.
 diversity.py: how members differ and what each adds.
 label_errors.py: suspected wrong labels, by confident learning.

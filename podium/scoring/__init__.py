@@ -1,1 +1,14 @@
-"""Package scoring."""
+"""Metrics, intervals and comparisons; every unit is a group of images.
+
+comparison.py      is B better than A: in the metric and in log loss, with a verdict
+evaluation_set.py  the scored images, their outer folds, and the cost that choices make small
+intervals.py       intervals and tests by group
+label_scores.py    scores of predicted classes, from counts
+log_losses.py      the log loss of each image; predictions that differ by rounding alone
+metric.py          what a metric is, and the facts that it must state
+metrics/           the metrics, one file each
+proportions.py     the interval of a share
+rank_scores.py     areas under curves, one class against the rest
+scores.py          the registry of metrics
+thresholds.py      multipliers of the class probabilities that decide the predicted class
+"""

@@ -100,7 +100,7 @@ def compare_runs(
     gains = np.array([scores.log_losses(targets, base) - scores.log_losses(targets, new) for base, new in pairs])
     in_log_loss = _mean_over_runs(gains, groups, level)
     in_metric = in_log_loss
-    if metric.judges_labels and metric.mean_over == "images":
+    if metric.is_share_of_images:
         hits = np.array([_hits(targets, new) - _hits(targets, base) for base, new in pairs])
         in_metric = _mean_over_runs(hits, groups, level)
         if in_metric == intervals.NOTHING:

@@ -147,14 +147,14 @@ def score_interval(metric: scores.Metric, targets: Targets, probs: Probs, groups
     [0, 1] for it. Of a mean over classes with a rare one, no narrower than what the classes' own intervals give: few
     images of a class that are all right show no variance.
     """
-    if metric.name == "log_loss":
+    if metric.name == scores.LOG_LOSS:
         mean = _Mean.of(scores.log_losses(targets, probs), groups)
         low, high = mean.interval() if mean.error > 0 else _equal_losses(mean.value, n_groups(groups))
         return max(low, 0.0), high
     value = metric.function(targets, probs)
     shift, scale = -metric.lowest, 1 - metric.lowest  # to [0, 1]
     share = (value + shift) / scale
-    if metric.judges_labels and metric.mean_over == "images":
+    if metric.is_share_of_images:
         size = _size_of_hits(probs.argmax(axis=1) == targets, groups)
     else:
         drawn = metric.weighted(targets, probs, group_draws(groups))
@@ -181,7 +181,7 @@ def group_draws(groups: Groups, draws: int = DRAWS) -> NDArray[np.float32]:
     return _counts(n_groups(groups), draws)[dense(groups)].astype(np.float32)
 
 
-@lru_cache(maxsize=20)  # the choices without each part and pair of parts ask for them again and again
+@lru_cache(maxsize=20)  # every comparison of a table asks for them
 def _counts(count: int, draws: int) -> NDArray[Any]:
     """Draw so many groups with replacement: how often each is drawn (count, draws)."""
     rng = np.random.default_rng(seeding.derive("intervals", count))

@@ -66,6 +66,11 @@ class Metric:
         """Say whether only the predicted class counts, not its probability."""
         return self.of_probs is None
 
+    @property
+    def is_share_of_images(self) -> bool:
+        """Say whether it is the share of images whose predicted class is right."""
+        return self.judges_labels and self.mean_over == "images"
+
     def weighted(self, targets: Targets, probs: Probs, weights: NDArray[Any]) -> Values:
         """Return the value for every column of `weights` (images, weightings); NaN where it is not defined.
 

@@ -74,7 +74,7 @@ def accuracy_score(targets: Targets, probs: Probs) -> float:
 
 def log_loss(targets: Targets, probs: Probs) -> float:
     """Return the mean cross-entropy in nats."""
-    return SCORES["log_loss"].function(targets, probs)
+    return SCORES[LOG_LOSS].function(targets, probs)
 
 
 def accuracy_standard_error(accuracy: float, n_images: int) -> float:
