@@ -7,13 +7,12 @@ and summary.json.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
 from podium import contracts
-from podium.analysis import duplicates, findings, fingerprints, image_checks
+from podium.analysis import duplicates, findings, fingerprints, image_checks, search_summary
 from podium.analysis.settings import AnalyzeSettings
 from podium.core import cli, parallel, params, pixels, progress, tables
 from podium.core.errors import InputError, some
@@ -77,51 +76,14 @@ def _write(
 ) -> None:
     clusters = pd.DataFrame(sorted(result.clusters.items()), columns=list(contracts.CLUSTERS.columns), dtype="str")
     leaks = pd.DataFrame(result.leaks, columns=list(contracts.LEAKS.columns)).round({"similarity": 6})
-    sizes = clusters["cluster"].value_counts()
-    summary = {
-        "usable_images": {subset: len(p.image_ids) for subset, p in prints.items()},
-        "findings": {subset: findings.counts(table, subset) for subset in SUBSETS},
-        "exact_groups": len(result.exact),  # within and across subsets
-        "train_clusters": len(sizes),
-        "train_images_in_clusters": len(clusters),
-        "largest_train_cluster": int(sizes.max()) if len(sizes) else 0,
-        "near_train_pairs_in_different_clusters": result.apart,
-        "test_images_with_a_train_duplicate": int(leaks["test_image_id"].nunique()),
-        "leaks_left_out": result.leaks_left_out,
-    }
+    usable = {subset: len(p.image_ids) for subset, p in prints.items()}
+    summary = search_summary.summarise(usable, table, clusters, leaks, result)
     tables.write(table, folder / "findings.csv", contracts.FINDINGS)
     tables.write(clusters, folder / "clusters.csv", contracts.CLUSTERS)
     tables.write(leaks, folder / "leaks.csv", contracts.LEAKS)
     tables.write_json(summary, folder / "summary.json")
-    _report(summary)
-
-
-def _report(summary: dict[str, Any]) -> None:
-    for subset in SUBSETS:
-        counts = ", ".join(f"{check} {n}" for check, n in sorted(summary["findings"][subset].items()))
-        print(f"analyze: {subset}: {summary['usable_images'][subset]} usable images; {counts or 'no findings'}")
-    print(
-        "analyze: {train_images_in_clusters} train images in {train_clusters} clusters of duplicates, the largest of"
-        " {largest_train_cluster}; {test_images_with_a_train_duplicate} test images have a duplicate in train".format(
-            **summary
-        )
-    )
-    if summary["train_clusters"] or summary["test_images_with_a_train_duplicate"]:
-        print(
-            "analyze: look at data/picture/clusters.png and leaks.png; if some images there are no duplicates, raise"
-            " analyze.min_similarity, or set analyze.max_hash_distance: null to report exact duplicates only"
-        )
-    if left_out := summary["leaks_left_out"]:
-        print(
-            f"analyze: leaks.csv names the {contracts.MAX_DUPLICATES_NAMED} most similar train images of each test"
-            f" image; {left_out:,} more pairs are left out"
-        )
-    if apart := summary["near_train_pairs_in_different_clusters"]:
-        print(
-            f"analyze: WARNING: {apart} pairs of near duplicates lie in different clusters (a series that changes"
-            " slowly?), so folds may split them and scores be optimistic; give the series a group column, and name it"
-            " in contest.columns.group"
-        )
+    for message in search_summary.messages(summary):
+        print(f"analyze: {message}")
 
 
 if __name__ == "__main__":
