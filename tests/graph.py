@@ -33,10 +33,14 @@ PHASE = {"epochs": 1, "lr": 0.1}
 
 @dataclass(frozen=True)
 class Graph:
-    """A repository in `root`; DVC's site cache and the log of the stages that ran are in `aside`."""
+    """A repository in `root`; DVC's site cache and the log of the stages that ran are in `aside`.
+
+    `dvc` is the one of tests/quick_dvc.py, unless `plain_dvc` is true.
+    """
 
     root: Path
     aside: Path
+    plain_dvc: bool = False
 
     def run(self, *command: str, seconds: float = 0) -> str:
         """Run a command in the repository and return its output; stand-ins take `seconds` each."""
@@ -93,7 +97,7 @@ class Graph:
     def copy(self, top: Path) -> "Graph":
         """Return a copy of repository and cache under `top`."""
         shutil.copytree(self.root, top / "repo", symlinks=True)
-        return _graph(top)
+        return _graph(top, self.plain_dvc)
 
     @property
     def log(self) -> Path:
@@ -101,7 +105,7 @@ class Graph:
 
     def _env(self, seconds: float) -> dict[str, str]:
         return os.environ | {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join([str(self.aside / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "STANDIN_LOG": str(self.log),
             "STANDIN_SECONDS": str(seconds),
@@ -119,6 +123,7 @@ def build(
     folds: Sequence[int] = (0, 1),
     members: Mapping[str, dict[str, Any]] | None = None,
     project: Path = PROJECT,
+    plain_dvc: bool = False,
 ) -> Graph:
     """Make a repository with a contest of its own; run nothing.
 
@@ -127,8 +132,9 @@ def build(
         folds: of params.yaml.
         members: of params.yaml; by default `a` (weights from a file) and `b`.
         project: checkout with the dvc.yaml.
+        plain_dvc: run DVC as it is, to measure it.
     """
-    graph = _graph(top)
+    graph = _graph(top, plain_dvc)
     for name in ("dvc.yaml", *COPIED):
         _copy(project / name, graph.root / name)
     _write_standins(graph.root, project)
@@ -232,10 +238,14 @@ def _packages(file: str) -> list[str]:
     return [f"{folder.as_posix()}/__init__.py" for folder in Path(file).parents if folder != Path()]
 
 
-def _graph(top: Path) -> Graph:
-    graph = Graph(top / "repo", top / "aside")
-    for folder in (graph.root, graph.aside):
+def _graph(top: Path, plain_dvc: bool) -> Graph:
+    graph = Graph(top / "repo", top / "aside", plain_dvc)
+    for folder in (graph.root, graph.aside / "bin"):
         folder.mkdir(parents=True, exist_ok=True)
+    if not plain_dvc:
+        quick = graph.aside / "bin/dvc"
+        quick.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{PROJECT / 'tests/quick_dvc.py'}' \"$@\"\n")
+        quick.chmod(0o755)
     graph.log.write_text("")
     return graph
 

@@ -22,7 +22,7 @@ def test_the_project_tracks_no_lock_and_no_metrics() -> None:
 
 def test_a_run_on_a_fresh_clone_changes_no_tracked_file_and_experiments_work(tmp_path: Path) -> None:
     repo = graph.build(tmp_path, folds=(0,))
-    repo.edit(lambda values: values.update(folds=[0, 1], members={"a": graph.member(weights_file="w.safetensors")}))
+    repo.edit(lambda values: values.update(members={"a": graph.member(weights_file="w.safetensors")}))
     repo.commit()
     repo.repro()
     assert repo.run("git", "status", "--porcelain").split("\n")[:-1] == [
@@ -32,7 +32,12 @@ def test_a_run_on_a_fresh_clone_changes_no_tracked_file_and_experiments_work(tmp
     repo.run("dvc", "exp", "run", "-n", "higher", "-S", "members.a.finetune.lr=0.5")
     assert repo.read("metrics/summary.json") != before
     repo.run("git", "checkout", "-q", ".")
-    assert repo.repro().keys() <= {"check", *graph.of_member("a", "finetune", "infer"), "ensemble", "report"} | {
+    assert repo.repro().keys() <= {
+        "check",
+        *graph.of_member("a", "finetune", "infer", folds=(0,)),
+        "ensemble",
+        "report",
+    } | {
         "ladder",
         "review",
         "joint_probe",
@@ -40,9 +45,6 @@ def test_a_run_on_a_fresh_clone_changes_no_tracked_file_and_experiments_work(tmp
     assert repo.read("metrics/summary.json") == before  # the run-cache brings the first run back
     shown = json.loads(repo.run("dvc", "exp", "show", "--json"))
     assert "higher" in json.dumps(shown)
-    repo.run("dvc", "exp", "run", "--queue", "-n", "lower", "-S", "members.a.finetune.lr=0.05")
-    repo.run("dvc", "exp", "run", "--run-all")
-    assert "lower" in repo.run("dvc", "exp", "list", "--name-only")
     repo.commit()
     assert repo.repro() == {}
     assert repo.run("git", "status", "--porcelain") == ""

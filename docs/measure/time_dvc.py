@@ -34,7 +34,7 @@ def main(*words: str) -> None:
         raise InputError(f"--checkout {asked.checkout}: has no dvc.yaml")
     members = {f"m{index}": graph.member() for index in range(asked.members)}
     with tempfile.TemporaryDirectory() as folder:
-        repository = graph.build(Path(folder), range(asked.folds), members, asked.checkout.resolve())
+        repository = graph.build(Path(folder), range(asked.folds), members, asked.checkout.resolve(), plain_dvc=True)
         first = _seconds(repository)
         repository.commit()
         print(f"{asked.members} members, {asked.folds} folds: {len(repository.stages())} stages")
