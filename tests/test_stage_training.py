@@ -15,6 +15,7 @@ from sklearn import metrics
 
 from podium.core import tables
 from podium.core.errors import InputError
+from podium.ensembling import curves as curves_of
 from podium.models import backbones
 from podium.training.trainer import Trainer
 from stages import finetune, infer, pretrain, weights
@@ -84,6 +85,24 @@ def test_curves_hold_every_epoch_and_no_time(tmp_path: Path) -> None:
     assert last["held_out/log_loss.tsv"] == pytest.approx(metrics.log_loss(right, probs))
     assert not (tmp_path / "dvc.yaml").exists()
     assert (tmp_path / "logs/seconds.csv").read_text().count("pretrain@a-0") == 1
+
+
+def test_without_curves_the_same_weights_have_one_held_out_point(tmp_path: Path) -> None:
+    changes = {"epochs": 3, "drop_path": 0.2, "ema_decay": 0.9, "augmentation": [{"HorizontalFlip": {}}]}
+    for name, curves in {"with": {}, "without": {"curves": False}}.items():
+        root = tmp_path / name
+        root.mkdir()
+        tiny.write(root, {"a": tiny.member(pretrain={**changes, **curves})}, n_train=8)
+        weights.main("a", root=root)
+        pretrain.main("a", "0", root=root)
+    every, last = (digests(tmp_path / name) for name in ("with", "without"))
+    differing = {path for path in every.keys() | last.keys() if every.get(path) != last.get(path)}
+    plots = "data/pretrain/a/0.live/plots/metrics"
+    assert differing == {f"{plots}/held_out/accuracy_score.tsv", f"{plots}/held_out/log_loss.tsv"}
+    table = curves_of.read_live(tmp_path / "without/data/pretrain/a/0.live")
+    assert list(table["epoch"]) == [0, 1, 2]
+    assert list(table["held_out_log_loss"].notna()) == [False, False, True]
+    assert table["train_loss"].notna().all()
 
 
 def test_a_restarted_training_has_the_outputs_of_an_undisturbed_one(
