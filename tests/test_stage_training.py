@@ -95,11 +95,14 @@ def test_without_curves_the_same_weights_have_one_held_out_point(tmp_path: Path)
         tiny.write(root, {"a": tiny.member(pretrain={**changes, **curves})}, n_train=8)
         weights.main("a", root=root)
         pretrain.main("a", "0", root=root)
-    every, last = (digests(tmp_path / name) for name in ("with", "without"))
-    differing = {path for path in every.keys() | last.keys() if every.get(path) != last.get(path)}
-    plots = "data/pretrain/a/0.live/plots/metrics"
-    assert differing == {f"{plots}/held_out/accuracy_score.tsv", f"{plots}/held_out/log_loss.tsv"}
-    table = curves_of.read_live(tmp_path / "without/data/pretrain/a/0.live")
+    one, other = (tmp_path / name for name in ("with", "without"))
+    every, last = digests(one), digests(other)
+    live = "data/pretrain/a/0.live"
+    held_out = {f"{live}/plots/metrics/held_out/{name}.tsv" for name in ("accuracy_score", "log_loss")}
+    assert every.keys() == last.keys()
+    assert {path for path in every if every[path] != last[path]} == {f"{live}/metrics.json", *held_out}
+    assert tables.read_json(one / live / "metrics.json") == tables.read_json(other / live / "metrics.json")  # its order
+    table = curves_of.read_live(other / live)
     assert list(table["epoch"]) == [0, 1, 2]
     assert list(table["held_out_log_loss"].notna()) == [False, False, True]
     assert table["train_loss"].notna().all()

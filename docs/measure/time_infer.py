@@ -75,10 +75,10 @@ def _write_inputs(root: Path, asked: argparse.Namespace) -> None:
     for subset, own in ids.items():
         with pixels.Writer(root / f"data/prepare/{subset}/pixels.arrow", encoding=asked.encoding) as writer:
             for file in files[: len(files) // 2] if subset == "train" else files[len(files) // 2 :]:
-                image = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB)
+                image = np.asarray(cv2.imread(str(file), cv2.IMREAD_COLOR_RGB))
                 factor = short_side / min(image.shape[:2])
-                image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-                writer.add(file.name, np.asarray(image, np.uint8))
+                shrunk = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+                writer.add(file.name, np.asarray(shrunk, np.uint8))
                 own.append(file.name)
     folds = pd.DataFrame({"image_id": ids["train"], "use": "train", "reason": "", "group": ""})
     folds["label"] = [CLASSES[i % 2] for i in range(len(folds))]
