@@ -69,6 +69,7 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
         ({"members__a__pretrain__schedule": "step"}, "needs decay_epochs"),
         ({"members__a__pretrain": {"epochs": 4, "lr": 1, "schedule": "step", "decay_epochs": [4]}}, "decay_epochs [4]"),
         ({"members__a__finetune__head_only_epochs": 4}, "head_only_epochs 4"),
+        ({"members__a__finetune": {"epochs": 1, "lr": 0.1, "curves": False}}, "curves has no effect"),
         ({"members__a__finetune": {"epochs": 1, "lr": 1, "frozen": "backbone", "layer_decay": 0.9}}, "frozen backbone"),
         ({"members__a__finetune": {"epochs": 1, "lr": 0.1, "min_lr": 0.2}}, "min_lr 0.2 is above lr"),
         (

@@ -15,6 +15,7 @@ from sklearn import metrics
 
 from podium.core import tables
 from podium.core.errors import InputError
+from podium.ensembling import curves as curves_of
 from podium.models import backbones
 from podium.training.trainer import Trainer
 from stages import finetune, infer, pretrain, weights
@@ -84,6 +85,27 @@ def test_curves_hold_every_epoch_and_no_time(tmp_path: Path) -> None:
     assert last["held_out/log_loss.tsv"] == pytest.approx(metrics.log_loss(right, probs))
     assert not (tmp_path / "dvc.yaml").exists()
     assert (tmp_path / "logs/seconds.csv").read_text().count("pretrain@a-0") == 1
+
+
+def test_without_curves_the_same_weights_have_one_held_out_point(tmp_path: Path) -> None:
+    changes = {"epochs": 3, "drop_path": 0.2, "ema_decay": 0.9, "augmentation": [{"HorizontalFlip": {}}]}
+    for name, curves in {"with": {}, "without": {"curves": False}}.items():
+        root = tmp_path / name
+        root.mkdir()
+        tiny.write(root, {"a": tiny.member(pretrain={**changes, **curves})}, n_train=8)
+        weights.main("a", root=root)
+        pretrain.main("a", "0", root=root)
+    one, other = (tmp_path / name for name in ("with", "without"))
+    every, last = digests(one), digests(other)
+    live = "data/pretrain/a/0.live"
+    held_out = {f"{live}/plots/metrics/held_out/{name}.tsv" for name in ("accuracy_score", "log_loss")}
+    assert every.keys() == last.keys()
+    assert {path for path in every if every[path] != last[path]} == {f"{live}/metrics.json", *held_out}
+    assert tables.read_json(one / live / "metrics.json") == tables.read_json(other / live / "metrics.json")  # its order
+    table = curves_of.read_live(other / live)
+    assert list(table["epoch"]) == [0, 1, 2]
+    assert list(table["held_out_log_loss"].notna()) == [False, False, True]
+    assert table["train_loss"].notna().all()
 
 
 def test_a_restarted_training_has_the_outputs_of_an_undisturbed_one(

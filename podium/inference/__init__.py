@@ -1,5 +1,6 @@
 """Inference: predict train images out of fold and test images with a member's fold models.
 
-fold_models.py   load the fold models and write their predictions
-settings.py      the section of one member, and `infer` in it
+fold_models.py     load the fold models and write their predictions
+stored_images.py   test images that all fold models share, resized once
+settings.py        the section of one member, and `infer` in it
 """

@@ -1,22 +1,30 @@
-"""Predict with a member's fold models at each image size and TTA transform, as rows of tables.PREDICTIONS."""
+"""Predict with a member's fold models at each image size and TTA transform, as rows of tables.PREDICTIONS.
 
-from collections.abc import Iterator, Sequence
+Each phase predicts its held-out fold at its training size in identity. Those predictions are read, not made again.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 
 from podium.core import params, pixels, tables
 from podium.core.errors import InputError
-from podium.core.pixels import PixelPack
+from podium.inference import stored_images
 from podium.inference.settings import InferSettings
 from podium.models import backbones, devices, predict
 from podium.models.devices import Numerics
 from podium.models.plain_images import PlainImages
 from podium.models.preprocessing import Preprocessing
 from podium.models.settings import ModelSettings, TorchSettings
+
+IDENTITY = "identity"  # the TTA transform of the predictions that training makes
+Probs = NDArray[np.float32]
 
 
 def predict_member(
@@ -26,7 +34,8 @@ def predict_member(
 
     Args:
         member: its name in params.yaml.
-        phase: of the weights, models/<phase>/<member>/<fold>.safetensors.
+        phase: of the weights, models/<phase>/<member>/<fold>.safetensors, and of the held-out predictions,
+            data/<phase>/<member>/<fold>.parquet.
         path: of the parquet file to write.
         root: of the project.
         image_sizes: in pixels; None for those of the section `infer`.
@@ -42,6 +51,7 @@ def predict_member(
     predict_folds(
         path,
         root / f"models/{phase}/{member}",
+        root / f"data/{phase}/{member}",
         root=root,
         folds=[str(fold) for fold in params.section(params.read(root), "folds")],
         image_sizes=p.image_sizes if image_sizes is None else image_sizes,
@@ -55,6 +65,7 @@ def predict_member(
 def predict_folds(
     path: Path,
     models: Path,
+    held_out: Path,
     *,
     root: Path,
     folds: Sequence[str],
@@ -69,35 +80,41 @@ def predict_folds(
     Args:
         path: of the parquet file to write.
         models: folder of the folds' weights.
+        held_out: folder of the folds' held-out predictions, made by the same models; a file may hold none.
         root: of the project, with folds.csv and the packs.
         folds: names, in the order of the rows.
         name: of the stage, for progress bars.
 
     Raises:
-        InputError: a model was trained on other classes.
+        InputError: a model, or its held-out predictions, are of other classes.
     """
     table = tables.read(root / "data/split/folds.csv", tables.FOLDS)
     classes = sorted(table.loc[table["use"] == "train", "label"].unique())
     train, test = (pixels.open_pack(root / f"data/prepare/{subset}/pixels.arrow") for subset in ("train", "test"))
 
-    def rows() -> Iterator[pd.DataFrame]:
+    def rows(test_images: stored_images.ImagesAtSize) -> Iterator[pd.DataFrame]:
         for fold in folds:
             model, preprocessing = load_model(models / f"{fold}.safetensors", classes=classes)
-            held_out = sorted(table.loc[table["fold"] == fold, "image_id"])
+            known = read_held_out(held_out / f"{fold}.parquet", classes)
+            image_ids = sorted(table.loc[table["fold"] == fold, "image_id"])
+            train_at = {size: PlainImages(train, image_ids, preprocessing, size) for size in image_sizes}
+            test_at = {size: test_images(preprocessing, size) for size in image_sizes}
             yield from tables_of_fold(
                 numerics.place(model),
-                [("train", train, held_out), ("test", test, test.image_ids)],
+                [("train", train_at, known), ("test", test_at, {})],
                 fold=fold,
                 classes=classes,
-                preprocessing=preprocessing,
-                image_sizes=image_sizes,
                 transforms=transforms,
                 batch_size=batch_size,
                 numerics=numerics,
                 name=name,
             )
 
-    devices.reproducibly(name, lambda: write(path, rows()))
+    def run() -> None:
+        with stored_images.shared(test, test.image_ids, path.parent, name) as test_images:
+            write(path, rows(test_images))
+
+    devices.reproducibly(name, run)
 
 
 def load_model(path: Path, *, classes: Sequence[str]) -> tuple[torch.nn.Module, Preprocessing]:
@@ -117,14 +134,30 @@ def load_model(path: Path, *, classes: Sequence[str]) -> tuple[torch.nn.Module, 
     return model, Preprocessing.from_dict(meta["preprocessing"])
 
 
+def read_held_out(path: Path, classes: Sequence[str]) -> dict[int, dict[str, Probs]]:
+    """Read what a fold's training predicted in identity: image size -> image id -> probabilities (n_classes,).
+
+    Raises:
+        InputError: the predictions are of other classes.
+    """
+    table = tables.read(path, tables.PREDICTIONS)
+    if tables.class_names(table) != list(classes):
+        raise InputError(
+            f"{path}: predicts classes {tables.class_names(table)}, but folds.csv has {list(classes)}; run `dvc repro`"
+        )
+    columns = [tables.PROBABILITY + name for name in classes]
+    return {
+        int(size): dict(zip(rows["image_id"], rows[columns].to_numpy(np.float32), strict=True))
+        for size, rows in table[table["transform"] == IDENTITY].groupby("image_size")
+    }
+
+
 def tables_of_fold(
     model: torch.nn.Module,
-    subsets: Sequence[tuple[str, PixelPack, Sequence[str]]],
+    subsets: Sequence[tuple[str, Mapping[int, PlainImages], Mapping[int, Mapping[str, Probs]]]],
     *,
     fold: str,
     classes: Sequence[str],
-    preprocessing: Preprocessing,
-    image_sizes: Sequence[int],
     transforms: Sequence[str],
     batch_size: int,
     numerics: Numerics,
@@ -134,17 +167,18 @@ def tables_of_fold(
 
     Args:
         model: of `fold`, on the device of `numerics`.
-        subsets: ("train" or "test", its pack, ids of the images to predict).
+        subsets: ("train" or "test", image size -> its images, the known predictions as of `read_held_out`).
         classes: names in the order of the model's outputs.
         name: of the stage, for progress bars.
     """
-    for subset, packed, image_ids in subsets:
-        if not image_ids:
-            continue
-        for image_size in image_sizes:
-            probs = predict.probabilities(
+    for subset, by_size, known in subsets:
+        for image_size, images in by_size.items():
+            if not images.image_ids:
+                continue
+            probs = predict_unknown(
                 model,
-                PlainImages(packed, image_ids, preprocessing, image_size),
+                images,
+                known.get(image_size, {}),
                 transforms=transforms,
                 batch_size=batch_size,
                 numerics=numerics,
@@ -152,7 +186,7 @@ def tables_of_fold(
             )
             for transform in transforms:
                 yield predict.prediction_table(
-                    image_ids,
+                    images.image_ids,
                     probs[transform],
                     classes,
                     subset=subset,
@@ -160,6 +194,41 @@ def tables_of_fold(
                     image_size=image_size,
                     transform=transform,
                 )
+
+
+def predict_unknown(
+    model: torch.nn.Module,
+    images: PlainImages,
+    known: Mapping[str, Probs],
+    *,
+    transforms: Sequence[str],
+    batch_size: int,
+    numerics: Numerics,
+    label: str,
+) -> dict[str, Probs]:
+    """Predict images at one size, but for those in identity that are known.
+
+    Args:
+        known: image id -> probabilities in identity (n_classes,); skipped images are not among them.
+
+    Returns:
+        transform -> probabilities (n_images, n_classes).
+    """
+
+    def probabilities(images: PlainImages, transforms: Sequence[str]) -> dict[str, Probs]:
+        return predict.probabilities(
+            model, images, transforms=transforms, batch_size=batch_size, numerics=numerics, label=label
+        )
+
+    if IDENTITY not in transforms or not known:
+        return probabilities(images, transforms)
+    others = [transform for transform in transforms if transform != IDENTITY]
+    probs = probabilities(images, others) if others else {}
+    in_identity = dict(known)
+    if unknown := [image_id for image_id in images.image_ids if image_id not in known]:
+        unknown_images = PlainImages(images.packed, unknown, images.preprocessing, images.image_size)
+        in_identity |= zip(unknown, probabilities(unknown_images, [IDENTITY])[IDENTITY], strict=True)
+    return {**probs, IDENTITY: np.stack([in_identity[image_id] for image_id in images.image_ids])}
 
 
 def write(path: Path, rows: Iterator[pd.DataFrame]) -> None:

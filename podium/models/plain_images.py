@@ -5,7 +5,7 @@ would slow the model down, and otherwise the number of cores, at most 8. It neve
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cv2
@@ -35,10 +35,9 @@ class PlainImages(Dataset[torch.Tensor]):
         """Return the image of `index`."""
         return to_tensor(self.preprocessing.to_size(self.packed[self.image_ids[index]], self.image_size))
 
-
-def plain_batches(images: PlainImages, batch_size: int, device: torch.device) -> DataLoader[Any]:
-    """Return a loader that yields every image once, in order."""
-    return loader(images, device, batch_size=batch_size)
+    def batches(self, batch_size: int, device: torch.device) -> Iterable[torch.Tensor]:
+        """Return every image once, in order: uint8 (batch, 3, image_size, image_size), not yet on the device."""
+        return loader(self, device, batch_size=batch_size)
 
 
 def worker_count(device: torch.device) -> int:

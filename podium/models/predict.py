@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from podium.core import tables
 from podium.core.progress import shown
-from podium.models import plain_images
 from podium.models.devices import Numerics
 from podium.models.plain_images import PlainImages
 
@@ -78,8 +77,8 @@ def _batches(
     model: nn.Module, images: PlainImages, batch_size: int, numerics: Numerics, label: str
 ) -> Iterator[torch.Tensor]:
     model.eval()
-    batches = plain_images.plain_batches(images, batch_size, numerics.device)
-    for raw in tqdm(batches, desc=label, disable=not (label and shown()), leave=False):
+    batches, count = images.batches(batch_size, numerics.device), -(-len(images) // batch_size)
+    for raw in tqdm(batches, desc=label, total=count, disable=not (label and shown()), leave=False):
         yield numerics.layout(images.preprocessing.normalise(raw.to(numerics.device)))
 
 

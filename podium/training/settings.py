@@ -31,6 +31,8 @@ class PhaseSettings(Section):
         augmentation: [{Op: kwargs}, ...] of albumentations; OneOf, SomeOf and Sequential nest. The word image_size in
             an argument is replaced by the member's image_size.
         ema_decay: the final weights are an exponential moving average over all steps; null for the last step's.
+        curves: true predicts the held-out fold after every epoch, for the held-out curves; false after the last epoch
+            only. The weights are the same.
     """
 
     epochs: int = Field(ge=0)
@@ -56,6 +58,7 @@ class PhaseSettings(Section):
     class_weights: Literal["none", "balanced"] = "none"
     augmentation: tuple[dict[str, Any], ...] = ()
     ema_decay: float | None = Field(None, gt=0, lt=1)
+    curves: bool = True
 
     @model_validator(mode="after")
     def _refuse_settings_without_effect(self) -> Self:
@@ -76,6 +79,8 @@ class PhaseSettings(Section):
             raise ValueError(
                 "drop_path has no effect with `frozen: all_but_norms`, because blocks run as in evaluation; remove it"
             )
+        if self.epochs == 1 and "curves" in given:
+            raise ValueError("curves has no effect with `epochs: 1`: the last epoch always has its point; remove it")
         if self.epochs > 0:
             self._refuse_epochs_out_of_reach()
         return self

@@ -41,7 +41,7 @@ class Trainer:
             tuple(values["mean"]), tuple(values["std"]), job.model.resize, job.model.crop_fraction
         )
         self.seed = seeding.derive(job.model.seed, job.phase, job.member, job.fold)
-        self.last: NDArray[np.float32]  # held-out probabilities after the latest epoch (n_images, n_classes)
+        self.last: NDArray[np.float32]  # held-out probabilities after the last epoch (n_images, n_classes)
 
     def run(self) -> None:
         """Train and write all outputs."""
@@ -157,19 +157,23 @@ class Trainer:
         return mixup.build(**mixed, n_classes=n_classes, seed=self.seed)
 
     def _log(self, live: Live, epoch: loop.Epoch, final: nn.Module) -> None:
+        live.step = epoch.number
+        live.log_metric("train/loss", epoch.loss)
+        live.log_metric("train/lr", epoch.lr)
+        if self.job.settings.curves or epoch.number == self.job.settings.epochs - 1:
+            self._log_held_out(live, epoch, final)
+        live.make_summary()
+
+    def _log_held_out(self, live: Live, epoch: loop.Epoch, final: nn.Module) -> None:
         # does not use podium/scoring: a change there must not retrain anything
         self.last = self._held_out(final)
         targets, probs = self.data.held_out.targets, self.last.astype(np.float64)
         if not np.isfinite(probs).all():
             raise loop.diverged(self.job.name, "the held-out predictions are not finite", epoch.number)
         probs /= probs.sum(axis=1, keepdims=True)
-        live.step = epoch.number
-        live.log_metric("train/loss", epoch.loss)
-        live.log_metric("train/lr", epoch.lr)
         logs = torch.from_numpy(probs).clamp_min(np.finfo(np.float64).eps).log()
         live.log_metric("held_out/accuracy_score", float((probs.argmax(1) == targets).mean()))
         live.log_metric("held_out/log_loss", functional.nll_loss(logs, torch.from_numpy(targets)).item())
-        live.make_summary()
 
     def _held_out(self, model: nn.Module) -> NDArray[np.float32]:
         return predict.probabilities(
