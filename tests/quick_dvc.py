@@ -1,7 +1,8 @@
 """DVC with a faster writer of dvc.lock, for tests: `python tests/quick_dvc.py repro ...`.
 
-DVC reads and writes dvc.lock after each stage with ruamel.yaml's round trip. That keeps comments, is pure Python, and is
-most of a test's time. Here libyaml does it. dvc.lock has no comments, and its content is the same (test_quick_dvc.py). test_end_to_end.py runs DVC as it is.
+DVC reads and writes dvc.lock after each stage with ruamel.yaml's round trip. That keeps comments, is pure Python, and
+is most of a test's time. Here libyaml does it. dvc.lock has no comments, and its content is the same
+(test_quick_dvc.py). test_end_to_end.py runs DVC as it is.
 """
 
 import sys
