@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from podium.core import params, tables
+from podium.core import params, pixels, tables
 from podium.core.errors import InputError
-from podium.models import predict
+from podium.models import backbones, predict, probe_heads
 from podium.predictions import member_predictions, prediction_files
 from podium.probes import features_file
 from podium.probes import joint_probe as joint_probe_of_members
@@ -144,6 +145,82 @@ def test_features_are_computed_once_for_all_folds(tmp_path: Path, monkeypatch: p
     probed(tmp_path)
     train, test = [f"{i:02}.png" for i in range(16)], [f"t{i}.png" for i in range(4)]
     assert seen == [train, test, train, test]  # once at each image size
+
+
+HEADS = "models/probe/a.safetensors"
+
+
+def heads(root: Path, **changes: Any) -> dict[str, probe_heads.Head]:
+    """The heads by fold that the probe of a pretrained member writes."""
+    tiny.write(root, {"a": tiny.member(model=tiny.write_weights(root), **changes)}, n_train=8)
+    weights.main("a", root=root)
+    probe.main("a", root=root)
+    return probe_heads.read(root / HEADS, tiny.CLASSES).heads
+
+
+def test_the_heads_are_the_probes_of_the_training_size(tmp_path: Path) -> None:
+    found = heads(tmp_path)
+    rows = tables.read(tmp_path / "data/probe/a.parquet", tables.PREDICTIONS)
+    rows = rows[(rows["subset"] == "train") & (rows["image_size"] == 32) & (rows["transform"] == "hflip")]
+    inputs = features_file.read(tmp_path / "data/probe/a.safetensors", "train", list(rows["image_id"]))[:, 1]
+    assert found.keys() == {"0", "1"}
+    for fold, (weight, bias) in found.items():
+        probs = torch.from_numpy(inputs @ weight.T + bias).softmax(1).numpy()
+        held_out = (rows["fold"] == fold).to_numpy()
+        np.testing.assert_allclose(probs[held_out], rows.loc[held_out, ["p:blue", "p:red"]], atol=1e-5)
+
+
+def test_neither_test_images_nor_settings_of_infer_change_a_byte_of_the_heads(tmp_path: Path) -> None:
+    heads(tmp_path)
+    before, probs = ((tmp_path / name).read_bytes() for name in (HEADS, "data/probe/a.parquet"))
+    model = tiny.write_weights(tmp_path)
+    for infer_settings in ({"image_sizes": [40], "transforms": ["hflip"]}, {"transforms": ["identity"]}):
+        tiny.write(tmp_path, {"a": tiny.member(model=model, infer=infer_settings)}, n_train=8, n_test=3)
+        probe.main("a", root=tmp_path)
+        assert (tmp_path / HEADS).read_bytes() == before
+        assert (tmp_path / "data/probe/a.parquet").read_bytes() != probs
+
+
+def test_neither_pixels_nor_labels_of_the_held_out_fold_reach_its_head(tmp_path: Path) -> None:
+    before, path = heads(tmp_path), tmp_path / "data/split/folds.csv"
+    folds = tables.read(path, tables.FOLDS)
+    held = folds["fold"] == "0"
+    folds.loc[held, "label"] = folds.loc[held, "label"].map({"red": "blue", "blue": "red"})
+    tables.write(folds, path, tables.FOLDS)
+    with pixels.Writer(tmp_path / "data/prepare/train/pixels.arrow", encoding="raw") as writer:
+        for place, (name, changed) in enumerate(zip(folds["image_id"], held, strict=True)):
+            writer.add(name, tiny.image(tiny.CLASSES[place % 2], seed=place + 500 * changed))
+    probe.main("a", root=tmp_path)
+    after = probe_heads.read(tmp_path / HEADS, tiny.CLASSES).heads
+    assert [one.tobytes() for one in after["0"]] == [one.tobytes() for one in before["0"]]
+    assert after["1"][0].tobytes() != before["1"][0].tobytes()
+
+
+def test_a_random_backbone_and_a_head_that_is_no_linear_layer_have_no_heads_but_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probed(tmp_path)
+    empty = probe_heads.read(tmp_path / HEADS, tiny.CLASSES)
+    assert not empty.heads
+    assert empty.missing.keys() == {"0", "1"}
+    assert "weights: none" in empty.missing["0"]
+    with pytest.raises(InputError, match=r"models/probe/a\.safetensors.*classes"):
+        probe_heads.read(tmp_path / HEADS, ["blue", "rot"])
+    monkeypatch.setattr(backbones, "find_linear_head", lambda model: None)
+    assert heads(tmp_path) == {}
+    assert "linear layer" in probe_heads.read(tmp_path / HEADS, tiny.CLASSES).missing["1"]
+
+
+def test_a_fold_whose_other_images_are_of_one_class_has_no_head(tmp_path: Path) -> None:
+    heads(tmp_path)
+    path = tmp_path / "data/split/folds.csv"
+    folds = tables.read(path, tables.FOLDS)
+    folds["fold"] = folds["label"].map({"blue": "0", "red": "1"}).where(folds.index > 1, "0")
+    tables.write(folds, path, tables.FOLDS)
+    probe.main("a", root=tmp_path)
+    found = probe_heads.read(tmp_path / HEADS, tiny.CLASSES)
+    assert found.heads.keys() == {"1"}
+    assert found.missing.keys() == {"0"}
 
 
 def test_skipped_images_have_rows_and_unreadable_ones_none(tmp_path: Path) -> None:
