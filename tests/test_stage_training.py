@@ -171,7 +171,8 @@ def test_a_frozen_backbone_is_a_member_like_any_other(tmp_path: Path, head_init:
     changes = {"pretrain": {"epochs": 0}, "finetune": {"frozen": "backbone", "head_init": head_init}}
     tiny.write(tmp_path, {"a": tiny.member(model=tiny.write_weights(tmp_path), **changes)}, n_train=8)
     weights.main("a", root=tmp_path)
-    probe.main("a", root=tmp_path)
+    if head_init == "probe":
+        probe.main("a", root=tmp_path)
     pretrain.main("a", "0", root=tmp_path)
     finetune.main("a", "0", root=tmp_path)
     start = backbones.read(tmp_path / "models/weights/a.safetensors").state

@@ -36,7 +36,7 @@ class ProbeHeads:
 
 def write(path: Path, probed: ProbeHeads) -> None:
     """Write heads as safetensors, with classes and reasons as metadata; the same heads give the same bytes."""
-    arrays = {}
+    arrays: dict[str, NDArray[np.float32]] = {}
     for fold, (weight, bias) in sorted(probed.heads.items()):
         arrays |= {f"{fold}.weight": np.ascontiguousarray(weight), f"{fold}.bias": np.ascontiguousarray(bias)}
     meta = json.dumps({"classes": probed.classes, "missing": probed.missing}, sort_keys=True)
