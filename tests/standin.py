@@ -17,14 +17,16 @@ from typing import Any
 
 import yaml
 
-READ_BY = {  # output -> the only inputs that reach it (test_stage_analyze.py holds the real stage to it)
+READ_BY = {  # output, or its folder -> the only inputs that reach it (test_stage_analyze.py holds the real stage to it)
     "data/analyze/clusters.csv": ("data/prepare/train/",),
     "data/split/folds.csv": (  # and decisions, where duplicates' labels differ alone (test_stage_split.py)
         "data/label/labels.csv",
         "data/analyze/",
         "data/prepare/train/",
     ),
+    "models/probe/": ("data/split/", "data/prepare/train/", "models/weights/"),  # test_stage_probe.py
 }
+IGNORED_PARAMS = {"models/probe/": ".infer"}  # output's folder -> ending of the section that does not reach it
 IGNORED_LINES = {  # output -> ending of the lines, in what its stage reads, that do not reach it (test_stage_label.py)
     "data/label/labels.csv": b",confirmed",
 }
@@ -81,12 +83,18 @@ def content(path: str, spec: dict[str, Any], params: dict[str, Any]) -> str:
     if path == "data/check/ok.txt":
         return "ok\n"
     data = [d for d in declared(spec, "deps") if not d.startswith(("stages/", "podium/"))]
-    read = [d for d in data if d.startswith(READ_BY.get(path, ""))]
-    values = [lookup(key, params) for key in spec.get("params", []) if isinstance(key, str)]
+    read = [d for d in data if d.startswith(matching(READ_BY, path) or "")]
+    keys = [key for key in spec.get("params", []) if isinstance(key, str)]
+    values = [lookup(key, params) for key in keys if not key.endswith(matching(IGNORED_PARAMS, path) or "none")]
     digest = hashlib.sha256(
         json.dumps([path, values, [tree(Path(d), IGNORED_LINES.get(path)) for d in read]]).encode()
     ).hexdigest()
     return json.dumps({"digest": int(digest[:8], 16)}) if path.endswith(".json") else digest
+
+
+def matching(table: dict[str, Any], path: str) -> Any:
+    """The entry of an output or of its folder."""
+    return next((value for name, value in table.items() if path.startswith(name)), None)
 
 
 def tree(path: Path, ignored: bytes | None) -> list[tuple[str, str]]:

@@ -168,10 +168,25 @@ def test_the_cost_includes_fixres_and_external_predictions(tmp_path: Path, capsy
                 "members__a__model__weights": "hub",
                 "members__a__model__backbone": "resnet10t",
                 "members__a__model__image_size": 64,
+                "members__a__pretrain__epochs": 0,
                 "members__a__finetune__head_init": "probe",
                 "contest__labels": "c/none.csv",
             },
             ["contest.labels"],
+        ),
+        ({"members__a__pretrain__head_init": "probe"}, ["members.a.pretrain.head_init", "weights: none"]),
+        (
+            {"members__a__model__weights": "hub", "members__a__finetune__head_init": "probe"},
+            ["members.a.finetune.head_init", "pretrain"],
+        ),
+        (
+            {
+                "members__a__model__weights": "hub",
+                "members__a__model__backbone": "dpn68",
+                "members__a__model__model_kwargs": {},
+                "members__a__pretrain__head_init": "probe",
+            },
+            ["members.a.pretrain.head_init", "one linear classifier"],
         ),
         (
             {
@@ -400,6 +415,7 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
         "data/ensemble/oof.parquet",
         "data/pretrain/a/1.parquet",
         "data/probe/c.parquet",
+        "models/probe/c.safetensors",
         "models/fixres/a/0.safetensors",
         "data/infer_fixres/a.parquet",
         "data/external/e.parquet",
@@ -411,6 +427,7 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
         "data/infer/b.parquet",
         "models/finetune/a/2.safetensors",
         "data/probe/b.parquet",
+        "models/probe/b.safetensors",
         "models/fixres/c/0.safetensors",
         "data/fixres/a/2.parquet",
         "data/infer_fixres/c.parquet",

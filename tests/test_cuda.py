@@ -97,7 +97,7 @@ def test_an_operator_that_torch_has_in_no_deterministic_form_is_told(capsys: pyt
 
 def test_probe_frozen_backbone_and_fixres_run_there(tmp_path: Path) -> None:
     settings = tiny.member(
-        model={"precision": "bf16"},
+        model={"precision": "bf16", **tiny.write_weights(tmp_path)},
         pretrain={"epochs": 0},
         finetune={"head_init": "probe", "frozen": "backbone", "class_weights": "balanced"},
     )

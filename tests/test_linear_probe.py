@@ -6,6 +6,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from podium.core.errors import InputError
+from podium.models import probe_heads
 from podium.probes import discriminant, linear_probe
 
 NO_TEST = np.zeros((0, 2, 0), np.float32)
@@ -24,7 +25,7 @@ def test_the_linear_layer_predicts_like_the_regression(n_classes: int) -> None:
     inputs, targets = data(n_classes)
     weights, biases, strength = linear_probe.fit(inputs, targets, n_classes=n_classes, seed=0)
     head = nn.Linear(6, n_classes)
-    linear_probe.set_classifier(head, weights, biases)
+    probe_heads.set_classifier(head, (weights.astype("f4"), biases.astype("f4")))
     probs = head(torch.from_numpy(inputs[:, 0])).softmax(1).detach().numpy()
     flat = inputs.reshape(-1, 6).astype(np.float64)
     mean, std = flat.mean(0), flat.std(0)

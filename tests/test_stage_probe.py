@@ -1,5 +1,6 @@
 """Stage probe on a tiny contest."""
 
+import shutil
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,15 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from podium.core import params, tables
+from podium.core import params, pixels, tables
 from podium.core.errors import InputError
-from podium.models import predict
+from podium.models import backbones, predict, probe_heads
+from podium.models.probe_heads import ProbeHeads
 from podium.predictions import member_predictions, prediction_files
 from podium.probes import features_file
 from podium.probes import joint_probe as joint_probe_of_members
 from stages import infer, infer_pretrain, joint_probe, pretrain, probe, weights
 from tests import tiny
+
+HEADS = "models/probe/a.safetensors"
 
 
 def probed(root: Path, **changes: Any) -> np.ndarray:
@@ -41,6 +46,9 @@ def test_random_features_of_easy_images_beat_chance_and_a_rerun_gives_the_same_b
     before = (tmp_path / "data/probe/a.parquet").read_bytes()
     probe.main("a", root=tmp_path)
     assert (tmp_path / "data/probe/a.parquet").read_bytes() == before
+    assert not heads(tmp_path).heads
+    assert heads(tmp_path).missing.keys() == {"0", "1"}
+    assert "weights: none" in heads(tmp_path).missing["0"]
 
 
 def test_no_training_setting_reaches_it(tmp_path: Path) -> None:
@@ -144,6 +152,85 @@ def test_features_are_computed_once_for_all_folds(tmp_path: Path, monkeypatch: p
     probed(tmp_path)
     train, test = [f"{i:02}.png" for i in range(16)], [f"t{i}.png" for i in range(4)]
     assert seen == [train, test, train, test]  # once at each image size
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The probe of a member with pretrained weights."""
+    root = tmp_path_factory.mktemp("pretrained")
+    tiny.write(root, {"a": tiny.member(model=tiny.write_weights(root))}, n_train=8)
+    weights.main("a", root=root)
+    probe.main("a", root=root)
+    return root
+
+
+@pytest.fixture
+def copied(pretrained: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(pretrained, tmp_path, dirs_exist_ok=True)
+
+
+def heads(root: Path) -> ProbeHeads:
+    return probe_heads.read(root / HEADS, tiny.CLASSES)
+
+
+def test_the_heads_are_the_classifiers_that_predict_at_the_training_size(pretrained: Path) -> None:
+    rows = tables.read(pretrained / "data/probe/a.parquet", tables.PREDICTIONS)
+    rows = rows[(rows["subset"] == "train") & (rows["image_size"] == 32) & (rows["transform"] == "hflip")]
+    inputs = features_file.read(pretrained / "data/probe/a.safetensors", "train", list(rows["image_id"]))[:, 1]
+    found = heads(pretrained)
+    assert found.heads.keys() == {"0", "1"}
+    assert not found.missing
+    for fold, (weight, bias) in found.heads.items():
+        held_out = (rows["fold"] == fold).to_numpy()
+        probs = torch.from_numpy(inputs[held_out] @ weight.T + bias).softmax(1).numpy()
+        np.testing.assert_allclose(probs, rows.loc[held_out, ["p:blue", "p:red"]], atol=1e-5)
+    with pytest.raises(InputError, match=r"models/probe/a\.safetensors.*classes"):
+        probe_heads.read(pretrained / HEADS, ["blue", "rot"])
+
+
+@pytest.mark.parametrize("changed", [{"image_sizes": [40], "transforms": ["hflip"]}, {"transforms": ["identity"]}])
+def test_neither_test_images_nor_settings_of_infer_change_a_byte_of_the_heads(
+    copied: Path, changed: dict[str, Any]
+) -> None:
+    before, predicted = ((copied / name).read_bytes() for name in (HEADS, "data/probe/a.parquet"))
+    tiny.write(copied, {"a": tiny.member(model=tiny.write_weights(copied), infer=changed)}, n_train=8, n_test=3)
+    probe.main("a", root=copied)
+    assert (copied / HEADS).read_bytes() == before
+    assert (copied / "data/probe/a.parquet").read_bytes() != predicted
+
+
+def test_neither_pixels_nor_labels_of_the_held_out_fold_reach_its_head(copied: Path) -> None:
+    before, path = heads(copied).heads, copied / "data/split/folds.csv"
+    folds = tables.read(path, tables.FOLDS)
+    held = folds["fold"] == "0"
+    folds.loc[held, "label"] = folds.loc[held, "label"].map({"red": "blue", "blue": "red"})
+    tables.write(folds, path, tables.FOLDS)
+    with pixels.Writer(copied / "data/prepare/train/pixels.arrow", encoding="raw") as writer:
+        for place, (name, changed) in enumerate(zip(folds["image_id"], held, strict=True)):
+            writer.add(name, tiny.image(tiny.CLASSES[place % 2], seed=place + 500 * changed))
+    probe.main("a", root=copied)
+    after = heads(copied).heads
+    assert [one.tobytes() for one in after["0"]] == [one.tobytes() for one in before["0"]]
+    assert after["1"][0].tobytes() != before["1"][0].tobytes()
+
+
+def test_a_classifier_that_is_no_linear_layer_has_no_heads_but_a_reason(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backbones, "find_linear_head", lambda model: None)
+    probe.main("a", root=copied)
+    assert not heads(copied).heads
+    assert "linear layer" in heads(copied).missing["1"]
+
+
+def test_a_fold_whose_other_images_are_of_one_class_has_no_head(copied: Path) -> None:
+    path = copied / "data/split/folds.csv"
+    folds = tables.read(path, tables.FOLDS)
+    folds["fold"] = folds["label"].map({"blue": "0", "red": "1"}).where(folds.index > 1, "0")
+    tables.write(folds, path, tables.FOLDS)
+    probe.main("a", root=copied)
+    assert heads(copied).heads.keys() == {"1"}
+    assert heads(copied).missing.keys() == {"0"}
 
 
 def test_skipped_images_have_rows_and_unreadable_ones_none(tmp_path: Path) -> None:

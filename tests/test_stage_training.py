@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import safetensors.torch
-import timm
 import torch
 from sklearn import metrics
 
 from podium.core import tables
 from podium.core.errors import InputError
 from podium.ensembling import curves as curves_of
-from podium.models import backbones
+from podium.models import backbones, probe_heads
 from podium.training.trainer import Trainer
-from stages import finetune, infer, pretrain, weights
+from stages import finetune, infer, pretrain, probe, weights
 from tests import tiny
+
+HEAD = ("fc.weight", "fc.bias")
+KEEP = {"head_init": "keep"}
 
 
 def chain(root: Path, member: str = "a", folds: tuple[str, ...] = ("0", "1")) -> pd.DataFrame:
@@ -178,11 +179,8 @@ def test_skipped_images_are_predicted_and_never_trained_on(tmp_path: Path) -> No
 def test_weights_from_a_file_are_used_and_their_head_replaced(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = {"weights": "file", "weights_file": "w.safetensors", "mean": [0.4] * 3, "std": [0.2] * 3}
-    tiny.write(tmp_path, {"a": tiny.member(model=model, pretrain={"epochs": 0})}, n_train=8)
-    kwargs: dict[str, Any] = tiny.member()["model"]["model_kwargs"]
-    source = timm.create_model("resnet10t", num_classes=7, **kwargs)
-    safetensors.torch.save_file(source.state_dict(), str(tmp_path / "w.safetensors"))
+    model = tiny.write_weights(tmp_path)
+    tiny.write(tmp_path, {"a": tiny.member(model=model, pretrain={"epochs": 0}, finetune=KEEP)}, n_train=8)
     chain(tmp_path)
     assert "finetune@a-0: weights of a: new head" in capsys.readouterr().out
     read = backbones.read(tmp_path / "models/finetune/a/0.safetensors")
@@ -192,13 +190,44 @@ def test_weights_from_a_file_are_used_and_their_head_replaced(
 
 @pytest.mark.parametrize("head_init", ["keep", "probe"])
 def test_a_frozen_backbone_is_a_member_like_any_other(tmp_path: Path, head_init: str) -> None:
-    finetune_settings = {"frozen": "backbone", "head_init": head_init}
-    tiny.write(tmp_path, {"a": tiny.member(pretrain={"epochs": 0}, finetune=finetune_settings)}, n_train=8)
-    chain(tmp_path)
+    changes = {"pretrain": {"epochs": 0}, "finetune": {"frozen": "backbone", "head_init": head_init}}
+    tiny.write(tmp_path, {"a": tiny.member(model=tiny.write_weights(tmp_path), **changes)}, n_train=8)
+    weights.main("a", root=tmp_path)
+    if head_init == "probe":
+        probe.main("a", root=tmp_path)
+    pretrain.main("a", "0", root=tmp_path)
+    finetune.main("a", "0", root=tmp_path)
     start = backbones.read(tmp_path / "models/weights/a.safetensors").state
     end = backbones.read(tmp_path / "models/finetune/a/0.safetensors").state
-    assert all(torch.equal(end[k], v) for k, v in start.items())
-    assert set(end) - set(start) == {"fc.weight", "fc.bias"}
+    assert all(torch.equal(end[k], v) == (k not in HEAD) for k, v in start.items())
+    assert end.keys() == start.keys()
+
+
+@pytest.mark.parametrize("epochs", [1, 0])
+def test_the_first_phase_with_epochs_starts_from_the_probe_of_its_fold_and_the_next_from_that_phase(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
+) -> None:
+    model = tiny.write_weights(tmp_path)
+    tiny.write(tmp_path, {"a": tiny.member(model=model, pretrain={"epochs": epochs})}, n_train=8)
+    weights.main("a", root=tmp_path)
+    probe.main("a", root=tmp_path)
+    fit, heads = Trainer._fit, []
+
+    def watched(self: Trainer, model: torch.nn.Module, live: Any) -> torch.nn.Module:
+        heads.append(tuple(model.state_dict()[name].numpy().tobytes() for name in HEAD))
+        return fit(self, model, live)
+
+    monkeypatch.setattr(Trainer, "_fit", watched)
+    pretrain.main("a", "1", root=tmp_path)
+    finetune.main("a", "1", root=tmp_path)
+    probed = probe_heads.read(tmp_path / "models/probe/a.safetensors", tiny.CLASSES).heads
+    assert heads[0] == tuple(one.tobytes() for one in probed["1"])
+    assert probed["1"][0].tobytes() != probed["0"][0].tobytes()
+    assert len(heads) == 1 + epochs
+    if epochs:
+        before = backbones.read(tmp_path / "models/pretrain/a/1.safetensors").state
+        assert heads[1] == tuple(before[name].numpy().tobytes() for name in HEAD)
+        assert heads[1] != heads[0]
 
 
 def test_a_diverging_training_names_itself(tmp_path: Path) -> None:

@@ -8,5 +8,6 @@ initial_weights.py   the weights a member starts from: hub, file or random
 plain_images.py      images of a pack in batches, without augmentation
 predict.py           probabilities and features of images
 preprocessing.py     pixels to model input at a size
+probe_heads.py       the linear heads of a member's probe on disk, one per fold
 settings.py          the sections `model` and `torch`
 """

@@ -101,17 +101,24 @@ def norms(model: nn.Module) -> list[nn.Module]:
     return [m for m in model.modules() if "norm" in type(m).__name__.lower() and [*m.parameters(recurse=False)]]
 
 
+def find_linear_head(model: nn.Module) -> nn.Linear | None:
+    """Return the model's classifier; None if it is not one linear layer with a bias."""
+    names = head_names(model)
+    head = model.get_submodule(names[0]) if len(names) == 1 else None
+    return head if isinstance(head, nn.Linear) and head.bias is not None else None
+
+
 def linear_head(model: nn.Module, key: str) -> nn.Linear:
     """Return the model's classifier.
 
     Raises:
         InputError: the classifier is not one linear layer with a bias; names `key`.
     """
-    names = head_names(model)
-    head = model.get_submodule(names[0]) if len(names) == 1 else None
-    if not isinstance(head, nn.Linear) or head.bias is None:
+    head = find_linear_head(model)
+    if head is None:
         raise InputError(
-            f"{key}: probe needs one linear classifier with a bias, this backbone has {names or 'none'}; set keep"
+            f"{key}: probe needs one linear classifier with a bias, this backbone has {head_names(model) or 'none'};"
+            " set keep"
         )
     return head
 

@@ -48,6 +48,7 @@ def check(name: str, settings: MemberSettings, fixres: FixresSettings | None, de
     _check_weights(model, settings.model, root, f"{key}.model")
     for phase_name, phase in (("pretrain", settings.pretrain), ("finetune", settings.finetune)):
         _check_phase(model, phase, settings.model.image_size, f"{key}.{phase_name}")
+    _check_head_init(model, settings, key)
     if fixres is not None:
         _check_size(model, settings.model, fixres.image_size, f"fixres.{name}.image_size")
         _check_phase(model, fixres, fixres.image_size, f"fixres.{name}")
@@ -62,8 +63,22 @@ def _check_phase(model: nn.Module, phase: PhaseSettings, image_size: int, key: s
         raise InputError(f"params.yaml: {key}.frozen: batch_norms has no effect: the backbone has none")
     if phase.frozen == "all_but_norms" and "frozen" in phase.model_fields_set and not backbones.norms(model):
         raise InputError(f"params.yaml: {key}.frozen: all_but_norms: the backbone has no norms; set frozen: backbone")
-    if phase.head_init == "probe" and phase.epochs > 0:
-        backbones.linear_head(model, f"params.yaml: {key}.head_init")
+
+
+def _check_head_init(model: nn.Module, settings: MemberSettings, key: str) -> None:
+    """Refuse `head_init: probe` where the probe has no classifier, or a phase before has trained it."""
+    for name, phase, earlier in (
+        ("pretrain", settings.pretrain, 0),
+        ("finetune", settings.finetune, settings.pretrain.epochs),
+    ):
+        if phase.head_init != "probe" or phase.epochs == 0:
+            continue
+        where = f"params.yaml: {key}.{name}.head_init"
+        if settings.model.weights == "none":
+            raise InputError(f"{where}: probe needs pretrained weights, and this member has `weights: none`; set keep")
+        if earlier > 0:
+            raise InputError(f"{where}: probe has no effect after `pretrain`, which trains the classifier; set keep")
+        backbones.linear_head(model, where)
 
 
 def _meta_model(settings: MemberSettings, key: str) -> nn.Module:

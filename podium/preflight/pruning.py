@@ -13,6 +13,7 @@ from pathlib import Path
 BY_FOLD = {"pretrain": "members", "finetune": "members", "fixres": "fixres"}  # <stage>/<name>/<fold>.*: owning map
 BY_NAME = {  # <folder>/<name>.*: owning map
     "models/weights": "members",
+    "models/probe": "members",
     "data/probe": "members",
     "data/infer": "members",
     "data/infer_pretrain": "members",

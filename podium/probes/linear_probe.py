@@ -1,4 +1,4 @@
-"""Linear probe: a logistic regression on a frozen backbone's features, as a baseline or a classifier's first weights.
+"""Linear probe: a logistic regression on a frozen backbone's features, a baseline and a classifier's first weights.
 
 Source: Kumar et al. 2022, arXiv 2202.10054: linear probing before fine-tuning distorts the features less.
 """
@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import linalg
 from scipy.special import softmax
@@ -16,7 +15,6 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
-from torch import nn
 
 from podium.core.errors import InputError
 from podium.probes import discriminant
@@ -26,10 +24,10 @@ from podium.probes import discriminant
 MAX_WORK = 500_000_000
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # scikit-learn's C, on standardised features
 
+Fitted = tuple[NDArray[np.float64], NDArray[np.float64], float]  # what `fit` returns
 
-def fit(
-    inputs: NDArray[np.float32], targets: NDArray[np.int64], *, n_classes: int, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+
+def fit(inputs: NDArray[np.float32], targets: NDArray[np.int64], *, n_classes: int, seed: int) -> Fitted:
     """Fit a multinomial logistic regression; inner folds choose its regularisation by log loss.
 
     Above MAX_WORK, fit a linear discriminant instead, its shrinkage chosen likewise: a regression would take hours.
@@ -50,8 +48,8 @@ def fit(
     present, counts = np.unique(targets, return_counts=True)
     if len(present) < 2:
         raise InputError(
-            "a linear classifier on frozen features (`probe`, `head_init: probe`) needs training images of two classes"
-            " outside every fold: add images, or change the folds; for `head_init` you can also set keep"
+            "a linear classifier on frozen features (`probe`) needs training images of two classes outside every fold:"
+            " add images, or change the folds"
         )
     _require_finite(inputs)
     if is_large(len(targets) * inputs.shape[1], inputs.shape[2], len(present)):
@@ -84,12 +82,17 @@ class ProbePredictions:
     Attributes:
         train: (n_images, n_transforms, n_classes), each image by the classifier fitted on the other folds' images.
         test: fold -> (n_test_images, n_transforms, n_classes), by the classifier fitted on the other folds' images.
-        strengths: fold -> the chosen C (shrinkage in a large contest); None where the other folds have one class only.
+        fitted: fold -> that classifier; none where the other folds have one class only.
     """
 
     train: NDArray[np.float32]
     test: dict[str, NDArray[np.float32]]
-    strengths: dict[str, float | None]
+    fitted: dict[str, Fitted]
+
+    @property
+    def strengths(self) -> dict[str, float | None]:
+        """Return each fold's chosen C (shrinkage in a large contest); None where the other folds have one class."""
+        return {fold: self.fitted[fold][2] if fold in self.fitted else None for fold in self.test}
 
 
 def predict_folds(
@@ -118,20 +121,39 @@ def predict_folds(
     """
     _require_finite(inputs)
     _require_finite(test)
-    found = ProbePredictions(np.zeros((*inputs.shape[:2], n_classes), np.float32), {}, {})
-    for fold, seed in seeds.items():
-        train, held_out = (folds != fold) & (targets >= 0), folds == fold
-        present = np.unique(targets[train])
-        if len(present) == 1:
-            only = np.eye(n_classes, dtype=np.float32)[present[0]]
-            found.train[held_out], found.strengths[fold] = only, None
+    fitted = fit_folds(inputs, targets, folds, n_classes=n_classes, seeds=seeds)
+    found = ProbePredictions(np.zeros((*inputs.shape[:2], n_classes), np.float32), {}, fitted)
+    for fold in seeds:
+        held_out = folds == fold
+        if fold not in fitted:
+            only = np.eye(n_classes, dtype=np.float32)[targets[(folds != fold) & (targets >= 0)][0]]
+            found.train[held_out] = only
             found.test[fold] = np.broadcast_to(only, (*test.shape[:2], n_classes))
             continue
-        weights, biases, strength = fit(inputs[train], targets[train], n_classes=n_classes, seed=seed)
-        found.strengths[fold] = strength
+        weights, biases, _ = fitted[fold]
         found.train[held_out] = softmax(inputs[held_out] @ weights.T + biases, axis=-1)
         found.test[fold] = _softmax_of(test, weights, biases)
     return found
+
+
+def fit_folds(
+    inputs: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    folds: NDArray[np.str_],
+    *,
+    n_classes: int,
+    seeds: Mapping[str, int],
+) -> dict[str, Fitted]:
+    """Fit a linear classifier for each fold, on the images of the other folds, as `predict_folds` does.
+
+    A fold has none if all images of the other folds are of one class.
+    """
+    fitted = {}
+    for fold, seed in seeds.items():
+        train = (folds != fold) & (targets >= 0)
+        if len(np.unique(targets[train])) != 1:
+            fitted[fold] = fit(inputs[train], targets[train], n_classes=n_classes, seed=seed)
+    return fitted
 
 
 def _require_finite(inputs: NDArray[np.float32]) -> None:
@@ -146,13 +168,6 @@ def _softmax_of(
     if not len(inputs):
         return np.zeros((0, inputs.shape[1], len(biases)), np.float32)
     return np.asarray(softmax(inputs @ weights.T + biases, axis=-1), np.float32)
-
-
-def set_classifier(head: nn.Linear, weights: NDArray, biases: NDArray) -> None:  # type: ignore[type-arg]
-    """Copy weights (n_classes, n_features) and biases (n_classes,) into a linear classifier."""
-    with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(weights))
-        head.bias.copy_(torch.from_numpy(biases))
 
 
 def _by_regression(

@@ -1,6 +1,9 @@
-"""The probe of one member: frozen features at every image size, a linear classifier per fold, its predictions."""
+"""The probe of one member: frozen features at every image size, a linear classifier per fold, its predictions.
 
-from collections.abc import Iterator, Sequence
+The classifiers at the training size are also the first weights of the member's trainings (probe_heads).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,13 +14,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from podium.core import pixels, seeding, tables
-from podium.models import backbones, devices, plain_images, predict
+from podium.models import backbones, devices, plain_images, predict, probe_heads
 from podium.models.preprocessing import Preprocessing
+from podium.models.probe_heads import ProbeHeads
 from podium.models.settings import ModelSettings, TorchSettings
 from podium.probes import features_file, linear_probe
-from podium.probes.linear_probe import ProbePredictions
+from podium.probes.linear_probe import Fitted, ProbePredictions
 
 BATCH = 64  # fits where training fits, because no gradients are stored
+HEAD_TRANSFORMS = ("identity", "hflip")  # what heads learn from; not those of `infer`, whose change retrains nothing
 
 
 @dataclass(frozen=True)
@@ -68,15 +73,16 @@ class MemberProbe:
     root: Path
 
     def run(self, image_sizes: Sequence[int]) -> dict[int, dict[str, float | None]]:
-        """Write the predictions at all sizes, and the features for the joint probe.
+        """Write the predictions at all sizes, the features for the joint probe, and the heads for the trainings.
 
         The features are those of the training size, or of the first size where the training size is not predicted.
+        The heads are those of the training size, for all values of `image_sizes` and `transforms` the same.
 
         Returns:
             the chosen C by image size and fold.
         """
         images, found, strengths = self.images, [], {}
-        seeds = {fold: seeding.derive(self.model.seed, self.member, fold, "probe") for fold in images.fold_names}
+        heads: ProbeHeads | None = None
         for size in image_sizes:
             features = self._features(size)
             probed = linear_probe.predict_folds(
@@ -85,9 +91,11 @@ class MemberProbe:
                 images.folds,
                 features["test"],
                 n_classes=len(images.classes),
-                seeds=seeds,
+                seeds=self._seeds,
             )
             strengths[size] = probed.strengths
+            if size == self.model.image_size:
+                heads = self._heads(features["train"], probed.fitted)
             found += list(prediction_tables(images, probed, size, self.transforms))
             if size == (self.model.image_size if self.model.image_size in image_sizes else image_sizes[0]):
                 ids = {"train": images.image_ids, "test": images.test_ids}
@@ -95,7 +103,51 @@ class MemberProbe:
                 features_file.write(path, {subset: (ids[subset], features[subset]) for subset in ids})
         path = self.root / f"data/probe/{self.member}.parquet"
         tables.write(pd.concat(found, ignore_index=True), path, tables.PREDICTIONS)
+        path = self.root / f"models/probe/{self.member}.safetensors"
+        probe_heads.write(path, heads or self._heads(None, {}))
         return strengths
+
+    @property
+    def _seeds(self) -> dict[str, int]:
+        return {fold: seeding.derive(self.model.seed, self.member, fold, "probe") for fold in self.images.fold_names}
+
+    def _heads(self, known: features_file.Features | None, fitted: Mapping[str, Fitted]) -> ProbeHeads:
+        """Return each fold's head at the training size, or why it has none.
+
+        Args:
+            known: the train images' features at the training size in `transforms`; None if that size is not predicted.
+            fitted: the classifiers that were fitted on them.
+        """
+        images, classifier = self.images, backbones.find_linear_head(self._backbone[0])
+        if self.model.weights == "none":
+            return self._no_heads("the backbone is random (`weights: none`)")
+        if classifier is None:
+            return self._no_heads("the backbone's classifier is not one linear layer with a bias")
+        if known is None or tuple(self.transforms) != HEAD_TRANSFORMS:
+            known = self._head_inputs(known)
+            fitted = linear_probe.fit_folds(
+                known, images.targets, images.folds, n_classes=len(images.classes), seeds=self._seeds
+            )
+        if known.shape[2] != classifier.in_features:
+            return self._no_heads(
+                f"the backbone's features are {known.shape[2]}, and its classifier takes {classifier.in_features}"
+            )
+        heads = {fold: (weights.astype("f4"), biases.astype("f4")) for fold, (weights, biases, _) in fitted.items()}
+        why = "all training images outside it are of one class"
+        return ProbeHeads(images.classes, heads, {fold: why for fold in images.fold_names if fold not in heads})
+
+    def _no_heads(self, why: str) -> ProbeHeads:
+        return ProbeHeads(self.images.classes, {}, dict.fromkeys(self.images.fold_names, why))
+
+    def _head_inputs(self, known: features_file.Features | None) -> features_file.Features:
+        """Return the train images' features at the training size in HEAD_TRANSFORMS; `known` has `transforms`."""
+        found = {} if known is None else {name: known[:, place] for place, name in enumerate(self.transforms)}
+        if unknown := [name for name in HEAD_TRANSFORMS if name not in found]:
+            computed = devices.reproducibly(
+                f"probe@{self.member}", lambda: self._of_subset("train", self.model.image_size, unknown)
+            )
+            found |= {name: computed[:, place] for place, name in enumerate(unknown)}
+        return np.stack([found[name] for name in HEAD_TRANSFORMS], axis=1)
 
     @cached_property
     def _backbone(self) -> tuple[nn.Module, Preprocessing, devices.Numerics]:
@@ -111,26 +163,26 @@ class MemberProbe:
 
     def _features(self, image_size: int) -> dict[str, features_file.Features]:
         """Return the features of the train and test images."""
-        name = f"probe@{self.member}"
-        model, preprocessing, numerics = self._backbone
-
-        def of_subset(subset: str, image_ids: Sequence[str]) -> features_file.Features:
-            pack = pixels.open_pack(self.root / f"data/prepare/{subset}/pixels.arrow")
-            return predict.features(
-                model,
-                plain_images.PlainImages(pack, image_ids, preprocessing, image_size),
-                batch_size=BATCH,
-                numerics=numerics,
-                transforms=self.transforms,
-                label=f"{name} {subset} at {image_size}",
-            )
 
         def both() -> dict[str, features_file.Features]:
-            train = of_subset("train", self.images.image_ids)
-            test = of_subset("test", self.images.test_ids)
+            train = self._of_subset("train", image_size, self.transforms)
+            test = self._of_subset("test", image_size, self.transforms)
             return {"train": train, "test": test.reshape(len(self.images.test_ids), *train.shape[1:])}
 
-        return devices.reproducibly(name, both)
+        return devices.reproducibly(f"probe@{self.member}", both)
+
+    def _of_subset(self, subset: str, image_size: int, transforms: Sequence[str]) -> features_file.Features:
+        model, preprocessing, numerics = self._backbone
+        pack = pixels.open_pack(self.root / f"data/prepare/{subset}/pixels.arrow")
+        image_ids = self.images.image_ids if subset == "train" else self.images.test_ids
+        return predict.features(
+            model,
+            plain_images.PlainImages(pack, image_ids, preprocessing, image_size),
+            batch_size=BATCH,
+            numerics=numerics,
+            transforms=transforms,
+            label=f"probe@{self.member} {subset} at {image_size}",
+        )
 
 
 def prediction_tables(

@@ -1,6 +1,7 @@
 """Training: the phases `pretrain` (phase 1, with mixup; not ImageNet pretraining), `finetune` and `fixres`.
 
 augment.py        albumentations pipelines from params.yaml
+head_init.py      the first weights of the classifier: the probe's, or unchanged
 loop.py           the training loop of every phase
 mixup.py          mixup and CutMix
 phase.py          the settings, images and outputs of one phase of one member on one fold

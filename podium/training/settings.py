@@ -21,8 +21,10 @@ class PhaseSettings(Section):
         min_lr: the last lr of cosine.
         layer_decay: the lr of each layer group is that of the next group times this; null for equal lrs.
         head_lr_factor: the classifier's lr is `lr` times this.
-        head_init: "keep" leaves the classifier unchanged; "probe" fits it as a logistic regression on frozen features
-            before the first epoch (linear probing then fine-tuning: Kumar et al. 2022, arXiv 2202.10054).
+        head_init: "probe" sets the classifier to the one that the stage `probe` fitted on frozen features of the
+            fold's training images (linear probing then fine-tuning: Kumar et al. 2022, arXiv 2202.10054); "keep"
+            leaves it unchanged. "auto" means "probe" where the backbone is pretrained, the classifier is new and
+            linear, and no phase before has epochs; otherwise "keep".
         head_only_epochs: number of first epochs in which everything but the classifier is frozen.
         frozen: "batch_norms" freezes their statistics and weights; "backbone" trains the classifier only;
             "all_but_norms" trains the classifier, the weights of all norms, and batch norms' statistics.
@@ -50,7 +52,7 @@ class PhaseSettings(Section):
     warmup_epochs: float = Field(0, ge=0)
     layer_decay: float | None = Field(None, gt=0, lt=1)
     head_lr_factor: float = Field(1.0, gt=0)
-    head_init: Literal["keep", "probe"] = "keep"
+    head_init: Literal["auto", "keep", "probe"] = "auto"
     head_only_epochs: int = Field(0, ge=0)
     frozen: Literal["nothing", "batch_norms", "backbone", "all_but_norms"] = "nothing"
     drop_path: float = Field(0.0, ge=0, lt=1)
@@ -141,6 +143,7 @@ class FixresSettings(PhaseSettings):
     epochs: int = Field(ge=1)
     image_size: int = Field(ge=8, le=4096)
     frozen: Literal["all_but_norms"] = "all_but_norms"
+    head_init: Literal["auto", "keep", "probe"] = "keep"  # of a finetuned model
 
     @model_validator(mode="after")
     def _refuse_what_the_phase_fixes(self) -> Self:

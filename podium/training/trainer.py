@@ -14,7 +14,7 @@ from torch.nn import functional
 from podium.core import pixels, seeding
 from podium.models import backbones, devices, plain_images, predict
 from podium.models.preprocessing import Preprocessing
-from podium.training import loop, mixup, schedules, train_images
+from podium.training import head_init, loop, mixup, schedules, train_images
 from podium.training.phase import FoldImages, TrainingJob, write_predictions
 from podium.training.settings import PretrainSettings
 
@@ -46,8 +46,6 @@ class Trainer:
     def run(self) -> None:
         """Train and write all outputs."""
         model = self.numerics.place(self._model())
-        if self.job.settings.head_init == "probe":
-            self._start_from_probe(model)
         with Live(dir=str(self.job.path("data", ".live")), dvcyaml=None, save_dvc_exp=False) as live:
             final = self._fit(model, live)
         self._write(final)
@@ -65,24 +63,9 @@ class Trainer:
         message = backbones.load(model, self.checkpoint.state, f"{job.name}: weights of {job.member}")
         if message:
             print(message)
+        is_first = "classes" not in self.checkpoint.meta  # `_write` adds them
+        head_init.init_classifier(job, model, self.data.classes, is_first=is_first, is_new=bool(message))
         return model
-
-    def _start_from_probe(self, model: nn.Module) -> None:
-        job, images = self.job, self.data.train
-        head = backbones.linear_head(model, f"params.yaml: {job.key}.head_init")
-        inputs = predict.features(
-            model, self._plain(images.image_ids), batch_size=EVALUATION_BATCH, numerics=self.numerics
-        )
-        from podium.probes import (
-            linear_probe,
-        )  # scikit-learn takes a second to import: only this initialisation needs it
-
-        seed = seeding.derive(job.model.seed, job.member, job.fold, "probe")
-        coefficients, biases, strength = linear_probe.fit(
-            inputs, images.targets, n_classes=len(self.data.classes), seed=seed
-        )
-        linear_probe.set_classifier(head, coefficients, biases)
-        print(f"{job.name}: the classifier starts as a logistic regression with C = {strength}")
 
     def _fit(self, model: nn.Module, live: Live) -> nn.Module:
         job, s = self.job, self.job.settings
