@@ -162,7 +162,7 @@ def wild_p_value(residuals: NDArray[np.float64], groups: Groups, draws: int, rng
 
     Source: Cameron, Gelbach & Miller 2008, Review of Economics and Statistics 90(3).
     """
-    sums, sizes = np.bincount(groups, residuals), np.bincount(groups).astype(np.float64)
+    sums, sizes = (np.asarray(np.bincount(groups, of), np.float64) for of in (residuals, np.ones(len(groups))))
 
     def t_values(of_groups: NDArray[np.float64]) -> NDArray[np.float64]:
         means = of_groups.sum(axis=-1, keepdims=True) / len(residuals)

@@ -255,7 +255,7 @@ class _Mean:
     def of(cls, values: Values, groups: Groups) -> Self:
         mean, n_images = float(values.mean()), len(values)
         deviations, sizes = values - mean, np.bincount(groups)
-        sums, count = np.bincount(groups, deviations), int((sizes > 0).sum())
+        sums, count = np.asarray(np.bincount(groups, deviations), np.float64), int((sizes > 0).sum())
         squares = float((sums**2).sum())
         if count < 2 or squares <= n_images * 1e-24:
             return cls(mean, 0.0, 0.0, count, max(count - 1.0, 1.0), 1.0)
