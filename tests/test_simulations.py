@@ -156,6 +156,7 @@ def test_rare_classes_have_a_row_per_metric(monkeypatch: pytest.MonkeyPatch, cap
 def test_unequal_groups_have_a_row_per_kind_and_metric(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     kinds = [simulate_unequal.UnequalCase(20, 15, spread, 0, 2.2, 0.6) for spread in (0.0, 1.0)]
     monkeypatch.setattr(simulate_unequal, "CASES", kinds)
+    monkeypatch.setattr(simulate_unequal, "KINDS", [case.kind for case in kinds])
     monkeypatch.setattr(simulate_unequal, "POPULATION", 5000)
     before = intervals._freedom
     simulate_unequal.main("--draws", "20", "--metrics", "accuracy", "log_loss", "--wild", "19")

@@ -68,17 +68,21 @@ CASES = tuple(
 )
 
 
+KINDS = list(dict.fromkeys(case.kind for case in CASES))
+
+
 def main(*words: str) -> None:
     """Print a row per kind of groups and metric: the lowest, mean and highest coverage over the cases."""
     parser = argparse.ArgumentParser(prog="python -m docs.measure.simulate_unequal", description="Unequal groups.")
     parser.add_argument("--draws", type=int, default=300)
     parser.add_argument("--metrics", nargs="*", default=METRICS, choices=METRICS)
     parser.add_argument("--rules", nargs="*", default=list(RULES), choices=list(RULES))
+    parser.add_argument("--only", nargs="*", default=KINDS, choices=KINDS, help="kinds of groups")
     parser.add_argument("--wild", type=int, default=0, help="draws of a wild bootstrap, of log_loss; 0: none")
     asked = parser.parse_args(words)
     head = ["groups", "metric", *asked.rules, "difference", *(["wild bootstrap"] if asked.wild else [])]
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
-    for kind in dict.fromkeys(case.kind for case in CASES):
+    for kind in asked.only:
         cases = [case for case in CASES if case.kind == kind]
         for name in asked.metrics:
             found = np.array([coverage(case, name, asked.rules, asked.draws, asked.wild) for case in cases])
