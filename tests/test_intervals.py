@@ -303,3 +303,98 @@ def test_the_ranks_of_small_probabilities_are_no_rounding() -> None:
     small = np.where(targets, 2e-6, 1e-6).astype(np.float32)
     base, candidate = (np.column_stack([1 - one, one]) for one in (small[::-1], small))
     assert intervals.score_evidence(AUC, targets, base=base, candidate=candidate, groups=alone(100)).p_better < 0.001
+
+
+UNEQUAL = np.repeat(np.arange(6), [1, 2, 3, 5, 8, 40])
+
+
+def test_the_error_of_a_mean_is_that_of_leaving_out_each_group() -> None:
+    values = np.random.default_rng(0).normal(size=len(UNEQUAL)) + UNEQUAL / 5
+    without = np.array([values[group != UNEQUAL].mean() for group in range(6)])
+    expected = np.sqrt(5 / 6 * ((without - values.mean()) ** 2).sum())
+    assert intervals._Mean.of(values, UNEQUAL).error == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.4, 1.0])
+def test_degrees_of_freedom_are_those_of_the_jackknife_variance(correlation: float) -> None:
+    """Against Satterthwaite's formula with all matrices written out."""
+    sizes = np.bincount(UNEQUAL)
+    share = sizes / sizes.sum()
+    residuals = np.eye(6) - np.outer(share, np.ones(6))
+    variance = np.diag(sizes * (1 + correlation * (sizes - 1)))
+    product = residuals.T @ np.diag(1 / (1 - share) ** 2) @ residuals @ variance
+    expected = np.trace(product) ** 2 / np.trace(product @ product)
+    assert intervals._freedom(sizes, correlation) == pytest.approx(max(expected, 1))
+    assert intervals._freedom(np.full(6, 4), correlation) == 5
+
+
+def test_images_of_a_group_that_stand_and_fall_together_correlate_and_others_do_not() -> None:
+    rng = np.random.default_rng(0)
+    for values, low, high in (
+        (rng.normal(size=60)[np.arange(300) // 5], 0.99, 1),
+        (rng.normal(size=300), 0, 0.1),
+    ):
+        deviations, groups = values - values.mean(), np.arange(300) // 5
+        sums, squares = np.bincount(groups, deviations), float((deviations**2).sum())
+        assert low <= intervals._correlation(sums, np.bincount(groups), squares) <= high
+    assert intervals._correlation(np.ones(3), np.ones(3, int), 3.0) == 0
+
+
+@pytest.mark.parametrize("name", ["accuracy", "log_loss", "macro_f1"])
+def test_unequal_groups_make_an_interval_wider(name: str) -> None:
+    """As many groups and images, each group all right or all wrong; a group of half the images makes it wider."""
+    widths = []
+    for sizes in ([10] * 20, [100] + [5] * 18 + [10]):
+        groups = np.repeat(alone(20), sizes)
+        targets, probs = probs_of((groups % 5) > 0)
+        low, high = intervals.score_interval(scores.METRICS[name], targets, probs, groups)
+        assert 0 <= low < high
+        widths.append(high - low)
+    assert widths[1] > 1.2 * widths[0]
+
+
+def test_one_large_group_costs_little_where_its_images_do_not_stand_and_fall_together() -> None:
+    targets, probs = probs_of(np.random.default_rng(0).random(500) < 0.9)
+    widths = [
+        np.diff(intervals.score_interval(ACCURACY, targets, probs, groups))[0]
+        for groups in (alone(500), np.maximum(alone(500) - 49, 0))
+    ]
+    assert widths[1] < 1.2 * widths[0]
+
+
+def test_an_interval_of_unequal_groups_stays_within_bounds() -> None:
+    targets, probs = probs_of(UNEQUAL > 0)
+    for name in scores.SCORES:
+        low, high = intervals.score_interval(scores.SCORES[name], targets, probs, UNEQUAL)
+        assert low < scores.SCORES[name].function(targets, probs) < high <= scores.WORST_LOSS
+    hard = np.round(probs)
+    assert intervals.score_interval(LOG_LOSS, targets, hard, UNEQUAL)[1] <= scores.WORST_LOSS
+    low, high = intervals.score_interval(ACCURACY, targets, probs_of(UNEQUAL >= 0)[1], UNEQUAL)
+    assert 0 < low < high == 1
+
+
+@pytest.mark.parametrize(("name", "at_least"), [("accuracy", 0.92), ("log_loss", 0.91)])
+def test_intervals_cover_where_groups_are_unequal(name: str, at_least: float) -> None:
+    """30 groups of log-normal size; half of the noise is a group's."""
+    metric, found = scores.METRICS[name], []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        groups = np.repeat(alone(30), np.ceil(rng.lognormal(2, 1, 30)).astype(int))
+        logits = 1.2 + rng.normal(size=30)[groups] + rng.normal(size=len(groups))
+        likelihood = (1 / (1 + np.exp(-logits))).astype(np.float32)
+        targets, probs = np.ones(len(groups), int), np.column_stack([1 - likelihood, likelihood])
+        found.append(intervals.score_interval(metric, targets, probs, groups))
+    single = 1.2 + np.sqrt(2) * np.random.default_rng(0).normal(size=200_000)
+    truth = (single > 0).mean() if name == "accuracy" else np.log1p(np.exp(-single)).mean()
+    covered = sum(low <= truth <= high for low, high in found)
+    assert at_least <= covered / 300 <= 0.995
+
+
+def test_a_difference_between_few_unequal_groups_is_less_sure() -> None:
+    """One group of half of the images."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(0.5, 1, 200)
+    equal = intervals.mean_evidence(values, alone(200) // 10)
+    unequal = intervals.mean_evidence(values, np.maximum(alone(200) - 100, 0) // 6)
+    assert unequal.p_better > equal.p_better
+    assert unequal.high - unequal.low > equal.high - equal.low

@@ -12,6 +12,7 @@ from docs.measure import (
     simulate_rare,
     simulate_scores,
     simulate_tta,
+    simulate_unequal,
     simulated,
     time_ensemble,
 )
@@ -150,6 +151,23 @@ def test_rare_classes_have_a_row_per_metric(monkeypatch: pytest.MonkeyPatch, cap
     assert all(float(row[4]) >= float(row[3]) for row in rows)  # wider
     assert float(rows[0][4]) > float(rows[0][3])
     assert before == intervals.FEW
+
+
+def test_unequal_groups_have_a_row_per_kind_and_metric(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    kinds = [simulate_unequal.UnequalCase(20, 15, spread, 0, 2.2, 0.6) for spread in (0.0, 1.0)]
+    monkeypatch.setattr(simulate_unequal, "CASES", kinds)
+    monkeypatch.setattr(simulate_unequal, "KINDS", [case.kind for case in kinds])
+    monkeypatch.setattr(simulate_unequal, "POPULATION", 5000)
+    before = intervals._freedom
+    simulate_unequal.main("--draws", "20", "--metrics", "accuracy", "log_loss", "--wild", "19")
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [
+        [kind, metric] for kind in ("20 equal groups", "20 groups, sigma 1") for metric in ("accuracy", "log_loss")
+    ]
+    shares = [[float(cell.split(" / ")[0]) for cell in row[2:6]] for row in rows]
+    assert [len(set(row)) for row in shares[:2]] == [1, 1]  # equal groups: by all rules
+    assert all(before <= used <= together for before, _, together, used in shares[2:])  # wider
+    assert before == intervals._freedom
 
 
 def test_large_arrays_go_to_a_file_and_hold_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 Images of one group (a burst, a patient, near duplicates) are not independent; all sums are over groups first. What
 is a mean over images needs no resampling: the cluster-robust variance is the limit of infinitely many draws of a
-bootstrap of groups. Means of losses are skewed (few images cost much), so that plain t intervals miss the truth on
-one side: Hall's transformation corrects for it. Metrics that are no mean are bootstrapped by group.
+bootstrap of groups. Where groups are unequal, it is corrected (a delete-one-group jackknife), and quantiles of
+Student's t have the degrees of freedom that the groups leave. Means of losses are skewed (few images cost
+much), so that plain t intervals miss the truth on one side: Hall's transformation corrects for it. Metrics that are
+no mean are bootstrapped by group.
 
 What these intervals cover is told in docs/honest_scores.md, with the simulation.
 """
@@ -27,7 +29,7 @@ Groups = NDArray[np.int64]
 
 LEVEL = 0.95  # of intervals
 ALPHA = 0.05  # of tests
-# Degrees of freedom at least, where there are as many groups. k groups that make all of a difference have a t of
+# Degrees of freedom at least, where the groups leave as many. k groups that make all of a difference have a t of
 # sqrt(k): with 4 degrees k = 4 is not significant (one-sided 5.8%; four of one sign have a chance of 6.3%).
 MIN_CARRIERS = 4.0
 DRAWS = 200  # of a bootstrap whose spread alone is used: its standard error is known to 5%
@@ -60,7 +62,8 @@ def mean_evidence(differences: Values, groups: Groups, level: float = LEVEL, of_
 
     Test and interval take the less sure of the plain t and of the t with Hall's correction for skewness, on as many
     degrees of freedom as groups carry the variance. Where three groups of a thousand make all the difference, that is
-    three groups, whatever their signs. The interval excludes 0 exactly where the two-sided test rejects it.
+    three groups, whatever their signs. The variance is the delete-one-group jackknife's (`_Mean`). The interval
+    excludes 0 exactly where the two-sided test rejects it.
 
     Args:
         differences: (images,) candidate minus baseline; above 0 is better.
@@ -104,8 +107,8 @@ def score_evidence_of_runs(
 
     A draw of the paired bootstrap draws groups of images. The difference of a draw is the mean over runs of the
     differences of the runs' scores on these images. The spread of the draws is the standard error of a t test: their
-    tails would take thousands of draws to carry a correction for many comparisons. As in `mean_evidence`, the standard
-    error over runs is added.
+    tails would take thousands of draws to carry a correction for many comparisons. Its degrees of freedom are those of
+    the difference in log loss. As in `mean_evidence`, the standard error over runs is added.
 
     Args:
         metric: the contest's.
@@ -128,7 +131,9 @@ def score_evidence_of_runs(
         if difference == 0:
             return no_difference_seen(groups)
         return _without_spread(difference, count, level)
-    error, freedom = _with_runs(error, min(count, DRAWS) - 1, gains)
+    losses = [scores.log_losses(targets, base) - scores.log_losses(targets, candidate) for base, candidate in pairs]
+    freedom = min(_Mean.of(np.mean(losses, axis=0), groups).freedom, DRAWS - 1)
+    error, freedom = _with_runs(error, freedom, gains)
     half, t = _quantile(freedom, level) * error, difference / error
     return Evidence(difference, difference - half, difference + half, _tail(t, freedom), _tail(-t, freedom))
 
@@ -142,15 +147,17 @@ def no_difference_seen(groups: Groups) -> Evidence:
 def score_interval(metric: scores.Metric, targets: Targets, probs: Probs, groups: Groups) -> tuple[float, float]:
     """Return the 95% interval (low, high) of a metric's true value, by group.
 
-    log_loss: the mean's interval with Hall's correction. Scores: Wilson's interval, which is right at 0 and 100%
-    too, for as many images as would give the score's clustered variance; scores that may be negative are moved to
-    [0, 1] for it. Of a mean over classes with a rare one, no narrower than what the classes' own intervals give: few
-    images of a class that are all right show no variance.
+    log_loss: the mean's interval with Hall's correction, or where groups are unequal and it is wider, the interval of
+    the mean's logarithm. Scores: Wilson's interval, which is right at 0 and 100% too, for as many images as would give
+    the score's clustered variance; scores that may be negative are moved to [0, 1] for it. Of a mean over classes with
+    a rare one, no narrower than what the classes' own intervals give: few images of a class that are all right show no
+    variance. All use quantiles of Student's t on the degrees of freedom that the groups leave (`_freedom`): for
+    accuracy its own, for other scores those of the log loss.
     """
+    mean = _Mean.of(_hits(targets, probs) if metric.is_share_of_images else scores.log_losses(targets, probs), groups)
     if metric.name == scores.LOG_LOSS:
-        mean = _Mean.of(scores.log_losses(targets, probs), groups)
         low, high = mean.interval() if mean.error > 0 else _equal_losses(mean.value, n_groups(groups))
-        return max(low, 0.0), high
+        return max(low, 0.0), min(high, scores.WORST_LOSS)
     value = metric.function(targets, probs)
     shift, scale = -metric.lowest, 1 - metric.lowest  # to [0, 1]
     share = (value + shift) / scale
@@ -159,10 +166,11 @@ def score_interval(metric: scores.Metric, targets: Targets, probs: Probs, groups
     else:
         drawn = metric.weighted(targets, probs, group_draws(groups))
         size = _size_of_draws(share, drawn / scale, targets, groups)
-    ends = proportions.wilson(share, size, _quantile(max(n_groups(groups) - 1, 1)))
+    quantile = _quantile(mean.freedom)
+    ends = proportions.wilson(share, size, quantile)
     low, high = float(ends[0]) * scale - shift, float(ends[1]) * scale - shift
     if metric.mean_over == "classes" and _groups_of_classes(targets, groups).min() < FEW:
-        of_classes = _mean_of_classes(metric, targets, probs, groups)
+        of_classes = _mean_of_classes(metric, targets, probs, groups, quantile)
         low, high = min(low, of_classes[0]), max(high, of_classes[1])
     return low, high
 
@@ -222,31 +230,42 @@ def joined_groups(*groupings: Sequence[str]) -> Groups:
 class _Mean:
     """A mean over images and its clustered spread.
 
+    Its variance is the delete-one-group jackknife's (CR3). A large group pulls the mean towards itself, so that its
+    images deviate too little from it; a plain sum of squares is too small. For equal groups the two are the same.
+
     Attributes:
         error: standard error.
         skew: skewness of the groups' sums over sqrt(groups).
-        freedom: groups - 1.
-        carriers: the same for the number of groups that carry the variance: (sum of squares)^2 / sum of 4th powers.
+        count: groups.
+        freedom: degrees of freedom that the groups leave (`_freedom`).
+        carriers: the same for the groups that carry the variance: (sum of squares)^2 / sum of 4th powers - 1, at most
+            `freedom`.
+
+    Source: Bell & McCaffrey 2002, Survey Methodology 28(2), 169-181.
     """
 
     value: float
     error: float
     skew: float
-    freedom: int
+    count: int
+    freedom: float
     carriers: float
 
     @classmethod
     def of(cls, values: Values, groups: Groups) -> Self:
-        mean = float(values.mean())
-        sums = np.bincount(groups, values - mean)
-        count = int((np.bincount(groups) > 0).sum())
+        mean, n_images = float(values.mean()), len(values)
+        deviations, sizes = values - mean, np.bincount(groups)
+        sums, count = np.asarray(np.bincount(groups, deviations), np.float64), int((sizes > 0).sum())
         squares = float((sums**2).sum())
-        if count < 2 or squares <= len(values) * 1e-24:
-            return cls(mean, 0.0, 0.0, 1, 1.0)
-        error = np.sqrt(squares * count / (count - 1)) / len(values)
-        skewness = float((sums**3).sum()) / count / (squares / count) ** 1.5
-        carriers = max(squares**2 / float((sums**4).sum()) - 1, MIN_CARRIERS)
-        return cls(mean, float(error), skewness / np.sqrt(count), count - 1, max(min(carriers, count - 1), 1.0))
+        if count < 2 or squares <= n_images * 1e-24:
+            return cls(mean, 0.0, 0.0, count, max(count - 1.0, 1.0), 1.0)
+        freedom = _freedom(sizes[sizes > 0], _correlation(sums, sizes, float((deviations**2).sum())))
+        apart = sums * _left_out(sizes)
+        squares = float((apart**2).sum())
+        error = np.sqrt(squares * count / (count - 1)) / n_images
+        skewness = float((apart**3).sum()) / count / (squares / count) ** 1.5
+        carriers = max(squares**2 / float((apart**4).sum()) - 1, MIN_CARRIERS)
+        return cls(mean, float(error), skewness / np.sqrt(count), count, freedom, min(carriers, freedom))
 
     def with_runs(self, of_runs: Values) -> Self:
         """Add the error of runs (runs,) to that of images; it adds no skewness."""
@@ -265,12 +284,66 @@ class _Mean:
         return self.value - max(ends[0]) * self.error, self.value - min(ends[1]) * self.error
 
     def interval(self) -> tuple[float, float]:
+        """Hall's interval; where groups are unequal, on either side the wider of it and the logarithm's, if above 0."""
         quantile = _quantile(self.freedom)
-        return self.value - self._inverse(quantile) * self.error, self.value - self._inverse(-quantile) * self.error
+        low, high = (self.value - self._inverse(end) * self.error for end in (quantile, -quantile))
+        if self.freedom == self.count - 1 or self.value <= 0:
+            return low, high
+        factor = float(np.exp(min(quantile * self.error / self.value, 100)))  # 100: far above any loss
+        return min(low, self.value / factor), max(high, self.value * factor)
 
     def _inverse(self, t: float) -> float:
         k = self.skew
         return t if abs(k) < 1e-9 else float(3 * (np.cbrt(1 + k * (t - k / 6)) - 1) / k)
+
+
+def _left_out(sizes: NDArray[np.int64]) -> Values:
+    """Return how many times further from the mean each group (groups,) is if it is left out, over that of equal groups.
+
+    A group with a share h of the images is 1 / (1 - h) times as far.
+    """
+    n_images, count = sizes.sum(), (sizes > 0).sum()
+    return np.asarray((n_images - n_images / count) / (n_images - sizes), np.float64)
+
+
+def _correlation(sums: Values, sizes: NDArray[np.int64], squares: float) -> float:
+    """Return the correlation of two images of a group, from 0 to 1.
+
+    Args:
+        sums: (groups,) of deviations from the mean.
+        sizes: (groups,) images.
+        squares: sum of squared deviations of all images.
+    """
+    pairs = int((sizes * (sizes - 1)).sum())
+    if pairs == 0:
+        return 0.0
+    covariance = (float((sums**2).sum()) - squares) / pairs
+    return float(np.clip(covariance * sizes.sum() / squares, 0, 1))
+
+
+def _freedom(sizes: NDArray[np.int64], correlation: float) -> float:
+    """Return the degrees of freedom of a jackknife variance of groups of these sizes (groups,).
+
+    They are those of a chi-squared variable with the same mean and variance as the jackknife variance (Satterthwaite),
+    where two images of a group have this correlation. Equal groups leave groups - 1. 20 groups of log-normal size
+    (sigma 1) leave about 4 where their images stand and fall together.
+
+    Sources: Bell & McCaffrey 2002, Survey Methodology 28(2), 169-181; Imbens & Kolesar 2016, Review of Economics and
+    Statistics 98(4), 701-712.
+    """
+    if sizes.min() == sizes.max():
+        return float(max(len(sizes) - 1, 1))
+    share, variance = sizes / sizes.sum(), sizes * (1 + correlation * (sizes - 1.0))
+    # The jackknife variance is proportional to u'Au. u: the groups' sums, which have these variances. A, off its
+    # diagonal: total - pulled[i] - pulled[j].
+    pulled = share / (1 - share) ** 2
+    total = float((share * pulled).sum())
+    diagonal = 1 / (1 - share) ** 2 - 2 * pulled + total
+    of_all, of_pulled = float(variance.sum()), float((pulled * variance).sum())
+    squares = 2 * float((pulled**2 * variance).sum()) * of_all + 2 * of_pulled**2
+    squares += total * of_all * (total * of_all - 4 * of_pulled)
+    squares += float(((diagonal**2 - (total - 2 * pulled) ** 2) * variance**2).sum())
+    return float(np.clip(float((diagonal * variance).sum()) ** 2 / squares, 1, len(sizes) - 1))
 
 
 def _with_runs(error: float, freedom: float, of_runs: Values) -> tuple[float, float]:
@@ -314,6 +387,10 @@ def _spread(drawn: Values) -> float:
     return float(there.std(ddof=1)) if len(there) > 1 else 0.0
 
 
+def _hits(targets: Targets, probs: Probs) -> Values:
+    return np.asarray(probs.argmax(axis=1) == targets, np.float64)
+
+
 def _size_of_hits(hits: NDArray[np.bool_], groups: Groups) -> float:
     """Return the number of independent images that would tell as much of an accuracy.
 
@@ -329,12 +406,13 @@ def _size_of_hits(hits: NDArray[np.bool_], groups: Groups) -> float:
     return float((told + DOUBT) / (told / size + DOUBT / count))
 
 
-def _mean_of_classes(metric: scores.Metric, targets: Targets, probs: Probs, groups: Groups) -> tuple[float, float]:
+def _mean_of_classes(
+    metric: scores.Metric, targets: Targets, probs: Probs, groups: Groups, quantile: float
+) -> tuple[float, float]:
     """Return the interval of a mean over classes: from Wilson's of each class, as if classes were independent.
 
     Source: Zou & Donner 2008, Statistics in Medicine 27(10), 1693-1702 (MOVER).
     """
-    quantile = _quantile(max(n_groups(groups) - 1, 1))
     hits, found = probs.argmax(axis=1) == targets, []
     for index in np.unique(targets):
         positive = targets == index
