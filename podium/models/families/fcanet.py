@@ -5,7 +5,8 @@ discrete cosine transform. FcaNet divides the channels among 16 frequencies.
 
 Parameters and buffers have the names of the authors' released checkpoints (torchvision's ResNet names, and
 `layerN.M.att.fc.0.weight`, `.att.fc.2.weight`, `.att.dct_layer.weight`), so these checkpoints load unchanged.
-`weights: hub` downloads them from the authors' release (MIT licence, ImageNet, no hash in their names) to torch's cache.
+`weights: hub` downloads them from the authors' release to torch's cache. They were trained on ImageNet; the licence is
+MIT. Their names have no hash that a download could be checked against.
 
 Source: Qin et al. 2021, FcaNet: Frequency Channel Attention Networks, arXiv 2012.11879. Checkpoints, mean and std:
 github.com/cfzd/FcaNet, hubconf.py and main.py.

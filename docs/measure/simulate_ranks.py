@@ -1,0 +1,67 @@
+"""Measure whether out-of-fold ranks promise what new images get: `python -m docs.measure.simulate_ranks --draws 200`.
+
+Draws contests of two classes in which every member is trained fold by fold (docs.measure.simulated), and blends them by
+the equal mean of probabilities and by ranks. Prints the AUC x 100 out of fold (nested) and on 10,000 new images (the
+mean of the folds' blends, as for test images), and what ranks gain in each. `ranks within folds` is the rule before
+2026-11-28: an image's rank among the images of its own fold, and of new images among all new images.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from docs.measure import simulated
+from docs.measure.simulated import Condition
+from podium.core import cli
+from podium.ensembling import nested_cv
+from podium.predictions.calibration import Probs
+
+CONDITIONS = tuple(
+    Condition(f"AUC, {n_images} images", "roc_auc", n_images, 3, 1.2, n_classes=2, n_sizes=1, trained=True)
+    for n_images in (100, 200, 500)
+)
+
+
+def main(*words: str) -> None:
+    """Print a line for every condition and way."""
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.simulate_ranks")
+    parser.add_argument("--draws", type=int, default=200, help="contests per condition")
+    draws = parser.parse_args(words).draws
+    for condition in CONDITIONS:
+        found = np.array([contest(condition, number) for number in range(draws)])  # (draws, ways, [oof, new])
+        for index, way in enumerate(("equal", "ranks", "ranks within folds")):
+            oof, new = 100 * found[:, index].mean(axis=0)
+            cells = f"out of fold {oof:.2f}, new {new:.2f}"
+            gains = 100 * (found[:, index] - found[:, 0])
+            gained = [f"{one.mean():+.2f} ± {one.std(ddof=1) / np.sqrt(draws):.2f}" for one in gains.T]
+            print(f"{condition.name}, {way}: {cells}; gain out of fold {gained[0]}, new {gained[1]}", flush=True)
+
+
+def contest(condition: Condition, number: int) -> list[tuple[float, float]]:
+    """Return the AUC out of fold and on new images of all ways."""
+    drawn = simulated.draw(condition, number)
+    function, targets, folds = drawn.scored.metric.function, drawn.scored.targets, drawn.scored.folds
+    members = [nested_cv.choose_member(member, nested_cv.held_out_sets(drawn.scored, 1)) for member in drawn.members]
+    found = []
+    for method in ("equal", "ranks"):
+        nested = nested_cv.NestedCv(drawn.scored, members, [method])
+        outcome = nested.outcome()
+        found.append((function(targets, outcome.oof), drawn.truths(nested, outcome)[1]))
+    oof = [member.probs(nested_cv.NONE_HELD_OUT, np.arange(len(targets))) for member in members]
+    new = [np.exp(next(iter(logs.values()))) for of_fold in drawn.logs for logs in of_fold]
+    within = np.zeros_like(oof[0], np.float64)
+    for fold in np.unique(folds):
+        within[folds == fold] = _mean_rank([probs[folds == fold] for probs in oof])
+    return [*found, (function(targets, within), function(drawn.targets, _mean_rank(new)))]
+
+
+def _mean_rank(members: Sequence[Probs]) -> NDArray[np.float64]:
+    """Return the members' mean rank among these images (images, classes)."""
+    return np.mean([(stats.rankdata(probs, axis=0) - 0.5) / len(probs) for probs in members], axis=0)
+
+
+if __name__ == "__main__":
+    cli.run(main)
