@@ -101,12 +101,12 @@ def test_no_image_costs_more_by_the_geometric_mean_than_by_the_average_model() -
 
 
 def test_temperatures_and_multipliers_may_come_before_or_after_the_geometric_mean() -> None:
-    folds, _ = drawn_folds(2)
+    folds = [probs[1:] for probs in drawn_folds(2)[0]]  # none is 0, which is raised to a floor
     logs = calibration.log_probs(calibration.geometric_mean(folds)) + np.array([0.5, 0.0, -1.0], np.float32)
     after = calibration.scaled(logs, 0.7)
     weighed = [calibration.log_probs(probs) + np.array([0.5, 0.0, -1.0], np.float32) for probs in folds]
     before = calibration.geometric_mean(calibration.scaled(each, 0.7) for each in weighed)
-    np.testing.assert_allclose(before, after, atol=1e-5)
+    np.testing.assert_allclose(before, after, atol=1e-4)
 
 
 def test_nothing_has_no_mean() -> None:

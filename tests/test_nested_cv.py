@@ -209,6 +209,26 @@ def test_kappas_and_mcc_use_multipliers_only_where_a_test_supports_them(metric: 
     assert helped.recipe.decision.values[1] > helped.recipe.decision.values[0]
 
 
+def test_quadratic_kappa_is_decided_by_the_expected_position_fitted_without_the_scored_outer_fold() -> None:
+    """Probabilities that cannot tell the outer classes of three: the mean says the middle one, and costs least."""
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 3, 300)
+    logits = np.stack([-targets, np.full(300, -1.4), targets - 2], axis=1) + 0.5 * rng.normal(size=(300, 3))
+    probs = np.tile(calibration.scaled(logits.astype(np.float32), 1.0), (2, 1, 1, 1))
+    metric = scores.named("quadratic_kappa", ["0", "1", "2"])
+
+    def outcome(targets: np.ndarray) -> nested_cv.Outcome:
+        return nested_of(probs, replace(evaluation_set(targets), metric=metric), ["equal"]).outcome()
+
+    found = outcome(targets)
+    assert isinstance(found.recipe.decision, thresholds.ExpectedPosition)
+    assert all(selected.uses_thresholds for selected in found.selections)
+    assert metric.function(targets, found.oof) > metric.function(targets, found.by_method["equal"]) + 0.05
+    scored = evaluation_set(targets).outer_folds == 1
+    turned = outcome(np.where(scored, 2 - targets, targets))
+    np.testing.assert_array_equal(found.oof[scored], turned.oof[scored])
+
+
 @pytest.mark.parametrize("n_folds", [2, 3, 5, 12])
 def test_outer_folds_are_three_to_five_and_cross_no_group_or_fold(n_folds: int) -> None:
     folds = np.repeat(np.arange(60) % n_folds, 2)

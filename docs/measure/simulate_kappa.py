@@ -1,7 +1,8 @@
 """Compare decisions for quadratic kappa on simulated ordered classes: `python -m docs.measure.simulate_kappa`.
 
 An image has a hidden score, which is cut into classes of given frequencies. A model sees it through noise, and gives
-each class its exact posterior probability with errors in the logits. One temperature and the decision are fitted on
+each class its exact posterior probability with errors in the logits. `order unknown` is a model whose errors are as
+large between far classes as between neighbours. One temperature and the decision are fitted on
 few images; 20,000 new images give the true quadratic kappa. Printed are the kappa of the likeliest class, and what each
 decision gains over it, in thousandths:
 
@@ -32,7 +33,9 @@ FREQUENCIES = {
     "3 uneven classes": (0.6, 0.3, 0.1),
     "10 even classes": (0.1,) * 10,
 }
-MODELS = {"good model": (0.4, 0.3), "weak model": (1.0, 0.6)}  # noise of the score, of the logits
+# noise of the score (0: the class itself is seen), of the logits
+MODELS = {"good model": (0.4, 0.3), "weak model": (1.0, 0.6), "order unknown": (0.0, 1.0)}
+ADVANTAGE = 2.0  # of the true class's logit, where the order is unknown
 N_NEW, N_FOLDS, N_TRIED = 20_000, 5, 60
 WAYS = ("multipliers", "rounded", "searched", "stretched", "gated")
 
@@ -87,11 +90,15 @@ def _drawn(case: str, model: str, n_images: int, rng: np.random.Generator) -> tu
     edges = stats.norm.ppf(np.cumsum(FREQUENCIES[case])[:-1])
     noise, roughness = MODELS[model]
     score = rng.normal(size=n_images)
+    targets = np.searchsorted(edges, score)
+    if noise == 0:
+        logits = np.log(FREQUENCIES[case]) + ADVANTAGE * np.eye(len(edges) + 1)[targets]
+        return targets, (logits + roughness * rng.normal(size=logits.shape)).astype(np.float32)
     seen = (score + noise * rng.normal(size=n_images)) / (1 + noise**2)  # the score's posterior mean
     bounds = np.concatenate([[-np.inf], edges, [np.inf]])
     share = np.diff(stats.norm.cdf((bounds - seen[:, None]) / (noise / np.sqrt(1 + noise**2))), axis=1)
     logits = np.log(np.maximum(share, 1e-6)) + roughness * rng.normal(size=share.shape)
-    return np.searchsorted(edges, score), logits.astype(np.float32)
+    return targets, logits.astype(np.float32)
 
 
 def _searched(targets: Targets, expected: NDArray[np.float32], metric: Metric) -> Values:

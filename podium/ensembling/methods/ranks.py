@@ -70,9 +70,8 @@ def _ranking(probs: Probs) -> Ranking:
     if len(values) > KNOTS:
         places = np.linspace(0, len(values) - 1, KNOTS).round().astype(np.int64)
         values, ranks = values[places], ranks[places]
-    low, high = values[0] > 0, values[-1] < 1
-    values = np.concatenate([[0.0][:low], values, [1.0][:high]])
-    return Ranking(values, np.concatenate([[0.0][:low], ranks, [1.0][:high]]))
+    low, high = np.zeros(int(values[0] > 0)), np.ones(int(values[-1] < 1))
+    return Ranking(np.concatenate([low, values, high]), np.concatenate([low, ranks, high]))
 
 
 def _unusable(sizes: BlendSizes) -> str:
