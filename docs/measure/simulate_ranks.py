@@ -1,9 +1,11 @@
-"""Measure whether out-of-fold ranks promise what new images get: `python -m docs.measure.simulate_ranks --draws 200`.
+"""Measure whether out-of-fold ranks promise what new images get: `python -m docs.measure.simulate_ranks --draws 60`.
 
 Draws contests of two classes in which every member is trained fold by fold (docs.measure.simulated), and blends them by
-the equal mean of probabilities and by ranks. Prints the AUC x 100 out of fold (nested) and on 10,000 new images (the
-mean of the folds' blends, as for test images), and what ranks gain in each. `ranks within folds` is the rule before
-2026-11-28: an image's rank among the images of its own fold, and of new images among all new images.
+the equal mean of probabilities and by ranks. Each fold's model of a member gets an offset of its logits, drawn with the
+standard deviation `offset`, as networks of different folds differ. Prints the AUC x 100 out of fold (nested) and on
+10,000 new images (the mean of the folds' blends, as for test images), and what ranks gain over the equal mean in each.
+`ranks within folds` is the rule before 2026-11-28: an image's rank among the images of its own fold, and of new images
+among all new images.
 """
 
 import argparse
@@ -17,33 +19,38 @@ from docs.measure import simulated
 from docs.measure.simulated import Condition
 from podium.core import cli
 from podium.ensembling import nested_cv
+from podium.predictions import calibration
 from podium.predictions.calibration import Probs
 
-CONDITIONS = tuple(
-    Condition(f"AUC, {n_images} images", "roc_auc", n_images, 3, 1.2, n_classes=2, n_sizes=1, trained=True)
-    for n_images in (100, 200, 500)
-)
+CONDITION = Condition("AUC by ranks", "roc_auc", 200, 3, 1.2, n_classes=2, n_sizes=1, trained=True)
+OFFSETS = (0.0, 0.5, 1.0)
 
 
 def main(*words: str) -> None:
     """Print a line for every condition and way."""
     parser = argparse.ArgumentParser(prog="python -m docs.measure.simulate_ranks")
-    parser.add_argument("--draws", type=int, default=200, help="contests per condition")
+    parser.add_argument("--draws", type=int, default=60, help="contests per offset")
     draws = parser.parse_args(words).draws
-    for condition in CONDITIONS:
-        found = np.array([contest(condition, number) for number in range(draws)])  # (draws, ways, [oof, new])
+    for offset in OFFSETS:
+        found = np.array([contest(offset, number) for number in range(draws)])  # (draws, ways, [oof, new])
         for index, way in enumerate(("equal", "ranks", "ranks within folds")):
             oof, new = 100 * found[:, index].mean(axis=0)
-            cells = f"out of fold {oof:.2f}, new {new:.2f}"
             gains = 100 * (found[:, index] - found[:, 0])
             gained = [f"{one.mean():+.2f} ± {one.std(ddof=1) / np.sqrt(draws):.2f}" for one in gains.T]
-            print(f"{condition.name}, {way}: {cells}; gain out of fold {gained[0]}, new {gained[1]}", flush=True)
+            print(f"| {offset} | {way} | {oof:.2f} | {new:.2f} | {gained[0]} | {gained[1]} |", flush=True)
 
 
-def contest(condition: Condition, number: int) -> list[tuple[float, float]]:
+def contest(offset: float, number: int) -> list[tuple[float, float]]:
     """Return the AUC out of fold and on new images of all ways."""
-    drawn = simulated.draw(condition, number)
+    drawn = simulated.draw(CONDITION, number)
     function, targets, folds = drawn.scored.metric.function, drawn.scored.targets, drawn.scored.folds
+    rng = np.random.default_rng(number)
+    for index, member in enumerate(drawn.members):
+        moves = offset * rng.normal(size=(simulated.N_FOLDS, 1, 1)).astype(np.float32) * np.float32([-0.5, 0.5])
+        for tta, logs in member.logs.items():
+            member.logs[tta] = calibration.shifted(logs, moves[folds, 0])
+            for move, of_fold in zip(moves, drawn.logs, strict=True):
+                of_fold[index][tta] = calibration.shifted(of_fold[index][tta], move)
     members = [nested_cv.choose_member(member, nested_cv.held_out_sets(drawn.scored, 1)) for member in drawn.members]
     found = []
     for method in ("equal", "ranks"):
