@@ -93,7 +93,7 @@ def split(features: Features, targets: Targets, number: int) -> NDArray[np.float
     temperature = calibration.fit_temperature(calibration.log_probs(oof), targets[rest])
     folds = [calibration.scaled(calibration.log_probs(probs), temperature) for probs in new]
     alone = np.mean([_scores(targets[out], probs) for probs in folds], axis=0)
-    arithmetic = np.mean(folds, axis=0, dtype=np.float64).astype(np.float32)
+    arithmetic = np.asarray(np.mean(folds, axis=0, dtype=np.float64), np.float32)
     geometric = calibration.geometric_mean(folds)
     return np.stack([alone, *(_scores(targets[out], mean) for mean in (arithmetic, geometric))])
 

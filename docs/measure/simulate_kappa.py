@@ -18,7 +18,6 @@ decision gains over it, in thousandths:
 import argparse
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from podium.core import cli, seeding
@@ -101,10 +100,10 @@ def _drawn(case: str, model: str, n_images: int, rng: np.random.Generator) -> tu
     return targets, logits.astype(np.float32)
 
 
-def _searched(targets: Targets, expected: NDArray[np.float32], metric: Metric) -> Values:
+def _searched(targets: Targets, expected: Values, metric: Metric) -> Values:
     """Move each cut to the best of N_TRIED places between its neighbours, until none moves."""
     eye = np.eye(int(targets.max()) + 1)
-    cuts = np.arange(len(eye) - 1) + 0.5
+    cuts: Values = np.arange(len(eye) - 1) + 0.5
 
     def kappa(tried: Values) -> float:
         return metric.function(targets, eye[np.searchsorted(tried, expected)])
@@ -112,8 +111,9 @@ def _searched(targets: Targets, expected: NDArray[np.float32], metric: Metric) -
     for _ in range(5):
         before = cuts.copy()
         for index in range(len(cuts)):
-            ends = np.concatenate([[expected.min()], cuts, [expected.max()]])[[index, index + 2]]
-            places = np.concatenate([[cuts[index]], np.linspace(*ends, N_TRIED)])
+            ends = np.concatenate([[expected.min()], cuts, [expected.max()]])
+            between = np.linspace(float(ends[index]), float(ends[index + 2]), N_TRIED)
+            places = np.concatenate([[cuts[index]], between])
             options = np.tile(cuts, (len(places), 1))
             options[:, index] = places
             cuts = options[int(np.argmax([kappa(tried) for tried in options]))]

@@ -46,7 +46,8 @@ def contest(offset: float, number: int) -> list[tuple[float, float]]:
     function, targets, folds = drawn.scored.metric.function, drawn.scored.targets, drawn.scored.folds
     rng = np.random.default_rng(number)
     for index, member in enumerate(drawn.members):
-        moves = offset * rng.normal(size=(simulated.N_FOLDS, 1, 1)).astype(np.float32) * np.float32([-0.5, 0.5])
+        moves = offset * rng.normal(size=(simulated.N_FOLDS, 1, 1)) * np.array([-0.5, 0.5])
+        moves = moves.astype(np.float32)
         for tta, logs in member.logs.items():
             member.logs[tta] = calibration.shifted(logs, moves[folds, 0])
             for move, of_fold in zip(moves, drawn.logs, strict=True):
@@ -67,7 +68,8 @@ def contest(offset: float, number: int) -> list[tuple[float, float]]:
 
 def _mean_rank(members: Sequence[Probs]) -> NDArray[np.float64]:
     """Return the members' mean rank among these images (images, classes)."""
-    return np.mean([(stats.rankdata(probs, axis=0) - 0.5) / len(probs) for probs in members], axis=0)
+    ranks = [(stats.rankdata(probs, axis=0) - 0.5) / len(probs) for probs in members]
+    return np.asarray(np.mean(ranks, axis=0), np.float64)
 
 
 if __name__ == "__main__":
