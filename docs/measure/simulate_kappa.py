@@ -103,7 +103,7 @@ def _drawn(case: str, model: str, n_images: int, rng: np.random.Generator) -> tu
 def _searched(targets: Targets, expected: Values, metric: Metric) -> Values:
     """Move each cut to the best of N_TRIED places between its neighbours, until none moves."""
     eye = np.eye(int(targets.max()) + 1)
-    cuts: Values = np.arange(len(eye) - 1) + 0.5
+    cuts = np.arange(len(eye) - 1, dtype=np.float64) + 0.5
 
     def kappa(tried: Values) -> float:
         return metric.function(targets, eye[np.searchsorted(tried, expected)])
