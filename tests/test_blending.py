@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import optimize
+from scipy import optimize, stats
 
 from podium.ensembling import blending
 from podium.ensembling.blending import BlendSizes, Fitting
@@ -13,7 +13,6 @@ from podium.scoring import scores
 
 ACCURACY = scores.SCORES["accuracy"].utility
 LOG_LOSS = scores.SCORES["log_loss"].utility
-NO_FOLDS = np.zeros(0, np.int64)
 
 
 def simulated(seed: int, n_members: int = 4, n: int = 200, n_classes: int = 3, skill: float = 0.4):
@@ -38,9 +37,8 @@ def loss_of(weights: np.ndarray, probs: np.ndarray, targets: np.ndarray) -> floa
 @given(seed=st.integers(0, 1000), n_members=st.integers(1, 5), n_classes=st.integers(2, 4))
 def test_blends_are_probabilities_and_weights_shares(name: str, seed: int, n_members: int, n_classes: int) -> None:
     probs, targets = simulated(seed, n_members, n=40, n_classes=n_classes)
-    folds = np.arange(40) % 3
     blend = METHODS[name].fit(probs, Fitting(targets, ACCURACY, 5))
-    blended = blending.blended(blend, probs, folds)
+    blended = blending.blended(blend, probs)
     assert blended.dtype == np.float32
     assert (blended >= 0).all()
     np.testing.assert_allclose(blended.sum(axis=1), 1, atol=1e-5)
@@ -53,10 +51,9 @@ def test_blends_are_probabilities_and_weights_shares(name: str, seed: int, n_mem
 @pytest.mark.parametrize("name", METHODS)
 def test_members_may_come_one_at_a_time_and_twice_gives_the_same(name: str) -> None:
     probs, targets = simulated(1)
-    folds = np.arange(200) % 3
     first, second = (METHODS[name].fit(probs, Fitting(targets)) for _ in range(2))
-    together = blending.blended(first, list(probs), folds)
-    np.testing.assert_array_equal(together, blending.blended(second, iter(probs), folds))
+    together = blending.blended(first, list(probs))
+    np.testing.assert_array_equal(together, blending.blended(second, iter(probs)))
 
 
 def test_the_equal_blend_is_the_mean_and_the_logit_blend_the_mean_of_logs() -> None:
@@ -68,18 +65,30 @@ def test_the_equal_blend_is_the_mean_and_the_logit_blend_the_mean_of_logs() -> N
     np.testing.assert_allclose(geometric, expected / expected.sum(axis=1, keepdims=True), atol=1e-5)
 
 
-def test_ranks_are_taken_within_a_fold_and_see_no_confidence() -> None:
+def test_ranks_are_those_among_the_fitted_images_and_see_no_confidence() -> None:
     probs, targets = simulated(3, n_classes=2)
-    folds = np.arange(200) % 2
-    blend = ranks.fit(probs, Fitting(targets))
-    found = blending.blended(blend, probs, folds)
+    found = blending.blended(ranks.fit(probs, Fitting(targets)), probs)
+    own = [(stats.rankdata(member, axis=0) - 0.5) / len(targets) for member in probs]
+    np.testing.assert_allclose(found, np.mean(own, axis=0), atol=1e-6)
     sharper = calibration.scaled(calibration.log_probs(probs.reshape(-1, 2)), 0.3).reshape(probs.shape)
-    shifted = sharper.copy()
-    shifted[:, folds == 1] = calibration.scaled(
-        calibration.log_probs(sharper[:, folds == 1].reshape(-1, 2)) + np.array([1.0, 0.0], np.float32), 1.0
-    ).reshape(len(probs), -1, 2)
-    np.testing.assert_allclose(blending.blended(blend, shifted, folds), found, atol=0.02)
-    np.testing.assert_allclose(blending.blended(blend, probs[:, folds == 1], folds[folds == 1]), found[folds == 1])
+    np.testing.assert_allclose(blending.blended(ranks.fit(sharper, Fitting(targets)), sharper), found, atol=0.01)
+
+
+def test_an_images_rank_does_not_depend_on_the_images_it_is_predicted_with() -> None:
+    probs, targets = simulated(3)
+    blend = ranks.fit(probs[:, :150], Fitting(targets[:150]))
+    together = blending.blended(blend, probs[:, 150:])
+    np.testing.assert_array_equal(together[7:8], blending.blended(blend, probs[:, 157:158]))
+
+
+def test_ranks_keep_the_order_of_images_outside_the_fitted_range_and_of_many_images() -> None:
+    fitted = np.linspace(0.4, 0.6, 5000)
+    probs = np.stack([1 - fitted, fitted], axis=1)[None].astype(np.float32)
+    blend = ranks.fit(probs, Fitting(np.arange(5000) % 2))
+    new = np.array([0.0, 0.1, 0.3, 0.41, 0.5, 0.59, 0.7, 0.9, 1.0])
+    found = blending.blended(blend, np.stack([1 - new, new], axis=1)[None].astype(np.float32))[:, 1]
+    assert (np.diff(found) > 0).all()
+    np.testing.assert_allclose(found[3:6], [0.05, 0.5, 0.95], atol=0.001)
 
 
 @pytest.mark.parametrize("utility", [ACCURACY, LOG_LOSS, None])
@@ -171,7 +180,7 @@ def test_what_cannot_be_used_says_why() -> None:
 
 def test_no_members_are_refused() -> None:
     with pytest.raises(ValueError, match="no members"):
-        blending.blended(blending.LinearBlend(np.ones(1)), [], NO_FOLDS)
+        blending.blended(blending.LinearBlend(np.ones(1)), [])
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "average_precision"])

@@ -74,3 +74,41 @@ def test_priors_come_back_as_they_are_in_what_each_fold_trained_on() -> None:
         counts = np.maximum(np.bincount(targets[folds != fold], minlength=4), 1)
         probs = np.exp(calibration.shifted(even, shifts[fold]))
         np.testing.assert_allclose(probs[0], counts / counts.sum(), rtol=1e-5)
+
+
+def drawn_folds(seed: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """What five models predict of the same images, one probability being 0."""
+    rng = np.random.default_rng(seed)
+    folds = [rng.dirichlet(np.ones(3), 50).astype(np.float32) for _ in range(5)]
+    folds[0][0] = [0, 0.5, 0.5]
+    return folds, rng.integers(0, 3, 50)
+
+
+def test_the_geometric_mean_is_that_of_numpy_renormalised_and_never_0() -> None:
+    folds, _ = drawn_folds(0)
+    found = calibration.geometric_mean(iter(folds))
+    expected = np.prod(np.maximum(folds, calibration.FLOOR), axis=0, dtype=np.float64) ** (1 / 5)
+    np.testing.assert_allclose(found, expected / expected.sum(axis=1, keepdims=True), rtol=1e-4)
+    assert found.dtype == np.float32
+    assert found.min() > 0
+
+
+def test_no_image_costs_more_by_the_geometric_mean_than_by_the_average_model() -> None:
+    folds, targets = drawn_folds(1)
+    costs = [calibration.losses(calibration.log_probs(probs), targets, 1.0) for probs in folds]
+    mean = calibration.losses(calibration.log_probs(calibration.geometric_mean(folds)), targets, 1.0)
+    assert (mean <= np.mean(costs, axis=0) + 1e-6).all()
+
+
+def test_temperatures_and_multipliers_may_come_before_or_after_the_geometric_mean() -> None:
+    folds = [probs[1:] for probs in drawn_folds(2)[0]]  # none is 0, which is raised to a floor
+    logs = calibration.log_probs(calibration.geometric_mean(folds)) + np.array([0.5, 0.0, -1.0], np.float32)
+    after = calibration.scaled(logs, 0.7)
+    weighed = [calibration.log_probs(probs) + np.array([0.5, 0.0, -1.0], np.float32) for probs in folds]
+    before = calibration.geometric_mean(calibration.scaled(each, 0.7) for each in weighed)
+    np.testing.assert_allclose(before, after, atol=1e-4)
+
+
+def test_nothing_has_no_mean() -> None:
+    with pytest.raises(ValueError, match="no predictions"):
+        calibration.geometric_mean([])

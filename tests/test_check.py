@@ -191,10 +191,10 @@ def test_the_cost_includes_fixres_and_external_predictions(tmp_path: Path, capsy
         (
             {
                 "members__a__model__weights": "hub",
-                "members__a__model__backbone": "fcanet50",
+                "members__a__model__backbone": "efficientnet_lite1",
                 "members__a__model__model_kwargs": {},
             },
-            ["members.a.model.weights", "fcanet50"],
+            ["members.a.model.weights", "efficientnet_lite1"],
         ),
         ({"members__a__model__weights": "file", "members__a__model__weights_file": "w.pth"}, ["w.pth"]),
         ({"members__a__model__model_kwargs": {"checkpoint_path": "x.pth"}}, ["members.a.model", "checkpoint_path"]),

@@ -55,7 +55,7 @@ def test_a_module_that_lacks_a_fact_is_refused_with_its_file(module: dict[str, A
 
 def test_two_families_with_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(family_registry, "modules", lambda: {"one": fcanet, "two": fcanet})
-    with pytest.raises(TypeError, match=r"one\.py and two\.py both register fcanet50"):
+    with pytest.raises(TypeError, match=r"one\.py and two\.py both register fcanet34"):
         family_registry.register_all()
 
 

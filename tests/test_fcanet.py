@@ -11,6 +11,8 @@ from timm.layers import SEModule
 from timm.optim import create_optimizer_v2
 from torch import nn
 
+from podium.core.errors import InputError
+from podium.models import backbones
 from podium.models.families import fcanet
 
 MEAN_ALONE = ((0, 0),)
@@ -34,9 +36,10 @@ def released_state(layers: int, n_classes: int) -> dict[str, torch.Tensor]:
     resnet = getattr(torchvision.models, f"resnet{layers}")(num_classes=n_classes)
     state = dict(resnet.state_dict())
     for key, tensor in resnet.state_dict().items():
-        if key.endswith("conv3.weight"):
-            block, channels = key.removesuffix("conv3.weight"), len(tensor)
-            grid = {256: 56, 512: 28, 1024: 14, 2048: 7}[channels]
+        last = "conv2.weight" if layers == 34 else "conv3.weight"
+        if key.endswith(last):
+            block, channels = key.removesuffix(last), len(tensor)
+            grid = (56, 28, 14, 7)[int(block[len("layer")]) - 1]
             state[f"{block}att.dct_layer.weight"] = torch.randn(channels, grid, grid)
             state[f"{block}att.fc.0.weight"] = torch.randn(channels // 16, channels)
             state[f"{block}att.fc.2.weight"] = torch.randn(channels, channels // 16)
@@ -106,7 +109,7 @@ def test_models_have_the_papers_number_of_parameters_on_the_meta_device(name: st
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.005)
 
 
-@pytest.mark.parametrize(("name", "layers"), [("fcanet50", 50), ("fcanet101", 101)])
+@pytest.mark.parametrize(("name", "layers"), [("fcanet34", 34), ("fcanet50", 50), ("fcanet101", 101)])
 def test_a_state_dict_of_the_released_form_loads_strictly(tmp_path: Path, name: str, layers: int) -> None:
     torch.save(released_state(layers, n_classes=10), tmp_path / "fca.pth")
     state = torch.load(tmp_path / "fca.pth", weights_only=True)
@@ -116,13 +119,22 @@ def test_a_state_dict_of_the_released_form_loads_strictly(tmp_path: Path, name: 
     assert {k: v.shape for k, v in model.state_dict().items()} == {k: v.shape for k, v in state.items()}
 
 
-def test_with_constant_factors_it_is_torchvisions_resnet() -> None:
+def test_the_deepest_one_is_torchvisions_resnet_and_the_attention_on_the_meta_device() -> None:
+    with torch.device("meta"):
+        ours, theirs = timm.create_model("fcanet152"), torchvision.models.resnet152()
+    shapes = {k: v.shape for k, v in ours.state_dict().items() if ".att." not in k}
+    assert shapes == {k: v.shape for k, v in theirs.state_dict().items()}
+
+
+@pytest.mark.parametrize("layers", [34, 50])
+def test_with_constant_factors_it_is_torchvisions_resnet(layers: int) -> None:
     """The sigmoid of 0 is a half: the attention then halves what the last batch norm gives."""
-    ours = timm.create_model("fcanet50", num_classes=5).eval()
+    ours = timm.create_model(f"fcanet{layers}", num_classes=5).eval()
     state = {k: torch.zeros_like(v) if k.endswith("att.fc.2.weight") else v for k, v in ours.state_dict().items()}
     ours.load_state_dict(state)
-    theirs = torchvision.models.resnet50(num_classes=5).eval()
-    halved = {k: v / 2 if k.endswith(("bn3.weight", "bn3.bias")) else v for k, v in state.items() if ".att." not in k}
+    theirs = getattr(torchvision.models, f"resnet{layers}")(num_classes=5).eval()
+    last = ("bn2.weight", "bn2.bias") if layers == 34 else ("bn3.weight", "bn3.bias")
+    halved = {k: v / 2 if k.endswith(last) else v for k, v in state.items() if ".att." not in k}
     theirs.load_state_dict(halved)
     x = torch.randn(2, 3, 64, 96)
     torch.testing.assert_close(ours(x), theirs(x), atol=1e-4, rtol=1e-4)
@@ -175,6 +187,35 @@ def test_the_lr_decays_layer_by_layer(model: nn.Module) -> None:
     assert len(scale) == sum(1 for _ in model.parameters())
 
 
-def test_timm_says_that_the_hub_has_no_weights() -> None:
-    with pytest.raises(RuntimeError, match="No pretrained weights exist for fcanet50"):
-        timm.create_model("fcanet50", pretrained=True)
+@pytest.mark.parametrize("layers", [34, 50, 101, 152])
+def test_the_hub_is_the_authors_release(layers: int) -> None:
+    config = timm.get_pretrained_cfg(f"fcanet{layers}")
+    assert config.url == f"https://github.com/cfzd/FcaNet/releases/download/v1.0/fca{layers}.pth"
+    assert config.has_weights
+
+
+def released_in_the_cache(monkeypatch: pytest.MonkeyPatch, folder: Path, content: object) -> None:
+    """Put a file where torch would have downloaded it."""
+    monkeypatch.setenv("TORCH_HOME", str(folder))
+    path = folder / "hub/checkpoints/fca50.pth"
+    path.parent.mkdir(parents=True)
+    torch.save(content, path)
+
+
+def test_the_hubs_weights_come_from_the_released_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    narrow = {"channels": (32, 32, 32, 32)}
+    torch.manual_seed(3)
+    state = timm.create_model("fcanet50", **narrow).state_dict()
+    released_in_the_cache(monkeypatch, tmp_path, state)
+    model, config = backbones.from_hub("fcanet50", narrow)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+    assert config["mean"] == pytest.approx((0.485, 0.456, 0.406))
+
+
+@pytest.mark.parametrize("content", [{"a": 1}, OSError("not tensors")])
+def test_a_released_file_of_other_things_is_refused_and_not_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: object
+) -> None:
+    released_in_the_cache(monkeypatch, tmp_path, content)
+    with pytest.raises(InputError, match="weights_file"):
+        backbones.from_hub("fcanet50", {"channels": (32, 32, 32, 32)})

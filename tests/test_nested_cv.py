@@ -10,7 +10,7 @@ from podium.ensembling.tta_selection import OofByTta
 from podium.folds.outer_folds import deal
 from podium.predictions import calibration
 from podium.predictions.tta import Tta
-from podium.scoring import comparison, scores
+from podium.scoring import comparison, scores, thresholds
 from podium.scoring.evaluation_set import EvaluationSet
 
 TRANSFORMS = ("identity",)
@@ -147,7 +147,7 @@ def test_with_nothing_to_gain_the_nested_score_is_that_of_new_images() -> None:
             places = [size - 100 for size in choice.tta.image_sizes]
             logs = calibration.log_probs(member[places, 200:].mean(axis=0))
             new.append(choice.calibration.apply(logs, None))
-        fresh = found.recipe.apply(new, np.zeros(1000, np.int64))
+        fresh = found.recipe.apply(new)
         bias.append(scores.log_loss(targets[:200], found.oof) - scores.log_loss(targets[200:], fresh))
     assert abs(np.mean(bias)) < 2.5 * np.std(bias, ddof=1) / np.sqrt(len(bias))
     assert abs(np.mean(bias)) < 0.05
@@ -180,13 +180,13 @@ def test_thresholds_follow_the_metric() -> None:
     found = {name: nested_of(probs, evaluation_set(targets, name), ["equal"]).outcome() for name in metrics}
     for name in ("accuracy", "log_loss", "roc_auc"):
         assert not found[name].selection.uses_thresholds
-        assert found[name].recipe.multipliers is None
+        assert found[name].recipe.decision is None
     for name in ("balanced_accuracy", "macro_f1"):
         assert found[name].selection.uses_thresholds
         assert all(selected.uses_thresholds for selected in found[name].selections)
-        assert found[name].recipe.multipliers[1] > found[name].recipe.multipliers[0]
+        assert found[name].recipe.decision.values[1] > found[name].recipe.decision.values[0]
     counts = np.bincount(targets)
-    multipliers = found["balanced_accuracy"].recipe.multipliers
+    multipliers = found["balanced_accuracy"].recipe.decision.values
     assert multipliers[1] / multipliers[0] == pytest.approx(counts[0] / counts[1])
     function = scores.SCORES["balanced_accuracy"].function
     plain = function(targets, found["accuracy"].oof)
@@ -198,7 +198,7 @@ def test_kappas_and_mcc_use_multipliers_only_where_a_test_supports_them(metric: 
     probs, targets = simulated(4, [1.5, 1.5], n=150, n_sizes=1)  # classes are equally frequent: nothing to gain
     found = nested_of(probs, evaluation_set(targets, metric), ["equal"]).outcome()
     assert not found.selection.uses_thresholds
-    assert found.recipe.multipliers is None
+    assert found.recipe.decision is None
     rng = np.random.default_rng(0)
     targets = (rng.random(1500) < 0.08).astype(np.int64)
     evidence = 1.5 * (rng.normal(size=1500) + 1.5 * targets) - 1.5**2 / 2  # log likelihood ratio
@@ -206,7 +206,27 @@ def test_kappas_and_mcc_use_multipliers_only_where_a_test_supports_them(metric: 
     rare = np.tile(calibration.scaled(logits.astype(np.float32), 1.0), (2, 1, 1, 1))
     helped = nested_of(rare, evaluation_set(targets, metric), ["equal"]).outcome()
     assert helped.selection.uses_thresholds
-    assert helped.recipe.multipliers[1] > helped.recipe.multipliers[0]
+    assert helped.recipe.decision.values[1] > helped.recipe.decision.values[0]
+
+
+def test_quadratic_kappa_is_decided_by_the_expected_position_fitted_without_the_scored_outer_fold() -> None:
+    """Probabilities that cannot tell the outer classes of three: the mean says the middle one, and costs least."""
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 3, 300)
+    logits = np.stack([-targets, np.full(300, -1.4), targets - 2], axis=1) + 0.5 * rng.normal(size=(300, 3))
+    probs = np.tile(calibration.scaled(logits.astype(np.float32), 1.0), (2, 1, 1, 1))
+    metric = scores.named("quadratic_kappa", ["0", "1", "2"])
+
+    def outcome(targets: np.ndarray) -> nested_cv.Outcome:
+        return nested_of(probs, replace(evaluation_set(targets), metric=metric), ["equal"]).outcome()
+
+    found = outcome(targets)
+    assert isinstance(found.recipe.decision, thresholds.ExpectedPosition)
+    assert all(selected.uses_thresholds for selected in found.selections)
+    assert metric.function(targets, found.oof) > metric.function(targets, found.by_method["equal"]) + 0.05
+    scored = evaluation_set(targets).outer_folds == 1
+    turned = outcome(np.where(scored, 2 - targets, targets))
+    np.testing.assert_array_equal(found.oof[scored], turned.oof[scored])
 
 
 @pytest.mark.parametrize("n_folds", [2, 3, 5, 12])
@@ -239,10 +259,9 @@ def test_the_order_of_images_does_not_matter() -> None:
     np.testing.assert_allclose(second.oof, first.oof[order], atol=1e-4)
 
 
-def test_a_recipe_without_multipliers_gives_what_it_blends() -> None:
+def test_a_recipe_without_a_decision_gives_what_it_blends() -> None:
     probs, targets = simulated(7, [1.0, 1.2], n_sizes=1)
     recipe = nested_cv.Recipe(equal.fit(probs[:, 0], blending.Fitting(targets)))
-    folds = np.zeros(len(targets), np.int64)
-    np.testing.assert_array_equal(recipe.apply(probs[:, 0], folds), recipe.blended(probs[:, 0], folds))
-    moved = replace(recipe, multipliers=np.array([1.0, 1.0, 50.0])).apply(probs[:, 0], folds)
+    np.testing.assert_array_equal(recipe.apply(probs[:, 0]), recipe.blended(probs[:, 0]))
+    moved = replace(recipe, decision=thresholds.Multipliers(np.array([1.0, 1.0, 50.0]))).apply(probs[:, 0])
     assert (moved.argmax(axis=1) == 2).mean() > 0.9

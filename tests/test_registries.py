@@ -46,7 +46,8 @@ def test_what_decides_and_the_thresholds_fit_each_metric() -> None:
     facts = {name: (metric.chosen_by, metric.thresholds) for name, metric in scores.METRICS.items()}
     assert facts["balanced_accuracy"] == ("balanced_log_loss", "prior")
     assert facts["macro_f1"] == ("balanced_log_loss", "fitted")
-    for name in ("mcc", "kappa", "quadratic_kappa"):
+    assert facts["quadratic_kappa"] == ("log_loss", "fitted")
+    for name in ("mcc", "kappa"):
         assert facts[name] == ("log_loss", "tested")
     for name in ("accuracy", "micro_f1", "log_loss"):
         assert facts[name] == ("log_loss", "likeliest")

@@ -239,8 +239,8 @@ def test_test_images_are_blended_fold_by_fold_as_they_were_scored(tmp_path: Path
     folds = [sum(weight * calibrated(tmp_path, name, fold) for name, weight in cells) for fold in FOLDS]
 
     def tempered(temperature: float) -> np.ndarray:
-        powers = [fold ** (1 / temperature) for fold in folds]
-        return np.mean([x / x.sum(axis=1, keepdims=True) for x in powers], axis=0)
+        mean = np.exp(np.mean(np.log(folds), axis=0) / temperature)
+        return mean / mean.sum(axis=1, keepdims=True)
 
     errors = [np.abs(tempered(t) - probs(blend)).max() for t in np.geomspace(0.2, 3, 1000)]
     assert min(errors) < 3e-3  # with one temperature of the blend, which no table holds
@@ -464,5 +464,5 @@ def test_an_average_of_both_phases_predicts_test_images_as_their_mean(tmp_path: 
     assert member["phases"] == "finetune probe"
     assert member["score"] == 1
     test = tables.read(tmp_path / "data/ensemble/test.parquet", contracts.TEST)
-    mean = np.mean([calibrated(tmp_path, "a", fold) for fold in FOLDS], axis=0)
+    mean = np.exp(np.mean([np.log(calibrated(tmp_path, "a", fold)) for fold in FOLDS], axis=0))
     assert np.corrcoef(np.log(mean[:, 1] / mean[:, 0]), np.log(test["p:red"] / test["p:blue"]))[0, 1] > 0.999

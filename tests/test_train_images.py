@@ -40,14 +40,17 @@ def test_every_epoch_sees_every_image_in_full_batches(n: int, batch_size: int) -
     assert len(batches) == len(train_images.EpochBatches(n, batch_size, epochs=3, seed=1)) == 3 * -(-n // batch_size)
     assert all(len(batch) == batch_size for batch in batches)
     for epoch in range(3):
-        seen = Counter(index for batch in batches for e, index in batch if e == epoch)
+        seen = Counter(index for batch in batches for e, index, _ in batch if e == epoch)
         assert set(seen) == set(range(n))
         assert max(seen.values()) - min(seen.values()) <= 1  # what fills the last batch up comes once around
+        positions = [position for batch in batches for position in batch if position[0] == epoch]
+        assert len(set(positions)) == len(positions)  # no sample twice, also with fewer images than a batch
+        assert {repeat for _, _, repeat in positions} == set(range(max(seen.values())))
 
 
 def test_the_order_is_another_each_epoch_and_the_same_each_time() -> None:
     batches = list(train_images.EpochBatches(20, 20, epochs=2, seed=1))
-    orders = [[index for _, index in batch] for batch in batches]
+    orders = [[index for _, index, _ in batch] for batch in batches]
     assert orders[0] != orders[1]
     assert batches == list(train_images.EpochBatches(20, 20, epochs=2, seed=1))
 
@@ -75,9 +78,16 @@ def test_loading_draws_nothing_from_the_trainings_random_stream() -> None:
 
 def test_an_image_is_drawn_anew_each_epoch_and_by_each_seed() -> None:
     images = images_of(2)
-    assert torch.equal(images[0, 1][0], images[0, 1][0])
-    assert not torch.equal(images[0, 1][0], images[1, 1][0])
-    assert not torch.equal(images[0, 1][0], images_of(2, seed=1)[0, 1][0])
+    assert torch.equal(images[0, 1, 0][0], images[0, 1, 0][0])
+    assert not torch.equal(images[0, 1, 0][0], images[1, 1, 0][0])
+    assert not torch.equal(images[0, 1, 0][0], images_of(2, seed=1)[0, 1, 0][0])
+
+
+def test_a_batch_larger_than_the_set_repeats_images_but_no_pixels() -> None:
+    order = train_images.EpochBatches(3, 8, epochs=1, seed=0)
+    [(images, targets)] = train_images.train_batches(images_of(3), order, CPU)
+    assert len(images) == len(targets) == 8
+    assert len({image.numpy().tobytes() for image in images}) == 8
 
 
 @pytest.mark.parametrize(("device", "expected"), [("cpu", 0), ("cuda", None)])

@@ -62,9 +62,7 @@ def halving(members: list[OofByTta], scored: EvaluationSet, number: int) -> dict
     others = [_member(member, _subset(scored, there), there) for member in members]
     ttas = [member.choices[nested_cv.NONE_HELD_OUT].tta for member in chosen]
     elsewhere = [_at(other, tta, member) for member, other, tta in zip(chosen, others, ttas, strict=True)]
-    blend = outcome.recipe.apply(
-        nested_cv.CalibratedMembers(elsewhere, nested_cv.NONE_HELD_OUT, np.arange(len(there))), scored.folds[there]
-    )
+    blend = outcome.recipe.apply(nested_cv.CalibratedMembers(elsewhere, nested_cv.NONE_HELD_OUT, np.arange(len(there))))
     function = scored.metric.function
     return {
         "nested": function(half.targets, outcome.oof),

@@ -67,14 +67,11 @@ class SimulatedContest:
 
     def truths(self, nest: nested_cv.NestedCv, outcome: nested_cv.Outcome) -> tuple[float, float]:
         """Return the recipe's true score with one fold's models (mean over folds), and with the mean of all folds."""
-        metric = self.scored.metric
-        blends = [outcome.recipe.apply(self._calibrated(nest, of_fold), self._one_fold) for of_fold in self.logs]
-        single = float(np.mean([metric.function(self.targets, blend) for blend in blends]))
-        return single, metric.function(self.targets, np.mean(blends, axis=0))
-
-    @property
-    def _one_fold(self) -> Indices:
-        return np.zeros(len(self.targets), np.int64)
+        metric, recipe = self.scored.metric, outcome.recipe
+        blends = [recipe.blended(self._calibrated(nest, of_fold)) for of_fold in self.logs]
+        single = float(np.mean([metric.function(self.targets, recipe.decided(blend)) for blend in blends]))
+        mean = recipe.decided(calibration.geometric_mean(blends))
+        return single, metric.function(self.targets, mean)
 
     def _calibrated(self, nest: nested_cv.NestedCv, of_fold: list[dict[Tta, Probs]]) -> Iterator[Probs]:
         for chosen, logs in zip(nest.members, of_fold, strict=True):

@@ -10,15 +10,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from podium.predictions import calibration
 from podium.predictions.calibration import Probs, Targets, Values
 
-Folds = NDArray[np.int64]
 Utility = Callable[[Targets, Probs], float]
-
-_NO_FOLDS = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ class Blend(Protocol):
     def weights(self) -> Values | None:
         """Return the members' weights (members,), None where they have none of their own."""
 
-    def add(self, total: Values, member: int, probs: Probs, folds: Folds) -> None:
+    def add(self, total: Values, member: int, probs: Probs) -> None:
         """Add one member's contribution to the running total (images, classes)."""
 
     def finish(self, total: Values) -> Probs:
@@ -92,7 +88,7 @@ class LinearBlend:
 
     weights: Values
 
-    def add(self, total: Values, member: int, probs: Probs, folds: Folds) -> None:  # noqa: ARG002
+    def add(self, total: Values, member: int, probs: Probs) -> None:
         """See Blend."""
         if self.weights[member] > 0:
             total += self.weights[member] * probs
@@ -111,7 +107,7 @@ class LogBlend:
 
     weights: Values
 
-    def add(self, total: Values, member: int, probs: Probs, folds: Folds) -> None:  # noqa: ARG002
+    def add(self, total: Values, member: int, probs: Probs) -> None:
         """See Blend."""
         total += self.weights[member] * calibration.log_probs(probs)
 
@@ -120,16 +116,12 @@ class LogBlend:
         return calibration.scaled(total.astype(np.float32), 1.0)
 
 
-def blended(blend: Blend, members: Iterable[Probs], folds: Folds = _NO_FOLDS) -> Probs:
-    """Apply a blend to probabilities (images, classes), one per member.
-
-    Args:
-        folds: (images,) whose model predicted each; only ranks look at it.
-    """
+def blended(blend: Blend, members: Iterable[Probs]) -> Probs:
+    """Apply a blend to probabilities (images, classes), one per member."""
     total: Values | None = None
     for index, probs in enumerate(members):
         total = np.zeros(probs.shape, np.float64) if total is None else total
-        blend.add(total, index, probs, folds)
+        blend.add(total, index, probs)
     if total is None:
         raise ValueError("no members to blend")
     return blend.finish(total)

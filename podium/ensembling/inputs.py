@@ -163,13 +163,13 @@ def choose_members(
 def test_probs(inputs: EnsembleInputs, members: dict[str, ChosenMember], recipe: nested_cv.Recipe) -> Probs:
     """Predict the test images: (images, classes).
 
-    Each fold's models are blended as they were scored out of fold, and the folds' blends are averaged.
+    Each fold's models are blended as they were scored out of fold. The decision is made on the folds' mean.
     """
-    total = np.zeros((len(inputs.readable), len(inputs.classes)))
-    for index in range(len(inputs.fold_names) if inputs.readable else 0):
-        of_fold = (_test_of_fold(inputs, name, member, index) for name, member in members.items())
-        total += recipe.apply(of_fold, np.full(len(total), index))
-    return (total / len(inputs.fold_names)).astype(np.float32)
+    if not inputs.readable:
+        return np.zeros((0, len(inputs.classes)), np.float32)
+    folds = range(len(inputs.fold_names))
+    of_folds = ((_test_of_fold(inputs, name, member, index) for name, member in members.items()) for index in folds)
+    return recipe.decided(calibration.geometric_mean(recipe.blended(of_fold) for of_fold in of_folds))
 
 
 def _choose_here(

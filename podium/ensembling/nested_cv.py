@@ -25,7 +25,7 @@ from podium.ensembling.method_registry import METHODS
 from podium.ensembling.selection import Selection
 from podium.ensembling.tta_selection import OofByTta, TtaChoice
 from podium.predictions import calibration
-from podium.predictions.calibration import Probs, Values
+from podium.predictions.calibration import Probs
 from podium.predictions.tta import Tta
 from podium.scoring import thresholds
 from podium.scoring.evaluation_set import EvaluationSet, Indices
@@ -63,25 +63,25 @@ class Recipe:
 
     Attributes:
         temperature: of the blend, because a mean of calibrated members is less sure than it should be.
-        multipliers: (classes,) of the blend's probabilities, so that the likeliest class is the one to predict for
-            the contest's metric; None where the likeliest class is predicted as it is.
+        decision: changes the blend's probabilities so that the likeliest class is the one to predict for the contest's
+            metric; None where the likeliest class is predicted as it is.
     """
 
     blend: blending.Blend
     temperature: float = 1.0
-    multipliers: Values | None = None
+    decision: thresholds.Decision | None = None
 
-    def apply(self, members: Iterable[Probs], folds: Indices) -> Probs:
-        """Blend single folds' predictions (images, classes)."""
-        return self.apply_thresholds(self.blended(members, folds))
+    def apply(self, members: Iterable[Probs]) -> Probs:
+        """Blend single folds' predictions (images, classes), and decide."""
+        return self.decided(self.blended(members))
 
-    def apply_thresholds(self, probs: Probs) -> Probs:
-        """Apply the multipliers to blended probabilities."""
-        return probs if self.multipliers is None else thresholds.apply(probs, self.multipliers)
+    def decided(self, probs: Probs) -> Probs:
+        """Apply the decision to blended probabilities."""
+        return probs if self.decision is None else self.decision.apply(probs)
 
-    def blended(self, members: Iterable[Probs], folds: Indices) -> Probs:
+    def blended(self, members: Iterable[Probs]) -> Probs:
         """Blend, and scale by the temperature."""
-        probs = blending.blended(self.blend, members, folds)
+        probs = blending.blended(self.blend, members)
         return probs if self.temperature == 1 else calibration.scaled(calibration.log_probs(probs), self.temperature)
 
 
@@ -138,16 +138,14 @@ class NestedCv:
         by_fold = {fold: self.select(frozenset({fold})) for fold in folds}
         recipe = self._recipe(NONE_HELD_OUT, selected)
         oof = {
-            fold: self._recipe(frozenset({fold}), one).apply_thresholds(
-                self._left_out[frozenset({fold}), fold][one.method]
-            )
+            fold: self._recipe(frozenset({fold}), one).decided(self._left_out[frozenset({fold}), fold][one.method])
             for fold, one in by_fold.items()
         }
         by_method = {
             name: self.images.gathered({fold: self._left_out[frozenset({fold}), fold][name] for fold in folds})
             for name in self.methods
         }
-        naive = recipe.apply(self.calibrated(NONE_HELD_OUT, np.arange(len(self.images.targets))), self.images.folds)
+        naive = recipe.apply(self.calibrated(NONE_HELD_OUT, np.arange(len(self.images.targets))))
         return Outcome(recipe, selected, self.images.gathered(oof), naive, tuple(by_fold.values()), by_method)
 
     def select(self, held_out: HeldOut) -> Selection:
@@ -159,7 +157,7 @@ class NestedCv:
             found = {fold: self._left_out[held_out | {fold}, fold][name] for fold in folds}
             if with_thresholds:
                 recipes = {fold: self._recipes[held_out | {fold}][name] for fold in folds}
-                found = {fold: recipes[fold].apply_thresholds(probs) for fold, probs in found.items()}
+                found = {fold: recipes[fold].decided(probs) for fold, probs in found.items()}
             return self.images.gathered(found)
 
         method = self.methods[0]
@@ -173,7 +171,7 @@ class NestedCv:
 
     def _recipe(self, held_out: HeldOut, selected: Selection) -> Recipe:
         recipe = self._recipes[held_out][selected.method]
-        return recipe if selected.uses_thresholds else replace(recipe, multipliers=None)
+        return recipe if selected.uses_thresholds else replace(recipe, decision=None)
 
     def calibrated(self, held_out: HeldOut, rows: Indices) -> "CalibratedMembers":
         """Return the members as they were chosen without some outer folds, on the images at `rows`."""
@@ -185,24 +183,23 @@ class NestedCv:
         fitted = self._recipes[held_out] = self._fitted(rows, _in_memory(self.calibrated(held_out, rows)))
         for fold in held_out:
             here = self.images.rows({fold})
-            members, folds = _in_memory(self.calibrated(held_out, here)), self.images.folds[here]
+            members = _in_memory(self.calibrated(held_out, here))
             self._left_out[held_out, fold] = {
-                name: scratch.on_disk(recipe.blended(members, folds)) for name, recipe in fitted.items()
+                name: scratch.on_disk(recipe.blended(members)) for name, recipe in fitted.items()
             }
 
     def _fitted(self, rows: Indices, members: Sequence[Probs]) -> dict[str, Recipe]:
-        targets, folds, metric = self.images.targets[rows], self.images.folds[rows], self.images.metric
+        targets, metric = self.images.targets[rows], self.images.metric
         utility = None if metric.chosen_by == "log_loss" else metric.utility
         fitting = blending.Fitting(targets, utility, self.greedy_rounds)
         recipes = {}
         for name in self.methods:
             recipe = Recipe(METHODS[name].fit(members, fitting))
             if METHODS[name].is_tempered:
-                logs = calibration.log_probs(recipe.blended(members, folds))
+                logs = calibration.log_probs(recipe.blended(members))
                 recipe = replace(recipe, temperature=calibration.fit_temperature(logs, targets))
             if metric.thresholds != "likeliest":
-                multipliers = thresholds.fit(targets, recipe.blended(members, folds), metric)
-                recipe = replace(recipe, multipliers=multipliers)
+                recipe = replace(recipe, decision=thresholds.fit(targets, recipe.blended(members), metric))
             recipes[name] = recipe
         return recipes
 

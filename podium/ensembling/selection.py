@@ -18,7 +18,7 @@ class Selection:
 
     Attributes:
         method: name of the blending method.
-        uses_thresholds: whether fitted multipliers decide the predicted class.
+        uses_thresholds: whether a fitted decision (podium.scoring.thresholds) predicts the class.
     """
 
     method: str
@@ -82,13 +82,13 @@ def report(images: EvaluationSet, probs: Mapping[str, Probs], baseline: str) -> 
 
 
 def thresholds_help(images: EvaluationSet, rows: Indices, plain: Probs, with_thresholds: Probs) -> bool:
-    """Say whether fitted multipliers raise the metric in a one-sided test at 5%.
+    """Say whether a fitted decision raises the metric in a one-sided test at 5%.
 
     Args:
         images: the evaluation set.
         rows: positions of the images that decide.
         plain: (rows, classes) of the chosen method.
-        with_thresholds: the same with multipliers that were fitted without the images they are used on.
+        with_thresholds: the same with decisions that were fitted without the images they are used on.
     """
     found = intervals.score_evidence(
         images.metric, images.targets[rows], base=plain, candidate=with_thresholds, groups=images.groups[rows]

@@ -13,10 +13,10 @@ class EnsembleSettings(Section):
 
     Attributes:
         method: "auto" chooses the method with the smallest cost on images that its fit has not seen; or one of these,
-            always: "equal" (mean of probabilities), "logits" (mean of log probabilities), "ranks" (mean of ranks within
-            folds, for metrics of ranks), "greedy" (forward selection with replacement, bagged: Caruana et al. 2004),
-            "weighted" (weights of the smallest log loss, shrunk to equal), "stacking" (regularised logistic
-            regression).
+            always: "equal" (mean of probabilities), "logits" (mean of log probabilities), "ranks" (mean of ranks among
+            the out-of-fold predictions, for metrics of ranks), "greedy" (forward selection with replacement, bagged:
+            Caruana et al. 2004), "weighted" (weights of the smallest log loss, shrunk to equal), "stacking"
+            (regularised logistic regression).
         greedy_rounds: how many picks a greedy selection makes.
         leaked_labels: what to do with labels of train images that a test image equals ("exact") or resembles ("near",
             which includes equal ones): "ignore" them, or put them into the submission. No score knows of it, and a

@@ -17,7 +17,8 @@ class ModelSettings(Section):
     Attributes:
         backbone: a timm model name, or one of podium/models/families.
         model_kwargs: passed on to timm.create_model unchanged.
-        weights: "hub" (timm's pretrained ones), "none" (random), or "file" (`weights_file`: .safetensors or .pth).
+        weights: "hub" (timm's pretrained ones, or those that a family's authors released), "none" (random), or "file"
+            (`weights_file`: .safetensors or .pth).
         mean, std: of the model's input, for pixels in [0, 1]; required if a weights file does not hold them.
         image_size: of training, both sides, in pixels.
         resize: "squash" to a square, "crop" the centre, or "pad" with the mean colour.

@@ -10,5 +10,5 @@ metrics/           the metrics, one file each
 proportions.py     the interval of a share
 rank_scores.py     areas under curves, one class against the rest
 scores.py          the registry of metrics
-thresholds.py      multipliers of the class probabilities that decide the predicted class
+thresholds.py      the predicted class: multipliers of probabilities, or cuts of the expected position
 """

@@ -30,8 +30,9 @@ class Metric:
             images and hides what the probabilities show; "balanced_log_loss", with every class at the same weight, for
             metrics that give all classes the same weight; or the metric "itself".
         thresholds: how the predicted class follows from the probabilities. "likeliest": it is the likeliest class;
-            "prior": probabilities are divided by the class frequencies; "fitted": multipliers are fitted;
-            "tested": multipliers are fitted, and used where a test supports them.
+            "prior": probabilities are divided by the class frequencies; "fitted": multipliers, or of ordered classes
+            the cuts of the expected position, are fitted; "tested": they are fitted, and used where a test supports
+            them.
         of_ranks: only the order of the images counts, not their probabilities.
         of_probs: (targets, probs, weights) -> (weightings,), of a metric that judges probabilities.
         of_counts: counts -> (weightings,), of a metric that judges the predicted class.

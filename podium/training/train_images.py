@@ -16,7 +16,7 @@ from podium.training import augment
 
 
 class TrainImages(Dataset[tuple[torch.Tensor, int]]):
-    """Augmented images by (epoch, index): uint8 (3, image_size, image_size) and the class index."""
+    """Augmented images by (epoch, index, repeat): uint8 (3, image_size, image_size) and the class index."""
 
     def __init__(
         self,
@@ -39,11 +39,12 @@ class TrainImages(Dataset[tuple[torch.Tensor, int]]):
         """Return the number of images."""
         return len(self.image_ids)
 
-    def __getitem__(self, position: tuple[int, int]) -> tuple[torch.Tensor, int]:
-        """Return the image of (epoch, index), augmented as in that epoch."""
-        epoch, index = position
+    def __getitem__(self, position: tuple[int, int, int]) -> tuple[torch.Tensor, int]:
+        """Return the image of (epoch, index, repeat), augmented as in that epoch and for that repeat of the image."""
+        epoch, index, repeat = position
         image_id = self.image_ids[index]
-        seed = seeding.derive(self.seed, "augment", epoch, image_id)
+        again = (repeat,) if repeat else ()  # an image that fills up a batch is another sample, not a copy of itself
+        seed = seeding.derive(self.seed, "augment", epoch, image_id, *again)
         image = self.packed[image_id]
         try:
             image = augment.apply(self.pipeline, image, seed)
@@ -54,11 +55,12 @@ class TrainImages(Dataset[tuple[torch.Tensor, int]]):
         return to_tensor(self.preprocessing.to_size(image, self.image_size)), self.targets[index]
 
 
-class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index) for all epochs; each epoch has its own order.
+class EpochBatches(Sampler[list[tuple[int, int, int]]]):
+    """Batches of (epoch, index, repeat) for all epochs; each epoch has its own order.
 
     Every batch is full, as batch norm and mixup require, and every image is in each epoch: images from the beginning of
-    the epoch's order fill its last batch.
+    the epoch's order fill its last batch. `repeat` says how often the epoch had the image before, so that the image is
+    augmented anew: with fewer images than a batch, one batch has the same image several times.
     """
 
     def __init__(self, n_images: int, batch_size: int, epochs: int, seed: int) -> None:
@@ -69,13 +71,13 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         """Return the number of batches in all epochs."""
         return self.epochs * self.steps_per_epoch
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
         """Yield the batches of epoch 0, 1, ..."""
         for epoch in range(self.epochs):
             order = np.random.default_rng(seeding.derive(self.seed, "order", epoch)).permutation(self.n_images)
-            order = np.resize(order, self.steps_per_epoch * self.batch_size)
-            for batch in order.reshape(-1, self.batch_size):
-                yield [(epoch, int(index)) for index in batch]
+            places = np.arange(self.steps_per_epoch * self.batch_size)
+            for batch in places.reshape(-1, self.batch_size):
+                yield [(epoch, int(order[place % self.n_images]), int(place // self.n_images)) for place in batch]
 
 
 def train_batches(images: TrainImages, batches: EpochBatches, device: torch.device) -> DataLoader[Any]:

@@ -6,7 +6,7 @@ from typing import cast
 
 import numpy as np
 
-from podium.ensembling.blending import BlendSizes, Fitting, Folds, Method
+from podium.ensembling.blending import BlendSizes, Fitting, Method
 from podium.predictions import calibration
 from podium.predictions.calibration import Probs, Values
 
@@ -27,7 +27,7 @@ class StackedBlend:
     intercepts: Values
     weights: None = None
 
-    def add(self, total: Values, member: int, probs: Probs, folds: Folds) -> None:  # noqa: ARG002
+    def add(self, total: Values, member: int, probs: Probs) -> None:
         """See Blend."""
         total += _features(probs) @ self.coefficients[member]
 

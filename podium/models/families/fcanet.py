@@ -5,8 +5,11 @@ discrete cosine transform. FcaNet divides the channels among 16 frequencies.
 
 Parameters and buffers have the names of the authors' released checkpoints (torchvision's ResNet names, and
 `layerN.M.att.fc.0.weight`, `.att.fc.2.weight`, `.att.dct_layer.weight`), so these checkpoints load unchanged.
+`weights: hub` downloads them from the authors' release to torch's cache. They were trained on ImageNet; the licence is
+MIT. Their names have no hash that a download could be checked against.
 
-Source: Qin et al. 2021, FcaNet: Frequency Channel Attention Networks, arXiv 2012.11879.
+Source: Qin et al. 2021, FcaNet: Frequency Channel Attention Networks, arXiv 2012.11879. Checkpoints, mean and std:
+github.com/cfzd/FcaNet, hubconf.py and main.py.
 """
 
 import math
@@ -18,10 +21,11 @@ import timm
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, model_entrypoint, register_model
-from timm.models.resnet import Bottleneck, ResNet
+from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import nn
 
-NAMES = ("fcanet50", "fcanet101")
+NAMES = ("fcanet34", "fcanet50", "fcanet101", "fcanet152")
+RELEASE = "https://github.com/cfzd/FcaNet/releases/download/v1.0"
 
 GRIDS = (56, 28, 14, 7)  # side, by stage, of the grid of the transform: the feature map's size for images of 224
 BASE_GRID = 7  # the grid for which the frequencies below are given
@@ -136,23 +140,56 @@ class FcaBottleneck(Bottleneck):  # type: ignore[misc]
         return out
 
 
+class FcaBasicBlock(BasicBlock):  # type: ignore[misc]
+    """timm's block of two 3x3 convolutions with the attention `att` after its last batch norm, before the sum."""
+
+    att: nn.Module  # as in FcaBottleneck
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map features (B, C_in, H, W) to (B, C_out, H / stride, W / stride)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.aa(self.act1(self.drop_block(self.bn1(self.conv1(x)))))
+        x = self.att(self.bn2(self.conv2(x)))
+        if self.drop_path is not None:
+            x = self.drop_path(x)
+        out: torch.Tensor = self.act2(x + shortcut)
+        return out
+
+
 class FcaNet(ResNet):  # type: ignore[misc]
-    """timm's ResNet of FcaBottlenecks; takes the same arguments.
+    """timm's ResNet of FcaBottlenecks or FcaBasicBlocks; takes the same arguments.
 
     As in the authors' code, the last batch norm of a block starts at 1. At timm's 0 no gradient would reach the
     attention in the first step.
     """
 
-    def __init__(self, *, layers: Sequence[int], zero_init_last: bool = False, **kwargs: Any) -> None:
-        super().__init__(block=FcaBottleneck, layers=layers, zero_init_last=zero_init_last, **kwargs)
+    def __init__(
+        self,
+        *,
+        layers: Sequence[int],
+        block: type[nn.Module] = FcaBottleneck,
+        zero_init_last: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(block=block, layers=layers, zero_init_last=zero_init_last, **kwargs)
         for stage, grid in zip((self.layer1, self.layer2, self.layer3, self.layer4), GRIDS, strict=True):
-            for block in stage:
-                weight = block.conv3.weight
-                block.att = FrequencyAttention(weight.shape[0], grid).to(device=weight.device, dtype=weight.dtype)
+            for each in stage:
+                weight = (each.conv2 if block is FcaBasicBlock else each.conv3).weight
+                each.att = FrequencyAttention(weight.shape[0], grid).to(device=weight.device, dtype=weight.dtype)
+
+    def load_pretrained(self, checkpoint_path: str) -> None:
+        """Load an authors' checkpoint, every key checked; timm calls this where `custom_load` is set.
+
+        timm's own way would unpickle the file without restrictions if the restricted reader raised a TypeError.
+        """
+        self.load_state_dict(torch.load(checkpoint_path, map_location="cpu", weights_only=True))
 
 
-def _cfg() -> dict[str, Any]:
+def _cfg(file: str) -> dict[str, Any]:
     return {
+        "url": f"{RELEASE}/{file}",
+        "custom_load": True,  # FcaNet.load_pretrained
+        "license": "mit",
         "input_size": (3, 224, 224),
         "num_classes": 1000,
         "pool_size": (7, 7),
@@ -165,8 +202,12 @@ def _cfg() -> dict[str, Any]:
     }
 
 
-# A program cannot download the authors' weights; the user supplies them as a file (`weights: file`).
-default_cfgs = generate_default_cfgs({"fcanet50.untrained": _cfg(), "fcanet101.untrained": _cfg()})
+default_cfgs = generate_default_cfgs({f"{name}.in1k": _cfg(name.replace("net", "") + ".pth") for name in NAMES})
+
+
+def fcanet34(pretrained: bool = False, **kwargs: Any) -> FcaNet:
+    """Build FcaNet-34; ImageNet top-1 75.1 % by the authors' page."""
+    return _build("fcanet34", pretrained, block=FcaBasicBlock, layers=(3, 4, 6, 3), **kwargs)
 
 
 def fcanet50(pretrained: bool = False, **kwargs: Any) -> FcaNet:
@@ -179,9 +220,14 @@ def fcanet101(pretrained: bool = False, **kwargs: Any) -> FcaNet:
     return _build("fcanet101", pretrained, layers=(3, 4, 23, 3), **kwargs)
 
 
+def fcanet152(pretrained: bool = False, **kwargs: Any) -> FcaNet:
+    """Build FcaNet-152; ImageNet top-1 80.1 % by the authors' page."""
+    return _build("fcanet152", pretrained, layers=(3, 8, 36, 3), **kwargs)
+
+
 def register() -> None:
     """Register the models with timm; calling it again does nothing."""
-    for builder in (fcanet50, fcanet101):
+    for builder in (fcanet34, fcanet50, fcanet101, fcanet152):
         if not timm.is_model(builder.__name__) or model_entrypoint(builder.__name__) is not builder:
             register_model(builder)
 

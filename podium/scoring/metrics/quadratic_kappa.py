@@ -9,6 +9,6 @@ METRIC = Metric(
     mean_over="none",
     lowest=-1,
     chosen_by="log_loss",
-    thresholds="tested",
+    thresholds="fitted",
     of_ordered=label_scores.quadratic_kappa,
 )
