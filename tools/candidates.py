@@ -7,7 +7,7 @@ what usually matters most; a short budget drops candidates from its end.
 import json
 import math
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,23 +113,20 @@ def shortened(candidate: Candidate, own: Mapping[str, Any], share: float) -> Can
     return Candidate(candidate.name, changes, candidate.kind, changes["epochs"])
 
 
-def _ideas(own: Mapping[str, Any]) -> Iterator[tuple[str, str, Changes]]:
-    """Yield (kind, name, changes)."""
-    augmentations = iter(AUGMENTATIONS.items())
-    yield "lr", "lr / 3", _other_lr(own, 1 / 3)
-    yield from _augmentations(augmentations, 1)
-    yield "lr", "lr x 3", _other_lr(own, 3)
-    yield from _augmentations(augmentations, 2)
-    yield from (("frozen", name, {"frozen": value}) for name, value in FROZEN.items())
-    yield from _augmentations(augmentations, 1)
-    yield "epochs", "epochs x 2", _other_epochs(own, 2)
-    yield "epochs", "epochs / 2", _other_epochs(own, 1 / 2)
-
-
-def _augmentations(
-    waiting: Iterator[tuple[str, list[dict[str, Any]]]], number: int
-) -> Iterable[tuple[str, str, Changes]]:
-    return [("augmentation", name, {"augmentation": ops}) for name, ops in (next(waiting) for _ in range(number))]
+def _ideas(own: Mapping[str, Any]) -> list[tuple[str, str, Changes]]:
+    """Return (kind, name, changes), what usually matters most first."""
+    augmented = {name: ("augmentation", name, {"augmentation": ops}) for name, ops in AUGMENTATIONS.items()}
+    return [
+        ("lr", "lr / 3", _other_lr(own, 1 / 3)),
+        augmented["crops and flip"],
+        ("lr", "lr x 3", _other_lr(own, 3)),
+        augmented["flip"],
+        *(("frozen", name, {"frozen": value}) for name, value in FROZEN.items()),
+        augmented["strong augmentation"],
+        augmented["no augmentation"],
+        ("epochs", "epochs x 2", _other_epochs(own, 2)),
+        ("epochs", "epochs / 2", _other_epochs(own, 1 / 2)),
+    ]
 
 
 def _candidate(name: str, kind: str, changes: Changes, own: Mapping[str, Any]) -> Candidate | None:
@@ -141,9 +138,9 @@ def _candidate(name: str, kind: str, changes: Changes, own: Mapping[str, Any]) -
     return Candidate(name, changes, kind, valid.epochs)
 
 
-def _complete(settings: Mapping[str, Any]) -> FinetuneSettings:
+def _complete(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in the defaults, so that settings that say the same are equal."""
-    return params.parse(settings, "finetune", FinetuneSettings)
+    return params.parse(settings, "finetune", FinetuneSettings).model_dump()
 
 
 def _other_lr(own: Mapping[str, Any], factor: float) -> Changes:

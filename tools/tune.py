@@ -1,0 +1,308 @@
+"""Search settings of `finetune` for each member: `make tune BUDGET=<hours>`, or `python -m tools.tune HOURS`.
+
+A short list of recipes (tools/candidates.py) trains on the first fold, the better half on more folds, the best on all
+(tools/halving.py). Each training is a temporary DVC experiment (tools/trainings.py). They are judged by the held-out
+cost that `ensemble` chooses by, and against the probe on frozen features. The best of many is optimistic, so the report
+says how much the choice gains on folds that did not make it.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from ruamel.yaml import YAML
+
+from podium.core import cli, params, tables
+from podium.core.errors import InputError
+from podium.inference.settings import MemberSettings
+from podium.predictions import member_predictions
+from podium.preflight import git_checks
+from tools import candidates, halving, tuning_report
+from tools.candidates import Candidate
+from tools.held_out import HeldOut
+from tools.trainings import SettingsChangedError, TemporaryExperiments, Trainings
+from tools.tuning_report import Report, Tried, duration
+
+FOLDER = Path("logs/tune")
+HOUR = 3600
+TRIED = tables.Contract(  # logs/tune/<member>.csv: every training of every tuning
+    {
+        "candidate": "text",
+        "settings": "text",  # the whole of `finetune`, as JSON
+        "fold": "text",
+        "cost": "float",  # smaller is better: see EvaluationSet.cost
+        "score": "float",  # in the contest's metric
+        "seconds": "float",  # with all around it; folds that were trained together share them equally
+    },
+    key=("settings", "fold"),
+)
+
+
+def main(*words: str, root: Path = Path()) -> None:
+    """Tune one member or all, print a report for each and write it to logs/tune/.
+
+    Raises:
+        InputError: the budget is no number or too short, there is no such member, a stage before the trainings failed,
+            or the own settings cannot be trained.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tools.tune", description="Search settings of `finetune`.")
+    parser.add_argument("hours", help="budget of all members together, e.g. 2 or 0.5 (make tune BUDGET=2)")
+    parser.add_argument("--member", help="the only one to tune; default: all")
+    parser.add_argument("--apply", action="store_true", help="write the chosen settings into params.yaml")
+    asked = parser.parse_args(words)
+    budget = _hours(asked.hours) * HOUR
+    git_checks.require_commit(root)
+    values = params.read(root)
+    members = member_predictions.members_of(values)
+    if asked.member and asked.member not in members:
+        raise InputError(f"no member is named {asked.member}; members: {', '.join(members)}")
+    names = [asked.member] if asked.member else list(members)
+    started, chosen = time.monotonic(), {}
+    for place, name in enumerate(names):
+        left = started + budget - time.monotonic()
+        log = root / FOLDER / f"{name}.log"
+        tuning = Tuning(
+            name,
+            members[name],
+            values,
+            TemporaryExperiments(root, log),
+            deadline=time.monotonic() + left / (len(names) - place),
+            tried=root / FOLDER / f"{name}.csv",
+        )
+        print(f"{name}: `tail -f {log}` shows what DVC prints", flush=True)
+        report = tuning.run()
+        tables.write_text(report.text + "\n", root / FOLDER / f"{name}.txt")
+        print(f"\n{report.text}\n", flush=True)
+        if report.winner is not None:
+            chosen[name] = report.winner
+    if asked.apply:
+        for name, winner in chosen.items():
+            apply(root / "params.yaml", name, winner.changes)
+            print(f"params.yaml: members.{name}.finetune has the settings `{winner.name}` now")
+
+
+@dataclass
+class Tuning:
+    """The tuning of one member.
+
+    Attributes:
+        settings: of the member.
+        values: the whole of params.yaml.
+        deadline: by `clock`, in seconds.
+        tried: the file of TRIED.
+        say: prints a line of progress.
+        held_out: what has been trained: its cost on each fold.
+        seconds: of one epoch on one fold, with all around it; 0 until something has trained.
+    """
+
+    member: str
+    settings: MemberSettings
+    values: dict[str, Any]
+    trainings: Trainings
+    deadline: float
+    tried: Path
+    clock: Callable[[], float] = time.monotonic
+    say: Callable[[str], None] = field(default=lambda line: print(line, flush=True))
+    held_out: HeldOut = field(init=False)
+    seconds: float = field(init=False, default=0.0)
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """Return the member's section `finetune`."""
+        section: dict[str, Any] = self.values["members"][self.member]["finetune"]
+        return section
+
+    def run(self) -> Report:
+        """Train candidates until one remains or the time is spent; report.
+
+        Raises:
+            InputError: the time is too short for three candidates, or the own settings cannot be trained.
+        """
+        started = self.clock()
+        self.held_out = HeldOut.of(self.member, self.settings, self.values, *self.trainings.reference(self.member))
+        of_fold = 0.0
+        if self.settings.pretrain.epochs:
+            before = self.clock()
+            self.trainings.pretrain(self.member, self.held_out.folds[0])
+            of_fold = self.clock() - before
+        full = candidates.around(self.own)
+        before = self.clock()
+        self._train(full[0], [0], must=True)
+        planned = self._plan(full, self.clock() - before, of_fold)
+        report = self._halve(full, planned)
+        minutes = duration(self.clock() - started)
+        self.say(f"{self.member}: tuned in {minutes}")
+        return report
+
+    def _plan(self, full: Sequence[Candidate], of_one: float, of_fold: float) -> halving.Plan:
+        """Say what fits into the time that is left, and what does not.
+
+        Raises:
+            InputError: nothing does.
+        """
+        of_one = max(of_one, self.seconds * full[0].epochs)  # an earlier tuning trained it: now it was only restored
+        epochs = {share: [candidates.shortened(c, self.own, share).epochs for c in full] for share in halving.SHARES}
+        left = self.deadline - self.clock()
+        folds = len(self.held_out.folds)
+        planned = halving.plan(epochs, folds, of_one=of_one, budget=left, of_fold=of_fold)
+        for line in tuning_report.plan_lines(full, planned, of_one=of_one, left=left):
+            self.say(f"{self.member}: {line}")
+        if not planned.rungs:
+            raise InputError(
+                f"{self.member}: {duration(max(left, 0))} are left of BUDGET, and even {halving.FEWEST}"
+                f" candidates with a third of the epochs need {duration(planned.seconds)}: give more"
+                " hours, or MEMBER=<name> for one member alone"
+            )
+        return planned
+
+    def _halve(self, full: Sequence[Candidate], planned: halving.Plan) -> Report:
+        known = {c.name: c for c in full}
+        if planned.share < 1:
+            self.held_out.forget(full[0].name)  # it had all its epochs
+        group = list(full[: planned.rungs[0].n_candidates])
+        finished = [group[:1]]
+        rungs = []
+        for place, rung in enumerate(planned.rungs):
+            folds = list(range(rung.n_folds))
+            where = tuning_report.folds(rung.n_folds)
+            self.say(f"rung {place + 1} of {len(planned.rungs)}: {len(group)} candidates on {where}")
+            done = [c for c in group if self._train(candidates.shortened(c, self.own, planned.share), folds)]
+            if group[0] not in done or len(done) < 2:
+                break
+            finished.append(done)
+            rungs.append(rung)
+            ranked = self._ranked(done, folds)
+            group = [group[0], *[c for c in ranked if c != group[0]][: halving.survivors(len(group)) - 1]]
+            if place == 0 and (joined := self._combination(full[0], ranked)):
+                known[joined.name] = joined
+                group.append(joined)
+        tried = Tried(known, finished[-1], [rung.n_folds for rung in rungs], planned.share)
+        return tuning_report.report(self.member, self.own, self.held_out, tried)
+
+    def _combination(self, first: Candidate, ranked: Sequence[Candidate]) -> Candidate | None:
+        """Join the best change of each kind, of those that are better than the own settings."""
+        better = ranked[: ranked.index(first)]
+        parts = {c.kind: c for c in reversed(better)}.values()
+        joined = candidates.combined(list(parts)[::-1], self.own) if len(parts) > 1 else None
+        if joined:
+            self.say(f"  what helped, together: {joined.name}")
+        return joined
+
+    def _ranked(self, done: Sequence[Candidate], folds: Sequence[int]) -> list[Candidate]:
+        return sorted(done, key=lambda c: halving.mean(self.held_out.costs[c.name], folds, self.held_out.weights))
+
+    def _train(self, candidate: Candidate, folds: Sequence[int], *, must: bool = False) -> bool:
+        """Train a candidate on those of these folds that it has not trained on; say whether it has all of them now.
+
+        Raises:
+            InputError: it `must` be trained and failed, or params.yaml changed.
+        """
+        missing = [fold for fold in folds if not self.held_out.has(candidate.name, fold)]
+        if not missing:
+            return True
+        settings = json.dumps({**self.own, **candidate.changes}, sort_keys=True)
+        known = _seconds(self.tried, settings)
+        names = [self.held_out.folds[fold] for fold in missing]
+        expected = sum(self.seconds * candidate.epochs for name in names if name not in known)
+        left = self.deadline - self.clock()
+        if not must and expected > left:
+            self.say(f"  {candidate.name}: not trained; about {duration(expected)} do not fit any more")
+            return False
+        before = self.clock()
+        try:
+            found = self.trainings.finetune(self.member, candidate.words(self.member), names)
+        except SettingsChangedError:
+            raise
+        except InputError as error:
+            if must:
+                raise
+            self.say(f"  {candidate.name}: failed, so it is out: {str(error).splitlines()[-1]}")
+            return False
+        each = (self.clock() - before) / len(names)
+        for fold, table in zip(missing, found, strict=True):
+            self.held_out.add(candidate.name, fold, table, balanced=self._is_balanced)
+        took = [max(each, known.get(name, 0.0)) for name in names]  # at least as long as an earlier tuning needed
+        self.seconds = max(self.seconds, sum(took) / len(took) / candidate.epochs)
+        self._log(candidate, settings, missing, took)
+        took_now, left = self.clock() - before, self.deadline - self.clock()
+        self.say(tuning_report.progress(self.held_out, candidate.name, folds, took=took_now, left=left))
+        return True
+
+    @property
+    def _is_balanced(self) -> bool:
+        return self.settings.finetune.class_weights == "balanced"
+
+    def _log(self, candidate: Candidate, settings: str, folds: Sequence[int], seconds: Sequence[float]) -> None:
+        """Add trainings to TRIED, in place of earlier ones with the same settings."""
+        rows = [
+            {
+                "candidate": candidate.name,
+                "settings": settings,
+                "fold": self.held_out.folds[fold],
+                "cost": self.held_out.costs[candidate.name][fold],
+                "score": self.held_out.scores[candidate.name][fold],
+                "seconds": round(took, 1),
+            }
+            for fold, took in zip(folds, seconds, strict=True)
+        ]
+        table = pd.concat([_read_tried(self.tried), pd.DataFrame(rows)], ignore_index=True)
+        table = table.drop_duplicates(list(TRIED.key), keep="last", ignore_index=True)
+        tables.write(table, self.tried, TRIED)
+
+
+def apply(path: Path, member: str, changes: Mapping[str, Any]) -> None:
+    """Write settings of a member's `finetune` into params.yaml; comments and all other lines stay.
+
+    Raises:
+        InputError: another member has the same section by a YAML alias, and would change with it.
+    """
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 120
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    values = yaml.load(path.read_text(encoding="utf-8"))
+    section = values["members"][member]["finetune"]
+    shared = [name for name, other in values["members"].items() if name != member and other.get("finetune") is section]
+    if shared:
+        raise InputError(
+            f"params.yaml: members.{member}.finetune is a YAML alias that {shared[0]} shares: write a section for each"
+            " member, then apply"
+        )
+    for key, value in changes.items():
+        section[key] = _flow(value)
+    with tables.replacing(path) as temporary, temporary.open("w", encoding="utf-8") as opened:
+        yaml.dump(values, opened)
+
+
+def _flow(value: Any) -> Any:
+    """Return a list as one that YAML writes in a line, because a block has no place inside a `{...}`."""
+    return YAML().load(json.dumps(value)) if isinstance(value, list) else value
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = 0.0
+    if not hours > 0:
+        raise InputError(f"make tune BUDGET=<hours>: must be a number above 0, e.g. 2 or 0.5, not {text!r}")
+    return hours
+
+
+def _read_tried(path: Path) -> pd.DataFrame:
+    return tables.read(path, TRIED) if path.exists() else pd.DataFrame(columns=list(TRIED.columns))
+
+
+def _seconds(path: Path, settings: str) -> dict[str, float]:
+    """Return the seconds that earlier trainings with these settings took, by fold."""
+    table = _read_tried(path)
+    same = table[table["settings"] == settings]
+    return dict(zip(same["fold"], same["seconds"], strict=True))
+
+
+if __name__ == "__main__":
+    cli.run(main)
