@@ -4,6 +4,7 @@ All candidates train on one fold; the better half trains on more folds; the best
 2016, arXiv 1502.07943, with folds as the resource in place of epochs).
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def seconds(planned: Sequence[Rung], lengths: Sequence[float], of_one: float, of
     """
     mean = sum(lengths) / len(lengths)
     total = sum(lengths) - lengths[0] + mean  # the combination trains on the first fold, too
-    for before, rung in zip(planned, planned[1:], strict=False):
+    for before, rung in itertools.pairwise(planned):
         total += mean * rung.n_candidates * (rung.n_folds - before.n_folds)
     return total * of_one + of_fold * (planned[-1].n_folds - 1)
 

@@ -48,13 +48,10 @@ class HeldOut:
     probs: dict[str, dict[int, Probs]] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, member: str, settings: MemberSettings, values: dict[str, Any], folds: pd.DataFrame, probe: pd.DataFrame
-    ) -> Self:
+    def of(cls, settings: MemberSettings, values: dict[str, Any], folds: pd.DataFrame, probe: pd.DataFrame) -> Self:
         """Describe a contest's images and judge a member's probe.
 
         Args:
-            member: its name.
             settings: of the member.
             values: the whole of params.yaml.
             folds: tables.FOLDS.
@@ -92,8 +89,7 @@ class HeldOut:
 
     def forget(self, name: str) -> None:
         """Forget a candidate."""
-        for of_candidates in (self.costs, self.scores, self.probs):
-            of_candidates.pop(name, None)  # type: ignore[attr-defined]
+        del self.costs[name], self.scores[name], self.probs[name]
 
     def add(
         self,
@@ -139,8 +135,7 @@ class HeldOut:
     def compare(self, base: str, candidate: str, folds: Sequence[int], n_comparisons: int) -> Comparison:
         """Compare two candidates on folds that both trained on, as everywhere (podium/scoring/comparison.py)."""
         rows = np.concatenate([self.rows(fold) for fold in folds])
-        both = (np.concatenate([self.probs[name][fold] for fold in folds]) for name in (base, candidate))
-        first, second = both
+        first, second = (np.concatenate([self.probs[name][fold] for fold in folds]) for name in (base, candidate))
         return comparison.compare(
             self.images.metric,
             self.images.targets[rows],

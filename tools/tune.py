@@ -21,7 +21,8 @@ from podium.core import cli, params, tables
 from podium.core.errors import InputError
 from podium.inference.settings import MemberSettings
 from podium.predictions import member_predictions
-from podium.preflight import git_checks
+from podium.preflight import git_checks, input_paths
+from podium.preflight.settings import Podium
 from tools import candidates, halving, tuning_report
 from tools.candidates import Candidate
 from tools.held_out import HeldOut
@@ -56,34 +57,30 @@ def main(*words: str, root: Path = Path()) -> None:
     parser.add_argument("--apply", action="store_true", help="write the chosen settings into params.yaml")
     asked = parser.parse_args(words)
     budget = _hours(asked.hours) * HOUR
-    git_checks.require_commit(root)
     values = params.read(root)
+    _require_tracked_inputs(values, root)
     members = member_predictions.members_of(values)
     if asked.member and asked.member not in members:
         raise InputError(f"no member is named {asked.member}; members: {', '.join(members)}")
     names = [asked.member] if asked.member else list(members)
-    started, chosen = time.monotonic(), {}
+    end = time.monotonic() + budget
     for place, name in enumerate(names):
-        left = started + budget - time.monotonic()
         log = root / FOLDER / f"{name}.log"
-        tuning = Tuning(
+        share = (end - time.monotonic()) / (len(names) - place)
+        print(f"{name}: {duration(max(share, 0))} of the budget; `tail -f {log}` shows what DVC prints", flush=True)
+        report = Tuning(
             name,
             members[name],
             values,
             TemporaryExperiments(root, log),
-            deadline=time.monotonic() + left / (len(names) - place),
+            deadline=time.monotonic() + share,
             tried=root / FOLDER / f"{name}.csv",
-        )
-        print(f"{name}: `tail -f {log}` shows what DVC prints", flush=True)
-        report = tuning.run()
+        ).run()
         tables.write_text(report.text + "\n", root / FOLDER / f"{name}.txt")
         print(f"\n{report.text}\n", flush=True)
-        if report.winner is not None:
-            chosen[name] = report.winner
-    if asked.apply:
-        for name, winner in chosen.items():
-            apply(root / "params.yaml", name, winner.changes)
-            print(f"params.yaml: members.{name}.finetune has the settings `{winner.name}` now")
+        if asked.apply and report.winner is not None:
+            apply(root / "params.yaml", name, report.winner.changes)
+            print(f"params.yaml: members.{name}.finetune has the settings `{report.winner.name}` now", flush=True)
 
 
 @dataclass
@@ -97,7 +94,8 @@ class Tuning:
         tried: the file of TRIED.
         say: prints a line of progress.
         held_out: what has been trained: its cost on each fold.
-        seconds: of one epoch on one fold, with all around it; 0 until something has trained.
+        seconds: candidate -> of its latest training, with all around it, per fold.
+        per_epoch: seconds of an epoch of the first training, with all around it; too many for longer trainings.
     """
 
     member: str
@@ -109,7 +107,8 @@ class Tuning:
     clock: Callable[[], float] = time.monotonic
     say: Callable[[str], None] = field(default=lambda line: print(line, flush=True))
     held_out: HeldOut = field(init=False)
-    seconds: float = field(init=False, default=0.0)
+    seconds: dict[str, float] = field(init=False, default_factory=dict)
+    per_epoch: float = field(init=False, default=0.0)
 
     @property
     def own(self) -> dict[str, Any]:
@@ -124,28 +123,26 @@ class Tuning:
             InputError: the time is too short for three candidates, or the own settings cannot be trained.
         """
         started = self.clock()
-        self.held_out = HeldOut.of(self.member, self.settings, self.values, *self.trainings.reference(self.member))
+        self.say(f"{self.member}: probe on frozen features, and all that comes before the trainings")
+        self.held_out = HeldOut.of(self.settings, self.values, *self.trainings.reference(self.member))
         of_fold = 0.0
         if self.settings.pretrain.epochs:
             before = self.clock()
             self.trainings.pretrain(self.member, self.held_out.folds[0])
             of_fold = self.clock() - before
         full = candidates.around(self.own)
-        before = self.clock()
         self._train(full[0], [0], must=True)
-        planned = self._plan(full, self.clock() - before, of_fold)
-        report = self._halve(full, planned)
-        minutes = duration(self.clock() - started)
-        self.say(f"{self.member}: tuned in {minutes}")
+        report = self._halve(full, self._plan(full, of_fold))
+        self.say(f"{self.member}: tuned in {duration(self.clock() - started)}")
         return report
 
-    def _plan(self, full: Sequence[Candidate], of_one: float, of_fold: float) -> halving.Plan:
+    def _plan(self, full: Sequence[Candidate], of_fold: float) -> halving.Plan:
         """Say what fits into the time that is left, and what does not.
 
         Raises:
             InputError: nothing does.
         """
-        of_one = max(of_one, self.seconds * full[0].epochs)  # an earlier tuning trained it: now it was only restored
+        of_one = self.seconds[full[0].name]
         epochs = {share: [candidates.shortened(c, self.own, share).epochs for c in full] for share in halving.SHARES}
         left = self.deadline - self.clock()
         folds = len(self.held_out.folds)
@@ -186,9 +183,10 @@ class Tuning:
 
     def _combination(self, first: Candidate, ranked: Sequence[Candidate]) -> Candidate | None:
         """Join the best change of each kind, of those that are better than the own settings."""
-        better = ranked[: ranked.index(first)]
-        parts = {c.kind: c for c in reversed(better)}.values()
-        joined = candidates.combined(list(parts)[::-1], self.own) if len(parts) > 1 else None
+        parts: dict[str, Candidate] = {}
+        for better in ranked[: ranked.index(first)]:
+            parts.setdefault(better.kind, better)
+        joined = candidates.combined(list(parts.values()), self.own) if len(parts) > 1 else None
         if joined:
             self.say(f"  what helped, together: {joined.name}")
         return joined
@@ -208,9 +206,8 @@ class Tuning:
         settings = json.dumps({**self.own, **candidate.changes}, sort_keys=True)
         known = _seconds(self.tried, settings)
         names = [self.held_out.folds[fold] for fold in missing]
-        expected = sum(self.seconds * candidate.epochs for name in names if name not in known)
-        left = self.deadline - self.clock()
-        if not must and expected > left:
+        expected = self._expected(candidate) * len(set(names) - set(known))
+        if not must and expected > self.deadline - self.clock():
             self.say(f"  {candidate.name}: not trained; about {duration(expected)} do not fit any more")
             return False
         before = self.clock()
@@ -226,12 +223,17 @@ class Tuning:
         each = (self.clock() - before) / len(names)
         for fold, table in zip(missing, found, strict=True):
             self.held_out.add(candidate.name, fold, table, balanced=self._is_balanced)
-        took = [max(each, known.get(name, 0.0)) for name in names]  # at least as long as an earlier tuning needed
-        self.seconds = max(self.seconds, sum(took) / len(took) / candidate.epochs)
+        took = [max(each, known.get(name, 0.0)) for name in names]  # the cache restores what trained earlier
+        self.seconds[candidate.name] = max(took)
+        self.per_epoch = self.per_epoch or max(took) / candidate.epochs
         self._log(candidate, settings, missing, took)
         took_now, left = self.clock() - before, self.deadline - self.clock()
         self.say(tuning_report.progress(self.held_out, candidate.name, folds, took=took_now, left=left))
         return True
+
+    def _expected(self, candidate: Candidate) -> float:
+        """Return the seconds that one fold of a candidate takes: as before, or as the first one by its epochs."""
+        return self.seconds.get(candidate.name, self.per_epoch * candidate.epochs)
 
     @property
     def _is_balanced(self) -> bool:
@@ -281,6 +283,18 @@ def apply(path: Path, member: str, changes: Mapping[str, Any]) -> None:
 def _flow(value: Any) -> Any:
     """Return a list as one that YAML writes in a line, because a block has no place inside a `{...}`."""
     return YAML().load(json.dumps(value)) if isinstance(value, list) else value
+
+
+def _require_tracked_inputs(values: dict[str, Any], root: Path) -> None:
+    """Refuse inputs that neither git nor DVC tracks: a temporary experiment would not have them.
+
+    Raises:
+        InputError: see above, or there is no commit.
+    """
+    git_checks.require_commit(root)
+    paths = input_paths.by_key(params.parse(values, "", Podium)).values()
+    if warning := git_checks.untracked_warning(paths, root):
+        raise InputError(f"{warning}, then `git commit`: tuning trains in temporary folders, which lack such files")
 
 
 def _hours(text: str) -> float:

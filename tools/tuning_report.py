@@ -90,27 +90,24 @@ def report(member: str, own: Mapping[str, Any], held_out: HeldOut, tried: Tried)
     best = halving.best(costs, places, held_out.weights)
     probe, trained = (halving.mean(held_out.costs[name], places, held_out.weights) for name in (PROBE, best))
     harms = probe <= trained
+    sentences = [_cost_line(held_out), *_verdict(held_out, tried, best, places), *_flattery(held_out, tried, costs)]
+    winner = None if harms or not tried.known[best].changes else tried.known[best]
+    if harms:
+        sentences.append(
+            f"Training harms: the probe on frozen features costs {probe:.4f}, `{best}` {trained:.4f}. Keep the probe:"
+            " set `epochs: 0` in pretrain and finetune, which also saves the time. Nothing to apply."
+        )
+    elif winner is None:
+        sentences.append("Your settings are the best of these: nothing to apply.")
     lines = [
         f"{member}: `{best}` has the smallest cost of {len(held_out.costs) - 1} candidates, on {folds(len(places))}",
         "",
         *_table(held_out, tried.own),
         "",
-        _cost_line(held_out),
-        *_verdict(held_out, tried, best, places),
-        *_flattery(held_out, tried, costs),
+        *(_filled(sentence) for sentence in sentences),
+        *(_how_to_apply(member, own, winner, tried.share) if winner else ()),
     ]
-    if harms:
-        lines.append(
-            f"Training harms: the probe on frozen features costs {probe:.4f}, `{best}` {trained:.4f}. Keep the probe:"
-            " set `epochs: 0` in pretrain and finetune, which also saves the time. Nothing to apply."
-        )
-    elif not tried.known[best].changes:
-        lines.append("Your settings are the best of these: nothing to apply.")
-    else:
-        lines += _how_to_apply(member, own, tried, best)
-    text = "\n".join(wrapped for line in lines for wrapped in _wrapped(line))
-    winner = None if harms or not tried.known[best].changes else tried.known[best]
-    return Report(text, winner)
+    return Report("\n".join(lines), winner)
 
 
 def duration(seconds: float) -> str:
@@ -186,18 +183,16 @@ def _flattery(held_out: HeldOut, tried: Tried, costs: halving.Costs) -> Iterator
         )
 
 
-def _how_to_apply(member: str, own: Mapping[str, Any], tried: Tried, best: str) -> Iterator[str]:
-    winner = tried.known[best]
-    if tried.share < 1:
-        yield f"It was compared with {tried.share:.0%} of its epochs; below it has all of them."
-    yield "Apply it with `APPLY=1` (params.yaml keeps its comments), by hand, or try the whole graph first:"
-    yield ""
-    yield yaml.safe_dump({**own, **winner.changes}, sort_keys=False, default_flow_style=None, width=WIDTH).rstrip()
-    yield ""
-    yield winner.command(member)
+def _how_to_apply(member: str, own: Mapping[str, Any], winner: Candidate, share: float) -> Iterator[str]:
+    if share < 1:
+        yield _filled(f"It was compared with {share:.0%} of its epochs; below it has all of them.")
+    yield _filled(
+        f"Set members.{member}.finetune to this (with `APPLY=1` from the start it is written), or try it in an"
+        " experiment first:"
+    )
+    section = yaml.safe_dump({**own, **winner.changes}, sort_keys=False, default_flow_style=None, width=WIDTH)
+    yield f"\n{section}\n{winner.command(member)}"
 
 
-def _wrapped(line: str) -> list[str]:
-    """Wrap a sentence; tables, settings and commands stay as they are."""
-    is_sentence = line[:1].isupper() and ":" in line or line.endswith(".")
-    return textwrap.wrap(line, WIDTH, break_on_hyphens=False) if is_sentence and len(line) > WIDTH else [line]
+def _filled(sentence: str) -> str:
+    return textwrap.fill(sentence, WIDTH, break_on_hyphens=False, break_long_words=False)
