@@ -43,9 +43,6 @@ def test_candidates_are_few_valid_and_different(file: Path) -> None:
         assert all(one != other for one, other in itertools.combinations(complete, 2))
         assert [c.epochs for c in found] == [settings["epochs"] for settings in complete]
         assert (found[0].changes == {}) == (own["epochs"] > 0)
-        assert all(
-            len({c.kind for c in found[1:] if key in c.changes}) <= 1 for key in ("lr", "augmentation", "frozen")
-        )
 
 
 @each_file
@@ -247,7 +244,7 @@ def test_the_budget_is_kept_and_what_does_not_fit_is_said_first(tmp_path: Path) 
 
 
 def test_too_short_a_budget_is_refused_with_what_it_takes(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="need .* min: give more hours"):
+    with pytest.raises(InputError, match=r"need .* min: give more hours"):
         tuned(tmp_path, lambda s: 1.5, hours=0.02)
 
 
