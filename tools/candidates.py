@@ -158,6 +158,8 @@ def _other_epochs(own: Mapping[str, Any], factor: float) -> Changes:
         found["head_only_epochs"] = int(own["head_only_epochs"] * share)
     if own.get("decay_epochs"):
         found["decay_epochs"] = sorted({round(epoch * share) for epoch in own["decay_epochs"]} - {0, epochs})
+    if own.get("average_epochs", 1) > epochs:
+        found["average_epochs"] = epochs
     return found
 
 

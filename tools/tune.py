@@ -21,8 +21,10 @@ from podium.core import cli, params, tables
 from podium.core.errors import InputError
 from podium.inference.settings import MemberSettings
 from podium.predictions import member_predictions
+from podium.predictions.tta import FINETUNE
 from podium.preflight import git_checks, input_paths
 from podium.preflight.settings import Podium
+from podium.training.settings import FinetuneSettings
 from tools import candidates, halving, tuning_report
 from tools.candidates import Candidate
 from tools.held_out import HeldOut
@@ -174,7 +176,7 @@ class Tuning:
             finished.append(done)
             rungs.append(rung)
             ranked = self._ranked(done, folds)
-            group = [group[0], *[c for c in ranked if c != group[0]][: halving.survivors(len(group)) - 1]]
+            group = self._distinct([full[0], *ranked], rung.n_folds)[: halving.survivors(len(group))]
             if place == 0 and (joined := self._combination(full[0], ranked)):
                 known[joined.name] = joined
                 group.append(joined)
@@ -193,6 +195,13 @@ class Tuning:
 
     def _ranked(self, done: Sequence[Candidate], folds: Sequence[int]) -> list[Candidate]:
         return sorted(done, key=lambda c: halving.mean(self.held_out.costs[c.name], folds, self.held_out.weights))
+
+    def _distinct(self, ranked: Sequence[Candidate], n_folds: int) -> list[Candidate]:
+        """Leave out candidates that predict as one before them, e.g. with frozen batch norms that are not there."""
+        found: dict[tuple[float, ...], Candidate] = {}
+        for candidate in ranked:
+            found.setdefault(tuple(self.held_out.costs[candidate.name][:n_folds]), candidate)
+        return list(found.values())
 
     def _train(self, candidate: Candidate, folds: Sequence[int], *, must: bool = False) -> bool:
         """Train a candidate on those of these folds that it has not trained on; say whether it has all of them now.
@@ -222,7 +231,7 @@ class Tuning:
             return False
         each = (self.clock() - before) / len(names)
         for fold, table in zip(missing, found, strict=True):
-            self.held_out.add(candidate.name, fold, table, balanced=self._is_balanced)
+            self.held_out.add(candidate.name, fold, table, balanced=self._is_balanced(candidate))
         took = [max(each, known.get(name, 0.0)) for name in names]  # the cache restores what trained earlier
         self.seconds[candidate.name] = max(took)
         self.per_epoch = self.per_epoch or max(took) / candidate.epochs
@@ -235,9 +244,11 @@ class Tuning:
         """Return the seconds that one fold of a candidate takes: as before, or as the first one by its epochs."""
         return self.seconds.get(candidate.name, self.per_epoch * candidate.epochs)
 
-    @property
-    def _is_balanced(self) -> bool:
-        return self.settings.finetune.class_weights == "balanced"
+    def _is_balanced(self, candidate: Candidate) -> bool:
+        """Say whether a training corrects for the classes' counts, so that its predictions may lack the class priors."""
+        finetune = params.parse({**self.own, **candidate.changes}, "finetune", FinetuneSettings)
+        settings = self.settings.model_copy(update={"finetune": finetune})
+        return FINETUNE in member_predictions.of_member(Path(), self.member, settings, None).weighted
 
     def _log(self, candidate: Candidate, settings: str, folds: Sequence[int], seconds: Sequence[float]) -> None:
         """Add trainings to TRIED, in place of earlier ones with the same settings."""
