@@ -245,7 +245,7 @@ class Tuning:
         return self.seconds.get(candidate.name, self.per_epoch * candidate.epochs)
 
     def _is_balanced(self, candidate: Candidate) -> bool:
-        """Say whether a training corrects for the classes' counts, so that its predictions may lack the class priors."""
+        """Say whether a training corrects for the classes' counts, so its predictions may lack the class priors."""
         finetune = params.parse({**self.own, **candidate.changes}, "finetune", FinetuneSettings)
         settings = self.settings.model_copy(update={"finetune": finetune})
         return FINETUNE in member_predictions.of_member(Path(), self.member, settings, None).weighted
