@@ -144,7 +144,8 @@ def _complete(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _other_lr(own: Mapping[str, Any], factor: float) -> Changes:
-    return {key: float(f"{own[key] * factor:.2g}") for key in ("lr", "min_lr") if key in own}
+    values = {key: float(own[key]) for key in ("lr", "min_lr") if key in own}  # PyYAML reads 1e-4 as text
+    return {key: float(f"{value * factor:.2g}") for key, value in values.items()}
 
 
 def _other_epochs(own: Mapping[str, Any], factor: float) -> Changes:

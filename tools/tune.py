@@ -7,6 +7,7 @@ says how much the choice gains on folds that did not make it.
 """
 
 import argparse
+import io
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 from ruamel.yaml import YAML
 
 from podium.core import cli, params, tables
@@ -272,27 +274,32 @@ def apply(path: Path, member: str, changes: Mapping[str, Any]) -> None:
     """Write settings of a member's `finetune` into params.yaml; comments and all other lines stay.
 
     Raises:
-        InputError: another member has the same section by a YAML alias, and would change with it.
+        InputError: other settings would change, too: a YAML alias or merge (`*`, `<<`) repeats this section elsewhere.
     """
-    yaml = YAML()
-    yaml.preserve_quotes, yaml.width = True, 120
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    values = yaml.load(path.read_text(encoding="utf-8"))
-    section = values["members"][member]["finetune"]
-    shared = [name for name, other in values["members"].items() if name != member and other.get("finetune") is section]
-    if shared:
-        raise InputError(
-            f"params.yaml: members.{member}.finetune is a YAML alias that {shared[0]} shares: write a section for each"
-            " member, then apply"
-        )
+    before = path.read_text(encoding="utf-8")
+    rewriter = YAML()
+    rewriter.preserve_quotes, rewriter.width = True, 120
+    rewriter.indent(mapping=2, sequence=4, offset=2)
+    values = rewriter.load(before)
     for key, value in changes.items():
-        section[key] = _flow(value)
-    with tables.replacing(path) as temporary, temporary.open("w", encoding="utf-8") as opened:
-        yaml.dump(values, opened)
+        values["members"][member]["finetune"][key] = _as_written(value)
+    written = io.StringIO()
+    rewriter.dump(values, written)
+    expected = yaml.safe_load(before)
+    expected["members"][member] |= {"finetune": {**expected["members"][member]["finetune"], **changes}}
+    if yaml.safe_load(written.getvalue()) != expected:
+        raise InputError(
+            f"params.yaml: a YAML alias or merge repeats members.{member}.finetune in another section, which would"
+            " change with it: change this member by hand"
+        )
+    tables.write_text(written.getvalue(), path)
 
 
-def _flow(value: Any) -> Any:
-    """Return a list as one that YAML writes in a line, because a block has no place inside a `{...}`."""
+def _as_written(value: Any) -> Any:
+    """Return a value as YAML 1.1 and 1.2 read it: `6.0e-05`, not `6e-05`, and lists in a line, even inside `{...}`."""
+    if isinstance(value, float):
+        text = repr(value)
+        return YAML().load(text if "." in text else text.replace("e", ".0e"))
     return YAML().load(json.dumps(value)) if isinstance(value, list) else value
 
 
