@@ -44,7 +44,7 @@ def test_candidates_are_few_valid_and_different(file: Path) -> None:
         assert (found[0].changes == {}) == (own["epochs"] > 0)
 
 
-@each_file
+@pytest.mark.parametrize("file", FILES[:2], ids=lambda file: file.stem)  # each takes DVC a second or more
 def test_the_words_of_an_experiment_make_the_changes(tmp_path: Path, file: Path) -> None:
     before = yaml.safe_load(file.read_text())
     name, own = next(iter(sections(file).items()))
@@ -309,6 +309,7 @@ def test_a_budget_is_hours(tmp_path: Path, words: list[str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # DVC leaves git's packs open
 def test_temporary_experiments_leave_the_workspace_alone_and_train_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,26 +317,21 @@ def test_temporary_experiments_leave_the_workspace_alone_and_train_nothing_twice
     repo.commit()
     for key, value in repo._env(0).items():
         monkeypatch.setenv(key, value)
-    trainings = TemporaryExperiments(repo.root, tmp_path / "dvc.log")
-    before = repo.read("params.yaml")
-    output = "data/finetune/b/0.parquet"
-
-    def trained(*words: str) -> tuple[bytes, bool]:
-        repo.log.write_text("")
-        with trainings.outputs(["finetune@b-0"], words, [output]) as folder:
-            return (folder / output).read_bytes(), "finetune@b-0" in repo.ran()
-
-    own, ran = trained()
-    assert ran
-    assert set(repo.ran()) >= {"split", "pretrain@b-0"}
-    assert not {"finetune@b-1", "finetune@a-0", "probe@b"} & set(repo.ran())
-    changed, ran = trained("-S", "++members.b.finetune.lr=0.7")
-    assert ran
-    assert changed != own
-    assert trained("-S", "++members.b.finetune.lr=0.7") == (changed, False)
-    assert repo.read("params.yaml") == before
+    before, output, outputs, ran = repo.read("params.yaml"), "data/finetune/b/0.parquet", [], []
+    words = ["-S", "++members.b.finetune.augmentation=[{HorizontalFlip: {p: 0.5}}]"]
+    with TemporaryExperiments(repo.root, tmp_path / "dvc.log") as trainings:
+        for _ in range(2):
+            repo.log.write_text("")
+            with trainings.outputs(["finetune@b-0"], words, [output]) as folder:
+                outputs.append((folder / output).read_bytes())
+            ran.append(set(repo.ran()))
+        repo.edit(lambda values: values["members"].pop("a"))
+        with pytest.raises(SettingsChangedError), trainings.outputs([], [], []):
+            pass
+        (repo.root / "params.yaml").write_bytes(before)
+    assert ran[0] >= {"split", "pretrain@b-0", "finetune@b-0"}
+    assert not {"finetune@b-1", "finetune@a-0", "probe@b"} & ran[0]
+    assert ran[1] == {"check"}
+    assert outputs[0] == outputs[1]
     assert repo.run("git", "status", "--short") == ""
-    assert repo.run("dvc", "exp", "list", "--name-only") == ""
-    repo.edit(lambda values: values["members"].pop("a"))
-    with pytest.raises(SettingsChangedError):
-        trained()
+    assert repo.run("git", "for-each-ref", "refs/exps/*/*/") == ""

@@ -16,8 +16,8 @@ from podium.core.errors import InputError
 from podium.training.settings import FinetuneSettings
 
 AS_SET = "as set"
-FLIP = {"HorizontalFlip": {"p": 0.5}}
-STRONG = [  # as in recipes/winner.yaml (an AutoAugment-like policy and cutout), a little milder
+FLIP: dict[str, Any] = {"HorizontalFlip": {"p": 0.5}}
+STRONG: list[dict[str, Any]] = [  # as in recipes/winner.yaml (an AutoAugment-like policy and cutout), a little milder
     {"RandomResizedCrop": {"size": ["image_size", "image_size"], "scale": [0.35, 1.0]}},
     FLIP,
     {

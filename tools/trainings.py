@@ -1,8 +1,8 @@
 """Trainings of single folds as temporary DVC experiments, for tools.tune.
 
-`dvc exp run --temp` trains in a folder of its own, so that the workspace, its params.yaml included, stays as it is. The
-outputs lie in DVC's cache: the same settings are restored there without training, by a later `make` as well. The
-experiments themselves are removed, because their metrics would be those of the commit that they started from.
+`dvc exp run --temp` trains in a folder of its own, so that the workspace, its params.yaml included, does not change. The
+outputs stay in DVC's cache: the same settings are restored from there without training, by a later `make` as well. The
+experiments themselves are removed at the end, because `make experiments` would show the last commit's metrics for them.
 """
 
 import os
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import pandas as pd
 
@@ -40,7 +40,7 @@ class Trainings(Protocol):
 
 
 class TemporaryExperiments:
-    """Trainings by `dvc exp run --temp`.
+    """Trainings by `dvc exp run --temp`; a context that removes the experiments at its end.
 
     Args:
         root: of the project.
@@ -50,6 +50,16 @@ class TemporaryExperiments:
     def __init__(self, root: Path, log: Path) -> None:
         self.root, self.log = root, log
         self.settings = (root / revisions.PARAMS).read_bytes()
+        self.names: list[str] = []
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Remove the experiments."""
+        if self.names:
+            self._dvc("exp", "remove", *self.names, check=False)
 
     def reference(self, member: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return tables.FOLDS and the probe's tables.PREDICTIONS."""
@@ -86,12 +96,10 @@ class TemporaryExperiments:
                 "params.yaml changed while it was tuned: run `make tune` again; what has trained is not trained again"
             )
         name = f"tune-{time.time_ns():x}"
-        try:
-            self._dvc("exp", "run", "--temp", "--name", name, *words, *targets)
-            with revisions.files(name, self.root, paths) as folder:
-                yield folder
-        finally:
-            self._dvc("exp", "remove", "--quiet", name, check=False)
+        self._dvc("exp", "run", "--temp", "--name", name, *words, *targets)
+        self.names.append(name)
+        with revisions.files(name, self.root, paths) as folder:
+            yield folder
 
     def _dvc(self, *words: str, check: bool = True) -> None:
         """Run a DVC command; its output goes to the log.

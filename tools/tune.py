@@ -72,14 +72,15 @@ def main(*words: str, root: Path = Path()) -> None:
         log = root / FOLDER / f"{name}.log"
         share = (end - time.monotonic()) / (len(names) - place)
         print(f"{name}: {duration(max(share, 0))} of the budget; `tail -f {log}` shows what DVC prints", flush=True)
-        report = Tuning(
-            name,
-            members[name],
-            values,
-            TemporaryExperiments(root, log),
-            deadline=time.monotonic() + share,
-            tried=root / FOLDER / f"{name}.csv",
-        ).run()
+        with TemporaryExperiments(root, log) as trainings:
+            report = Tuning(
+                name,
+                members[name],
+                values,
+                trainings,
+                deadline=time.monotonic() + share,
+                tried=root / FOLDER / f"{name}.csv",
+            ).run()
         tables.write_text(report.text + "\n", root / FOLDER / f"{name}.txt")
         print(f"\n{report.text}\n", flush=True)
         if asked.apply and report.winner is not None:
