@@ -1,8 +1,8 @@
 """Trainings of single folds as temporary DVC experiments, for tools.tune.
 
-`dvc exp run --temp` trains in a folder of its own, so that the workspace, its params.yaml included, does not change. The
-outputs stay in DVC's cache: the same settings are restored from there without training, by a later `make` as well. The
-experiments themselves are removed at the end, because `make experiments` would show the last commit's metrics for them.
+`dvc exp run --temp` trains in a folder of its own, so that the workspace, its params.yaml included, does not change.
+The outputs stay in DVC's cache: the same settings are restored from there without training, by a later `make` as well.
+The experiments are removed at the end, because `make experiments` would show the last commit's metrics for them.
 """
 
 import os
