@@ -20,7 +20,7 @@ from podium.core import tables
 from podium.core.errors import InputError
 from tools import revisions
 
-LINES = 12  # of DVC's output, in the error of a training that failed
+LINES = 8  # of DVC's output, in the error of a training that failed
 
 
 class Trainings(Protocol):
@@ -120,9 +120,9 @@ class TemporaryExperiments:
                 check=False,
             )
             log.seek(start)
-            last = log.read().strip().splitlines()[-LINES:]
+            lines = [line for line in log.read().splitlines() if line.strip() and not line.startswith("WARNING: No file")]
         if check and done.returncode != 0:
-            raise InputError("\n".join([f"`dvc {' '.join(words[:3])}` failed; all of its output: {self.log}", *last]))
+            raise InputError("\n".join([f"`dvc {' '.join(words[:3])}` failed; all of its output: {self.log}", *lines[-LINES:]]))
 
 
 class SettingsChangedError(InputError):
