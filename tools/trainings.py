@@ -120,9 +120,13 @@ class TemporaryExperiments:
                 check=False,
             )
             log.seek(start)
-            lines = [line for line in log.read().splitlines() if line.strip() and not line.startswith("WARNING: No file")]
+            lines = [
+                line for line in log.read().splitlines() if line.strip() and not line.startswith("WARNING: No file")
+            ]
         if check and done.returncode != 0:
-            raise InputError("\n".join([f"`dvc {' '.join(words[:3])}` failed; all of its output: {self.log}", *lines[-LINES:]]))
+            raise InputError(
+                "\n".join([f"`dvc {' '.join(words[:3])}` failed; all of its output: {self.log}", *lines[-LINES:]])
+            )
 
 
 class SettingsChangedError(InputError):
