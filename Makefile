@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all setup check repro results experiments compare test fast lint format lock
+.PHONY: all setup check repro results experiments compare tune test fast lint format lock
 all: repro
 	@python -m tools.results
 
@@ -32,6 +32,10 @@ experiments: setup
 
 compare: setup  # make compare A=<experiment> B=<experiment>; also git revisions and `workspace`; B defaults to it
 	@python -m tools.compare "$(A)" "$(or $(B),workspace)"
+
+tune: setup  # make tune BUDGET=<hours>; also MEMBER=<name> for one member, APPLY=1 to write the best into params.yaml
+	@python -m stages.check settings
+	@python -m tools.tune "$(BUDGET)" $(if $(MEMBER),--member "$(MEMBER)") $(if $(APPLY),--apply)
 
 # Two test files at a time, one thread each: idle OpenMP threads spin and would slow down the other process.
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

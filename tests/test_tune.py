@@ -1,0 +1,337 @@
+"""Search of settings: the candidates, successive halving under a budget, how much the choice flatters."""
+
+import itertools
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from dvc.utils import hydra
+
+from podium.core import params, tables
+from podium.core.errors import InputError
+from podium.inference.settings import MemberSettings
+from podium.training.settings import FinetuneSettings
+from tests import graph
+from tools import candidates, halving, tune
+from tools.trainings import SettingsChangedError, TemporaryExperiments
+from tools.tune import Tuning
+from tools.tuning_report import Report
+
+FILES = [graph.PROJECT / "params.yaml", *sorted((graph.PROJECT / "recipes").glob("*.yaml"))]
+each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+CLASSES = ["a", "b", "c"]
+OWN = {"epochs": 4, "lr": 0.001}
+
+
+def sections(file: Path) -> dict[str, dict[str, Any]]:
+    return {name: member["finetune"] for name, member in yaml.safe_load(file.read_text())["members"].items()}
+
+
+@each_file
+def test_candidates_are_few_valid_and_different(file: Path) -> None:
+    for own in sections(file).values():
+        found = candidates.around(own)
+        assert 8 <= len(found) <= 12
+        assert len({c.name for c in found}) == len(found)
+        complete = [candidates._complete({**own, **c.changes}) for c in found]
+        assert all(one != other for one, other in itertools.combinations(complete, 2))
+        assert [c.epochs for c in found] == [settings["epochs"] for settings in complete]
+        assert (found[0].changes == {}) == (own["epochs"] > 0)
+
+
+@pytest.mark.parametrize("file", FILES[:2], ids=lambda file: file.stem)  # each takes DVC a second or more
+def test_the_words_of_an_experiment_make_the_changes(tmp_path: Path, file: Path) -> None:
+    before = yaml.safe_load(file.read_text())
+    name, own = next(iter(sections(file).items()))
+    for candidate in candidates.around(own):
+        shutil.copy(file, tmp_path / "params.yaml")
+        if candidate.changes:
+            hydra.apply_overrides(tmp_path / "params.yaml", candidate.words(name)[1::2])
+        after = yaml.safe_load((tmp_path / "params.yaml").read_text())
+        changed = after["members"][name].pop("finetune")
+        assert candidates._complete(changed) == candidates._complete({**own, **candidate.changes})
+        assert {**after, "members": None} == {**before, "members": None}
+
+
+def test_a_number_that_yaml_reads_as_text_is_one() -> None:
+    assert candidates.around({"epochs": 2, "lr": "3e-4"})[1].changes == {"lr": 0.0001}
+
+
+@each_file
+def test_applied_settings_leave_all_other_lines(tmp_path: Path, file: Path) -> None:
+    name, own = list(sections(file).items())[-1]  # the first one's is merged into others in recipes/winner.yaml
+    path = tmp_path / "params.yaml"
+    shutil.copy(file, path)
+    joined = candidates.combined([c for c in candidates.around(own) if c.name in ("lr / 3", "flip")], own)
+    assert joined is not None
+    tune.apply(path, name, joined.changes)
+    expected = yaml.safe_load(file.read_text())
+    expected["members"][name]["finetune"] = {**own, **joined.changes}
+    assert yaml.safe_load(path.read_text()) == expected
+    lines = [line.split() for line in file.read_text().splitlines()]
+    kept = [line.split() for line in path.read_text().splitlines()]
+    assert sum(line not in kept for line in lines) <= 8  # of the section: its lr, its augmentation, line breaks
+    assert path.read_text().count("#") == file.read_text().count("#")
+
+
+def test_a_section_that_members_share_is_not_applied_to_one(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    for alias in ("*f", "{<<: *f}"):
+        text = f"members:\n  a: {{finetune: &f {{epochs: 1, lr: 0.1}}}}\n  b: {{finetune: {alias}}}\n"
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"repeats members\.a\.finetune"):
+            tune.apply(path, "a", {"lr": 0.2})
+        assert path.read_text() == text
+
+
+def test_a_shorter_training_has_its_whole_schedule() -> None:
+    own = {"epochs": 30, "lr": 0.1, "schedule": "step", "decay_epochs": [15, 25], "warmup_epochs": 3}
+    short = candidates.shortened(candidates.around(own)[0], own, 1 / 3)
+    assert short.changes == {"epochs": 10, "warmup_epochs": 1.0, "decay_epochs": [5, 8]}
+    assert short.epochs == 10
+    for candidate, share in itertools.product(candidates.around(own), halving.SHARES):
+        made = candidates.shortened(candidate, own, share)
+        params.parse({**own, **made.changes}, "finetune", FinetuneSettings)
+
+
+def test_augmentations_can_be_built() -> None:
+    from podium.training import augment
+
+    for ops in candidates.AUGMENTATIONS.values():
+        augment.build(ops, 32, "augmentation")
+
+
+@pytest.mark.parametrize("n_folds", [2, 3, 5, 10])
+def test_rungs_halve_the_candidates_and_end_with_all_folds(n_folds: int) -> None:
+    rungs = halving.rungs(11, n_folds)
+    assert (rungs[0].n_candidates, rungs[0].n_folds, rungs[-1].n_folds) == (11, 1, n_folds)
+    for before, after in itertools.pairwise(rungs):
+        assert before.n_folds < after.n_folds
+        assert 2 <= after.n_candidates <= before.n_candidates / 2 + 1
+
+
+def test_a_plan_fits_its_budget_and_cuts_epochs_before_candidates() -> None:
+    epochs = {share: [max(1, round(6 * share))] * 11 for share in halving.SHARES}
+    plans = [halving.plan(epochs, 5, of_one=60, budget=budget) for budget in range(0, 3600, 60)]
+    for budget, plan in zip(range(0, 3600, 60), plans, strict=True):
+        assert not plan.rungs or plan.seconds <= budget
+    sizes = [(plan.rungs[0].n_candidates if plan.rungs else 0, plan.share) for plan in plans]
+    assert sizes == sorted(sizes)
+    assert sizes[0][0] == 0
+    assert sizes[-1] == (11, 1.0)
+    assert all(share == halving.SHARES[-1] for number, share in sizes if number < 11)
+    assert {number for number, _ in sizes} >= {0, 11}
+
+
+def test_the_best_of_equal_candidates_flatters_by_what_it_gains() -> None:
+    """Candidates that differ by chance only gain where they were chosen, and nothing on the other folds."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(300):
+        costs = {f"c{k}": list(rng.normal(1, 0.1, 5)) for k in range(10)}
+        flattery = halving.flattery(costs, "c0", 2, [10] * 5)
+        assert flattery is not None
+        found.append((flattery.on_chosen, flattery.on_fresh, flattery.excess))
+    chosen, fresh, excess = np.mean(found, axis=0)
+    assert chosen > 0.08
+    assert abs(fresh) < 0.02
+    assert excess == pytest.approx(chosen - fresh)
+
+
+def test_a_real_gain_does_not_flatter() -> None:
+    costs = {"own": [1.0, 2.0, 3.0], "better": [0.5, 1.5, 2.5], "worse": [1.5, 2.5, 3.5]}
+    flattery = halving.flattery(costs, "own", 1, [1, 2, 3])
+    assert flattery is not None
+    assert (flattery.name, flattery.chosen_on, flattery.fresh) == ("better", (0,), (1, 2))
+    assert flattery.on_chosen == flattery.on_fresh == 0.5
+    assert halving.flattery(costs, "own", 3, [1, 2, 3]) is None
+
+
+class PlantedTrainings:
+    """Trainings whose skill is planted, and a clock that they advance.
+
+    Args:
+        skill: settings of `finetune` -> how much likelier the right class is; below 0 the training fails.
+        own: settings.
+    """
+
+    def __init__(self, own: dict[str, Any], skill: Callable[[dict[str, Any]], float], n_folds: int) -> None:
+        self.own, self.skill, self.time = own, skill, 0.0
+        self.trained: list[tuple[str, str]] = []
+        images = [f"i{k:03}" for k in range(60 * n_folds)]
+        labels = [CLASSES[k // n_folds % 3] for k in range(len(images))]
+        folds = [str(k % n_folds) for k in range(len(images))]
+        self.folds = pd.DataFrame(
+            {"image_id": images, "label": labels, "use": "train", "reason": "", "group": images, "fold": folds}
+        )
+
+    def reference(self, member: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return self.folds, self.predicted(self.folds, 1.0, 0)
+
+    def pretrain(self, member: str, fold: str) -> None:
+        self.time += 5
+
+    def finetune(self, member: str, words: Sequence[str], folds: Sequence[str]) -> list[pd.DataFrame]:
+        keys = [word.removeprefix("++members.m.finetune.").split("=", 1) for word in words[1::2]]
+        settings = {**self.own, **{key: yaml.safe_load(value) for key, value in keys}}
+        if self.skill(settings) < 0:
+            raise InputError("the loss is nan\nlower lr")
+        self.time += 10 * settings["epochs"] * len(folds)
+        self.trained += [(" ".join(words), fold) for fold in folds]
+        return [self.predicted(self.folds[self.folds["fold"] == f], self.skill(settings), int(f)) for f in folds]
+
+    def predicted(self, rows: pd.DataFrame, skill: float, seed: int) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        logits = rng.normal(size=(len(rows), 3))
+        logits[np.arange(len(rows)), [CLASSES.index(label) for label in rows["label"]]] += skill
+        probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        found = rows[["image_id", "fold"]].assign(subset="train", image_size=32, transform="identity")
+        return tables.with_probs(found, probs.astype(np.float32), CLASSES)
+
+
+def tuned(
+    tmp_path: Path,
+    skill: Callable[[dict[str, Any]], float],
+    *,
+    hours: float = 10,
+    own: dict[str, Any] = OWN,
+    n_folds: int = 3,
+) -> tuple[Report, PlantedTrainings, list[str]]:
+    """Tune a member `m`; return the report, the trainings and the printed lines."""
+    member = {
+        "model": {"backbone": "resnet10t", "weights": "none", "image_size": 32},
+        "pretrain": {"epochs": 0, "lr": 0.1},
+        "finetune": own,
+        "infer": {"image_sizes": [32], "transforms": ["identity"]},
+    }
+    values = {"members": {"m": member}, "folds": list(range(n_folds)), "contest": {"metric": "accuracy"}}
+    trainings, said = PlantedTrainings(own, skill, n_folds), []
+    tuning = Tuning(
+        "m",
+        params.parse(member, "members.m", MemberSettings),
+        values,
+        trainings,
+        deadline=3600 * hours,
+        tried=tmp_path / "m.csv",
+        clock=lambda: trainings.time,
+        say=said.append,
+    )
+    return tuning.run(), trainings, said
+
+
+def flips(settings: dict[str, Any]) -> bool:
+    return settings.get("augmentation") == [candidates.FLIP]
+
+
+def test_what_helps_is_found_alone_and_together(tmp_path: Path) -> None:
+    report, trainings, _ = tuned(tmp_path, lambda s: 1.5 + flips(s) + (s["lr"] < 0.001))
+    assert report.winner is not None
+    assert report.winner.changes == {"lr": 0.00033, "augmentation": [candidates.FLIP]}
+    assert "`dvc" not in report.text
+    assert report.winner.command("m") in report.text
+    for words, fold in trainings.trained:
+        assert trainings.trained.count((words, fold)) == 1, "nothing trains twice"
+    table = tables.read(tmp_path / "m.csv", tune.TRIED)
+    assert len(table) == len(trainings.trained)
+    assert set(table["fold"]) == {"0", "1", "2"}
+    assert table.groupby("candidate").size().max() == 3
+
+
+def test_the_budget_is_kept_and_what_does_not_fit_is_said_first(tmp_path: Path) -> None:
+    for minutes in (6, 8, 12, 20):
+        _, trainings, said = tuned(tmp_path / str(minutes), lambda s: 1.5, hours=minutes / 60)
+        assert trainings.time <= 60 * minutes
+        said_before = said[: next(k for k, line in enumerate(said) if line.startswith("rung"))]
+        assert any("does not fit" in line for line in said_before) == (minutes < 20)
+
+
+def test_too_short_a_budget_is_refused_with_what_it_takes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"need .* min: give more hours"):
+        tuned(tmp_path, lambda s: 1.5, hours=0.02)
+
+
+def test_an_interrupted_tuning_knows_how_long_trainings_take(tmp_path: Path) -> None:
+    first, _, said = tuned(tmp_path, lambda s: 1.5 + flips(s), hours=12 / 60)
+
+    class Restored(PlantedTrainings):
+        def finetune(self, member: str, words: Sequence[str], folds: Sequence[str]) -> list[pd.DataFrame]:
+            before = self.time
+            found = super().finetune(member, words, folds)
+            self.time = before + 0.1
+            return found
+
+    restored = pytest.MonkeyPatch()
+    restored.setitem(globals(), "PlantedTrainings", Restored)
+    again, trainings, said_again = tuned(tmp_path, lambda s: 1.5 + flips(s), hours=12 / 60)
+    restored.undo()
+    assert again.winner == first.winner
+    assert [line for line in said if "plan" in line] == [line for line in said_again if "plan" in line]
+    assert trainings.time < 10
+
+
+def test_a_candidate_whose_training_fails_is_out(tmp_path: Path) -> None:
+    report, _, said = tuned(tmp_path, lambda s: -1 if s["lr"] > 0.001 else 1.5 + flips(s))
+    assert report.winner is not None
+    assert report.winner.name == "flip"
+    assert any("lr x 3" in line and "lower lr" in line for line in said)
+    with pytest.raises(InputError, match="the loss is nan"):
+        tuned(tmp_path, lambda s: -1)
+
+
+def test_a_probe_that_is_better_is_kept(tmp_path: Path) -> None:
+    report, _, _ = tuned(tmp_path, lambda s: 0.2 + 0.2 * flips(s))
+    assert report.winner is None
+    assert "epochs: 0" in report.text
+
+
+def test_own_settings_that_are_best_are_kept(tmp_path: Path) -> None:
+    report, _, _ = tuned(tmp_path, lambda s: 2.0 if s == OWN else 1.5)
+    assert report.winner is None
+    assert "Your settings are the best" in report.text
+
+
+def test_a_member_that_is_only_a_probe_is_offered_a_training(tmp_path: Path) -> None:
+    report, trainings, _ = tuned(tmp_path, lambda s: 1.5, own={"epochs": 0, "lr": 0.001})
+    assert report.winner is not None
+    assert report.winner.epochs > 0
+    assert all(".epochs=0" not in words for words, _ in trainings.trained)
+
+
+@pytest.mark.parametrize("words", [[""], ["none"], ["0"], ["nan"], ["-1"]])
+def test_a_budget_is_hours(tmp_path: Path, words: list[str]) -> None:
+    with pytest.raises(InputError, match="BUDGET"):
+        tune.main(*words, root=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # DVC leaves git's packs open
+def test_temporary_experiments_leave_the_workspace_alone_and_train_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = graph.build(tmp_path, folds=(0, 1))
+    repo.commit()
+    for key, value in repo._env(0).items():
+        monkeypatch.setenv(key, value)
+    before, output, outputs, ran = repo.read("params.yaml"), "data/finetune/b/0.parquet", [], []
+    words = ["-S", "++members.b.finetune.augmentation=[{HorizontalFlip: {p: 0.5}}]"]
+    with TemporaryExperiments(repo.root, tmp_path / "dvc.log") as trainings:
+        for _ in range(2):
+            repo.log.write_text("")
+            with trainings.outputs(["finetune@b-0"], words, [output]) as folder:
+                outputs.append((folder / output).read_bytes())
+            ran.append(set(repo.ran()))
+        repo.edit(lambda values: values["members"].pop("a"))
+        with pytest.raises(SettingsChangedError), trainings.outputs([], [], []):
+            pass
+        (repo.root / "params.yaml").write_bytes(before)
+    assert ran[0] >= {"split", "pretrain@b-0", "finetune@b-0"}
+    assert not {"finetune@b-1", "finetune@a-0", "probe@b"} & ran[0]
+    assert ran[1] == {"check"}
+    assert outputs[0] == outputs[1]
+    assert repo.run("git", "status", "--short") == ""
+    assert repo.run("git", "for-each-ref", "refs/exps/*/*/") == ""

@@ -1,0 +1,169 @@
+"""The settings of `finetune` that tools.tune compares: the member's own, and changes of one thing each.
+
+The list is short, because every candidate costs a training and the best of many flatters itself. It is in the order of
+what usually matters most; a short budget drops candidates from its end.
+"""
+
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from podium.core import params
+from podium.core.errors import InputError
+from podium.training.settings import FinetuneSettings
+
+AS_SET = "as set"
+FLIP: dict[str, Any] = {"HorizontalFlip": {"p": 0.5}}
+STRONG: list[dict[str, Any]] = [  # as in recipes/winner.yaml (an AutoAugment-like policy and cutout), a little milder
+    {"RandomResizedCrop": {"size": ["image_size", "image_size"], "scale": [0.35, 1.0]}},
+    FLIP,
+    {
+        "SomeOf": {
+            "n": 2,
+            "p": 0.8,
+            "transforms": [
+                {"Affine": {"rotate": [-25, 25], "shear": [-10, 10], "p": 1.0}},
+                {"Affine": {"translate_percent": [-0.1, 0.1], "p": 1.0}},
+                {"ColorJitter": {"brightness": [0.6, 1.4], "contrast": [0.6, 1.4], "saturation": [0.6, 1.4], "p": 1.0}},
+                {"Posterize": {"num_bits": [4, 7], "p": 1.0}},
+                {"Sharpen": {"p": 1.0}},
+                {"AutoContrast": {"p": 1.0}},
+            ],
+        }
+    },
+    {
+        "CoarseDropout": {
+            "num_holes_range": [1, 1],
+            "hole_height_range": [0.15, 0.25],
+            "hole_width_range": [0.15, 0.25],
+            "p": 0.5,
+        }
+    },
+]
+AUGMENTATIONS: dict[str, list[dict[str, Any]]] = {
+    "flip": [FLIP],
+    "crops and flip": [{"RandomResizedCrop": {"size": ["image_size", "image_size"], "scale": [0.5, 1.0]}}, FLIP],
+    "no augmentation": [],
+    "strong augmentation": STRONG,
+}
+FROZEN = {"batch norms frozen": "batch_norms", "all but norms frozen": "all_but_norms", "nothing frozen": "nothing"}
+UNTRAINED = {"epochs": 3, "head_init": "probe", "warmup_epochs": 1}  # in place of 0 epochs: as in recipes/antbee.yaml
+Changes = Mapping[str, Any]  # key of `finetune` -> value
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Settings of `finetune` to try.
+
+    Attributes:
+        name: in words, e.g. `flip, lr / 3`.
+        changes: from the member's own settings; none of `as set`.
+        kind: of the change: "lr", "augmentation", "epochs" or "frozen"; "" of `as set` and of combinations.
+        epochs: of one training, own settings and changes together.
+    """
+
+    name: str
+    changes: Changes
+    kind: str
+    epochs: int
+
+    def words(self, member: str) -> list[str]:
+        """Return the arguments of `dvc exp run` that make the changes."""
+        return [word for key, value in self.changes.items() for word in ("-S", _override(member, key, value))]
+
+    def command(self, member: str) -> str:
+        """Return the command for a shell that runs the whole graph with the changes."""
+        return shlex.join(["dvc", "exp", "run", *self.words(member)])
+
+
+def around(own: Mapping[str, Any]) -> list[Candidate]:
+    """Return the candidates around a member's own settings, which come first.
+
+    A phase with 0 epochs is `as set` with a few epochs (UNTRAINED), because there is nothing else to vary.
+
+    Args:
+        own: the section `finetune` of params.yaml, valid.
+    """
+    base = dict(UNTRAINED) if not own["epochs"] else {}
+    settings = {**own, **base}
+    found = [Candidate(AS_SET if not base else f"{settings['epochs']} epochs", base, "", settings["epochs"])]
+    tried = [_complete(settings)]
+    for kind, name, changes in _ideas(settings):
+        made = _candidate(name, kind, {**base, **changes}, own)
+        if made is not None and (complete := _complete({**own, **made.changes})) not in tried:
+            found.append(made)
+            tried.append(complete)
+    return found
+
+
+def combined(parts: Sequence[Candidate], own: Mapping[str, Any]) -> Candidate | None:
+    """Join candidates of different kinds into one; None if their settings contradict each other."""
+    changes = {key: value for part in parts for key, value in part.changes.items()}
+    return _candidate(", ".join(part.name for part in parts), "", changes, own)
+
+
+def shortened(candidate: Candidate, own: Mapping[str, Any], share: float) -> Candidate:
+    """Return a candidate that trains for a share of its epochs; its schedule is shortened with them."""
+    if share == 1:
+        return candidate
+    changes = {**candidate.changes, **_other_epochs({**own, **candidate.changes}, share)}
+    return Candidate(candidate.name, changes, candidate.kind, changes["epochs"])
+
+
+def _ideas(own: Mapping[str, Any]) -> list[tuple[str, str, Changes]]:
+    """Return (kind, name, changes), what usually matters most first."""
+    augmented = {name: ("augmentation", name, {"augmentation": ops}) for name, ops in AUGMENTATIONS.items()}
+    return [
+        ("lr", "lr / 3", _other_lr(own, 1 / 3)),
+        augmented["crops and flip"],
+        ("lr", "lr x 3", _other_lr(own, 3)),
+        augmented["flip"],
+        *(("frozen", name, {"frozen": value}) for name, value in FROZEN.items()),
+        augmented["strong augmentation"],
+        augmented["no augmentation"],
+        ("epochs", "epochs x 2", _other_epochs(own, 2)),
+        ("epochs", "epochs / 2", _other_epochs(own, 1 / 2)),
+    ]
+
+
+def _candidate(name: str, kind: str, changes: Changes, own: Mapping[str, Any]) -> Candidate | None:
+    """Return a candidate; None if its settings are invalid, e.g. norms alone are trained with `drop_path`."""
+    try:
+        valid = params.parse({**own, **changes}, "finetune", FinetuneSettings)
+    except InputError:
+        return None
+    return Candidate(name, changes, kind, valid.epochs)
+
+
+def _complete(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in the defaults, so that settings that say the same are equal."""
+    return params.parse(settings, "finetune", FinetuneSettings).model_dump()
+
+
+def _other_lr(own: Mapping[str, Any], factor: float) -> Changes:
+    values = {key: float(own[key]) for key in ("lr", "min_lr") if key in own}  # PyYAML reads 1e-4 as text
+    return {key: float(f"{value * factor:.2g}") for key, value in values.items()}
+
+
+def _other_epochs(own: Mapping[str, Any], factor: float) -> Changes:
+    """Return a schedule that is `factor` as long, in whole epochs."""
+    epochs = max(1, math.ceil(own["epochs"] * factor))
+    share = epochs / own["epochs"]
+    found: dict[str, Any] = {"epochs": epochs}
+    if own.get("warmup_epochs"):
+        found["warmup_epochs"] = round(own["warmup_epochs"] * share, 2)
+    if own.get("head_only_epochs"):
+        found["head_only_epochs"] = int(own["head_only_epochs"] * share)
+    if own.get("decay_epochs"):
+        found["decay_epochs"] = sorted({round(epoch * share) for epoch in own["decay_epochs"]} - {0, epochs})
+    if own.get("average_epochs", 1) > epochs:
+        found["average_epochs"] = epochs
+    return found
+
+
+def _override(member: str, key: str, value: Any) -> str:
+    """Return a word for `-S`, in Hydra's grammar: it wants no quotes around keys and plain words."""
+    return f"++members.{member}.finetune.{key}={json.dumps(value).replace(chr(34), '')}"

@@ -1,0 +1,341 @@
+"""Search settings of `finetune` for each member: `make tune BUDGET=<hours>`, or `python -m tools.tune HOURS`.
+
+A short list of recipes (tools/candidates.py) trains on the first fold, the better half on more folds, the best on all
+(tools/halving.py). Each training is a temporary DVC experiment (tools/trainings.py). They are judged by the held-out
+cost that `ensemble` chooses by, and against the probe on frozen features. The best of many is optimistic, so the report
+says how much the choice gains on folds that did not make it.
+"""
+
+import argparse
+import io
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from ruamel.yaml import YAML
+
+from podium.core import cli, params, tables
+from podium.core.errors import InputError
+from podium.inference.settings import MemberSettings
+from podium.predictions import member_predictions
+from podium.predictions.tta import FINETUNE
+from podium.preflight import git_checks, input_paths
+from podium.preflight.settings import Podium
+from podium.training.settings import FinetuneSettings
+from tools import candidates, halving, tuning_report
+from tools.candidates import Candidate
+from tools.held_out import HeldOut
+from tools.trainings import SettingsChangedError, TemporaryExperiments, Trainings
+from tools.tuning_report import Report, Tried, duration
+
+FOLDER = Path("logs/tune")
+HOUR = 3600
+TRIED = tables.Contract(  # logs/tune/<member>.csv: every training of every tuning
+    {
+        "candidate": "text",
+        "settings": "text",  # the whole of `finetune`, as JSON
+        "fold": "text",
+        "cost": "float",  # smaller is better: see EvaluationSet.cost
+        "score": "float",  # in the contest's metric
+        "seconds": "float",  # with all around it; folds that were trained together share them equally
+    },
+    key=("settings", "fold"),
+)
+
+
+def main(*words: str, root: Path = Path()) -> None:
+    """Tune one member or all, print a report for each and write it to logs/tune/.
+
+    Raises:
+        InputError: the budget is no number or too short, there is no such member, a stage before the trainings failed,
+            or the own settings cannot be trained.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tools.tune", description="Search settings of `finetune`.")
+    parser.add_argument("hours", help="budget of all members together, e.g. 2 or 0.5 (make tune BUDGET=2)")
+    parser.add_argument("--member", help="the only one to tune; default: all")
+    parser.add_argument("--apply", action="store_true", help="write the chosen settings into params.yaml")
+    asked = parser.parse_args(words)
+    budget = _hours(asked.hours) * HOUR
+    values = params.read(root)
+    _require_tracked_inputs(values, root)
+    members = member_predictions.members_of(values)
+    if asked.member and asked.member not in members:
+        raise InputError(f"no member is named {asked.member}; members: {', '.join(members)}")
+    names = [asked.member] if asked.member else list(members)
+    end = time.monotonic() + budget
+    for place, name in enumerate(names):
+        log = root / FOLDER / f"{name}.log"
+        share = (end - time.monotonic()) / (len(names) - place)
+        print(f"{name}: {duration(max(share, 0))} of the budget; `tail -f {log}` shows what DVC prints", flush=True)
+        with TemporaryExperiments(root, log) as trainings:
+            report = Tuning(
+                name,
+                members[name],
+                values,
+                trainings,
+                deadline=time.monotonic() + share,
+                tried=root / FOLDER / f"{name}.csv",
+            ).run()
+        tables.write_text(report.text + "\n", root / FOLDER / f"{name}.txt")
+        print(f"\n{report.text}\n", flush=True)
+        if asked.apply and report.winner is not None:
+            apply(root / "params.yaml", name, report.winner.changes)
+            print(f"params.yaml: members.{name}.finetune has the settings `{report.winner.name}` now", flush=True)
+
+
+@dataclass
+class Tuning:
+    """The tuning of one member.
+
+    Attributes:
+        settings: of the member.
+        values: the whole of params.yaml.
+        deadline: by `clock`, in seconds.
+        tried: the file of TRIED.
+        say: prints a line of progress.
+        held_out: what has been trained: its cost on each fold.
+        seconds: candidate -> of its latest training, with all around it, per fold.
+        per_epoch: seconds of an epoch of the first training, with all around it; too many for longer trainings.
+    """
+
+    member: str
+    settings: MemberSettings
+    values: dict[str, Any]
+    trainings: Trainings
+    deadline: float
+    tried: Path
+    clock: Callable[[], float] = time.monotonic
+    say: Callable[[str], None] = field(default=lambda line: print(line, flush=True))
+    held_out: HeldOut = field(init=False)
+    seconds: dict[str, float] = field(init=False, default_factory=dict)
+    per_epoch: float = field(init=False, default=0.0)
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """Return the member's section `finetune`."""
+        section: dict[str, Any] = self.values["members"][self.member]["finetune"]
+        return section
+
+    def run(self) -> Report:
+        """Train candidates until one remains or the time is spent; report.
+
+        Raises:
+            InputError: the time is too short for three candidates, or the own settings cannot be trained.
+        """
+        started = self.clock()
+        self.say(f"{self.member}: probe on frozen features, and all that comes before the trainings")
+        self.held_out = HeldOut.of(self.settings, self.values, *self.trainings.reference(self.member))
+        of_fold = 0.0
+        if self.settings.pretrain.epochs:
+            before = self.clock()
+            self.trainings.pretrain(self.member, self.held_out.folds[0])
+            of_fold = self.clock() - before
+        full = candidates.around(self.own)
+        self._train(full[0], [0], must=True)
+        report = self._halve(full, self._plan(full, of_fold))
+        self.say(f"{self.member}: tuned in {duration(self.clock() - started)}")
+        return report
+
+    def _plan(self, full: Sequence[Candidate], of_fold: float) -> halving.Plan:
+        """Say what fits into the time that is left, and what does not.
+
+        Raises:
+            InputError: nothing does.
+        """
+        of_one = self.seconds[full[0].name]
+        epochs = {share: [candidates.shortened(c, self.own, share).epochs for c in full] for share in halving.SHARES}
+        left = self.deadline - self.clock()
+        folds = len(self.held_out.folds)
+        planned = halving.plan(epochs, folds, of_one=of_one, budget=left, of_fold=of_fold)
+        for line in tuning_report.plan_lines(full, planned, of_one=of_one, left=left):
+            self.say(f"{self.member}: {line}")
+        if not planned.rungs:
+            raise InputError(
+                f"{self.member}: {duration(max(left, 0))} are left of BUDGET, and even {halving.FEWEST}"
+                f" candidates with a third of the epochs need {duration(planned.seconds)}: give more"
+                " hours, or MEMBER=<name> for one member alone"
+            )
+        return planned
+
+    def _halve(self, full: Sequence[Candidate], planned: halving.Plan) -> Report:
+        known = {c.name: c for c in full}
+        if planned.share < 1:
+            self.held_out.forget(full[0].name)  # it had all its epochs
+        group = list(full[: planned.rungs[0].n_candidates])
+        finished = [group[:1]]
+        rungs = []
+        for place, rung in enumerate(planned.rungs):
+            folds = list(range(rung.n_folds))
+            where = tuning_report.folds(rung.n_folds)
+            self.say(f"rung {place + 1} of {len(planned.rungs)}: {len(group)} candidates on {where}")
+            done = [c for c in group if self._train(candidates.shortened(c, self.own, planned.share), folds)]
+            if group[0] not in done or len(done) < 2:
+                break
+            finished.append(done)
+            rungs.append(rung)
+            ranked = self._ranked(done, folds)
+            group = self._distinct([full[0], *ranked], rung.n_folds)[: halving.survivors(len(group))]
+            if place == 0 and (joined := self._combination(full[0], ranked)):
+                known[joined.name] = joined
+                group.append(joined)
+        tried = Tried(known, finished[-1], [rung.n_folds for rung in rungs], planned.share)
+        return tuning_report.report(self.member, self.own, self.held_out, tried)
+
+    def _combination(self, first: Candidate, ranked: Sequence[Candidate]) -> Candidate | None:
+        """Join the best change of each kind, of those that are better than the own settings."""
+        parts: dict[str, Candidate] = {}
+        for better in ranked[: ranked.index(first)]:
+            parts.setdefault(better.kind, better)
+        joined = candidates.combined(list(parts.values()), self.own) if len(parts) > 1 else None
+        if joined:
+            self.say(f"  what helped, together: {joined.name}")
+        return joined
+
+    def _ranked(self, done: Sequence[Candidate], folds: Sequence[int]) -> list[Candidate]:
+        return sorted(done, key=lambda c: halving.mean(self.held_out.costs[c.name], folds, self.held_out.weights))
+
+    def _distinct(self, ranked: Sequence[Candidate], n_folds: int) -> list[Candidate]:
+        """Leave out candidates that predict as one before them, e.g. with frozen batch norms that are not there."""
+        found: dict[tuple[float, ...], Candidate] = {}
+        for candidate in ranked:
+            found.setdefault(tuple(self.held_out.costs[candidate.name][:n_folds]), candidate)
+        return list(found.values())
+
+    def _train(self, candidate: Candidate, folds: Sequence[int], *, must: bool = False) -> bool:
+        """Train a candidate on those of these folds that it has not trained on; say whether it has all of them now.
+
+        Raises:
+            InputError: it `must` be trained and failed, or params.yaml changed.
+        """
+        missing = [fold for fold in folds if not self.held_out.has(candidate.name, fold)]
+        if not missing:
+            return True
+        settings = json.dumps({**self.own, **candidate.changes}, sort_keys=True)
+        known = _seconds(self.tried, settings)
+        names = [self.held_out.folds[fold] for fold in missing]
+        expected = self._expected(candidate) * len(set(names) - set(known))
+        if not must and expected > self.deadline - self.clock():
+            self.say(f"  {candidate.name}: not trained; about {duration(expected)} do not fit any more")
+            return False
+        before = self.clock()
+        try:
+            found = self.trainings.finetune(self.member, candidate.words(self.member), names)
+        except SettingsChangedError:
+            raise
+        except InputError as error:
+            if must:
+                raise
+            self.say(f"  {candidate.name}: failed, so it is out: {str(error).splitlines()[-1]}")
+            return False
+        each = (self.clock() - before) / len(names)
+        for fold, table in zip(missing, found, strict=True):
+            self.held_out.add(candidate.name, fold, table, balanced=self._is_balanced(candidate))
+        took = [max(each, known.get(name, 0.0)) for name in names]  # the cache restores what trained earlier
+        self.seconds[candidate.name] = max(took)
+        self.per_epoch = self.per_epoch or max(took) / candidate.epochs
+        self._log(candidate, settings, missing, took)
+        took_now, left = self.clock() - before, self.deadline - self.clock()
+        self.say(tuning_report.progress(self.held_out, candidate.name, folds, took=took_now, left=left))
+        return True
+
+    def _expected(self, candidate: Candidate) -> float:
+        """Return the seconds that one fold of a candidate takes: as before, or as the first one by its epochs."""
+        return self.seconds.get(candidate.name, self.per_epoch * candidate.epochs)
+
+    def _is_balanced(self, candidate: Candidate) -> bool:
+        """Say whether a training corrects for the classes' counts, so its predictions may lack the class priors."""
+        finetune = params.parse({**self.own, **candidate.changes}, "finetune", FinetuneSettings)
+        settings = self.settings.model_copy(update={"finetune": finetune})
+        return FINETUNE in member_predictions.of_member(Path(), self.member, settings, None).weighted
+
+    def _log(self, candidate: Candidate, settings: str, folds: Sequence[int], seconds: Sequence[float]) -> None:
+        """Add trainings to TRIED, in place of earlier ones with the same settings."""
+        rows = [
+            {
+                "candidate": candidate.name,
+                "settings": settings,
+                "fold": self.held_out.folds[fold],
+                "cost": self.held_out.costs[candidate.name][fold],
+                "score": self.held_out.scores[candidate.name][fold],
+                "seconds": round(took, 1),
+            }
+            for fold, took in zip(folds, seconds, strict=True)
+        ]
+        table = pd.concat([_read_tried(self.tried), pd.DataFrame(rows)], ignore_index=True)
+        table = table.drop_duplicates(list(TRIED.key), keep="last", ignore_index=True)
+        tables.write(table, self.tried, TRIED)
+
+
+def apply(path: Path, member: str, changes: Mapping[str, Any]) -> None:
+    """Write settings of a member's `finetune` into params.yaml; comments and all other lines stay.
+
+    Raises:
+        InputError: other settings would change, too: a YAML alias or merge (`*`, `<<`) repeats this section elsewhere.
+    """
+    before = path.read_text(encoding="utf-8")
+    rewriter = YAML()
+    rewriter.preserve_quotes, rewriter.width = True, 120
+    rewriter.indent(mapping=2, sequence=4, offset=2)
+    values = rewriter.load(before)
+    for key, value in changes.items():
+        values["members"][member]["finetune"][key] = _as_written(value)
+    written = io.StringIO()
+    rewriter.dump(values, written)
+    expected = yaml.safe_load(before)
+    expected["members"][member] |= {"finetune": {**expected["members"][member]["finetune"], **changes}}
+    if yaml.safe_load(written.getvalue()) != expected:
+        raise InputError(
+            f"params.yaml: a YAML alias or merge repeats members.{member}.finetune in another section, which would"
+            " change with it: change this member by hand"
+        )
+    tables.write_text(written.getvalue(), path)
+
+
+def _as_written(value: Any) -> Any:
+    """Return a value as YAML 1.1 and 1.2 read it: `6.0e-05`, not `6e-05`, and lists in a line, even inside `{...}`."""
+    if isinstance(value, float):
+        text = repr(value)
+        return YAML().load(text if "." in text else text.replace("e", ".0e"))
+    return YAML().load(json.dumps(value)) if isinstance(value, list) else value
+
+
+def _require_tracked_inputs(values: dict[str, Any], root: Path) -> None:
+    """Refuse inputs that neither git nor DVC tracks: a temporary experiment would not have them.
+
+    Raises:
+        InputError: see above, or there is no commit.
+    """
+    git_checks.require_commit(root)
+    paths = input_paths.by_key(params.parse(values, "", Podium)).values()
+    if warning := git_checks.untracked_warning(paths, root):
+        raise InputError(f"{warning}, then `git commit`: tuning trains in temporary folders, which lack such files")
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = 0.0
+    if not hours > 0:
+        raise InputError(f"make tune BUDGET=<hours>: must be a number above 0, e.g. 2 or 0.5, not {text!r}")
+    return hours
+
+
+def _read_tried(path: Path) -> pd.DataFrame:
+    return tables.read(path, TRIED) if path.exists() else pd.DataFrame(columns=list(TRIED.columns))
+
+
+def _seconds(path: Path, settings: str) -> dict[str, float]:
+    """Return the seconds that earlier trainings with these settings took, by fold."""
+    table = _read_tried(path)
+    same = table[table["settings"] == settings]
+    return dict(zip(same["fold"], same["seconds"], strict=True))
+
+
+if __name__ == "__main__":
+    cli.run(main)
