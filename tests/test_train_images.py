@@ -40,16 +40,33 @@ def test_every_epoch_sees_every_image_in_full_batches(n: int, batch_size: int) -
     assert len(batches) == len(train_images.EpochBatches(n, batch_size, epochs=3, seed=1)) == 3 * -(-n // batch_size)
     assert all(len(batch) == batch_size for batch in batches)
     for epoch in range(3):
-        seen = Counter(index for batch in batches for e, index in batch if e == epoch)
+        seen = Counter(index for batch in batches for e, index, _ in batch if e == epoch)
         assert set(seen) == set(range(n))
         assert max(seen.values()) - min(seen.values()) <= 1  # what fills the last batch up comes once around
 
 
 def test_the_order_is_another_each_epoch_and_the_same_each_time() -> None:
     batches = list(train_images.EpochBatches(20, 20, epochs=2, seed=1))
-    orders = [[index for _, index in batch] for batch in batches]
+    orders = [[index for _, index, _ in batch] for batch in batches]
     assert orders[0] != orders[1]
     assert batches == list(train_images.EpochBatches(20, 20, epochs=2, seed=1))
+
+
+def test_balanced_epochs_draw_each_class_and_each_of_its_images_equally_often() -> None:
+    targets = [0] * 20 + [1] * 3 + [3]  # class 2 has no image
+    batches = list(train_images.EpochBatches(24, 5, epochs=3, seed=1, balanced=targets))
+    assert batches == list(train_images.EpochBatches(24, 5, epochs=3, seed=1, balanced=targets))
+    assert len(batches) == 3 * 5
+    assert {len(batch) for batch in batches} == {5}
+    epochs = [[draw for batch in batches for draw in batch if draw.epoch == epoch] for epoch in range(3)]
+    for draws in epochs:
+        by_class = Counter(targets[draw.image] for draw in draws)
+        assert sorted(by_class.values()) == [8, 8, 9]
+        assert len(set(draws)) == len(draws)  # a repeated image has another augmentation
+        for k in by_class:
+            by_image = Counter(draw.image for draw in draws if targets[draw.image] == k)
+            assert max(by_image.values()) - min(by_image.values()) <= 1
+    assert {draw.image for draw in epochs[0]} != {draw.image for draw in epochs[1]}
 
 
 def test_any_number_of_workers_gives_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,10 +91,11 @@ def test_loading_draws_nothing_from_the_trainings_random_stream() -> None:
 
 
 def test_an_image_is_drawn_anew_each_epoch_and_by_each_seed() -> None:
-    images = images_of(2)
-    assert torch.equal(images[0, 1][0], images[0, 1][0])
-    assert not torch.equal(images[0, 1][0], images[1, 1][0])
-    assert not torch.equal(images[0, 1][0], images_of(2, seed=1)[0, 1][0])
+    images, first = images_of(2), train_images.Draw(epoch=0, image=1)
+    assert torch.equal(images[first][0], images[first][0])
+    assert not torch.equal(images[first][0], images[first._replace(epoch=1)][0])
+    assert not torch.equal(images[first][0], images[first._replace(repeat=1)][0])
+    assert not torch.equal(images[first][0], images_of(2, seed=1)[first][0])
 
 
 @pytest.mark.parametrize(("device", "expected"), [("cpu", 0), ("cuda", None)])

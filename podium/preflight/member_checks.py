@@ -46,8 +46,10 @@ def check(name: str, settings: MemberSettings, fixres: FixresSettings | None, de
     for size in settings.infer.image_sizes:
         _check_size(model, settings.model, size, f"{key}.infer.image_sizes")
     _check_weights(model, settings.model, root, f"{key}.model")
-    for phase_name, phase in (("pretrain", settings.pretrain), ("finetune", settings.finetune)):
-        _check_phase(model, phase, settings.model.image_size, f"{key}.{phase_name}")
+    if settings.pretrain.image_size is not None:
+        _check_size(model, settings.model, settings.pretrain.image_size, f"{key}.pretrain.image_size")
+    _check_phase(model, settings.pretrain, settings.pretrain_size, f"{key}.pretrain")
+    _check_phase(model, settings.finetune, settings.model.image_size, f"{key}.finetune")
     if fixres is not None:
         _check_size(model, settings.model, fixres.image_size, f"fixres.{name}.image_size")
         _check_phase(model, fixres, fixres.image_size, f"fixres.{name}")
