@@ -47,8 +47,6 @@ class MemberSettings(Section):
     @model_validator(mode="after")
     def _require_a_phase_at_the_members_size(self) -> Self:
         size = self.pretrain.image_size
-        if size == self.model.image_size:
-            raise ValueError(f"pretrain.image_size {size} is the member's image_size already; remove it")
         if size is not None and self.pretrain.epochs > 0 and self.finetune.epochs == 0:
             raise ValueError(
                 f"pretrain.image_size {size} needs finetune.epochs, or no phase trains at model.image_size"

@@ -84,8 +84,8 @@ class EpochBatches(Sampler[list[Draw]]):
     ) -> None:
         self.n_images, self.batch_size, self.epochs, self.seed = n_images, batch_size, epochs, seed
         self.steps_per_epoch = -(-n_images // batch_size)
-        classes = [] if balanced is None else sorted({*balanced})
-        self.images_by_class = [np.flatnonzero(np.equal(balanced, k)) for k in classes]
+        targets = np.asarray([] if balanced is None else balanced)
+        self.images_by_class = [np.flatnonzero(targets == k) for k in np.unique(targets)]
 
     def __len__(self) -> int:
         """Return the number of batches in all epochs."""
