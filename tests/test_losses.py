@@ -6,7 +6,7 @@ import torch
 from podium.training import losses, mixup
 
 NAMES = ["cross_entropy", "bce", "focal", "logit_adjusted"]
-PRIOR = losses.log_prior(torch.tensor([0] * 9 + [1]), 2)
+PRIOR = losses.log_class_shares(torch.tensor([0] * 9 + [1]), 2)
 
 
 def loss_of(
@@ -78,4 +78,4 @@ def test_logits_that_fit_adjusted_answer_for_equally_frequent_classes() -> None:
 
 
 def test_a_class_without_images_has_a_finite_prior() -> None:
-    assert torch.isfinite(losses.log_prior(torch.tensor([0, 0, 2]), 3)).all()
+    assert torch.isfinite(losses.log_class_shares(torch.tensor([0, 0, 2]), 3)).all()

@@ -24,8 +24,7 @@ class TrivialAugment(A.ImageOnlyTransform):  # type: ignore[misc]
         p: probability of augmenting an image.
     """
 
-    class InitSchema(BaseTransformInitSchema):  # type: ignore[misc]
-        """What albumentations checks."""
+    InitSchema = BaseTransformInitSchema  # albumentations checks the arguments with it
 
     def __init__(self, p: float = 1.0) -> None:
         super().__init__(p=p)
@@ -40,6 +39,13 @@ class TrivialAugment(A.ImageOnlyTransform):  # type: ignore[misc]
         return _augmented(self.policy, img, seed)
 
 
+class RandAugmentArguments(BaseTransformInitSchema):  # type: ignore[misc]
+    """The arguments of `RandAugment`, as albumentations checks them."""
+
+    n: int = Field(ge=1)
+    m: int = Field(ge=0, le=30)
+
+
 class RandAugment(A.ImageOnlyTransform):  # type: ignore[misc]
     """`n` random ops of 14, each at the strength `m`. Source: Cubuk et al. 2019, arXiv 1909.13719.
 
@@ -49,11 +55,7 @@ class RandAugment(A.ImageOnlyTransform):  # type: ignore[misc]
         p: probability of augmenting an image.
     """
 
-    class InitSchema(BaseTransformInitSchema):  # type: ignore[misc]
-        """What albumentations checks."""
-
-        n: int = Field(ge=1)
-        m: int = Field(ge=0, le=30)
+    InitSchema = RandAugmentArguments
 
     def __init__(self, n: int = 2, m: int = 9, p: float = 1.0) -> None:
         super().__init__(p=p)

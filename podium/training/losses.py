@@ -84,7 +84,7 @@ def balanced_weights(targets: torch.Tensor, n_classes: int) -> torch.Tensor:
     return targets.numel() / (counts * (counts > 0).sum()).clamp(min=1)
 
 
-def log_prior(targets: torch.Tensor, n_classes: int) -> torch.Tensor:
+def log_class_shares(targets: torch.Tensor, n_classes: int) -> torch.Tensor:
     """Return the log of each class's share of `targets`; a class without images counts as one image.
 
     Cross-entropy of logits plus this is the logit-adjusted loss. Source: Menon et al. 2020, arXiv 2007.07314.

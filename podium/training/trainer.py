@@ -155,7 +155,7 @@ class Trainer:
             losses.balanced_weights(targets, n_classes).to(device) if s.class_weights == "balanced" else None,
             s.label_smoothing,
             name=s.loss,
-            log_prior=losses.log_prior(targets, n_classes).to(device) if s.loss == "logit_adjusted" else None,
+            log_prior=losses.log_class_shares(targets, n_classes).to(device) if s.loss == "logit_adjusted" else None,
         )
 
     def _mix(self) -> mixup.Mix:
