@@ -21,6 +21,7 @@ from podium.preflight import (
     input_tables,
     pruning,
     pruning_report,
+    random_crops,
     run_size,
     yaml_readings,
 )
@@ -52,7 +53,8 @@ def main(scope: str = "all", *, root: Path = Path()) -> None:
     values = {
         name: member_checks.check(name, member, p.fixres.get(name), device, root) for name, member in p.members.items()
     }
-    _print([cpu.emulation_warning(p, device.type), git_checks.untracked_warning(input_paths.by_key(p).values(), root)])
+    _print([random_crops.note(p), cpu.emulation_warning(p, device.type)])
+    _print([git_checks.untracked_warning(input_paths.by_key(p).values(), root)])
     _prune(p, root)
     _print([run_size.summary(p, values)])
     tables.write_text("ok\n", root / "data/check/ok.txt")

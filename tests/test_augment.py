@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from podium.core.errors import InputError
 from podium.training import augment
@@ -10,7 +11,13 @@ SPEC: list[dict[str, Any]] = [
     {"RandomResizedCrop": {"size": ["image_size", "image_size"], "scale": [0.5, 1.0]}},
     {"HorizontalFlip": None},
     {"OneOf": {"transforms": [{"GaussNoise": {}}, {"ColorJitter": {"p": 1.0}}], "p": 0.9}},
-    {"SomeOf": {"transforms": [{"Affine": {"rotate": [-30, 30]}}, {"CoarseDropout": {}}, {"Posterize": {}}], "n": 2}},
+    {"RandAugment": {"n": 1, "m": 5}},
+    {
+        "SomeOf": {
+            "transforms": [{"Affine": {"rotate": [-30, 30]}}, {"CoarseDropout": {}}, {"TrivialAugment": {}}],
+            "n": 2,
+        }
+    },
 ]
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
@@ -22,6 +29,16 @@ def test_the_seed_alone_decides() -> None:
     for a, b in zip(forward, backward, strict=True):
         np.testing.assert_array_equal(a, b)
     assert len({image.tobytes() for image in forward}) == 6
+
+
+@pytest.mark.parametrize("op", [{"RandAugment": {"n": 2, "m": 9}}, {"TrivialAugment": None}], ids=str)
+def test_ops_of_torchvision_leave_the_global_random_stream_alone(op: dict[str, Any]) -> None:
+    pipeline = augment.build([op], 24, "k")
+    before = torch.get_rng_state()
+    found = [augment.apply(pipeline, IMAGE, seed) for seed in range(10)]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert {image.shape for image in found} == {IMAGE.shape}
+    assert len({image.tobytes() for image in found}) > 5  # an op may be the identity
 
 
 def test_image_size_stands_for_the_members_size() -> None:
@@ -39,6 +56,8 @@ def test_no_augmentation_changes_nothing() -> None:
         ({"HorizontalFlip": {"prob": 1}}, "k.0.HorizontalFlip"),
         ({"HorizontalFlip": {"p": 3}}, "k.0.HorizontalFlip"),
         ({"Compose": {}}, "k.0.Compose"),
+        ({"RandAugment": {"m": 31}}, "k.0.RandAugment"),
+        ({"TrivialAugment": {"m": 9}}, "k.0.TrivialAugment"),
         ({"OneOf": {"p": 1}}, "needs a list `transforms`"),
         ({"OneOf": {"transforms": [{"Nope": {}}]}}, "k.0.OneOf.0.Nope"),
         ({"HorizontalFlip": {}, "VerticalFlip": {}}, "an albumentations class"),

@@ -16,7 +16,7 @@ import yaml
 from podium.core import params
 from podium.core.errors import InputError
 from podium.models import backbones
-from podium.preflight import cpu, member_checks, pruning
+from podium.preflight import cpu, member_checks, pruning, random_crops
 from podium.preflight.settings import Podium
 from stages import check
 from tests import tiny
@@ -63,8 +63,8 @@ def test_a_valid_project_passes_and_its_cost_is_printed(tmp_path: Path, capsys: 
 def test_the_members_of_a_recipe_can_be_built_and_trained(file: Path) -> None:
     p = params.parse(yaml.safe_load(file.read_text()), "", Podium)
     for name, settings in p.members.items():
-        model = settings.model.model_copy(update={"weights": "none"})  # its files are not here
-        own = settings.model_copy(update={"model": model})
+        here = {"weights": "none"} if settings.model.weights == "file" else {}  # its files are not here
+        own = settings.model_copy(update={"model": settings.model.model_copy(update=here)})
         assert member_checks.check(name, own, p.fixres.get(name), torch.device("cpu"), ROOT) > 0
 
 
@@ -227,6 +227,15 @@ def test_the_cost_includes_fixres_and_external_predictions(tmp_path: Path, capsy
         ),
         (
             {
+                "members__a__pretrain__image_size": 24,
+                "members__a__model__backbone": "vit_tiny_patch16_224",
+                "members__a__model__model_kwargs": {"dynamic_img_size": True},
+                "members__a__infer__image_sizes": [32],
+            },
+            ["members.a.pretrain.image_size", "cannot take images of 24"],
+        ),
+        (
+            {
                 "members__a__finetune__frozen": "all_but_norms",
                 "members__a__model__backbone": "vgg11",
                 "members__a__model__model_kwargs": {},
@@ -256,6 +265,28 @@ def test_mistakes_are_named(tmp_path: Path, changes: dict[str, Any], words: list
         check.main(root=tmp_path)
     assert all(word in str(raised.value) for word in words), str(raised.value)
     assert not (tmp_path / "data/check/ok.txt").exists()
+
+
+CROP: list[dict[str, Any]] = [{"RandomResizedCrop": {"size": ["image_size", "image_size"]}}]
+
+
+@pytest.mark.parametrize(
+    ("ops", "sizes", "noted"),
+    [
+        (CROP, [32], True),
+        ([{"OneOf": {"transforms": CROP}}], [24, 32], True),
+        (CROP, [32, 40], False),
+        ([{"HorizontalFlip": None}], [32], False),
+    ],
+)
+def test_a_training_on_random_crops_without_a_larger_size_is_noted(
+    ops: list[dict[str, Any]], sizes: list[int], noted: bool
+) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["members"] = {"a": tiny.member(finetune={"augmentation": ops}, infer={"image_sizes": sizes})}
+    assert ("a: trained on random crops" in random_crops.note(params.parse(values, "", Podium))) == noted
+    values["fixres"] = {"a": {"image_size": 40, "epochs": 1, "lr": 0.1}}
+    assert random_crops.note(params.parse(values, "", Podium)) == ""
 
 
 def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 from podium.core.errors import InputError
 from podium.models.devices import Numerics
 from podium.models.preprocessing import Preprocessing
-from podium.training import loop, mixup, schedules
+from podium.training import loop, losses, mixup, schedules
 
 NUMERICS = Numerics(torch.device("cpu"))
 HALF = (0.5, 0.5, 0.5)
@@ -48,12 +48,13 @@ def fit(model: nn.Module, stream: list[Any], **changes: Any) -> tuple[nn.Module,
     )
     epochs_done: list[loop.Epoch] = []
     fixed = {"accumulate": 1, "clip_grad": None, "ema_decay": None, "head_only_epochs": 0, "compiled": False, "seed": 0}
+    fixed |= {"average_epochs": 1}
     final = loop.fit(
         model,
         iter(stream),
         optimizer=optimizer,
         scheduler=scheduler,
-        loss=loop.SoftTargetLoss(None, 0.0),
+        loss=losses.SoftTargetLoss(None, 0.0),
         mix=settings.pop("mix", mixup.build(mixup=0, cutmix=0, n_classes=2, seed=0)),
         preprocessing=Preprocessing(HALF, HALF),
         numerics=NUMERICS,
@@ -145,27 +146,16 @@ def test_the_moving_average_is_another_model_that_lags_behind() -> None:
     assert 0 < (average - start).norm() < (last - start).norm()
 
 
-def test_hard_and_soft_targets_weigh_classes_alike() -> None:
-    weights = loop.balanced_weights(torch.tensor([0, 0, 0, 1]), 2)
-    assert weights[torch.tensor([0, 0, 0, 1])].mean() == pytest.approx(1.0)
-    assert weights[1] == 3 * weights[0]
-    logits, targets = torch.randn(4, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 0, 1, 1])
-    loss = loop.SoftTargetLoss(weights, 0.0)
-    hard = loss(logits, mixup.soft(targets, 2))
-    nearly_hard = loss(logits, 0.999 * mixup.soft(targets, 2) + 0.001 * mixup.soft(1 - targets, 2))
-    assert nearly_hard == pytest.approx(hard.item(), rel=0.02)
-
-
-def test_label_smoothing_puts_no_more_on_a_rare_class_where_classes_are_weighed() -> None:
-    loss = loop.SoftTargetLoss(torch.tensor([0.5, 20.0]), 0.1)
-    logits = torch.zeros(1, 2, requires_grad=True)
-    optimizer = torch.optim.SGD([logits], lr=0.5)
-    for _ in range(500):
-        optimizer.zero_grad()
-        loss(logits, torch.tensor([[1.0, 0.0]])).backward()
-        optimizer.step()
-    assert logits.softmax(1)[0, 1].item() == pytest.approx(0.05, abs=0.01)  # its share of the smoothing mass
-
-
-def test_a_class_without_images_gets_no_infinite_weight() -> None:
-    assert torch.isfinite(loop.balanced_weights(torch.tensor([0, 0, 2]), 3)).all()
+def test_the_mean_over_the_last_epochs_is_that_of_weights_and_statistics() -> None:
+    states: list[dict[str, torch.Tensor]] = []
+    for epochs in (1, 2, 3):  # a constant lr: a shorter training has a longer one's first epochs
+        states.append(
+            {k: v.clone() for k, v in fit(net(), batches(6), epochs=epochs, steps_per_epoch=2)[0].state_dict().items()}
+        )
+    model = net()
+    final, _ = fit(model, batches(6), epochs=3, steps_per_epoch=2, average_epochs=2)
+    assert final is not model
+    for key, value in final.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, (states[1][key] + states[2][key]) / 2)
+    assert torch.equal(model.state_dict()["fc.weight"], states[2]["fc.weight"])

@@ -115,6 +115,7 @@ def test_no_average_has_a_part_that_harms(tmp_path: Path, harmful: Tta) -> None:
         ({}, {}, set()),
         ({}, {"class_weights": "balanced"}, {FINETUNE}),
         ({"class_weights": "balanced"}, {}, {PRETRAIN}),
+        ({"sampler": "balanced"}, {"loss": "logit_adjusted"}, {FINETUNE, PRETRAIN}),
         ({"class_weights": "balanced"}, {"epochs": 0}, {FINETUNE, PRETRAIN}),  # infer reads pretrain's weights then
     ],
 )

@@ -73,6 +73,23 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
         ({"members__a__finetune": {"epochs": 1, "lr": 1, "frozen": "backbone", "layer_decay": 0.9}}, "frozen backbone"),
         ({"members__a__finetune": {"epochs": 1, "lr": 0.1, "min_lr": 0.2}}, "min_lr 0.2 is above lr"),
         (
+            {"members__a__finetune": {"epochs": 1, "lr": 1, "loss": "logit_adjusted", "class_weights": "balanced"}},
+            "`class_weights: balanced` and `loss: logit_adjusted`",
+        ),
+        (
+            {"members__a__finetune": {"epochs": 1, "lr": 1, "sampler": "balanced", "loss": "logit_adjusted"}},
+            "`sampler: balanced` and `loss: logit_adjusted`",
+        ),
+        ({"members__a__finetune": {"epochs": 3, "lr": 1, "ema_decay": 0.9, "average_epochs": 2}}, "ema_decay and"),
+        ({"members__a__finetune__average_epochs": 5}, "average_epochs 5 is more than epochs 4"),
+        ({"members__a__finetune__image_size": 32}, "members.a.finetune.image_size: unknown key"),
+        ({"members__a__pretrain__image_size": 900}, "pretrain.image_size 900 needs images"),
+        (
+            {"members__a__pretrain__image_size": 32, "members__a__finetune__epochs": 0},
+            "pretrain.image_size 32 needs finetune.epochs",
+        ),
+        ({"members__a__infer__transforms": ["rot45"]}, "members.a.infer.transforms"),
+        (
             {"members__a__model__mean": [123.7, 116.3, 103.5], "members__a__model__std": [58.4] * 3},
             "members.a.model.mean",
         ),

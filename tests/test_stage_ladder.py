@@ -69,6 +69,17 @@ def test_dvc_plots_the_columns_of_the_table(tmp_path: Path) -> None:
     assert set(columns) <= set(ablation_steps.STEPS.columns)
 
 
+def test_phase_1_is_scored_at_its_own_size(tmp_path: Path) -> None:
+    contest.write_inputs(tmp_path)
+    before = run(tmp_path)
+    settings = values(tmp_path)
+    settings["members"]["b"]["pretrain"]["image_size"] = 24
+    change(tmp_path, settings)
+    for path in (tmp_path / "data/pretrain/b").glob("*.parquet"):
+        tables.write(pd.read_parquet(path).assign(image_size=24), path, tables.PREDICTIONS)
+    pd.testing.assert_frame_equal(run(tmp_path), before)
+
+
 def test_one_member_has_no_blend(tmp_path: Path) -> None:
     contest.write_inputs(tmp_path)
     settings = values(tmp_path)

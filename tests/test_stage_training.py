@@ -55,18 +55,21 @@ def test_every_image_gets_its_predictions(tmp_path: Path) -> None:
 
 
 def test_a_rerun_gives_the_same_bytes_with_0_and_2_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    augmentation = [{"RandomResizedCrop": {"size": ["image_size", "image_size"]}}, {"HorizontalFlip": {}}]
-    changes = {"augmentation": augmentation, "drop_path": 0.2, "ema_decay": 0.9}
+    crop: list[dict[str, Any]] = [{"RandomResizedCrop": {"size": ["image_size", "image_size"]}}, {"HorizontalFlip": {}}]
+    before = {"augmentation": crop, "ema_decay": 0.9, "cutmix": 1.0, "drop_path": 0.2, "loss": "bce", "image_size": 24}
+    after = {"augmentation": [*crop, {"RandAugment": {}}], "average_epochs": 2, "epochs": 2, "sampler": "balanced"}
     outputs = []
     for workers in ("0", "2"):
         monkeypatch.setenv("PODIUM_WORKERS", workers)
         root = tmp_path / workers
         root.mkdir()
-        tiny.write(root, {"a": tiny.member(pretrain={**changes, "cutmix": 1.0}, finetune=changes)}, n_train=8)
+        tiny.write(root, {"a": tiny.member(pretrain=before, finetune={**after, "loss": "focal"})}, n_train=8)
         chain(root)
         outputs.append(digests(root))
     assert outputs[0] == outputs[1]
     assert {"models/finetune/a/0.safetensors", "data/infer/a.parquet"} < set(outputs[0])
+    held_out = tables.read(root / "data/pretrain/a/0.parquet", tables.PREDICTIONS)
+    assert set(held_out["image_size"]) == {24}
 
 
 def test_curves_hold_every_epoch_and_no_time(tmp_path: Path) -> None:

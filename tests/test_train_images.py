@@ -55,6 +55,23 @@ def test_the_order_is_another_each_epoch_and_the_same_each_time() -> None:
     assert batches == list(train_images.EpochBatches(20, 20, epochs=2, seed=1))
 
 
+def test_balanced_epochs_draw_each_class_and_each_of_its_images_equally_often() -> None:
+    targets = [0] * 20 + [1] * 3 + [3]  # class 2 has no image
+    batches = list(train_images.EpochBatches(24, 5, epochs=3, seed=1, balanced=targets))
+    assert batches == list(train_images.EpochBatches(24, 5, epochs=3, seed=1, balanced=targets))
+    assert len(batches) == 3 * 5
+    assert {len(batch) for batch in batches} == {5}
+    epochs = [[draw for batch in batches for draw in batch if draw.epoch == epoch] for epoch in range(3)]
+    for draws in epochs:
+        by_class = Counter(targets[draw.image] for draw in draws)
+        assert sorted(by_class.values()) == [8, 8, 9]
+        assert len(set(draws)) == len(draws)  # a repeated image has another augmentation
+        for k in by_class:
+            by_image = Counter(draw.image for draw in draws if targets[draw.image] == k)
+            assert max(by_image.values()) - min(by_image.values()) <= 1
+    assert {draw.image for draw in epochs[0]} != {draw.image for draw in epochs[1]}
+
+
 def test_any_number_of_workers_gives_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     streams = []
     for workers in ("0", "2"):
@@ -77,10 +94,11 @@ def test_loading_draws_nothing_from_the_trainings_random_stream() -> None:
 
 
 def test_an_image_is_drawn_anew_each_epoch_and_by_each_seed() -> None:
-    images = images_of(2)
-    assert torch.equal(images[0, 1, 0][0], images[0, 1, 0][0])
-    assert not torch.equal(images[0, 1, 0][0], images[1, 1, 0][0])
-    assert not torch.equal(images[0, 1, 0][0], images_of(2, seed=1)[0, 1, 0][0])
+    images, first = images_of(2), train_images.Draw(epoch=0, image=1)
+    assert torch.equal(images[first][0], images[first][0])
+    assert not torch.equal(images[first][0], images[first._replace(epoch=1)][0])
+    assert not torch.equal(images[first][0], images[first._replace(repeat=1)][0])
+    assert not torch.equal(images[first][0], images_of(2, seed=1)[first][0])
 
 
 def test_a_batch_larger_than_the_set_repeats_images_but_no_pixels() -> None:

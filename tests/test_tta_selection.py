@@ -199,6 +199,10 @@ def test_the_default_tta_is_the_training_size_in_all_transforms() -> None:
     assert alternative_ttas(Tta((224,), ("identity",)), [224], training_size=224) == (
         Tta((224,), ("identity",), (PROBE,)),
     )
+    many = default_tta([224], ["vflip", "identity", "hflip", "rot90"], 224)
+    assert many.transforms == ("hflip", "identity", "rot90", "vflip")
+    fewer = [tta.transforms for tta in alternative_ttas(many, [224], training_size=224) if PROBE not in tta.phases]
+    assert fewer == [("identity",), BOTH]
 
 
 def test_an_average_is_the_mean_of_its_singles_probabilities() -> None:

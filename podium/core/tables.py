@@ -52,7 +52,7 @@ PREDICTIONS = Contract(
         "subset": "text",  # "train" (out of fold) or "test"
         "fold": "text",  # the fold that the model did not train on
         "image_size": "int",
-        "transform": "text",  # "identity" or "hflip"
+        "transform": "text",  # of test-time augmentation, e.g. "hflip"
     },
     key=("image_id", "subset", "fold", "image_size", "transform"),
 )

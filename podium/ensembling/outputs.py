@@ -127,7 +127,7 @@ def _held_out_score(inputs: EnsembleInputs, name: str, phase: str) -> float:
         image_ids=list(inputs.used["image_id"]),
         folds=list(inputs.used["fold"]),
         classes=inputs.classes,
-        image_sizes=[member.model.image_size],
+        image_sizes=[member.pretrain_size if phase == "pretrain" else member.model.image_size],
         transforms=["identity"],
     )
     return inputs.metric.function(inputs.images.targets, probs[0, 0])

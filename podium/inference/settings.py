@@ -3,22 +3,28 @@
 The settings of its training lie in podium/training, so a change of the settings of `infer` retrains nothing.
 """
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from podium.core.params import Section
-from podium.models.settings import ModelSettings
+from podium.models.settings import ModelSettings, TtaTransform
 from podium.training.settings import FinetuneSettings, PretrainSettings
 
 
 class InferSettings(Section):
-    """The image sizes (pixels) and TTA transforms of a member's predictions."""
+    """The image sizes and TTA transforms of a member's predictions.
+
+    Attributes:
+        image_sizes: pixels.
+        transforms: flips and rotations (counter-clockwise). The probe learns from all of them, and `ensemble` averages
+            predictions over all of them or over a part; use rotations only where a rotated image is as likely.
+    """
 
     RENAMED: ClassVar[dict[str, str]] = {"views": "transforms"}
 
     image_sizes: tuple[int, ...] = Field(min_length=1)
-    transforms: tuple[Literal["identity", "hflip"], ...] = Field(("identity", "hflip"), min_length=1)
+    transforms: tuple[TtaTransform, ...] = Field(("identity", "hflip"), min_length=1)
     batch_size: int = Field(32, ge=1)
 
     @model_validator(mode="after")
@@ -37,6 +43,21 @@ class MemberSettings(Section):
     pretrain: PretrainSettings
     finetune: FinetuneSettings
     infer: InferSettings
+
+    @model_validator(mode="after")
+    def _require_a_phase_at_the_members_size(self) -> Self:
+        size = self.pretrain.image_size
+        if size is not None and self.pretrain.epochs > 0 and self.finetune.epochs == 0:
+            raise ValueError(
+                f"pretrain.image_size {size} needs finetune.epochs, or no phase trains at model.image_size"
+                f" {self.model.image_size}; set that instead"
+            )
+        return self
+
+    @property
+    def pretrain_size(self) -> int:
+        """Return the image size of phase 1 and of its held-out predictions, in pixels."""
+        return self.pretrain.image_size or self.model.image_size
 
     @property
     def is_trained(self) -> bool:

@@ -1,6 +1,6 @@
 """Predict images of a pack: probabilities (held-out folds in training, `infer`) and features (`probe`)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,17 @@ from podium.core import tables
 from podium.core.progress import shown
 from podium.models.devices import Numerics
 from podium.models.plain_images import PlainImages
+
+TTA: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {  # settings.TtaTransform; of images (batch, 3, side, side)
+    "identity": lambda images: images,
+    "hflip": lambda images: images.flip(3),
+    "vflip": lambda images: images.flip(2),
+    "rot90": lambda images: images.rot90(1, (2, 3)),  # counter-clockwise
+    "rot180": lambda images: images.flip((2, 3)),
+    "rot270": lambda images: images.rot90(3, (2, 3)),
+    "transpose": lambda images: images.transpose(2, 3),  # at the diagonal through the upper left corner
+    "transverse": lambda images: images.flip((2, 3)).transpose(2, 3),  # at the other diagonal
+}
 
 
 @torch.inference_mode()
@@ -30,7 +41,7 @@ def probabilities(
     Args:
         model: on the device of `numerics`; this function sets evaluation mode.
         images: the result has their order.
-        transforms: "identity" or "hflip".
+        transforms: keys of `TTA`.
         label: of the progress bar; "" for no bar.
 
     Returns:
@@ -40,7 +51,7 @@ def probabilities(
     for batch in _batches(model, images, batch_size, numerics, label):
         for transform in transforms:
             with numerics.autocast():
-                logits = model(batch.flip(3) if transform == "hflip" else batch)
+                logits = model(numerics.layout(TTA[transform](batch)))
             rows[transform].append(torch.softmax(logits.float(), dim=1).cpu().numpy())
     return {
         transform: np.concatenate(batches) if batches else np.empty((0, 0), np.float32)
@@ -66,7 +77,7 @@ def features(
     for batch in _batches(model, images, batch_size, numerics, label):
         by_transform = []
         for transform in transforms:
-            inputs = batch.flip(3) if transform == "hflip" else batch
+            inputs = numerics.layout(TTA[transform](batch))
             with numerics.autocast():
                 by_transform.append(model.forward_head(model.forward_features(inputs), pre_logits=True))  # type: ignore[operator]
         rows.append(torch.stack(by_transform, 1).float().cpu().numpy())

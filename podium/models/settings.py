@@ -9,6 +9,8 @@ from podium.core.placeholders import NO_FILE, FileOrNone
 
 Unit = Annotated[float, Field(ge=0, le=1)]  # pixels are in [0, 1], not in [0, 255]
 Rgb = tuple[Unit, Unit, Unit]
+# every flip and rotation of a square; what each does stands in podium/models/predict.py
+TtaTransform = Literal["identity", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"]
 
 
 class ModelSettings(Section):

@@ -45,7 +45,7 @@ class MemberPredictions:
         transforms: all that the files hold, in their order.
         default: the TTA that the member is trained for.
         alternatives: single TTAs that are compared with it.
-        weighted: phases whose training weighed classes by their counts.
+        weighted: phases whose training corrected for the classes' counts: by weights, by the loss or by the sampler.
     """
 
     name: str
@@ -67,9 +67,7 @@ def of_member(root: Path, name: str, member: MemberSettings, fixres: FixresSetti
     """
     phases = {PRETRAIN: member.pretrain, FINETUNE: member.finetune}
     last = FINETUNE if member.finetune.epochs > 0 else PRETRAIN  # whose weights `infer` predicts with
-    weights = {FINETUNE: phases[last].class_weights, PRETRAIN: member.pretrain.class_weights}
-    if fixres is not None:
-        weights[FIXRES] = fixres.class_weights
+    trained = {FINETUNE: phases[last], PRETRAIN: member.pretrain} | ({} if fixres is None else {FIXRES: fixres})
     folders = {FINETUNE: "infer", FIXRES: "infer_fixres", PRETRAIN: "infer_pretrain", PROBE: "probe"}
     phase = FINETUNE if member.is_trained else PROBE
     default = default_tta(member.infer.image_sizes, member.infer.transforms, member.model.image_size, phase)
@@ -86,7 +84,7 @@ def of_member(root: Path, name: str, member: MemberSettings, fixres: FixresSetti
         tuple(member.infer.transforms),
         default,
         alternatives,
-        frozenset(phase for phase, weighing in weights.items() if weighing != "none"),
+        frozenset(phase for phase, settings in trained.items() if settings.is_class_balanced),
     )
 
 
@@ -168,7 +166,7 @@ def logs(
 def prior_shifts(
     member: MemberPredictions, targets: calibration.Targets, folds: NDArray[np.int64], n_classes: int
 ) -> dict[str, Probs]:
-    """Return the log class priors that a training with class weights may have lost: phase -> (folds, classes).
+    """Return the log class priors that a training with balanced classes may have lost: phase -> (folds, classes).
 
     Args:
         member: whose.

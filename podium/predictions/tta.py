@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 IDENTITY = "identity"
+FLIPS = ("hflip", IDENTITY)  # of an image that is as likely mirrored, but not upside down
 PROBE, PRETRAIN, FINETUNE, FIXRES = "probe", "pretrain", "finetune", "fixres"  # whose weights predict
 JOINT_PROBE, ELSEWHERE = "joint_probe", "elsewhere"  # predictions that no member's own stage makes
 
@@ -48,8 +49,8 @@ def alternative_ttas(
 ) -> tuple[Tta, ...]:
     """Return the single predictions that are compared with the default TTA.
 
-    They are the other sizes, the default size in the identity transform alone, the probe at every size, phase 1 at the
-    training size, and `fixres` at its size.
+    They are the other sizes, the default size in the identity transform alone (and in `FLIPS`, where more transforms
+    are predicted), the probe at every size, phase 1 at the training size, and `fixres` at its size.
 
     Args:
         default: of `default_tta`; of the probe where no phase is trained.
@@ -60,11 +61,11 @@ def alternative_ttas(
     """
     phases = (default.phases,) if default.phases == (PROBE,) else (default.phases, (PROBE,))
     sizes = [Tta((size,), default.transforms, phase) for phase in phases for size in sorted(image_sizes)]
-    has_alone = IDENTITY in default.transforms and len(default.transforms) > 1
-    alone = [replace(default, transforms=(IDENTITY,))] if has_alone else []
+    fewer = [part for part in ((IDENTITY,), FLIPS) if set(part) < set(default.transforms)]
+    in_fewer = [replace(default, transforms=part) for part in fewer]
     phase_1 = [Tta((training_size,), default.transforms, (PRETRAIN,))] if has_pretrain else []
     third = [] if fixres_size is None else [Tta((fixres_size,), default.transforms, (FIXRES,))]
-    return (*(tta for tta in sizes if tta != default), *alone, *phase_1, *third)
+    return (*(tta for tta in sizes if tta != default), *in_fewer, *phase_1, *third)
 
 
 def average_ttas(default: Tta, alternatives: Iterable[Tta], harmful: Iterable[Tta] = ()) -> list[Tta]:

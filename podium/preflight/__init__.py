@@ -7,6 +7,7 @@ input_tables.py    the user's tables: labels, overrides, template, external pred
 member_checks.py   each member's backbone, weights, image sizes and phases, on torch's meta device
 pruning.py         outputs of removed members and folds
 pruning_report.py  which outputs are removed, in lines for the user
+random_crops.py    a note on members that train on random crops and predict at no larger size
 run_size.py        how many trainings the run will take, and how large its models will be
 settings.py        params.yaml as a whole, with the rules that cross sections
 yaml_readings.py   values that DVC and Python read differently from params.yaml

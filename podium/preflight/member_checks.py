@@ -43,11 +43,13 @@ def check(name: str, settings: MemberSettings, fixres: FixresSettings | None, de
         Numerics(device, settings.model.precision)
     model = _meta_model(settings, key)
     _check_size(model, settings.model, settings.model.image_size, f"{key}.model.image_size")
-    for size in settings.infer.image_sizes:
+    for size in sorted({*settings.infer.image_sizes} - {settings.model.image_size}):
         _check_size(model, settings.model, size, f"{key}.infer.image_sizes")
     _check_weights(model, settings.model, root, f"{key}.model")
-    for phase_name, phase in (("pretrain", settings.pretrain), ("finetune", settings.finetune)):
-        _check_phase(model, phase, settings.model.image_size, f"{key}.{phase_name}")
+    if settings.pretrain.image_size is not None:
+        _check_size(model, settings.model, settings.pretrain.image_size, f"{key}.pretrain.image_size")
+    _check_phase(model, settings.pretrain, settings.pretrain_size, f"{key}.pretrain")
+    _check_phase(model, settings.finetune, settings.model.image_size, f"{key}.finetune")
     _check_head_init(model, settings, key)
     if fixres is not None:
         _check_size(model, settings.model, fixres.image_size, f"fixres.{name}.image_size")
@@ -95,7 +97,8 @@ def _meta_model(settings: MemberSettings, key: str) -> nn.Module:
 def _check_size(model: nn.Module, settings: ModelSettings, size: int, key: str) -> None:
     """Refuse an image size at which the model fails, or does not return one value per class."""
     try:
-        shape = tuple(model(torch.zeros(2, 3, size, size, device="meta")).shape)
+        with torch.inference_mode():
+            shape = tuple(model(torch.zeros(2, 3, size, size, device="meta")).shape)
     except Exception as error:  # backbones raise many classes of errors for a size that they cannot take
         raise InputError(
             f"params.yaml: {key}: {settings.backbone} cannot take images of {size} pixels: {error}" + _hint(settings)

@@ -99,6 +99,8 @@ class Podium(FoldList):
         """Return all image sizes that a member uses, each with its key in params.yaml."""
         member = self.members[name]
         sizes = [(f"members.{name}.model.image_size", member.model.image_size)]
+        if member.pretrain.image_size is not None:
+            sizes.append((f"members.{name}.pretrain.image_size", member.pretrain.image_size))
         sizes += [(f"members.{name}.infer.image_sizes", size) for size in member.infer.image_sizes]
         if name in self.fixres:
             sizes.append((f"fixres.{name}.image_size", self.fixres[name].image_size))

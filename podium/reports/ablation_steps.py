@@ -67,7 +67,8 @@ def of_member(inputs: AblationInputs, name: str) -> list[Step]:
     steps = [_probe(inputs, name, size)]
     for phase, settings in (("pretrain", member.pretrain), ("finetune", member.finetune)):
         if settings.epochs > 0:
-            probs = _phase(inputs, f"{phase}/{name}", size, settings)
+            trained_size = member.pretrain_size if phase == "pretrain" else size
+            probs = _phase(inputs, f"{phase}/{name}", trained_size, settings)
             steps.append(_step(inputs, name, phase, _words(phase, member), probs))
     default = predictions.default
     if len(predictions.transforms) > 1 and default.image_sizes == (size,):
@@ -134,7 +135,7 @@ def _phase(inputs: AblationInputs, folder: str, size: int, settings: PhaseSettin
         image_sizes=[size],
         transforms=[IDENTITY],
     )[0, 0]
-    return _with_prior(inputs, probs, settings.class_weights != "none")
+    return _with_prior(inputs, probs, settings.is_class_balanced)
 
 
 def _at(inputs: AblationInputs, predictions: MemberPredictions, tta: Tta) -> Probs:

@@ -1,8 +1,10 @@
 """Training: the phases `pretrain` (phase 1, with mixup; not ImageNet pretraining), `finetune` and `fixres`.
 
 augment.py        albumentations pipelines from params.yaml
+auto_augment.py   TrivialAugment and RandAugment
 head_init.py      the first weights of the classifier: the probe's, or unchanged
 loop.py           the training loop of every phase
+losses.py         cross-entropy, BCE, focal and logit-adjusted loss
 mixup.py          mixup and CutMix
 phase.py          the settings, images and outputs of one phase of one member on one fold
 phase_run.py      run a phase, or copy the weights if it has 0 epochs

@@ -11,7 +11,9 @@ import numpy as np
 
 from podium.core.errors import InputError
 from podium.models.preprocessing import Image
+from podium.training.auto_augment import RandAugment, TrivialAugment
 
+OWN_OPS = {"TrivialAugment": TrivialAugment, "RandAugment": RandAugment}
 NESTED_OPS = {"OneOf", "SomeOf", "Sequential"}
 IMAGE_SIZE = "image_size"  # in an op's arguments, this word is replaced by the training size
 
@@ -20,8 +22,8 @@ def build(spec: Sequence[dict[str, Any]], image_size: int, key: str) -> A.Compos
     """Build the pipeline of a phase's `augmentation` list.
 
     Args:
-        spec: maps with one key, an albumentations class, and its arguments (null for none); OneOf, SomeOf and
-            Sequential have such a list under `transforms`.
+        spec: maps with one key, an albumentations class, TrivialAugment or RandAugment, and its arguments (null for
+            none); OneOf, SomeOf and Sequential have such a list under `transforms`.
         image_size: in pixels; replaces the word image_size in arguments.
         key: the dotted key in params.yaml, for errors.
 
@@ -70,7 +72,7 @@ def _op(item: Any, image_size: int, key: str) -> A.BasicTransform | A.BaseCompos
 
 
 def _image_class(name: str, key: str) -> Any:
-    cls = getattr(A, str(name), None)
+    cls = OWN_OPS.get(str(name)) or getattr(A, str(name), None)
     if name in NESTED_OPS:
         return cls
     if not isinstance(cls, type) or not issubclass(cls, (A.ImageOnlyTransform, A.DualTransform)):

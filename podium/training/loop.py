@@ -1,7 +1,8 @@
 """The training loop of every phase: `fit(..., mix=...)`.
 
-The final weights are those of the last step, or their moving average. They are never those of the epoch with the best
-score on the held-out fold: choosing a checkpoint by the score that is reported makes the score optimistic.
+The final weights are those of the last step, their moving average, or their mean over the last epochs. They are never
+those of the epoch with the best score on the held-out fold: choosing a checkpoint by the score that is reported makes
+the score optimistic.
 """
 
 import math
@@ -13,7 +14,7 @@ import torch
 from timm.scheduler.scheduler import Scheduler
 from timm.utils import ModelEmaV3
 from torch import nn
-from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from podium.core import seeding
@@ -50,13 +51,14 @@ def fit(
     accumulate: int,
     clip_grad: float | None,
     ema_decay: float | None,
+    average_epochs: int,
     frozen: str,
     head_only_epochs: int,
     seed: int,
     name: str,
     on_epoch: Callable[[Epoch, nn.Module], None],
 ) -> nn.Module:
-    """Train a model in place and return the final model (itself, or the moving average of its weights).
+    """Train a model in place and return the final model (itself, or an average of its weights).
 
     Args:
         model: on the device of `numerics`.
@@ -73,6 +75,7 @@ def fit(
         accumulate: batches whose gradients are averaged for one optimizer step; an epoch's last step may have fewer.
         clip_grad: largest norm of the gradients of one optimizer step; None for no clipping.
         ema_decay: of a moving average of the weights, with timm's warm-up; None for no average.
+        average_epochs: number of last epochs after each of which the weights enter their mean; 1 for no mean.
         frozen: "nothing", "batch_norms", "backbone" or "all_but_norms".
         head_only_epochs: number of first epochs in which only the classifier is trained.
         seed: of dropout and stochastic depth; each epoch derives its own.
@@ -83,6 +86,7 @@ def fit(
         InputError: the loss is not finite; names the training, the epoch and the step.
     """
     average = None if ema_decay is None else ModelEmaV3(model, decay=ema_decay, use_warmup=True)
+    mean: AveragedModel | None = None
     forward = torch.compile(model) if compiled else model
     scaler = torch.amp.GradScaler(numerics.device.type, enabled=numerics.precision == "fp16")
     updates = 0
@@ -111,10 +115,14 @@ def fit(
                     average.update(model, step=updates)
             bar.update()
             bar.set_postfix(epoch=f"{epoch + 1}/{epochs}", loss=f"{losses[-1]:.4f}", refresh=False)
-        final = model if average is None else average.module
+        if average_epochs > 1 and epoch >= epochs - average_epochs:
+            mean = AveragedModel(model, avg_fn=_mean, use_buffers=True) if mean is None else mean
+            mean.update_parameters(model)
+        averaged = average if mean is None else mean
+        final = model if averaged is None else averaged.module
         on_epoch(Epoch(epoch, math.fsum(losses) / len(losses), _base_lr(optimizer)), final)
     bar.close()
-    return model if average is None else average.module
+    return final
 
 
 def set_mode(model: nn.Module, frozen: str) -> None:
@@ -144,33 +152,6 @@ def set_mode(model: nn.Module, frozen: str) -> None:
                 module.requires_grad_(False)
 
 
-class SoftTargetLoss(nn.Module):
-    """Cross-entropy of soft targets, averaged over the batch.
-
-    Class weights weigh images, by their targets before smoothing. torch weighs each class's term instead, the smoothing
-    mass too, so that the loss of a rare class would be smallest where it has most of every image's probability.
-
-    Args:
-        class_weights: (n_classes,), or None.
-        label_smoothing: share of every target that is spread over all classes.
-    """
-
-    def __init__(self, class_weights: torch.Tensor | None, label_smoothing: float) -> None:
-        super().__init__()
-        self.class_weights, self.label_smoothing = class_weights, label_smoothing
-
-    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return the loss of logits and targets (batch, n_classes); hard targets are one-hot rows."""
-        losses = functional.cross_entropy(logits, targets, label_smoothing=self.label_smoothing, reduction="none")
-        return losses.mean() if self.class_weights is None else (losses * (targets @ self.class_weights)).mean()
-
-
-def balanced_weights(targets: torch.Tensor, n_classes: int) -> torch.Tensor:
-    """Return class weights: the inverse of each class's count, scaled to a mean of 1 over `targets`."""
-    counts = torch.bincount(targets, minlength=n_classes).float()
-    return targets.numel() / (counts * (counts > 0).sum()).clamp(min=1)
-
-
 def _update(
     model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, clip_grad: float | None
 ) -> None:
@@ -180,6 +161,11 @@ def _update(
     scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad(set_to_none=True)
+
+
+def _mean(mean: torch.Tensor, latest: torch.Tensor, n_averaged: torch.Tensor | int) -> torch.Tensor:
+    """Add the latest value to the mean of `n_averaged` others; counts and masks are the latest."""
+    return mean + (latest - mean) / (n_averaged + 1) if mean.is_floating_point() else latest
 
 
 def diverged(name: str, problem: str, epoch: int, step: int | None = None) -> InputError:

@@ -48,7 +48,8 @@ class TrainingJob:
     @property
     def image_size(self) -> int:
         """Return the side, in pixels, of the images that this phase trains on and predicts."""
-        return self.settings.image_size if isinstance(self.settings, FixresSettings) else self.model.image_size
+        own = None if isinstance(self.settings, FinetuneSettings) else self.settings.image_size
+        return self.model.image_size if own is None else own
 
     def path(self, top: str, ending: str) -> Path:
         """Return the path of an output under models/ or data/."""

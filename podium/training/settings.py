@@ -28,13 +28,20 @@ class PhaseSettings(Section):
         head_only_epochs: number of first epochs in which everything but the classifier is frozen.
         frozen: "batch_norms" freezes their statistics and weights; "backbone" trains the classifier only;
             "all_but_norms" trains the classifier, the weights of all norms, and batch norms' statistics.
+        loss: "cross_entropy"; "bce" or "focal", a separate sigmoid for each class (its softmax is the prediction); or
+            "logit_adjusted", cross-entropy of the logits plus the log class priors. Sources: podium/training/losses.py.
         class_weights: "balanced" weights a class by the inverse of its count in the training folds, scaled so that the
             mean weight over training images is 1 (for hard and soft targets).
-        augmentation: [{Op: kwargs}, ...] of albumentations; OneOf, SomeOf and Sequential nest. The word image_size in
-            an argument is replaced by the member's image_size.
+        sampler: "shuffled" draws each image once an epoch; "balanced" draws as many images of each class, and as many
+            in all. Rare classes' images are then drawn several times an epoch, each time with another augmentation.
+        augmentation: [{Op: kwargs}, ...] of albumentations, and TrivialAugment and RandAugment of torchvision; OneOf,
+            SomeOf and Sequential nest. The word image_size in an argument is replaced by the phase's image size.
         ema_decay: the final weights are an exponential moving average over all steps; null for the last step's.
         curves: true predicts the held-out fold after every epoch, for the held-out curves; false after the last epoch
             only. The weights are the same.
+        average_epochs: the final weights, and batch norms' statistics, are the mean of those after each of the last n
+            epochs (stochastic weight averaging: Izmailov et al. 2018, arXiv 1803.05407); 1 for those of the last
+            epoch. It has most effect where the lr stays high: `constant`, or `cosine` with a `min_lr`.
     """
 
     epochs: int = Field(ge=0)
@@ -57,10 +64,13 @@ class PhaseSettings(Section):
     frozen: Literal["nothing", "batch_norms", "backbone", "all_but_norms"] = "nothing"
     drop_path: float = Field(0.0, ge=0, lt=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    loss: Literal["cross_entropy", "bce", "focal", "logit_adjusted"] = "cross_entropy"
     class_weights: Literal["none", "balanced"] = "none"
+    sampler: Literal["shuffled", "balanced"] = "shuffled"
     augmentation: tuple[dict[str, Any], ...] = ()
     ema_decay: float | None = Field(None, gt=0, lt=1)
     curves: bool = True
+    average_epochs: int = Field(1, ge=1)
 
     @model_validator(mode="after")
     def _refuse_settings_without_effect(self) -> Self:
@@ -83,9 +93,23 @@ class PhaseSettings(Section):
             )
         if self.epochs == 1 and "curves" in given:
             raise ValueError("curves has no effect with `epochs: 1`: the last epoch always has its point; remove it")
+        if len(self._balances()) > 1:
+            raise ValueError(f"{' and '.join(self._balances())} both correct for the classes' counts; use one of them")
+        if self.ema_decay is not None and self.average_epochs > 1:
+            raise ValueError("ema_decay and average_epochs both average the weights; use one of them")
         if self.epochs > 0:
             self._refuse_epochs_out_of_reach()
         return self
+
+    @property
+    def is_class_balanced(self) -> bool:
+        """Say whether training corrects for the classes' counts, so that its predictions may lack the class priors."""
+        return bool(self._balances())
+
+    def _balances(self) -> list[str]:
+        """Return the settings that correct for the classes' counts."""
+        settings = {"class_weights": "balanced", "sampler": "balanced", "loss": "logit_adjusted"}
+        return [f"`{key}: {value}`" for key, value in settings.items() if getattr(self, key) == value]
 
     def _refuse_epochs_out_of_reach(self) -> None:
         if any(epoch < 1 or epoch >= self.epochs for epoch in self.decay_epochs):
@@ -101,6 +125,8 @@ class PhaseSettings(Section):
                 f"head_only_epochs {self.head_only_epochs} leaves none of {self.epochs} epochs for the backbone;"
                 " for a frozen backbone set `frozen: backbone`"
             )
+        if self.average_epochs > self.epochs:
+            raise ValueError(f"average_epochs {self.average_epochs} is more than epochs {self.epochs}")
 
 
 class PretrainSettings(PhaseSettings):
@@ -109,10 +135,13 @@ class PretrainSettings(PhaseSettings):
     Attributes:
         mixup, cutmix: alpha of the Beta distribution of the mixing share; 0 for none. With both, each batch uses one
             of them, with equal probability.
+        image_size: of this training and of its held-out predictions, both sides, in pixels; null for the member's. A
+            smaller one makes phase 1 faster (progressive resizing); `infer_pretrain` predicts at the member's.
     """
 
     mixup: float = Field(0.4, ge=0)
     cutmix: float = Field(0.0, ge=0)
+    image_size: int | None = Field(None, ge=8, le=4096)
 
     @model_validator(mode="after")
     def _refuse_odd_batches(self) -> Self:

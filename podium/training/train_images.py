@@ -1,7 +1,7 @@
 """Load augmented training images in batches; the result does not depend on the number of workers."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,8 +15,22 @@ from podium.models.preprocessing import Preprocessing
 from podium.training import augment
 
 
+class Draw(NamedTuple):
+    """An image that an epoch draws.
+
+    Attributes:
+        epoch: from 0.
+        image: its index.
+        repeat: from 0; counts the draws of this image in the epoch, each with another augmentation.
+    """
+
+    epoch: int
+    image: int
+    repeat: int = 0
+
+
 class TrainImages(Dataset[tuple[torch.Tensor, int]]):
-    """Augmented images by (epoch, index, repeat): uint8 (3, image_size, image_size) and the class index."""
+    """Augmented images by `Draw`: uint8 (3, image_size, image_size) and the class index."""
 
     def __init__(
         self,
@@ -39,12 +53,11 @@ class TrainImages(Dataset[tuple[torch.Tensor, int]]):
         """Return the number of images."""
         return len(self.image_ids)
 
-    def __getitem__(self, position: tuple[int, int, int]) -> tuple[torch.Tensor, int]:
-        """Return the image of (epoch, index, repeat), augmented as in that epoch and for that repeat of the image."""
-        epoch, index, repeat = position
-        image_id = self.image_ids[index]
-        again = (repeat,) if repeat else ()  # an image that fills up a batch is another sample, not a copy of itself
-        seed = seeding.derive(self.seed, "augment", epoch, image_id, *again)
+    def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, int]:
+        """Return the image of a draw, augmented as in that epoch."""
+        image_id = self.image_ids[draw.image]
+        repeat = [draw.repeat] if draw.repeat else []  # what fills up a batch is another sample, not a copy
+        seed = seeding.derive(self.seed, "augment", draw.epoch, image_id, *repeat)
         image = self.packed[image_id]
         try:
             image = augment.apply(self.pipeline, image, seed)
@@ -52,32 +65,52 @@ class TrainImages(Dataset[tuple[torch.Tensor, int]]):
             raise InputError(
                 f"params.yaml: {self.key}: fails on {image_id}, {image.shape[:2]} pixels: {error}"
             ) from None
-        return to_tensor(self.preprocessing.to_size(image, self.image_size)), self.targets[index]
+        return to_tensor(self.preprocessing.to_size(image, self.image_size)), self.targets[draw.image]
 
 
-class EpochBatches(Sampler[list[tuple[int, int, int]]]):
-    """Batches of (epoch, index, repeat) for all epochs; each epoch has its own order.
+class EpochBatches(Sampler[list[Draw]]):
+    """Batches for all epochs; each epoch has its own order.
 
     Every batch is full, as batch norm and mixup require, and every image is in each epoch: images from the beginning of
-    the epoch's order fill its last batch. `repeat` says how often the epoch had the image before, so that the image is
-    augmented anew: with fewer images than a batch, one batch has the same image several times.
+    the epoch's order fill its last batch, augmented anew. With `balanced`, an epoch has as many batches, and as many
+    images of each class in them; an image of a class is drawn again only after all others of its class.
+
+    Args:
+        balanced: the images' class indices, to draw each class equally often; None to draw each image once.
     """
 
-    def __init__(self, n_images: int, batch_size: int, epochs: int, seed: int) -> None:
+    def __init__(
+        self, n_images: int, batch_size: int, epochs: int, seed: int, balanced: Sequence[int] | None = None
+    ) -> None:
         self.n_images, self.batch_size, self.epochs, self.seed = n_images, batch_size, epochs, seed
         self.steps_per_epoch = -(-n_images // batch_size)
+        targets = np.asarray([] if balanced is None else balanced)
+        self.images_by_class = [np.flatnonzero(targets == k) for k in np.unique(targets)]
 
     def __len__(self) -> int:
         """Return the number of batches in all epochs."""
         return self.epochs * self.steps_per_epoch
 
-    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+    def __iter__(self) -> Iterator[list[Draw]]:
         """Yield the batches of epoch 0, 1, ..."""
         for epoch in range(self.epochs):
-            order = np.random.default_rng(seeding.derive(self.seed, "order", epoch)).permutation(self.n_images)
-            places = np.arange(self.steps_per_epoch * self.batch_size)
-            for batch in places.reshape(-1, self.batch_size):
-                yield [(epoch, int(order[place % self.n_images]), int(place // self.n_images)) for place in batch]
+            rng = np.random.default_rng(seeding.derive(self.seed, "order", epoch))
+            draws = self._balanced(epoch, rng) if self.images_by_class else self._shuffled(epoch, rng)
+            for start in range(0, len(draws), self.batch_size):
+                yield draws[start : start + self.batch_size]
+
+    def _shuffled(self, epoch: int, rng: np.random.Generator) -> list[Draw]:
+        order, places = rng.permutation(self.n_images), range(self.steps_per_epoch * self.batch_size)
+        return [Draw(epoch, int(order[place % self.n_images]), place // self.n_images) for place in places]
+
+    def _balanced(self, epoch: int, rng: np.random.Generator) -> list[Draw]:
+        n_draws, n_classes = self.steps_per_epoch * self.batch_size, len(self.images_by_class)
+        each = n_draws // n_classes + (rng.permutation(n_classes) < n_draws % n_classes)
+        draws: list[Draw] = []
+        for images, n in zip(self.images_by_class, each, strict=True):
+            rounds = [(repeat, rng.permutation(images)) for repeat in range(-(-n // len(images)))]
+            draws += [Draw(epoch, int(image), repeat) for repeat, order in rounds for image in order][:n]
+        return [draws[place] for place in rng.permutation(n_draws)]
 
 
 def train_batches(images: TrainImages, batches: EpochBatches, device: torch.device) -> DataLoader[Any]:

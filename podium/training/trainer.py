@@ -14,7 +14,7 @@ from torch.nn import functional
 from podium.core import pixels, seeding
 from podium.models import backbones, devices, plain_images, predict
 from podium.models.preprocessing import Preprocessing
-from podium.training import head_init, loop, mixup, schedules, train_images
+from podium.training import head_init, loop, losses, mixup, schedules, train_images
 from podium.training.phase import FoldImages, TrainingJob, write_predictions
 from podium.training.settings import PretrainSettings
 
@@ -80,7 +80,9 @@ class Trainer:
             head_lr_factor=s.head_lr_factor,
         )
         images = self._train_images()
-        order = train_images.EpochBatches(len(images), s.batch_size, s.epochs, self.seed)
+        order = train_images.EpochBatches(
+            len(images), s.batch_size, s.epochs, self.seed, images.targets if s.sampler == "balanced" else None
+        )
         scheduler = schedules.build_scheduler(
             optimizer,
             name=s.schedule,
@@ -98,7 +100,7 @@ class Trainer:
             steps_per_epoch=order.steps_per_epoch,
             optimizer=optimizer,
             scheduler=scheduler,
-            loss=loop.SoftTargetLoss(self._class_weights(), s.label_smoothing),
+            loss=self._loss(),
             mix=self._mix(),
             preprocessing=self.preprocessing,
             numerics=self.numerics,
@@ -106,6 +108,7 @@ class Trainer:
             accumulate=s.accumulate,
             clip_grad=s.clip_grad,
             ema_decay=s.ema_decay,
+            average_epochs=s.average_epochs,
             frozen=s.frozen,
             head_only_epochs=s.head_only_epochs,
             seed=self.seed,
@@ -128,11 +131,15 @@ class Trainer:
     def _plain(self, image_ids: Sequence[str]) -> plain_images.PlainImages:
         return plain_images.PlainImages(self.packed, image_ids, self.preprocessing, self.job.image_size)
 
-    def _class_weights(self) -> torch.Tensor | None:
-        if self.job.settings.class_weights == "none":
-            return None
-        targets = torch.from_numpy(self.data.train.targets)
-        return loop.balanced_weights(targets, len(self.data.classes)).to(self.numerics.device)
+    def _loss(self) -> nn.Module:
+        s, device = self.job.settings, self.numerics.device
+        targets, n_classes = torch.from_numpy(self.data.train.targets), len(self.data.classes)
+        return losses.SoftTargetLoss(
+            losses.balanced_weights(targets, n_classes).to(device) if s.class_weights == "balanced" else None,
+            s.label_smoothing,
+            name=s.loss,
+            log_prior=losses.log_class_shares(targets, n_classes).to(device) if s.loss == "logit_adjusted" else None,
+        )
 
     def _mix(self) -> mixup.Mix:
         s, n_classes = self.job.settings, len(self.data.classes)
