@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
@@ -157,3 +158,26 @@ def test_features_that_are_not_finite_are_an_error_also_of_images_that_are_only_
     (test if where == "test" else inputs)[0, 1, 0] = np.inf
     with pytest.raises(InputError, match="not finite"):
         linear_probe.predict_folds(inputs, targets, folds, test, n_classes=2, seeds={"a": 1, "b": 2})
+
+
+def test_a_path_of_strengths_ends_where_it_clearly_rises_and_gives_the_same_choice() -> None:
+    """Warm starts and the early end save time; the choice is that of separate regressions with every strength."""
+    rng = np.random.default_rng(0)
+    targets = np.arange(90) % 3
+    inputs = (rng.normal(size=(90, 1, 200)) + 1.5 * (np.arange(200) == targets[:, None])[:, None]).astype("f4")
+    train, held_out = np.arange(60), np.arange(60, 90)
+    losses = linear_probe._path(inputs, targets, train, held_out)
+    assert np.isinf(losses[-1])
+    space = linear_probe._FeatureSpace.of(inputs[train])
+    alone = [space.regression(targets[train], strength) for strength in linear_probe.STRENGTHS]
+    rows = space.rows_of(inputs[held_out, 0])
+    expected = [log_loss(targets[held_out], model.predict_proba(rows)) for model in alone]
+    tried = np.isfinite(losses)
+    np.testing.assert_allclose(losses[tried], np.array(expected)[tried], rtol=2e-2)
+    assert losses.argmin() == np.argmin(expected)
+
+
+def test_a_known_strength_is_used() -> None:
+    rng = np.random.default_rng(0)
+    inputs, targets = rng.normal(size=(40, 1, 5)).astype("f4"), np.arange(40) % 2
+    assert linear_probe.fit(inputs, targets, n_classes=2, seed=0, strength=0.3)[2] == 0.3

@@ -22,12 +22,22 @@ from podium.probes import discriminant
 # rows x features x classes. Above it, five folds' regressions and the choice of their strengths take at least ten
 # minutes on one core, so a linear discriminant is fitted instead (docs/honest_scores.md, Speed)
 MAX_WORK = 500_000_000
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # scikit-learn's C, on standardised features
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # scikit-learn's C, on standardised features, from small to large
+# A larger C is no longer tried once the log loss is this many times the smallest one: it only rises from there, and the
+# regressions with a large C take the longest
+TOO_LARGE = 1.05
 
 Fitted = tuple[NDArray[np.float64], NDArray[np.float64], float]  # what `fit` returns
 
 
-def fit(inputs: NDArray[np.float32], targets: NDArray[np.int64], *, n_classes: int, seed: int) -> Fitted:
+def fit(
+    inputs: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    *,
+    n_classes: int,
+    seed: int,
+    strength: float | None = None,
+) -> Fitted:
     """Fit a multinomial logistic regression; inner folds choose its regularisation by log loss.
 
     Above MAX_WORK, fit a linear discriminant instead, its shrinkage chosen likewise: a regression would take hours.
@@ -37,6 +47,7 @@ def fit(inputs: NDArray[np.float32], targets: NDArray[np.int64], *, n_classes: i
         targets: class indices (n_images,).
         n_classes: of the contest; a class without an image gets zero weights and a bias below all others.
         seed: of the inner folds.
+        strength: a regression's C, if it is known already.
 
     Returns:
         Weights (n_classes, n_features) and biases (n_classes,) for unstandardised features, and the chosen C or
@@ -55,13 +66,13 @@ def fit(inputs: NDArray[np.float32], targets: NDArray[np.int64], *, n_classes: i
     if is_large(len(targets) * inputs.shape[1], inputs.shape[2], len(present)):
         dense = np.searchsorted(present, targets)
         with threadpool_limits(1, "blas"):
-            weights, biases, strength = discriminant.fit(inputs, dense, n_classes=len(present), seed=seed)
+            weights, biases, chosen = discriminant.fit(inputs, dense, n_classes=len(present), seed=seed)
     else:
-        weights, biases, strength = _by_regression(inputs, targets, min(3, int(counts.min())), seed)
+        weights, biases, chosen = _by_regression(inputs, targets, min(3, int(counts.min())), seed, strength)
     all_weights = np.zeros((n_classes, weights.shape[1]))
     all_biases = np.full(n_classes, biases.min() - np.log(len(targets)))
     all_weights[present], all_biases[present] = weights, biases
-    return all_weights, all_biases, strength
+    return all_weights, all_biases, chosen
 
 
 def is_large(n_rows: int, n_features: int, n_classes: int) -> bool:
@@ -103,6 +114,7 @@ def predict_folds(
     *,
     n_classes: int,
     seeds: Mapping[str, int],
+    strengths: Mapping[str, float | None] | None = None,
 ) -> ProbePredictions:
     """Fit a linear classifier for each fold, on the images of the other folds.
 
@@ -115,13 +127,14 @@ def predict_folds(
         test: features of the test images (n_test_images, n_transforms, n_features).
         n_classes: of the contest.
         seeds: of the inner folds, by fold.
+        strengths: the regressions' C by fold, if they are known already.
 
     Raises:
         InputError: a feature is not finite, of an image that is only predicted too.
     """
     _require_finite(inputs)
     _require_finite(test)
-    fitted = fit_folds(inputs, targets, folds, n_classes=n_classes, seeds=seeds)
+    fitted = fit_folds(inputs, targets, folds, n_classes=n_classes, seeds=seeds, strengths=strengths)
     found = ProbePredictions(np.zeros((*inputs.shape[:2], n_classes), np.float32), {}, fitted)
     for fold in seeds:
         held_out = folds == fold
@@ -143,6 +156,7 @@ def fit_folds(
     *,
     n_classes: int,
     seeds: Mapping[str, int],
+    strengths: Mapping[str, float | None] | None = None,
 ) -> dict[str, Fitted]:
     """Fit a linear classifier for each fold, on the images of the other folds, as `predict_folds` does.
 
@@ -152,7 +166,8 @@ def fit_folds(
     for fold, seed in seeds.items():
         train = (folds != fold) & (targets >= 0)
         if len(np.unique(targets[train])) != 1:
-            fitted[fold] = fit(inputs[train], targets[train], n_classes=n_classes, seed=seed)
+            known = None if strengths is None else strengths[fold]
+            fitted[fold] = fit(inputs[train], targets[train], n_classes=n_classes, seed=seed, strength=known)
     return fitted
 
 
@@ -171,12 +186,13 @@ def _softmax_of(
 
 
 def _by_regression(
-    inputs: NDArray[np.float32], targets: NDArray[np.int64], n_splits: int, seed: int
+    inputs: NDArray[np.float32], targets: NDArray[np.int64], n_splits: int, seed: int, strength: float | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Return weights and biases of the classes that have an image, for unstandardised features, and the chosen C."""
     # one thread: BLAS threads wait actively, and beside other work two of them were thirty times slower
     with threadpool_limits(1, "blas"):
-        strength = _strength(inputs, targets, n_splits, seed) if n_splits > 1 else STRENGTHS[0]
+        if strength is None:
+            strength = _strength(inputs, targets, n_splits, seed) if n_splits > 1 else STRENGTHS[0]
         space = _FeatureSpace.of(inputs)
         model = space.regression(np.repeat(targets, inputs.shape[1]), strength)
     weights, biases = space.weights_of(model), model.intercept_
@@ -190,12 +206,24 @@ def _strength(inputs: NDArray[np.float32], targets: NDArray[np.int64], n_splits:
     folds = StratifiedKFold(n_splits, shuffle=True, random_state=seed % 2**31)
     losses = np.zeros(len(STRENGTHS))
     for train, held_out in folds.split(targets, targets):
-        space = _FeatureSpace.of(inputs[train])
-        others, labels = space.rows_of(inputs[held_out, 0]), np.repeat(targets[train], inputs.shape[1])
-        for i, strength in enumerate(STRENGTHS):
-            model = space.regression(labels, strength)
-            losses[i] += log_loss(targets[held_out], model.predict_proba(others), labels=model.classes_)
+        losses += _path(inputs, targets, train, held_out)
     return STRENGTHS[int(losses.argmin())]
+
+
+def _path(
+    inputs: NDArray[np.float32], targets: NDArray[np.int64], train: NDArray[np.int64], held_out: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the log loss of the held-out images for each of STRENGTHS; infinite for those that are not tried."""
+    space = _FeatureSpace.of(inputs[train])
+    others, labels = space.rows_of(inputs[held_out, 0]), np.repeat(targets[train], inputs.shape[1])
+    losses = np.full(len(STRENGTHS), np.inf)
+    model = None
+    for i, strength in enumerate(STRENGTHS):
+        model = space.regression(labels, strength, model)
+        losses[i] = log_loss(targets[held_out], model.predict_proba(others), labels=model.classes_)
+        if losses[i] > TOO_LARGE * losses.min():
+            break
+    return losses
 
 
 @dataclass(frozen=True)
@@ -236,6 +264,9 @@ class _FeatureSpace:
         weights: NDArray[np.float64] = model.coef_ if self.basis is None else model.coef_ @ self.basis
         return weights
 
-    def regression(self, labels: NDArray[np.int64], strength: float) -> LogisticRegression:
-        """Fit a regression of the rows' labels (n_rows,)."""
-        return LogisticRegression(C=strength, max_iter=2000).fit(self.rows, labels)
+    def regression(
+        self, labels: NDArray[np.int64], strength: float, start: LogisticRegression | None = None
+    ) -> LogisticRegression:
+        """Fit a regression of the rows' labels (n_rows,), from the coefficients of another one if there is one."""
+        model = start or LogisticRegression(max_iter=2000, warm_start=True)
+        return model.set_params(C=strength).fit(self.rows, labels)

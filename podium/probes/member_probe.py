@@ -75,15 +75,18 @@ class MemberProbe:
     def run(self, image_sizes: Sequence[int]) -> dict[int, dict[str, float | None]]:
         """Write the predictions at all sizes, the features for the joint probe, and the heads for the trainings.
 
-        The features are those of the training size, or of the first size where the training size is not predicted.
-        The heads are those of the training size, for all values of `image_sizes` and `transforms` the same.
+        The features are those of the training size, or of the first size where the training size is not predicted. At
+        that size the regressions' C is chosen, for all sizes, because choosing takes most of the time. The heads are
+        those of the training size, for all values of `image_sizes` and `transforms` the same.
 
         Returns:
             the chosen C by image size and fold.
         """
-        images, found, strengths = self.images, [], {}
+        images, found = self.images, []
+        strengths: dict[int, dict[str, float | None]] = {}
         heads: ProbeHeads | None = None
-        for size in image_sizes:
+        first = self.model.image_size if self.model.image_size in image_sizes else image_sizes[0]
+        for size in sorted(image_sizes, key=lambda size: (size != first, size)):
             features = self._features(size)
             probed = linear_probe.predict_folds(
                 features["train"],
@@ -92,12 +95,13 @@ class MemberProbe:
                 features["test"],
                 n_classes=len(images.classes),
                 seeds=self._seeds,
+                strengths=strengths.get(first),
             )
             strengths[size] = probed.strengths
             if size == self.model.image_size:
                 heads = self._heads(features["train"], probed.fitted)
             found += list(prediction_tables(images, probed, size, self.transforms))
-            if size == (self.model.image_size if self.model.image_size in image_sizes else image_sizes[0]):
+            if size == first:
                 ids = {"train": images.image_ids, "test": images.test_ids}
                 path = self.root / f"data/probe/{self.member}.safetensors"
                 features_file.write(path, {subset: (ids[subset], features[subset]) for subset in ids})
