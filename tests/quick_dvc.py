@@ -6,6 +6,7 @@ is most of a test's time. Here libyaml does it. dvc.lock has no comments, and it
 """
 
 import sys
+from collections import OrderedDict
 from typing import Any, TextIO
 
 
@@ -35,6 +36,7 @@ def dump(data: Any, stream: TextIO) -> None:
     writer = YAML(typ="safe")
     writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False
+    writer.Representer.add_representer(OrderedDict, writer.Representer.represent_dict)  # not as !!omap
     writer.dump(data, stream)
 
 

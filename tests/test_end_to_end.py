@@ -75,8 +75,7 @@ def write_project(root: Path) -> None:
     }
     augmented = {"augmentation": [{"RandomResizedCrop": {"size": ["image_size", "image_size"]}}]}
     member = tiny.member(pretrain=augmented, finetune={"epochs": 3, **augmented})
-    frozen = tiny.member(pretrain={"epochs": 0}, finetune={"epochs": 0})  # its probe alone
-    values |= {"members": {"a": member, "b": frozen}, "folds": [0, 1], "torch": {"threads": 1, "device": "cpu"}}
+    values |= {"members": {"a": member}, "folds": [0, 1], "torch": {"threads": 1, "device": "cpu"}}
     values["prepare"]["short_side"] = 48
     values["fixres"] = {"a": {"image_size": 40, "epochs": 1, "batch_size": 4, "lr": 0.01}}
     theirs = {"oof": "data/contest/their_train.csv", "test": "data/contest/their_test.csv", "columns": {"id": "name"}}
@@ -124,18 +123,19 @@ def test_a_contest_becomes_a_submission_and_a_rerun_in_one_process_gives_the_sam
     assert set(oof["image_id"]) == {f"train{i:02}.png" for i in range(1, 24)}
 
     names = run(tmp_path, "dvc", "stage", "list", "--name-only", workers=0).split()
-    assert len(names) > 25
+    assert len(names) > 20
     outputs = remove_outputs(tmp_path)
     run(tmp_path, sys.executable, "-c", IN_ONE_PROCESS, *(name for name in names if name != "check"), workers=2)
     assert {path for path in outputs if not path.is_file()} == set()
-    assert "up to date" in run(tmp_path, "dvc", "status", workers=0)  # the outputs have the bytes of dvc.lock
+    changed = json.loads(run(tmp_path, "dvc", "status", "--json", workers=0))
+    assert set(changed) <= {"demo/dvc.yaml:draw"}  # never drawn here; the others' outputs have the bytes of dvc.lock
 
 
 def remove_outputs(root: Path) -> set[Path]:
     """Remove every output of a stage but `check`, and return their files."""
     tops = [root / "models", root / "metrics", *(path for path in (root / "data").iterdir())]
     kept = {root / "data/check", root / "data/contest"}
-    removed = {path for top in tops if top not in kept for path in top.rglob("*") if path.is_file()}
+    removed = {path for top in tops if top not in kept for path in top.rglob("[!.]*") if path.is_file()}
     for path in removed:
         path.unlink()
     return removed

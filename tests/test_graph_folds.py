@@ -56,7 +56,7 @@ def test_other_bytes_in_a_weights_file_rerun_that_member_only(repo: Graph) -> No
 def test_members_side_by_side_leave_the_lock_of_a_sequential_run(built: Graph, repo: Graph) -> None:
     chains = {member: of_member(member, *PHASES, "infer", folds=FOLDS) for member in "ab"}
     forget(repo, chains["a"] + chains["b"])
-    scripts = ["\n".join(f"dvc --wait-for-lock repro -q -s {stage}" for stage in chains[m]) for m in "ab"]
+    scripts = ["\n".join(f"dvc --wait-for-lock repro -s {stage}" for stage in chains[m]) for m in "ab"]
     repo.log.write_text("")
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda script: repo.run("bash", "-ec", script, seconds=0.2), scripts))

@@ -330,7 +330,7 @@ def test_temporary_experiments_leave_the_workspace_alone_and_train_nothing_twice
             pass
         (repo.root / "params.yaml").write_bytes(before)
     assert ran[0] >= {"split", "pretrain@b-0", "finetune@b-0"}
-    assert not {"finetune@b-1", "finetune@a-0", "probe@b"} & ran[0]
+    assert not {"finetune@b-1", "finetune@a-0", "infer@b"} & ran[0]
     assert ran[1] == {"check"}
     assert outputs[0] == outputs[1]
     assert repo.run("git", "status", "--short") == ""
