@@ -19,6 +19,7 @@ class InferSettings(Section):
         image_sizes: pixels.
         transforms: flips and rotations (counter-clockwise). The probe learns from all of them, and `ensemble` averages
             predictions over all of them or over a part; use rotations only where a rotated image is as likely.
+        batch_size: on a CPU at most podium/models/predict.py's CPU_BATCH.
     """
 
     RENAMED: ClassVar[dict[str, str]] = {"views": "transforms"}

@@ -24,6 +24,9 @@ TTA: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {  # settings.TtaTransf
     "transpose": lambda images: images.transpose(2, 3),  # at the diagonal through the upper left corner
     "transverse": lambda images: images.flip((2, 3)).transpose(2, 3),  # at the other diagonal
 }
+# On a CPU larger batches do not fit into its caches: of MobileNet, 64 images at once take twice as long as 8 at a time
+# (docs/results.md, Speed)
+CPU_BATCH = 8
 
 
 @torch.inference_mode()
@@ -42,6 +45,7 @@ def probabilities(
         model: on the device of `numerics`; this function sets evaluation mode.
         images: the result has their order.
         transforms: keys of `TTA`.
+        batch_size: at most CPU_BATCH is used on a CPU.
         label: of the progress bar; "" for no bar.
 
     Returns:
@@ -88,6 +92,8 @@ def _batches(
     model: nn.Module, images: PlainImages, batch_size: int, numerics: Numerics, label: str
 ) -> Iterator[torch.Tensor]:
     model.eval()
+    if numerics.device.type == "cpu":
+        batch_size = min(batch_size, CPU_BATCH)
     batches, count = images.batches(batch_size, numerics.device), -(-len(images) // batch_size)
     for raw in tqdm(batches, desc=label, total=count, disable=not (label and shown()), leave=False):
         yield numerics.layout(images.preprocessing.normalise(raw.to(numerics.device)))
