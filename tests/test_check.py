@@ -59,6 +59,16 @@ def test_a_valid_project_passes_and_its_cost_is_printed(tmp_path: Path, capsys: 
     assert "2 members x 2 folds: 6 trainings, 2 probes" in capsys.readouterr().out
 
 
+def test_a_demo_that_was_stopped_while_it_drew_is_drawn_by_the_next_run(tmp_path: Path) -> None:
+    """Found by a killed `make`: each later one refused the tables that only the stage `draw` can make."""
+    drawn = yaml.safe_load((ROOT / "params.yaml").read_text())["contest"]
+    project(tmp_path, contest=drawn | {"overrides": "c/overrides.csv"})
+    for subset in ("train", "test"):
+        (tmp_path / "demo/images" / subset).mkdir(parents=True)
+    (tmp_path / "demo/images/train/0.png").write_bytes(b"")
+    check.main("settings", root=tmp_path)
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda file: file.stem)
 def test_the_members_of_a_recipe_can_be_built_and_trained(file: Path) -> None:
     p = params.parse(yaml.safe_load(file.read_text()), "", Podium)

@@ -153,3 +153,8 @@ def test_one_override_of_an_experiment_changes_one_member_alone(tmp_path: Path, 
 def test_a_switched_off_phase_may_keep_its_recipe() -> None:
     p = params.parse(whole(members__a__pretrain={"epochs": 0, "lr": 0.1, "warmup_epochs": 3}), "", Podium)
     assert p.members["a"].pretrain.epochs == 0
+
+
+def test_the_recipes_of_real_contests_have_the_same_members() -> None:
+    read = [yaml.safe_load((ROOT / f"recipes/{name}.yaml").read_text()) for name in ("antbee", "weather", "flower17")]
+    assert read[0]["members"] == read[1]["members"] == read[2]["members"]

@@ -15,13 +15,14 @@ def check(p: Podium, root: Path) -> list[str]:
     """Read labels, overrides, template and external predictions; return messages for the user.
 
     Returns:
-        messages; none where the image folders do not exist yet, because then no table can be checked.
+        messages; none where images or tables do not exist yet, because a stage of the graph makes them (the demo, also
+        after it was stopped while it drew). `input_paths.require` refuses others that do not exist.
 
     Raises:
         InputError: names the file and what is wrong in it.
     """
     c = p.contest
-    if not ((root / c.images.train).is_dir() and (root / c.images.test).is_dir()):
+    if not all((root / path).exists() for path in (c.images.train, c.images.test, c.labels, c.template)):
         return []
     train, test = (
         [file.image_id for file in image_files.walk(root / folder)[0]] for folder in (c.images.train, c.images.test)
