@@ -181,3 +181,12 @@ def test_a_known_strength_is_used() -> None:
     rng = np.random.default_rng(0)
     inputs, targets = rng.normal(size=(40, 1, 5)).astype("f4"), np.arange(40) % 2
     assert linear_probe.fit(inputs, targets, n_classes=2, seed=0, strength=0.3)[2] == 0.3
+
+
+def test_a_class_of_one_image_does_not_decide_the_strength() -> None:
+    inputs, targets = data(3)
+    without = linear_probe.fit(inputs, targets, n_classes=4, seed=0)[2]
+    inputs, targets = np.concatenate([inputs, 0 * inputs[:1]]), np.append(targets, 3)
+    assert linear_probe.fit(inputs, targets, n_classes=4, seed=0)[2] == without > linear_probe.STRENGTHS[0]
+    lonely = linear_probe.fit(inputs[-2:], np.array([0, 1]), n_classes=2, seed=0)
+    assert lonely[2] == linear_probe.STRENGTHS[0]

@@ -56,7 +56,7 @@ def fit(
     Raises:
         InputError: all images are of one class.
     """
-    present, counts = np.unique(targets, return_counts=True)
+    present = np.unique(targets)
     if len(present) < 2:
         raise InputError(
             "a linear classifier on frozen features (`probe`) needs training images of two classes outside every fold:"
@@ -68,7 +68,7 @@ def fit(
         with threadpool_limits(1, "blas"):
             weights, biases, chosen = discriminant.fit(inputs, dense, n_classes=len(present), seed=seed)
     else:
-        weights, biases, chosen = _by_regression(inputs, targets, min(3, int(counts.min())), seed, strength)
+        weights, biases, chosen = _by_regression(inputs, targets, seed, strength)
     all_weights = np.zeros((n_classes, weights.shape[1]))
     all_biases = np.full(n_classes, biases.min() - np.log(len(targets)))
     all_weights[present], all_biases[present] = weights, biases
@@ -186,13 +186,13 @@ def _softmax_of(
 
 
 def _by_regression(
-    inputs: NDArray[np.float32], targets: NDArray[np.int64], n_splits: int, seed: int, strength: float | None
+    inputs: NDArray[np.float32], targets: NDArray[np.int64], seed: int, strength: float | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Return weights and biases of the classes that have an image, for unstandardised features, and the chosen C."""
     # one thread: BLAS threads wait actively, and beside other work two of them were thirty times slower
     with threadpool_limits(1, "blas"):
         if strength is None:
-            strength = _strength(inputs, targets, n_splits, seed) if n_splits > 1 else STRENGTHS[0]
+            strength = _strength(inputs, targets, seed)
         space = _FeatureSpace.of(inputs)
         model = space.regression(np.repeat(targets, inputs.shape[1]), strength)
     weights, biases = space.weights_of(model), model.intercept_
@@ -202,7 +202,14 @@ def _by_regression(
     return weights, biases - weights @ space.scaler.mean_, strength
 
 
-def _strength(inputs: NDArray[np.float32], targets: NDArray[np.int64], n_splits: int, seed: int) -> float:
+def _strength(inputs: NDArray[np.float32], targets: NDArray[np.int64], seed: int) -> float:
+    """Choose C on the classes with at least two images: a single image cannot be on both sides of a split."""
+    counts = np.bincount(targets)
+    if (counts > 1).sum() < 2:
+        return STRENGTHS[0]
+    chosen_by = counts[targets] > 1
+    inputs, targets = inputs[chosen_by], targets[chosen_by]
+    n_splits = min(3, int(counts[counts > 1].min()))
     folds = StratifiedKFold(n_splits, shuffle=True, random_state=seed % 2**31)
     losses = np.zeros(len(STRENGTHS))
     for train, held_out in folds.split(targets, targets):
