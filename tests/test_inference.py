@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from podium.core import tables
+from podium.core import pixels, tables
 from podium.core.errors import InputError
+from podium.inference import stored_images
 from podium.models import predict
 from podium.models.preprocessing import Preprocessing
 from stages import infer
@@ -125,6 +126,21 @@ def test_a_test_image_is_resized_once_per_size_and_a_full_disk_changes_no_byte(
     assert resized == {32: 12 + 1 + 2 * 4, 40: 12 + 2 * 4}
     assert (root / "data/infer/a.parquet").read_bytes() == before
     assert "free space" in capsys.readouterr().out
+
+
+def test_all_sizes_together_have_room_on_the_disk(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No file is written before the last size is asked for, so the free space alone does not show what is promised."""
+    test = pixels.open_pack(root / "data/prepare/test/pixels.arrow")
+    needed = [len(test.image_ids) * stored_images.CHANNELS * size**2 for size in (32, 40)]
+    preprocessing = Preprocessing((0.5,) * 3, (0.5,) * 3, "squash", 1.0)
+    for free, stored in ((2 * sum(needed), 2), (2 * sum(needed) - 1, 1)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        with stored_images.shared(test, test.image_ids, tmp_path, "infer") as at_size:
+            images = [at_size(preprocessing, size) for size in (32, 40)]
+        assert sum(isinstance(each, stored_images.StoredImages) for each in images) == stored
+    assert capsys.readouterr().out.count("free space") == 1
 
 
 def test_no_temporary_file_is_left_after_an_error(root: Path) -> None:

@@ -36,17 +36,20 @@ def shared(packed: PixelPack, image_ids: Sequence[str], folder: Path, name: str)
         name: of the stage, for the message about the disk.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    room = shutil.disk_usage(folder).free / 2  # for all sizes: no file is written before the last one is asked for
     with ExitStack() as files:
 
         @functools.cache
         def at_size(preprocessing: Preprocessing, image_size: int) -> PlainImages:
+            nonlocal room
             needed = len(image_ids) * CHANNELS * image_size**2
-            if 2 * needed > shutil.disk_usage(folder).free:
+            if needed > room:
                 print(
                     f"{name}: {folder} has little free space for {needed / 1e9:.1f} GB of test images at"
                     f" {image_size} pixels, so every fold resizes them again"
                 )
                 return PlainImages(packed, image_ids, preprocessing, image_size)
+            room -= needed
             file = files.enter_context(tempfile.TemporaryFile(dir=folder))
             return StoredImages(packed, image_ids, preprocessing, image_size, file)
 
