@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from dvc.utils import hydra
 
 from podium.core import params, tables
 from podium.core.errors import InputError
 from podium.inference.settings import MemberSettings
+from podium.preflight import member_checks
 from podium.training.settings import FinetuneSettings
-from tests import graph
+from tests import graph, tiny
 from tools import candidates, halving, tune
 from tools.trainings import SettingsChangedError, TemporaryExperiments
 from tools.tune import Tuning
@@ -97,6 +99,31 @@ def test_a_shorter_training_has_its_whole_schedule() -> None:
     for candidate, share in itertools.product(candidates.around(own), halving.SHARES):
         made = candidates.shortened(candidate, own, share)
         params.parse({**own, **made.changes}, "finetune", FinetuneSettings)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": 2, "curves": False},
+        {"epochs": 3, "schedule": "step", "decay_epochs": [1]},
+        {"epochs": 30, "schedule": "step", "decay_epochs": [1, 2]},
+        {"epochs": 3, "warmup_epochs": 2.99},
+    ],
+)
+def test_a_shorter_training_is_valid_however_few_its_epochs(changes: dict[str, Any]) -> None:
+    own = {"lr": 0.1, **changes}
+    for candidate, share in itertools.product(candidates.around(own), halving.SHARES):
+        made = candidates.shortened(candidate, own, share)
+        params.parse({**own, **made.changes}, "finetune", FinetuneSettings)
+
+
+def test_a_phase_without_epochs_is_offered_a_training_that_check_allows(tmp_path: Path) -> None:
+    """Also with random weights and after phase 1, where `check` refuses `head_init: probe`."""
+    own = {"epochs": 0, "lr": 0.1}
+    finetune = {**own, **candidates.around(own)[0].changes}
+    member = params.parse(tiny.member(finetune=finetune), "members.a", MemberSettings)
+    assert member.pretrain.epochs > 0
+    member_checks.check("a", member, None, torch.device("cpu"), tmp_path)
 
 
 def test_augmentations_can_be_built() -> None:

@@ -50,7 +50,8 @@ AUGMENTATIONS: dict[str, list[dict[str, Any]]] = {
     "strong augmentation": STRONG,
 }
 FROZEN = {"batch norms frozen": "batch_norms", "all but norms frozen": "all_but_norms", "nothing frozen": "nothing"}
-UNTRAINED = {"epochs": 3, "head_init": "probe", "warmup_epochs": 1}  # in place of 0 epochs: as in recipes/antbee.yaml
+# In place of 0 epochs. Not `head_init: probe`, which is refused after phase 1 and for random weights
+UNTRAINED = {"epochs": 3, "head_init": "auto", "warmup_epochs": 1}
 Changes = Mapping[str, Any]  # key of `finetune` -> value
 
 
@@ -150,15 +151,16 @@ def _other_lr(own: Mapping[str, Any], factor: float) -> Changes:
 
 def _other_epochs(own: Mapping[str, Any], factor: float) -> Changes:
     """Return a schedule that is `factor` as long, in whole epochs."""
-    epochs = max(1, math.ceil(own["epochs"] * factor))
+    fewest = 2 if "curves" in own or own.get("decay_epochs") else 1  # both are refused for a single epoch
+    epochs = max(fewest, math.ceil(own["epochs"] * factor))
     share = epochs / own["epochs"]
     found: dict[str, Any] = {"epochs": epochs}
     if own.get("warmup_epochs"):
-        found["warmup_epochs"] = round(own["warmup_epochs"] * share, 2)
+        found["warmup_epochs"] = math.floor(own["warmup_epochs"] * share * 100) / 100  # fewer than epochs
     if own.get("head_only_epochs"):
         found["head_only_epochs"] = int(own["head_only_epochs"] * share)
     if own.get("decay_epochs"):
-        found["decay_epochs"] = sorted({round(epoch * share) for epoch in own["decay_epochs"]} - {0, epochs})
+        found["decay_epochs"] = sorted({min(max(round(epoch * share), 1), epochs - 1) for epoch in own["decay_epochs"]})
     if own.get("average_epochs", 1) > epochs:
         found["average_epochs"] = epochs
     return found
