@@ -28,9 +28,8 @@ def main(*words: str) -> None:
     classes = sorted(used["label"].unique())
     targets = used["label"].map({name: i for i, name in enumerate(classes)}).to_numpy()
     groups = intervals.dense(used["group"].to_numpy())
-    blend = pd.read_parquet(root / "data/ensemble/test.parquet").set_index("image_id")[
-        [f"p:{name}" for name in classes]
-    ]
+    methods = _methods(root, classes)
+    blend = methods[BLEND][1]
     print("| method | accuracy out of fold | log loss | other test labels than the blend's |\n|---|---|---|---|")
     for name, (train, test) in methods.items():
         probs = train.loc[used["image_id"]].to_numpy()
