@@ -1,0 +1,73 @@
+"""Compare a finished run's blend with linear probes: `python -m docs.measure.against_probes ROOT`.
+
+ROOT is the folder of the run (params.yaml, data/split, data/probe, data/joint_probe, data/ensemble). The probes are
+each member's logistic regression on frozen features at the training size, averaged over TTA transforms; their mean; and
+the one regression on all features. All predictions are out of fold. The blend's are nested: its choices were made on
+other folds. The submission that each would make is compared with the blend's own, test image by test image.
+"""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from podium.core import cli, params, tables
+from podium.scoring import intervals, scores
+
+BLEND = "Podium's blend"
+
+
+def main(*words: str) -> None:
+    """Print accuracy with its 95% interval, log loss, and differing test labels of every method."""
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.against_probes", description="Blend and probes.")
+    parser.add_argument("root", type=Path)
+    root = parser.parse_args(words).root
+    used = tables.read(root / "data/split/folds.csv", tables.FOLDS).query("use == 'train'").sort_values("image_id")
+    classes = sorted(used["label"].unique())
+    targets = used["label"].map({name: i for i, name in enumerate(classes)}).to_numpy()
+    groups = intervals.dense(used["group"].to_numpy())
+    methods = _methods(root, classes)
+    blend = methods[BLEND][1]
+    print("| method | accuracy out of fold | log loss | other test labels than the blend's |\n|---|---|---|---|")
+    for name, (train, test) in methods.items():
+        probs = train.loc[used["image_id"]].to_numpy()
+        low, high = intervals.score_interval(scores.SCORES["accuracy"], targets, probs, groups)
+        differ = (test.to_numpy().argmax(1) != blend.loc[test.index].to_numpy().argmax(1)).sum()
+        accuracy, loss = scores.accuracy_score(targets, probs), scores.log_loss(targets, probs)
+        print(f"| {name} | {accuracy:.4f} ({low:.4f} to {high:.4f}) | {loss:.4f} | {differ} of {len(test)} |")
+
+
+def _methods(root: Path, classes: list[str]) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    """Return train and test probabilities by image of every method."""
+    columns = [f"p:{name}" for name in classes]
+    members = params.read(root)["members"]
+    found = {}
+    for name in sorted(members):
+        table = pd.read_parquet(root / f"data/probe/{name}.parquet")
+        size = members[name]["model"]["image_size"]
+        found[f"probe of {name}"] = _by_image(table[table["image_size"] == size], columns)
+    if len(found) > 1:
+        found["mean of the probes"] = (_mean(train for train, _ in found.values()), _mean(t for _, t in found.values()))
+        joint = pd.read_parquet(root / "data/joint_probe/predictions.parquet")
+        found["joint probe"] = _by_image(joint, columns)
+    oof, test = (pd.read_parquet(root / f"data/ensemble/{name}.parquet") for name in ("oof", "test"))
+    found[BLEND] = (oof.set_index("image_id")[columns], test.set_index("image_id")[columns])
+    return found
+
+
+def _by_image(table: pd.DataFrame, columns: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Average an image's predictions over transforms, and over folds for test images."""
+    subsets = (table[table["subset"] == subset] for subset in ("train", "test"))
+    train, test = (rows.groupby("image_id")[columns].mean().astype(np.float64) for rows in subsets)
+    return train, test
+
+
+def _mean(of_probes: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    first, *others = of_probes
+    return sum(others, first) / (1 + len(others))
+
+
+if __name__ == "__main__":
+    cli.run(main)
