@@ -94,7 +94,8 @@ def split(features: Features, targets: Targets, number: int) -> NDArray[np.float
     folds = [calibration.scaled(calibration.log_probs(probs), temperature) for probs in new]
     alone = np.mean([_scores(targets[out], probs) for probs in folds], axis=0)
     arithmetic = np.asarray(np.mean(folds, axis=0, dtype=np.float64), np.float32)
-    geometric = calibration.geometric_mean(folds)
+    logs = np.mean([calibration.log_probs(probs) for probs in folds], axis=0)
+    geometric = calibration.scaled(logs.astype(np.float32), 1.0)
     return np.stack([alone, *(_scores(targets[out], mean) for mean in (arithmetic, geometric))])
 
 

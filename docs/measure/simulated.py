@@ -70,7 +70,7 @@ class SimulatedContest:
         metric, recipe = self.scored.metric, outcome.recipe
         blends = [recipe.blended(self._calibrated(nest, of_fold)) for of_fold in self.logs]
         single = float(np.mean([metric.function(self.targets, recipe.decided(blend)) for blend in blends]))
-        mean = recipe.decided(calibration.geometric_mean(blends))
+        mean = recipe.decided(np.asarray(np.mean(blends, axis=0, dtype=np.float64), np.float32))
         return single, metric.function(self.targets, mean)
 
     def _calibrated(self, nest: nested_cv.NestedCv, of_fold: list[dict[Tta, Probs]]) -> Iterator[Probs]:

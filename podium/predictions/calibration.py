@@ -3,12 +3,11 @@
 A temperature T divides log probabilities and renormalises (Guo et al. 2017, arXiv 1706.04599); above 1 it makes a
 model less sure. It is fitted on predictions of single fold models and applied to predictions of single fold models,
 before folds, sizes of other members or members are averaged: a mean of probabilities is less sure than what it
-averages, so that a temperature fitted before and applied after it, or the other way round, would be wrong. The folds'
-geometric mean is the exception: there the order does not matter. A member's fold models share
-one temperature: a fold that is scored can say nothing about its own model's.
+averages, so that a temperature fitted before and applied after it, or the other way round, would be wrong. A member's
+fold models share one temperature: a fold that is scored can say nothing about its own model's.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self, cast
 
@@ -48,23 +47,6 @@ def scaled(logs: Probs, temperature: float) -> Probs:
     np.exp(exps, out=exps)
     exps /= _over_classes(np.add, exps)[:, None]
     return exps
-
-
-def geometric_mean(blends: Iterable[Probs]) -> Probs:
-    """Return the mean of log probabilities of the same images and classes, renormalised; one is in memory at a time.
-
-    Of models that are equally sure, it is surer than the mean of probabilities. Temperatures and multipliers of classes
-    may be applied before or after it: the result is the same.
-
-    Source: Genest & Zidek 1986, Statistical Science 1(1), logarithmic opinion pool.
-    """
-    total, count = None, 0
-    for probs in blends:
-        logs = log_probs(probs)
-        total, count = (logs if total is None else total + logs), count + 1
-    if total is None:
-        raise ValueError("no predictions to average")
-    return scaled(total / np.float32(count), 1.0)
 
 
 def losses(logs: Probs, targets: Targets, temperature: float) -> Values:
