@@ -74,7 +74,9 @@ def test_the_members_of_a_recipe_can_be_built_and_trained(file: Path) -> None:
     p = params.parse(yaml.safe_load(file.read_text()), "", Podium)
     for name, settings in p.members.items():
         here = {"weights": "none"} if settings.model.weights == "file" else {}  # its files are not here
-        own = settings.model_copy(update={"model": settings.model.model_copy(update=here)})
+        largest = settings.infer.model_copy(update={"image_sizes": (max(settings.infer.image_sizes),)})
+        model = settings.model.model_copy(update=here)
+        own = settings.model_copy(update={"model": model, "infer": largest})  # each size in between takes seconds
         assert member_checks.check(name, own, p.fixres.get(name), torch.device("cpu"), ROOT) > 0
 
 
