@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from podium.core import cli, params, tables
-from podium.scoring import intervals, scores
+from podium.scoring import evaluation_set, intervals, scores
 
 BLEND = "Podium's blend"
 
@@ -26,22 +26,22 @@ def main(*words: str) -> None:
     root = parser.parse_args(words).root
     used = tables.read(root / "data/split/folds.csv", tables.FOLDS).query("use == 'train'").sort_values("image_id")
     classes = sorted(used["label"].unique())
-    targets = used["label"].map({name: i for i, name in enumerate(classes)}).to_numpy()
-    groups = intervals.dense(used["group"].to_numpy())
+    metric = scores.SCORES["accuracy"]
+    images = evaluation_set.of_folds(used, sorted(used["fold"].unique()), classes, metric)
     methods = _methods(root, classes)
     blend = methods[BLEND][1]
     print("| method | accuracy out of fold | log loss | other test labels than the blend's |\n|---|---|---|---|")
     for name, (train, test) in methods.items():
         probs = train.loc[used["image_id"]].to_numpy()
-        low, high = intervals.score_interval(scores.SCORES["accuracy"], targets, probs, groups)
+        low, high = intervals.score_interval(metric, images.targets, probs, images.groups)
         differ = (test.to_numpy().argmax(1) != blend.loc[test.index].to_numpy().argmax(1)).sum()
-        accuracy, loss = scores.accuracy_score(targets, probs), scores.log_loss(targets, probs)
+        accuracy, loss = metric.function(images.targets, probs), scores.log_loss(images.targets, probs)
         print(f"| {name} | {accuracy:.4f} ({low:.4f} to {high:.4f}) | {loss:.4f} | {differ} of {len(test)} |")
 
 
 def _methods(root: Path, classes: list[str]) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     """Return train and test probabilities by image of every method."""
-    columns = [f"p:{name}" for name in classes]
+    columns = [tables.PROBABILITY + name for name in classes]
     members = params.read(root)["members"]
     found = {}
     for name in sorted(members):

@@ -3,14 +3,14 @@
 An image has a hidden score, which is cut into classes of given frequencies. A model sees it through noise, and gives
 each class its exact posterior probability with errors in the logits. `order unknown` is a model whose errors are as
 large between far classes as between neighbours. One temperature and the decision are fitted on
-few images; 20,000 new images give the true quadratic kappa. Printed are the kappa of the likeliest class, and what each
-decision gains over it, in thousandths:
+few images; 20,000 new images give the true quadratic kappa. The script prints the kappa of the most probable class
+(argmax), and the gain of each decision over it, in thousandths:
 
 - multipliers: the power of the class prior, the rule before 2026-11-28
 - rounded: the expected position, rounded
 - searched: the expected position between cuts that are searched one after the other
 - stretched: the expected position, stretched to the spread of the true positions (podium.scoring.thresholds)
-- gated: `stretched` where a test at 5% on left-out images supports it, otherwise the likeliest class
+- gated: `stretched` where a test at 5% on left-out images supports it, otherwise argmax
 
 `nested - truth` is that of `stretched`: its left-out kappa less the true one.
 """
@@ -45,7 +45,7 @@ def main(*words: str) -> None:
     parser.add_argument("--draws", type=int, default=30)
     parser.add_argument("--images", type=int, nargs="+", default=[150, 500, 2000])
     asked = parser.parse_args(words)
-    print(f"| case | images | likeliest | {' | '.join(WAYS)} | nested - truth |")
+    print(f"| case | images | argmax | {' | '.join(WAYS)} | nested - truth |")
     print(f"| {' | '.join(['---'] * (len(WAYS) + 4))} |")
     for case in FREQUENCIES:
         for model in MODELS:
@@ -59,7 +59,7 @@ def main(*words: str) -> None:
 
 
 def contest(case: str, model: str, n_images: int, number: int) -> list[float]:
-    """Return the likeliest class's true kappa, that of each way, and the left-out kappa of `stretched` less its own."""
+    """Return the true kappa of argmax and of each way, and the left-out kappa of `stretched` less its true one."""
     rng = np.random.default_rng(seeding.derive("kappa", case, model, n_images, number))
     targets, logits = _drawn(case, model, n_images, rng)
     new_targets, new_logits = _drawn(case, model, N_NEW, rng)
@@ -74,14 +74,14 @@ def contest(case: str, model: str, n_images: int, number: int) -> list[float]:
         thresholds.ExpectedPosition(places, _searched(targets, probs @ places, metric)),
         stretched,
     )
-    likeliest, *found = [metric.function(new_targets, made) for made in (new, *(each.apply(new) for each in decisions))]
+    argmax, *found = [metric.function(new_targets, made) for made in (new, *(each.apply(new) for each in decisions))]
     left_out, folds = np.empty_like(probs), np.arange(n_images) % N_FOLDS
     for fold in range(N_FOLDS):
         here = folds == fold
         left_out[here] = thresholds.fit(targets[~here], probs[~here], metric).apply(probs[here])
     evidence = intervals.score_evidence(metric, targets, base=probs, candidate=left_out, groups=np.arange(n_images))
-    gated = found[-1] if evidence.p_better < intervals.ALPHA else likeliest
-    return [likeliest, *found, gated, metric.function(targets, left_out) - found[-1]]
+    gated = found[-1] if evidence.p_better < intervals.ALPHA else argmax
+    return [argmax, *found, gated, metric.function(targets, left_out) - found[-1]]
 
 
 def _drawn(case: str, model: str, n_images: int, rng: np.random.Generator) -> tuple[Targets, Probs]:

@@ -167,12 +167,10 @@ def test_probs(inputs: EnsembleInputs, members: dict[str, ChosenMember], recipe:
     """
     if not inputs.readable:
         return np.zeros((0, len(inputs.classes)), np.float32)
-    folds = range(len(inputs.fold_names))
-    of_folds = ((_test_of_fold(inputs, name, member, index) for name, member in members.items()) for index in folds)
     total = np.zeros((len(inputs.readable), len(inputs.classes)))
-    for of_fold in of_folds:
-        total += recipe.blended(of_fold)
-    return recipe.decided((total / len(folds)).astype(np.float32))
+    for index in range(len(inputs.fold_names)):
+        total += recipe.blended(_test_of_fold(inputs, name, member, index) for name, member in members.items())
+    return recipe.decided((total / len(inputs.fold_names)).astype(np.float32))
 
 
 def _choose_here(

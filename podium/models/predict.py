@@ -25,7 +25,7 @@ TTA: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {  # settings.TtaTransf
     "transverse": lambda images: images.flip((2, 3)).transpose(2, 3),  # at the other diagonal
 }
 # On a CPU larger batches do not fit into its caches: of MobileNet, 64 images at once take twice as long as 8 at a time
-# (docs/results.md, Speed)
+# (docs/log.md, 2026-11-28)
 CPU_BATCH = 8
 
 
