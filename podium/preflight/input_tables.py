@@ -60,7 +60,8 @@ def _check_template(c: ContestSettings, test: list[str], classes: list[str], roo
     )
     messages = list(template.messages) if template is not None else []
     holds_labels = c.submission.values == "label" and not (template is not None and template.class_columns)
-    if holds_labels and not scores.named(c.metric, classes).judges_labels:
+    metric = scores.named(c.metric, classes)
+    if holds_labels and not metric.judges_labels and not metric.labels_read:
         messages.append(
             f"WARNING: contest.metric {c.metric} scores probabilities, but the submission will hold labels; see"
             " contest.submission.values and contest.submission.positive"
