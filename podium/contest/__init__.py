@@ -6,4 +6,5 @@ labels.py      labels and overrides, joined to the images
 paths.py       checks of the paths and columns in the contest section
 settings.py    the `contest` section, and a section under `external`
 submission.py  the submission template, and the submission
+template_form.py  which columns of a template hold what, and the images that a row means
 """

@@ -1,12 +1,28 @@
 """The `contest` section: the contest's files and their form; and the sections under `external`."""
 
-from typing import Literal, Self
+import re
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from podium.core.params import Section
 from podium.core.placeholders import NO_FILE, FileOrNone, FolderOrNone
 from podium.scoring.scores import MetricName
+
+
+def pattern_with(*groups: str) -> AfterValidator:
+    """Refuse a regular expression that is wrong or lacks one of these named groups."""
+
+    def check(pattern: str) -> str:
+        try:
+            known = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        if lacking := [f"(?P<{name}>...)" for name in groups if name not in known]:
+            raise ValueError(f"lacks the named group {' and '.join(lacking)}")
+        return pattern
+
+    return AfterValidator(check)
 
 
 class ImageFolders(Section):
@@ -29,23 +45,44 @@ class SubmissionSettings(Section):
     """The form of the submission, where the template does not decide it.
 
     Attributes:
-        values: "label" writes the predicted class, "probabilities" one column per class.
+        values: "label" writes the predicted class, "probabilities" one column per class, "number" the expected value
+            of classes that are numbers.
         positive: with `probabilities`, the one class whose probability is written, in a single column; null
             writes a column per class.
         header: true, false, or "template" (as in the template; true without a template).
         labels: how class names are written: "template" (as in the template's cells, else as given),
             "given" (as in the label CSV), "int" (`1.0` as `1`) or "float" (`1` as `1.0`).
+        top: with `label`, how many labels stand in a cell, the likeliest first, with `separator` between them.
+        id, value: names of the template's columns of ids and of values; all others are copied. Null: ids come first,
+            or after an index column, and values after them. Without a template: the header.
+        class_column: name of the column with the class of each row, in a template with a row per image and class.
+        id_pattern: a regular expression for ids that hold more than the image's id: its group `id` is the image's, its
+            group `class` the class of the row.
     """
 
-    values: Literal["label", "probabilities"] = "label"
+    values: Literal["label", "probabilities", "number"] = "label"
     header: bool | Literal["template"] = "template"
     labels: Literal["template", "given", "int", "float"] = "template"
     positive: str | None = Field(None, min_length=1)
+    top: int = Field(1, ge=1)
+    separator: str = Field(" ", min_length=1)
+    id: str | None = Field(None, min_length=1)
+    value: str | None = Field(None, min_length=1)
+    class_column: str | None = Field(None, min_length=1)
+    id_pattern: Annotated[str, pattern_with("id")] | None = None
 
     @model_validator(mode="after")
     def _refuse_positive_without_effect(self) -> Self:
         if self.positive is not None and (self.values, self.labels) != ("probabilities", "template"):
             raise ValueError("positive writes one class's probability: say values: probabilities, and remove labels")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_top_without_effect(self) -> Self:
+        if self.top > 1 and self.values != "label":
+            raise ValueError(f"top {self.top} writes labels: say values: label")
+        if "separator" in self.model_fields_set and self.top == 1:
+            raise ValueError("separator has no effect with top 1; remove it")
         return self
 
 

@@ -1,27 +1,35 @@
 """Write a submission in the contest's form: with the rows and columns of its template, or of the settings.
 
 A template has one of these forms: image ids only, with or without a header; id and label; id and the probability of
-one class; id and one probability column per class, named in the header. Its ids may lack the file's ending or folder;
-the submission has them as the template writes them.
+one class; id and one probability column per class, named in the header; a row per image and class. Its ids may lack the
+file's ending or folder, or stand for several images (podium.contest.template_form); the submission has them as the
+template writes them. Columns that hold neither ids nor values are copied.
 """
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from podium.contest.ids import ImageIndex, as_number, number_text
+from podium.contest import template_form
+from podium.contest.ids import as_number, number_text
+from podium.contest.settings import SubmissionSettings
+from podium.contest.template_form import RowMeaning, RowReader, TemplateColumns
 from podium.core import tables
 from podium.core.errors import InputError, some
 from podium.core.placeholders import is_none
 
 Header = bool | Literal["template"]
+
+_PLAIN = SubmissionSettings()
+_BY_NAME: Mapping[str, Sequence[str]] = {}  # ids are names of files
 
 
 @dataclass(frozen=True)
@@ -31,31 +39,50 @@ class Template:
     Attributes:
         path: of the file, for messages.
         ids: one per row, as written, in the template's order.
-        image_ids: the test image that each of `ids` means.
+        rows: the test images, and the class in a long template, that each of `ids` means.
+        cells: all cells of these rows.
+        columns: positions of ids and values.
         header: its cells; None if the first row is an image.
-        class_columns: names of the probability columns; () if the template has at most a label column.
+        class_columns: names of the probability columns; () if the template has at most one column of values.
+        is_long: it has a row per image and class.
         label_cells: the distinct labels in its rows; () if it has no label column.
         messages: to print for the user.
     """
 
     path: Path
     ids: tuple[str, ...]
-    image_ids: tuple[str, ...]
+    rows: tuple[RowMeaning, ...]
+    cells: tuple[tuple[str, ...], ...]
+    columns: TemplateColumns
     header: tuple[str, ...] | None
     class_columns: tuple[str, ...]
     label_cells: tuple[str, ...]
+    is_long: bool
     messages: tuple[str, ...]
 
+    @property
+    def image_ids(self) -> tuple[str, ...]:
+        """Return the test images of all rows."""
+        return tuple(image_id for row in self.rows for image_id in row.images)
 
-def read_template(path: Path, test_ids: Sequence[str], classes: Sequence[str] | None = None) -> Template | None:
+
+def read_template(
+    path: Path,
+    test_ids: Sequence[str],
+    classes: Sequence[str] | None = None,
+    settings: SubmissionSettings = _PLAIN,
+    by_id: Mapping[str, Sequence[str]] = _BY_NAME,
+) -> Template | None:
     """Read a submission template; return None for the placeholder.
 
-    The first row is a header unless its first cell is the id of a test image.
+    The first row is a header if the settings name the column of ids; otherwise unless its id is that of a test image.
 
     Args:
         path: of the template.
         test_ids: image_ids of the test images, unreadable ones too.
         classes: the labels' classes; None if they are not known yet: then class columns are not checked.
+        settings: which columns hold what.
+        by_id: id -> its test images, where ids are no names of files.
 
     Raises:
         InputError: a row's id means no test image, or several, or may leave the folder; two rows mean the same image;
@@ -64,22 +91,34 @@ def read_template(path: Path, test_ids: Sequence[str], classes: Sequence[str] | 
     if is_none(path):
         return None
     cells = tables.read_text_csv(path, header=False)
-    images = ImageIndex(test_ids)
-    header = _header(cells, images, test_ids, path)
-    rows = cells if header is None else cells.iloc[1:]
-    image_ids = _image_ids(rows[0], images, path)
-    width = cells.shape[1]
-    if width > 2 and header is None:
+    reader = RowReader(test_ids, by_id, settings.id_pattern)
+    position = template_form.id_position(cells, reader, settings, path)
+    header = _header(cells, position, reader, test_ids, path) if settings.id is None else tuple(map(str, cells.iloc[0]))
+    rows, width = cells if header is None else cells.iloc[1:], cells.shape[1]
+    columns = template_form.columns(header, width, position, settings, path)
+    long = template_form.is_long(settings)
+    meanings = _meanings(rows, columns, reader, path)
+    if len(columns.values) > 1 and header is None:
         raise InputError(f"{path}: {width} columns and no header: add a first row that names the class of each column")
+    named = header is not None and len(columns.values) > 1
     template = Template(
         path=path,
-        ids=tuple(rows[0]),
-        image_ids=image_ids,
+        ids=tuple(rows[position]),
+        rows=meanings,
+        cells=tuple(tuple(row) for row in rows.to_numpy(str)),
+        columns=columns,
         header=header,
-        class_columns=header[1:] if header is not None and width > 2 else (),
-        label_cells=tuple(rows[1].unique()) if width == 2 else (),
-        messages=_messages(header, image_ids, test_ids, path),
+        class_columns=tuple(header[at] for at in columns.values) if named and header is not None else (),
+        label_cells=() if long or len(columns.values) != 1 else _labels(rows[columns.values[0]], settings),
+        is_long=long,
+        messages=(),
     )
+    template = replace(template, messages=_messages(header, template.image_ids, test_ids, template))
+    if long and len(columns.values) != 1:
+        raise InputError(f"{path}: has a row per image and class, so it needs one column of values, see"
+                         " contest.submission.value")  # fmt: skip
+    if classes is not None and long:
+        _row_classes(template, classes)
     if classes is not None and template.class_columns:
         _columns_by_class(template, classes)
     return template
@@ -93,6 +132,8 @@ def check(
     values: str | None,
     labels: str,
     positive: str | None,
+    settings: SubmissionSettings = _PLAIN,
+    by_id: Mapping[str, Sequence[str]] = _BY_NAME,
 ) -> Template | None:
     """Check a template and the submission's settings against each other, before anything is trained.
 
@@ -103,6 +144,8 @@ def check(
         values: contest.submission.values if the user set it, else None.
         labels: contest.submission.labels.
         positive: contest.submission.positive.
+        settings: contest.submission.
+        by_id: as `read_template`.
 
     Returns:
         the template.
@@ -110,17 +153,22 @@ def check(
     Raises:
         InputError: as `read_template` and, for its settings, as `write`.
     """
-    template = read_template(path, test_ids, classes)
-    if template is not None and template.class_columns and values == "label":
+    template = read_template(path, test_ids, classes, settings, by_id)
+    if template is not None and (template.class_columns or template.is_long) and values in ("label", "number"):
         raise InputError(
-            f"params.yaml: contest.submission.values: label has no effect: {path} has a probability column per class;"
-            " say probabilities"
+            f"params.yaml: contest.submission.values: {values} has no effect: {path} has a probability"
+            f" {'row' if template.is_long else 'column'} per class; say probabilities"
         )
+    if template is None and (ignored := settings.model_fields_set & {"class_column", "id_pattern"}):
+        raise InputError(f"params.yaml: contest.submission.{min(ignored)}: has no effect without a template; remove it")
     if template is not None:
         _refuse_contradictions(template, values or "label", labels, positive)
     if positive is not None and classes is not None:
         _positive_class(positive, classes)
-    _spelled(classes or (), labels, template)
+    spelled = _spelled(classes or (), labels, template)
+    if values == "number":
+        _numbers(list(spelled))
+    _refuse_separator_in_labels(spelled.values(), settings)
     return template
 
 
@@ -137,8 +185,12 @@ def write(
     header: Header,
     labels: str,
     positive: str | None,
+    settings: SubmissionSettings = _PLAIN,
+    by_id: Mapping[str, Sequence[str]] = _BY_NAME,
 ) -> list[str]:
-    """Write a submission: the template's rows in its order, or every test image, sorted by id.
+    """Write a submission: the template's rows in its order, or every test image (or every id), sorted by id.
+
+    Where an id stands for several images, the mean of their probabilities counts.
 
     A test image without a prediction (an unreadable one) gets the training prior: the most frequent class, or the
     class frequencies as probabilities. Ties go to the class with the first column.
@@ -155,6 +207,8 @@ def write(
         header: true, false, or "template".
         labels: how class names are written: "template", "given", "int" or "float".
         positive: write only this class's probability, in one column; None for a column per class.
+        settings: contest.submission, for how many labels are in a cell, and the header.
+        by_id: as `read_template`.
 
     Returns:
         messages to print for the user.
@@ -172,17 +226,28 @@ def write(
         written = list(columns.values())
     else:  # one column, named as a label column would be
         columns, written = {}, [_positive_class(positive, list(spelled))]
-    ids, image_ids = (template.ids, template.image_ids) if template else (sorted(test_ids), sorted(test_ids))
-    cells = _cells(probs.loc[list(image_ids)], spelled, written)
-    rows = [[image_id, *row] for image_id, row in zip(ids, cells, strict=True)]
+    asked = _asked(template, test_ids, by_id)
+    row_probs = _of_rows(probs, [images for _, images in asked])
+    if template is not None and template.is_long:
+        cells = _long_cells(row_probs, template)
+    elif values == "number":
+        cells = [[repr(float(x))] for x in row_probs.to_numpy() @ _numbers(list(spelled))]
+    else:
+        cells = _cells(row_probs, spelled, written, settings)
+    if template is not None:
+        rows = [_filled(row, template.columns, new) for row, new in zip(template.cells, cells, strict=True)]
+    else:
+        rows = [[row_id, *new] for (row_id, _), new in zip(asked, cells, strict=True)]
     if _has_header(header, template):
-        rows.insert(0, _header_row(template, id_column, label_column, list(columns)))
+        names = (settings.id or id_column, settings.value or label_column)
+        rows.insert(0, _header_row(template, *names, list(columns)))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     tables.write_text(text.getvalue(), path)
-    validate(path, template=template, test_ids=test_ids, header=header)
+    validate(path, template=template, test_ids=[row_id for row_id, _ in asked], header=header)
     distinct = {row[0] for row in cells}
-    if not written and len(distinct) == 1 < len(cells):
+    holds_labels = not written and values == "label" and not (template is not None and template.is_long)
+    if holds_labels and len(distinct) == 1 < len(cells):
         messages.append(
             f"WARNING: all {len(cells)} rows predict {distinct.pop()!r}; the most frequent class has"
             f" {max(prior.values()):.2f} of the train images"
@@ -201,20 +266,24 @@ def validate(path: Path, *, template: Template | None, test_ids: Sequence[str], 
     if not expected and not has_header:
         return
     cells = tables.read_text_csv(path, header=False)
-    ids = list(cells[0])[int(has_header) :]
+    position = template.columns.id if template else 0
+    ids = list(cells[position])[int(has_header) :]
     for position, (written, wanted) in enumerate(zip(ids, expected, strict=False)):
         if written != wanted:
             raise InputError(f"{path}: row {position + 1 + has_header} is {written!r}, must be {wanted!r}")
     if len(ids) != len(expected):
         raise InputError(f"{path}: {len(ids)} rows, must be {len(expected)}")
-    if cells.shape[1] < 2 or (cells.iloc[int(has_header) :, 1:] == "").to_numpy().any():
+    values = list((template.columns.values if template else ()) or range(position + 1, cells.shape[1]))
+    if not values or (cells.iloc[int(has_header) :, values] == "").to_numpy().any():
         raise InputError(f"{path}: a row has no prediction")
 
 
-def _header(cells: pd.DataFrame, images: ImageIndex, test_ids: Sequence[str], path: Path) -> tuple[str, ...] | None:
+def _header(
+    cells: pd.DataFrame, position: int, reader: RowReader, test_ids: Sequence[str], path: Path
+) -> tuple[str, ...] | None:
     """Return the first row if it is a header, else None."""
-    first = str(cells.iloc[0, 0])
-    if first.strip() and images.find(first, f"{path}: row 1") is not None:
+    first = str(cells.iloc[0, position])
+    if first.strip() and reader.read(first, f"{path}: row 1").images:
         return None
     ending = PurePosixPath(first).suffix
     if ending and ending in {PurePosixPath(image_id).suffix for image_id in test_ids}:
@@ -222,30 +291,116 @@ def _header(cells: pd.DataFrame, images: ImageIndex, test_ids: Sequence[str], pa
     return tuple(str(cell) for cell in cells.iloc[0])
 
 
-def _image_ids(written: pd.Series, images: ImageIndex, path: Path) -> tuple[str, ...]:
-    """Return the test image of each row (index: position in the file); refuse repeated images."""
+def _meanings(rows: pd.DataFrame, columns: TemplateColumns, reader: RowReader, path: Path) -> tuple[RowMeaning, ...]:
+    """Return what each row (index: position in the file) asks for; refuse rows that ask for the same."""
+    written = rows[columns.id]
     if written.empty:
         raise InputError(f"{path}: has a header and no rows; add a row per test image, or use no template")
-    ids = [images.find(text, f"{path}: row {position + 1}") for position, text in written.items()]
-    if unknown := [f"row {p + 1} {text!r}" for (p, text), i in zip(written.items(), ids, strict=True) if i is None]:
+    found = [reader.read(text, f"{path}: row {position + 1}") for position, text in written.items()]
+    if columns.row_class is not None:
+        found = [row._replace(class_text=text) for row, text in zip(found, rows[columns.row_class], strict=True)]
+    pairs = list(zip(written.items(), found, strict=True))
+    if unknown := [f"row {p + 1} {text!r}" for (p, text), row in pairs if not row.images]:
         raise InputError(f"{path}: no such test image: {some(unknown)}; correct contest.images.test or the template")
-    image_ids = pd.Series(ids, index=written.index, dtype="str")
-    if (repeated := image_ids.duplicated(keep=False)).any():
-        rows = [f"row {position + 1} {text!r}" for position, text in written[repeated].items()]
-        raise InputError(f"{path}: several rows for one test image: {some(rows)}; keep one of them")
-    return tuple(image_ids)
+    if (repeated := pd.Series(found, index=written.index, dtype="object").duplicated(keep=False)).any():
+        named = [f"row {position + 1} {text!r}" for position, text in written[repeated].items()]
+        raise InputError(f"{path}: several rows for one test image: {some(named)}; keep one of them")
+    return tuple(found)
+
+
+def _labels(cells: pd.Series, settings: SubmissionSettings) -> tuple[str, ...]:
+    """Return the distinct labels in a column of labels."""
+    if settings.top == 1:
+        return tuple(cells.unique())
+    return tuple(dict.fromkeys(label for cell in cells.unique() for label in cell.split(settings.separator)))
 
 
 def _messages(
-    header: tuple[str, ...] | None, image_ids: Sequence[str], test_ids: Sequence[str], path: Path
+    header: tuple[str, ...] | None, image_ids: Sequence[str], test_ids: Sequence[str], template: Template
 ) -> tuple[str, ...]:
     form = "no header" if header is None else f"header {','.join(header)}"
-    messages = [f"template {path.name}: {form}, {len(image_ids)} rows"]
+    messages = [f"template {template.path.name}: {form}, {len(template.ids)} rows"]
+    if copied := [name for at, name in enumerate(header or ()) if at not in _read(template.columns)]:
+        messages.append(f"columns of the template that are copied: {', '.join(map(repr, copied))}")
     if left_out := sorted(set(test_ids).difference(image_ids)):
         messages.append(
             f"{len(left_out)} test images are not in the template and not in the submission: {some(left_out)}"
         )
     return tuple(messages)
+
+
+def _read(columns: TemplateColumns) -> tuple[int | None, ...]:
+    return (columns.id, *columns.values, columns.row_class)
+
+
+def _asked(
+    template: Template | None, test_ids: Sequence[str], by_id: Mapping[str, Sequence[str]]
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Return each row's id and test images."""
+    if template is not None:
+        return [(row_id, row.images) for row_id, row in zip(template.ids, template.rows, strict=True)]
+    if by_id:
+        return [(row_id, tuple(images)) for row_id, images in sorted(by_id.items())]
+    return [(image_id, (image_id,)) for image_id in sorted(test_ids)]
+
+
+def _of_rows(probs: pd.DataFrame, images: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """Return the mean probabilities (rows, classes) of each row's images."""
+    if not images:
+        return probs.iloc[:0]
+    sizes = np.array([len(some_images) for some_images in images])
+    places = probs.index.get_indexer([image_id for some_images in images for image_id in some_images])
+    sums = np.add.reduceat(probs.to_numpy()[places], np.append(0, sizes.cumsum()[:-1]), axis=0)
+    return pd.DataFrame(sums / sizes[:, None], columns=probs.columns)
+
+
+def _filled(row: Sequence[str], columns: TemplateColumns, new: Sequence[str]) -> list[str]:
+    """Return a template's row with new values; they follow the id in a template of ids alone."""
+    if not columns.values:
+        return [*row, *new]
+    filled = list(row)
+    for position, value in zip(columns.values, new, strict=True):
+        filled[position] = value
+    return filled
+
+
+def _long_cells(probs: pd.DataFrame, template: Template) -> list[list[str]]:
+    """Return the probability of each row's class."""
+    names = _row_classes(template, list(probs.columns))
+    places = probs.columns.get_indexer([names[row.class_text] for row in template.rows])
+    return [[repr(float(p))] for p in probs.to_numpy()[np.arange(len(probs)), places]]
+
+
+def _row_classes(template: Template, classes: Sequence[str]) -> dict[str, str]:
+    """Return {a class as a long template writes it: class}; names match as text or as numbers."""
+    numbers = {as_number(name): name for name in classes}
+    numbers.pop(None, None)
+    texts = dict.fromkeys(row.class_text for row in template.rows)
+    found = {text: text if text in classes else numbers.get(as_number(text)) for text in texts}
+    if unknown := [text for text, name in found.items() if name is None]:
+        raise InputError(
+            f"{template.path}: rows of {some(unknown)}, which is no class of the labels: {some(list(classes), 20)};"
+            " correct contest.submission.class_column or contest.submission.id_pattern"
+        )
+    return {text: name for text, name in found.items() if name is not None}
+
+
+def _numbers(classes: Sequence[str]) -> NDArray[np.float64]:
+    """Return the numbers that the classes are."""
+    numbers = [as_number(name) for name in classes]
+    if unknown := [name for name, number in zip(classes, numbers, strict=True) if number is None]:
+        raise InputError(
+            f"params.yaml: contest.submission.values: number needs classes that are numbers, not {some(unknown)}"
+        )
+    return np.array([float(number) for number in numbers if number is not None])
+
+
+def _refuse_separator_in_labels(labels: Iterable[str], settings: SubmissionSettings) -> None:
+    if settings.top > 1 and (wrong := [label for label in labels if settings.separator in label]):
+        raise InputError(
+            f"params.yaml: contest.submission.separator: {settings.separator!r} is also in the labels {some(wrong)};"
+            " choose another one"
+        )
 
 
 def _columns_by_class(template: Template, classes: Sequence[str]) -> dict[str, str]:
@@ -288,6 +443,13 @@ def _refuse_contradictions(template: Template, values: str, labels: str, positiv
             f"params.yaml: contest.submission.labels: {labels} has no effect: {template.path} names the class columns;"
             " say template"
         )
+    if template.is_long:
+        if positive is not None or labels != "template":
+            raise InputError(
+                f"params.yaml: contest.submission.{'positive' if positive is not None else 'labels'}: has no effect:"
+                f" {template.path} has a row per image and class; remove it"
+            )
+        return
     if template.label_cells and values == "probabilities" and positive is None:
         raise InputError(
             f"params.yaml: contest.submission.values: probabilities do not fit {template.path}, which has one column"
@@ -321,13 +483,21 @@ def _value_columns(spelled: Mapping[str, str], values: str, template: Template |
     """Return {probability column: class}; empty if the submission has a label column."""
     if template is not None and template.class_columns:
         return _columns_by_class(template, list(spelled))
+    if template is not None and template.is_long:
+        return {}
     return {column: name for name, column in spelled.items()} if values == "probabilities" else {}
 
 
-def _cells(probs: pd.DataFrame, spelled: Mapping[str, str], classes: list[str]) -> list[list[str]]:
-    """Return each row's probabilities of `classes`, or its likeliest class if `classes` is empty."""
+def _cells(
+    probs: pd.DataFrame, spelled: Mapping[str, str], classes: list[str], settings: SubmissionSettings
+) -> list[list[str]]:
+    """Return each row's probabilities of `classes`, or if `classes` is empty its likeliest class or classes."""
     if classes:
         return [[repr(float(p)) for p in row] for row in probs[classes].to_numpy()]
+    if settings.top > 1:
+        names = np.array([spelled[name] for name in probs.columns])
+        best = np.argsort(-probs.to_numpy(), axis=1, kind="stable")[:, : settings.top]
+        return [[settings.separator.join(row)] for row in names[best]]
     return [[spelled[name]] for name in probs.idxmax(axis=1)] if len(probs) else []
 
 
@@ -368,5 +538,7 @@ def _has_header(header: Header, template: Template | None) -> bool:
 def _header_row(template: Template | None, id_column: str, label_column: str, class_columns: list[str]) -> list[str]:
     """Return the column names of the template if it has any, else of the settings."""
     names = template.header if template is not None and template.header is not None else ()
-    values = class_columns or [names[1] if len(names) == 2 else label_column]
-    return [names[0] if names else id_column, *values]
+    values = class_columns or [label_column]
+    if template is not None and names:
+        return list(names) if template.columns.values else [*names, *values]
+    return [id_column, *values]

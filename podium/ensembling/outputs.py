@@ -104,7 +104,7 @@ def _write_submission(inputs: EnsembleInputs, test_probs: pd.DataFrame, path: Pa
         path,
         test_probs=test_probs,
         prior={name: float(shares[name]) for name in inputs.classes},
-        template=submission.read_template(inputs.root / contest.template, test_ids, inputs.classes),
+        template=submission.read_template(inputs.root / contest.template, test_ids, inputs.classes, contest.submission),
         test_ids=test_ids,
         id_column=contest.columns.id,
         label_column=contest.columns.label,
@@ -112,6 +112,7 @@ def _write_submission(inputs: EnsembleInputs, test_probs: pd.DataFrame, path: Pa
         header=contest.submission.header,
         labels=contest.submission.labels,
         positive=contest.submission.positive,
+        settings=contest.submission,
     )
     for message in messages:
         print(f"ensemble: {message}")

@@ -57,13 +57,21 @@ def _check_template(c: ContestSettings, test: list[str], classes: list[str], roo
         values=values,
         labels=c.submission.labels,
         positive=c.submission.positive,
+        settings=c.submission,
     )
     messages = list(template.messages) if template is not None else []
-    holds_labels = c.submission.values == "label" and not (template is not None and template.class_columns)
+    holds_labels = c.submission.values == "label" and not (
+        template is not None and (template.class_columns or template.is_long)
+    )
     metric = scores.named(c.metric, classes)
     if holds_labels and not metric.judges_labels and not metric.labels_read:
         messages.append(
             f"WARNING: contest.metric {c.metric} scores probabilities, but the submission will hold labels; see"
             " contest.submission.values and contest.submission.positive"
+        )
+    if metric.labels_read > 1 and holds_labels and c.submission.top != metric.labels_read:
+        messages.append(
+            f"WARNING: contest.metric {c.metric} reads {metric.labels_read} labels an image, but"
+            f" contest.submission.top writes {c.submission.top}"
         )
     return messages
