@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from podium import contracts
-from podium.contest import ids, labels
+from podium.contest import ids, label_sources, labels
 from podium.contest.settings import ContestSettings
 from podium.core import cli, params, tables
 from podium.core.errors import some
@@ -22,7 +22,7 @@ def main(*, root: Path = Path()) -> None:
     """Join labels and overrides to the train images, and report problems."""
     settings = params.load("contest", ContestSettings, root)
     facts = tables.read(root / "data/prepare/train/facts.csv", contracts.FACTS)
-    given, problems = labels.read_contest(facts["image_id"], settings, root)
+    given, problems = label_sources.read(facts["image_id"], settings, root)
     overrides = labels.read_overrides(
         root / settings.overrides,
         images=ids.ImageIndex(facts["image_id"]),

@@ -159,7 +159,7 @@ def test_floats_as_text_are_classes_of_that_name(tmp_path):
     ("text", "words"),
     [
         ("image,label\na,x\n", r"no column 'id'; there are \['image', 'label'\]"),
-        ("id;label\na;x\n", r"no column 'id', 'label'; there are \['id;label'\]; cells are separated by commas"),
+        ("id:label\na:x\n", r"no column 'id', 'label'; there are \['id:label'\]; cells are separated by commas"),
         ("id,label,label\na,x,y\n", "several columns are called 'label'"),
         ("id,label\na,x,y\nb,x,y\n", "labels.csv: line 2 has 3 cells, the lines before it have 2; put quotes"),
         ("", "labels.csv: cannot be read"),

@@ -1,10 +1,12 @@
 """The contest's own files: labels, overrides, predictions made elsewhere, and the submission.
 
-external.py    predictions made elsewhere, from CSVs
-ids.py         an id in a user's file -> the image that it means
-labels.py      labels and overrides, joined to the images
-paths.py       checks of the paths and columns in the contest section
-settings.py    the `contest` section, and a section under `external`
-submission.py  the submission template, and the submission
+external.py       predictions made elsewhere, from CSVs
+ids.py            an id in a user's file -> the image that it means
+label_sources.py  where labels come from: a table, folders or names
+labels.py         labels and overrides, joined to the images
+paths.py          checks of the paths and columns in the contest section
+records.py        a table as contests give it: CSV, JSON, COCO
+settings.py       the `contest` section, and a section under `external`
+submission.py     the submission template, and the submission
 template_form.py  which columns of a template hold what, and the images that a row means
 """

@@ -8,7 +8,7 @@ count.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 
 from podium import contracts
+from podium.contest import records
 from podium.contest.ids import ImageIndex, as_number, composed, number_text
-from podium.contest.settings import ContestSettings
-from podium.core import tables
 from podium.core.errors import InputError, legible, some
 from podium.core.placeholders import is_none
 
@@ -54,58 +53,20 @@ class JoinedLabels(NamedTuple):
     overrides_applied: pd.DataFrame
 
 
-def read_given(
-    image_ids: Iterable[str],
-    *,
-    layout: str,
-    path: Path,
-    id_column: str,
-    label_column: str,
-    group_column: str | None,
-    fold_column: str | None,
-    label_type: str,
-) -> tuple[pd.DataFrame, list[Problem]]:
-    """Read the contest's labels: with `read_labels` from a CSV, or with `folder_labels`, depending on `layout`."""
-    if layout == "folders":
-        return folder_labels(image_ids, label_type=label_type)
-    return read_labels(
-        path,
-        images=ImageIndex(image_ids),
-        id_column=id_column,
-        label_column=label_column,
-        group_column=group_column,
-        fold_column=fold_column,
-        label_type=label_type,
-    )
-
-
-def read_contest(image_ids: Iterable[str], c: ContestSettings, root: Path) -> tuple[pd.DataFrame, list[Problem]]:
-    """Read the labels as the section `contest` says: `read_given` with its settings."""
-    return read_given(
-        image_ids,
-        layout=c.layout,
-        path=root / c.labels,
-        id_column=c.columns.id,
-        label_column=c.columns.label,
-        group_column=c.columns.group,
-        fold_column=c.columns.fold,
-        label_type=c.label_type,
-    )
-
-
 def read_labels(
     path: Path,
     *,
     images: ImageIndex,
     id_column: str,
-    label_column: str,
+    label_column: str | Sequence[str],
     group_column: str | None = None,
     fold_column: str | None = None,
     label_type: str = "text",
 ) -> tuple[pd.DataFrame, list[Problem]]:
-    """Read a label CSV into one row per image that it names.
+    """Read a table of labels into one row per image that it names.
 
     Args:
+        label_column: name of the column; or of one-hot columns, of which the one that holds 1 names the class.
         label_type: "text" keeps labels as written; with "number", `1`, `1.0` and `01` are one class, spelled `1`.
 
     Returns:
@@ -117,8 +78,12 @@ def read_labels(
             image; a cell holds several labels, or no number with `label_type: number`, or a label that differs from
             another one only in spelling; a labelled image has no fold.
     """
-    columns = {"id": id_column, "label": label_column, "group": group_column, "fold": fold_column}
-    table = _read_columns(path, columns)
+    columns = {"id": id_column, "group": group_column, "fold": fold_column}
+    if isinstance(label_column, str):
+        table = _read_columns(path, columns | {"label": label_column})
+    else:
+        table = _read_columns(path, columns | {f"label {name}": name for name in label_column})
+        table["label"] = _from_one_hot(table, label_column, path)
     table["image_id"] = [images.find(written, f"{path}: row {row}") for row, written in table["id"].items()]
     unknown = table[table["image_id"].isna()]
     problems = [
@@ -145,7 +110,7 @@ def folder_labels(image_ids: Iterable[str], *, label_type: str = "text") -> tupl
     ids = sorted(image_ids)
     inside = [image_id for image_id in ids if "/" in image_id]
     names = pd.Series([image_id.split("/")[0] for image_id in inside], index=inside, dtype="str")
-    labels = _one_spelling(names, label_type, "the class folders")
+    labels = one_spelling(names, label_type, "the class folders")
     table = pd.DataFrame({"image_id": inside, "label": list(labels), "group": "", "fold": ""}, dtype="str")
     return table, [(image_id, "lies in no class folder: move it into one") for image_id in ids if "/" not in image_id]
 
@@ -188,7 +153,7 @@ def join(facts: pd.DataFrame, given: pd.DataFrame, overrides: pd.DataFrame) -> J
 
     Args:
         facts: columns image_id and problem ("" if the image can be read), one row per image.
-        given: of `read_given`.
+        given: of `read_labels`.
         overrides: of `read_overrides`.
     """
     table = facts[["image_id", "problem"]].merge(given, how="left", on="image_id", validate="one_to_one")
@@ -253,18 +218,36 @@ def _kinds_of_skip(table: pd.DataFrame) -> pd.Series:
 
 def _read_columns(path: Path, columns: Mapping[str, str | None]) -> pd.DataFrame:
     """Read the columns {our name: the file's name, or None for an empty column}; the index is the row number."""
-    # pandas must not parse the header: it would read an extra first column as the index and rename repeated columns.
-    cells = tables.read_text_csv(path, header=False)
-    header = [str(cell) for cell in cells.iloc[0]]
+    read = records.read(path)
+    header = read.header
     wanted = [name for name in columns.values() if name is not None]
     if missing := [name for name in wanted if name not in header]:
         hint = "" if len(header) > 1 else "; cells are separated by commas"
         raise InputError(f"{path}: no column {', '.join(map(repr, missing))}; there are {header}{hint}")
     if repeated := [name for name in wanted if header.count(name) > 1]:
         raise InputError(f"{path}: several columns are called {', '.join(map(repr, repeated))}; rename all but one")
-    rows = cells.iloc[1:]
-    data = {ours: "" if name is None else rows[header.index(name)] for ours, name in columns.items()}
-    return pd.DataFrame(data, index=rows.index, dtype="str").rename(index=lambda position: position + 1)
+    data = {ours: "" if name is None else read.column(name) for ours, name in columns.items()}
+    return pd.DataFrame(data, index=read.cells.index, dtype="str")
+
+
+def _from_one_hot(table: pd.DataFrame, names: Sequence[str], path: Path) -> pd.Series:
+    """Return the name of the column that holds 1; "" where none does."""
+    cells = table[[f"label {name}" for name in names]].apply(lambda column: column.str.strip())
+    numbers = cells.map(as_number)
+    ones = (numbers == 1).to_numpy(bool)
+    if (wrong := ~(ones | (numbers == 0).to_numpy(bool) | (cells == "").to_numpy())).any():
+        row, column = np.argwhere(wrong)[0]
+        raise InputError(
+            f"{path}: row {table.index[row]}, column {names[column]!r}: {cells.iloc[row, column]!r} is neither 0 nor 1;"
+            " one-hot columns hold one 1 a row, and shares or votes are no labels here"
+        )
+    if (several := ones.sum(axis=1) > 1).any():
+        shown = {row: "+".join(np.array(names)[ones[at]]) for at, row in enumerate(table.index) if several[at]}
+        raise InputError(
+            f"{path}: {several.sum()} rows have a 1 in several of the columns {some(list(names))}, but an image has one"
+            f" class here: {_rows(pd.Series(shown))}"
+        )
+    return pd.Series(np.where(ones.any(axis=1), np.array(names)[ones.argmax(axis=1)], ""), table.index, dtype="str")
 
 
 def _labels(labels: pd.Series, label_type: str, path: Path) -> pd.Series:
@@ -272,7 +255,7 @@ def _labels(labels: pd.Series, label_type: str, path: Path) -> pd.Series:
     labels = labels.where(labels.str.strip() != "", "")
     filled = labels[labels != ""]
     _refuse_several(filled, path)
-    return _one_spelling(filled, label_type, str(path)).reindex(labels.index, fill_value="")
+    return one_spelling(filled, label_type, str(path)).reindex(labels.index, fill_value="")
 
 
 def _refuse_several(labels: pd.Series, path: Path) -> None:
@@ -291,7 +274,7 @@ def _is_several(label: str, known: frozenset[str]) -> bool:
     return bool(_LIST.fullmatch(label)) or any(len(p) > 1 and known.issuperset(p) for p in parts)
 
 
-def _one_spelling(labels: pd.Series, label_type: str, where: str) -> pd.Series:
+def one_spelling(labels: pd.Series, label_type: str, where: str) -> pd.Series:
     """Give equal numbers one spelling; refuse texts that differ only in spelling, or are unsafe to show."""
     for pattern, fault in _UNSAFE.items():
         if (unsafe := labels[labels.str.contains(pattern, regex=True)]).size:

@@ -1,5 +1,6 @@
 """Check the paths and columns of the contest section before anything runs."""
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from podium.core.errors import InputError
@@ -16,9 +17,10 @@ def check_paths(
     overrides: str,
     template: str,
     id_column: str,
-    label_column: str,
+    label_column: str | Sequence[str],
     group_column: str | None,
     fold_column: str | None,
+    pattern: str | None = None,
     made_later: tuple[str, ...] = (),
 ) -> None:
     """Refuse paths and columns of the contest section that cannot work.
@@ -36,6 +38,7 @@ def check_paths(
     faults = [
         *_column_faults(id_column, label_column, group_column),
         *_layout_faults(layout, train, labels, {"group": group_column, "fold": fold_column}),
+        *_pattern_faults(layout, pattern),
         *(fault for key, path in folders.items() for fault in _folder_faults(root, key, path, made_later)),
         *(fault for key, path in files.items() for fault in _file_faults(root, key, path, made_later)),
         *_location_faults(root, folders, files),
@@ -44,9 +47,10 @@ def check_paths(
         raise InputError("\n".join(f"params.yaml: contest.{fault}" for fault in faults))
 
 
-def _column_faults(id_column: str, label_column: str, group_column: str | None) -> list[str]:
-    if label_column in (id_column, group_column):
-        return [f"columns: {label_column!r} is named as the label and as something else; name two columns"]
+def _column_faults(id_column: str, label_column: str | Sequence[str], group_column: str | None) -> list[str]:
+    names = [label_column] if isinstance(label_column, str) else list(label_column)
+    if double := [name for name in names if name in (id_column, group_column) or names.count(name) > 1]:
+        return [f"columns: {double[0]!r} is named as the label and as something else; name two columns"]
     return []
 
 
@@ -58,12 +62,20 @@ def _layout_faults(layout: str, train: str, labels: str, columns: dict[str, str 
         faults.append(
             "labels: is the placeholder, but `layout: csv` needs a label CSV; name it, or say `layout: folders`"
         )
-    if layout == "folders":
+    if layout != "csv":
         if labels != NO_FILE:
-            faults.append(f"labels: has no effect with `layout: folders`; say {NO_FILE}")
+            faults.append(f"labels: has no effect with `layout: {layout}`; say {NO_FILE}")
         given = [key for key, column in columns.items() if column is not None]
-        faults += [f"columns.{key}: has no effect with `layout: folders`; remove it" for key in given]
+        faults += [f"columns.{key}: has no effect with `layout: {layout}`; remove it" for key in given]
     return faults
+
+
+def _pattern_faults(layout: str, pattern: str | None) -> list[str]:
+    if layout == "names" and pattern is None:
+        return ["columns.pattern: `layout: names` needs a regular expression with a group `label`"]
+    if layout != "names" and pattern is not None:
+        return [f"columns.pattern: has no effect with `layout: {layout}`; remove it"]
+    return []
 
 
 def _folder_faults(root: Path, key: str, written: str, made_later: tuple[str, ...]) -> list[str]:

@@ -1,28 +1,13 @@
 """The `contest` section: the contest's files and their form; and the sections under `external`."""
 
-import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from podium.core.params import Section
+from podium.core.patterns import pattern_with
 from podium.core.placeholders import NO_FILE, FileOrNone, FolderOrNone
 from podium.scoring.scores import MetricName
-
-
-def pattern_with(*groups: str) -> AfterValidator:
-    """Refuse a regular expression that is wrong or lacks one of these named groups."""
-
-    def check(pattern: str) -> str:
-        try:
-            known = re.compile(pattern).groupindex
-        except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
-        if lacking := [f"(?P<{name}>...)" for name in groups if name not in known]:
-            raise ValueError(f"lacks the named group {' and '.join(lacking)}")
-        return pattern
-
-    return AfterValidator(check)
 
 
 class ImageFolders(Section):
@@ -33,12 +18,34 @@ class ImageFolders(Section):
 
 
 class LabelColumns(Section):
-    """Names of the label CSV's columns; null for a column that it does not have."""
+    """Names of the label table's columns, null for a column that it does not have; or what stands for them.
+
+    Attributes:
+        label: of the labels; or a list of one-hot columns, of which the one that holds 1 names the class.
+        pattern: with `layout: names`, a regular expression with a group `label`, and perhaps `group` and `fold`, that
+            is looked for in each train image's path.
+        classes: label -> class, to give several labels one class; other labels keep their names.
+    """
 
     id: str = Field("image_id", min_length=1)
-    label: str = Field("label", min_length=1)
+    label: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=2)] = "label"
     group: str | None = Field(None, min_length=1)
     fold: str | None = Field(None, min_length=1)
+    pattern: Annotated[str, pattern_with("label")] | None = None
+    classes: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _accept_numbers(cls, value: Any) -> Any:
+        """YAML reads 1 as a number, and a label is text."""
+        if not isinstance(value, dict):
+            return value
+        return {str(old): str(new) for old, new in value.items() if not isinstance(old, bool)}
+
+    @property
+    def label_name(self) -> str:
+        """Return the header of a column of labels, where no template has one."""
+        return self.label if isinstance(self.label, str) else "label"
 
 
 class SubmissionSettings(Section):
@@ -90,14 +97,15 @@ class ContestSettings(Section):
     """A contest: image folders, labels, overrides, metric and the submission's form.
 
     Attributes:
-        layout: "csv" (labels in a CSV) or "folders" (one sub-folder of images.train per class).
+        layout: "csv" (labels in a table: CSV, JSON, COCO), "folders" (one sub-folder of images.train per class) or
+            "names" (labels in the images' names: columns.pattern).
         label_type: "text" reads labels as written; with "number", `1`, `1.0` and `01` are one class.
         metric: the contest's metric (podium/scoring/scores.py). Its out-of-fold score decides between image sizes,
             blends and variants. "quadratic_kappa" needs classes that are numbers, because it scores their distance.
     """
 
     images: ImageFolders
-    layout: Literal["csv", "folders"] = "csv"
+    layout: Literal["csv", "folders", "names"] = "csv"
     labels: FileOrNone = NO_FILE
     columns: LabelColumns = LabelColumns()
     label_type: Literal["text", "number"] = "text"

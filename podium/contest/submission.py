@@ -266,14 +266,14 @@ def validate(path: Path, *, template: Template | None, test_ids: Sequence[str], 
     if not expected and not has_header:
         return
     cells = tables.read_text_csv(path, header=False)
-    position = template.columns.id if template else 0
-    ids = list(cells[position])[int(has_header) :]
+    id_column = template.columns.id if template else 0
+    ids = list(cells[id_column])[int(has_header) :]
     for position, (written, wanted) in enumerate(zip(ids, expected, strict=False)):
         if written != wanted:
             raise InputError(f"{path}: row {position + 1 + has_header} is {written!r}, must be {wanted!r}")
     if len(ids) != len(expected):
         raise InputError(f"{path}: {len(ids)} rows, must be {len(expected)}")
-    values = list((template.columns.values if template else ()) or range(position + 1, cells.shape[1]))
+    values = list((template.columns.values if template else ()) or range(id_column + 1, cells.shape[1]))
     if not values or (cells.iloc[int(has_header) :, values] == "").to_numpy().any():
         raise InputError(f"{path}: a row has no prediction")
 

@@ -60,14 +60,21 @@ _RAGGED = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # panda
 _KINDS = {"text": "str", "int": "int64", "float": "float64"}
 
 
-def read_text_csv(path: Path, header: bool = True) -> pd.DataFrame:
+def read_text_csv(path: Path, header: bool = True, separator: str = ",") -> pd.DataFrame:
     """Read a CSV with every cell as text, exactly as written; without a header the columns are 0, 1, ...
 
     Raises:
         InputError: the file is missing, empty, not UTF-8 or ragged.
     """
     try:
-        return pd.read_csv(path, dtype="str", keep_default_na=False, header=0 if header else None, encoding="utf-8-sig")
+        return pd.read_csv(
+            path,
+            dtype="str",
+            keep_default_na=False,
+            header=0 if header else None,
+            encoding="utf-8-sig",
+            sep=separator,
+        )
     except FileNotFoundError:
         raise InputError(f"{path}: not found") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:

@@ -107,7 +107,7 @@ def _write_submission(inputs: EnsembleInputs, test_probs: pd.DataFrame, path: Pa
         template=submission.read_template(inputs.root / contest.template, test_ids, inputs.classes, contest.submission),
         test_ids=test_ids,
         id_column=contest.columns.id,
-        label_column=contest.columns.label,
+        label_column=contest.columns.label_name,
         values=contest.submission.values,
         header=contest.submission.header,
         labels=contest.submission.labels,

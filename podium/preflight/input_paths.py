@@ -67,5 +67,6 @@ def require(p: Podium, root: Path) -> None:
         label_column=c.columns.label,
         group_column=c.columns.group,
         fold_column=c.columns.fold,
+        pattern=c.columns.pattern,
         made_later=MADE_LATER,
     )

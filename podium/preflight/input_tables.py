@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.contest import external, ids, labels, submission
+from podium.contest import external, ids, label_sources, labels, submission
 from podium.contest.settings import ContestSettings
 from podium.images import image_files
 from podium.preflight.settings import Podium
@@ -41,7 +41,7 @@ def check(p: Podium, root: Path) -> list[str]:
 
 def _check_labels(c: ContestSettings, train: list[str], root: Path) -> list[str]:
     """Read labels and overrides; return the classes, sorted."""
-    given, _ = labels.read_contest(pd.Series(train, dtype="str"), c, root)
+    given, _ = label_sources.read(pd.Series(train, dtype="str"), c, root)
     classes = sorted(set(given["label"]) - {""})
     images = ids.ImageIndex(train)
     labels.read_overrides(root / c.overrides, images=images, classes=classes, label_type=c.label_type)
