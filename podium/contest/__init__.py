@@ -2,6 +2,7 @@
 
 external.py       predictions made elsewhere, from CSVs
 ids.py            an id in a user's file -> the image that it means
+image_lists.py    which files of an image folder are the contest's, and the test images' ids
 label_sources.py  where labels come from: a table, folders or names
 labels.py         labels and overrides, joined to the images
 paths.py          checks of the paths and columns in the contest section

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from podium.contest.image_lists import ImageLists
 from podium.core.errors import InputError
 from podium.core.placeholders import NO_FILE, NO_FOLDER
+
+_NO_LISTS = ImageLists()
 
 
 def check_paths(
@@ -21,6 +24,7 @@ def check_paths(
     group_column: str | None,
     fold_column: str | None,
     pattern: str | None = None,
+    lists: ImageLists = _NO_LISTS,
     made_later: tuple[str, ...] = (),
 ) -> None:
     """Refuse paths and columns of the contest section that cannot work.
@@ -28,6 +32,7 @@ def check_paths(
     Paths are relative to `root` or absolute. Links are followed; like absolute paths, they may leave the project.
 
     Args:
+        lists: contest.lists.
         made_later: folders that a stage of the graph writes; files in them need not exist yet.
 
     Raises:
@@ -35,12 +40,14 @@ def check_paths(
     """
     folders = {"images.train": train, "images.test": test}
     files = {"labels": labels, "overrides": overrides, "template": template}
+    files |= {"lists.train": lists.train, "lists.test": lists.test}
     faults = [
         *_column_faults(id_column, label_column, group_column),
         *_layout_faults(layout, train, labels, {"group": group_column, "fold": fold_column}),
         *_pattern_faults(layout, pattern),
         *(fault for key, path in folders.items() for fault in _folder_faults(root, key, path, made_later)),
         *(fault for key, path in files.items() for fault in _file_faults(root, key, path, made_later)),
+        *_overlap_faults(root, train, test, lists),
         *_location_faults(root, folders, files),
     ]
     if faults:
@@ -99,15 +106,22 @@ def _is_made_later(written: str, path: Path, made_later: tuple[str, ...]) -> boo
     return not path.exists() and any(PurePosixPath(written).is_relative_to(folder) for folder in made_later)
 
 
+def _overlap_faults(root: Path, train: str, test: str, lists: ImageLists) -> list[str]:
+    """Refuse a folder that holds images of the other subset, unless `contest.lists` tells them apart."""
+    outer = {"train": (root / train).resolve(), "test": (root / test).resolve()}
+    for subset, other in (("train", "test"), ("test", "train")):
+        if outer[other].is_relative_to(outer[subset]) and not lists.selects(subset):
+            return [
+                "images: train and test must be two folders, none inside the other: else a new test image would retrain"
+                f" all members. Or name the {subset} images in contest.lists.{subset} or"
+                f" contest.lists.{subset}_pattern"
+            ]
+    return []
+
+
 def _location_faults(root: Path, folders: dict[str, str], files: dict[str, str]) -> list[str]:
     resolved = {key: (root / written).resolve() for key, written in folders.items()}
-    train, test = resolved.values()
     faults = []
-    if train == test or train.is_relative_to(test) or test.is_relative_to(train):
-        faults.append(
-            "images: train and test must be two folders, none inside the other: else a new test image would retrain all"
-            " members"
-        )
     for key, written in files.items():
         for folder, place in resolved.items():
             if written != NO_FILE and (root / written).resolve().is_relative_to(place):

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from podium.contest.image_lists import ImageLists
 from podium.core.params import Section
 from podium.core.patterns import pattern_with
 from podium.core.placeholders import NO_FILE, FileOrNone, FolderOrNone
@@ -11,7 +12,7 @@ from podium.scoring.scores import MetricName
 
 
 class ImageFolders(Section):
-    """Two folders, because with train and test in one, every new test image would retrain everything."""
+    """The folders of train and of test images; one may be or hold the other if `contest.lists` tells them apart."""
 
     train: str = Field(min_length=1)
     test: FolderOrNone
@@ -105,6 +106,7 @@ class ContestSettings(Section):
     """
 
     images: ImageFolders
+    lists: ImageLists = ImageLists()
     layout: Literal["csv", "folders", "names"] = "csv"
     labels: FileOrNone = NO_FILE
     columns: LabelColumns = LabelColumns()

@@ -274,7 +274,7 @@ def validate(path: Path, *, template: Template | None, test_ids: Sequence[str], 
     if len(ids) != len(expected):
         raise InputError(f"{path}: {len(ids)} rows, must be {len(expected)}")
     values = list((template.columns.values if template else ()) or range(id_column + 1, cells.shape[1]))
-    if not values or (cells.iloc[int(has_header) :, values] == "").to_numpy().any():
+    if not values or max(values) >= cells.shape[1] or (cells.iloc[int(has_header) :, values] == "").to_numpy().any():
         raise InputError(f"{path}: a row has no prediction")
 
 

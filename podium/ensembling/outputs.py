@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from podium import contracts
-from podium.contest import submission
+from podium.contest import image_lists, submission
 from podium.core import tables
 from podium.core.errors import some
 from podium.ensembling import curves, leakage, nested_cv
@@ -100,6 +100,7 @@ def write_predictions(inputs: EnsembleInputs, outcome: Outcome, oof: Mapping[str
 def _write_submission(inputs: EnsembleInputs, test_probs: pd.DataFrame, path: Path) -> None:
     contest, test_ids = inputs.contest, list(inputs.test["image_id"])
     shares = inputs.used["label"].value_counts(normalize=True)
+    by_id = image_lists.select(test_ids, contest.lists, "test", inputs.root, contest.images.test).by_id
     messages = submission.write(
         path,
         test_probs=test_probs,
@@ -113,6 +114,7 @@ def _write_submission(inputs: EnsembleInputs, test_probs: pd.DataFrame, path: Pa
         labels=contest.submission.labels,
         positive=contest.submission.positive,
         settings=contest.submission,
+        by_id=by_id,
     )
     for message in messages:
         print(f"ensemble: {message}")

@@ -1,11 +1,13 @@
 """The user's tables, read as later stages read them, so that a mistake in one is reported before any training."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from podium.contest import external, ids, label_sources, labels, submission
+from podium.contest import external, ids, image_lists, label_sources, labels, submission
 from podium.contest.settings import ContestSettings
+from podium.core.errors import InputError, some
 from podium.images import image_files
 from podium.preflight.settings import Podium
 from podium.scoring import scores
@@ -24,11 +26,10 @@ def check(p: Podium, root: Path) -> list[str]:
     c = p.contest
     if not all((root / path).exists() for path in (c.images.train, c.images.test, c.labels, c.template)):
         return []
-    train, test = (
-        [file.image_id for file in image_files.walk(root / folder)[0]] for folder in (c.images.train, c.images.test)
-    )
+    found = {subset: _selection(c, subset, root) for subset in ("train", "test")}
+    train, test = (list(selection.ids) for selection in found.values())
     classes = _check_labels(c, train, root)
-    messages = _check_template(c, test, classes, root)
+    messages = [*_selection_messages(c, found), *_check_template(c, found["test"], classes, root)]
     # `check` cannot know yet whether a scored image lacks its row: the stage `external` refuses that
     for given in p.external.values():
         columns = given.columns
@@ -36,6 +37,33 @@ def check(p: Podium, root: Path) -> list[str]:
             root / given.oof, image_ids=train, classes=classes, id_column=columns.id, fold_column=columns.fold
         )
         external.read(root / given.test, image_ids=test, classes=classes, id_column=columns.id)
+    return messages
+
+
+def _selection(c: ContestSettings, subset: str, root: Path) -> image_lists.Selection:
+    """Return the images of a subset, without opening one."""
+    folder = str(getattr(c.images, subset))
+    files = [file.image_id for file in image_files.walk(root / folder)[0]]
+    return image_lists.select(files, c.lists, subset, root, folder)
+
+
+def _selection_messages(c: ContestSettings, found: Mapping[str, image_lists.Selection]) -> list[str]:
+    messages = []
+    for subset, selection in found.items():
+        if c.lists.selects(subset):
+            messages.append(f"contest.lists names {len(selection.ids)} {subset} images")
+        if selection.missing:
+            messages.append(
+                f"WARNING: contest.lists.{subset}: {len(selection.missing)} entries name no file:"
+                f" {some(list(selection.missing))}"
+            )
+    if c.lists.selects("train") and c.lists.selects("test") and c.images.train == c.images.test:
+        both = sorted(set(found["train"].ids) & set(found["test"].ids))
+        if both:
+            raise InputError(
+                f"params.yaml: contest.lists: {len(both)} files are named as train and as test images: {some(both)};"
+                " correct the lists or patterns"
+            )
     return messages
 
 
@@ -48,16 +76,17 @@ def _check_labels(c: ContestSettings, train: list[str], root: Path) -> list[str]
     return classes
 
 
-def _check_template(c: ContestSettings, test: list[str], classes: list[str], root: Path) -> list[str]:
+def _check_template(c: ContestSettings, test: image_lists.Selection, classes: list[str], root: Path) -> list[str]:
     values = c.submission.values if "values" in c.submission.model_fields_set else None
     template = submission.check(
         root / c.template,
-        test,
+        list(test.ids),
         classes=classes,
         values=values,
         labels=c.submission.labels,
         positive=c.submission.positive,
         settings=c.submission,
+        by_id=test.by_id,
     )
     messages = list(template.messages) if template is not None else []
     holds_labels = c.submission.values == "label" and not (
