@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from podium import contracts
 from podium.contest import image_lists
+from podium.contest.list_settings import ImageLists
 from podium.core import cli, parallel, params, pixels, progress, tables
 from podium.core.errors import InputError, some
 from podium.images import image_files
@@ -58,7 +59,7 @@ def _folder(subset: str, root: Path) -> Path:
 def _chosen(files: list[image_files.ImageFile], subset: str, root: Path) -> list[image_files.ImageFile]:
     """Return the files that `contest.lists` names, or all."""
     contest = params.section(params.read(root), "contest")
-    lists = params.parse(contest.get("lists", {}), "contest.lists", image_lists.ImageLists)
+    lists = params.parse(contest.get("lists", {}), "contest.lists", ImageLists)
     if not lists.selects(subset):
         return files
     image_ids = [file.image_id for file in files]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from podium.contest.image_lists import ImageLists
+from podium.contest.list_settings import ImageLists
 from podium.core.errors import InputError
 from podium.core.placeholders import NO_FILE, NO_FOLDER
 

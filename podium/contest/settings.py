@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from podium.contest.image_lists import ImageLists
+from podium.contest.list_settings import ImageLists
 from podium.core.params import Section
 from podium.core.patterns import pattern_with
 from podium.core.placeholders import NO_FILE, FileOrNone, FolderOrNone

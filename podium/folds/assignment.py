@@ -1,5 +1,6 @@
 """Assign images to folds: join the images that must stay in one fold to groups, and draw stratified folds."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from podium.core import seeding
 from podium.core.errors import InputError, some
-from podium.folds import balance, outer_folds
+from podium.folds import balance, outer_folds, rare_classes
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,10 @@ def assign(
         table.loc[used, "fold"] = draw(table[used], names, seed)
     _require_nested_cv(table[used], names)
     table["fold"] = _with_skipped(table, names, seed).mask(table["image_id"].isin(unreadable), "")
-    warnings = [*_crossing_warnings(table), *_unseen_warnings(table[used]), *([] if own else balance.warnings(table))]
-    return FoldAssignment(table[["image_id", "label", "use", "reason", "group", "fold"]], tuple(warnings))
+    warned = [*_crossing_warnings(table), *_unseen_warnings(table[used])]
+    if not own:
+        warned += [*rare_classes.warnings(table[used], len(names)), *balance.warnings(table)]
+    return FoldAssignment(table[["image_id", "label", "use", "reason", "group", "fold"]], tuple(warned))
 
 
 def connect(labels: pd.DataFrame, clusters: pd.DataFrame) -> pd.Series:
@@ -78,7 +81,7 @@ def connect(labels: pd.DataFrame, clusters: pd.DataFrame) -> pd.Series:
 
 
 def draw(used: pd.DataFrame, names: Sequence[str], seed: int) -> list[str]:
-    """Draw stratified folds that no group crosses.
+    """Draw stratified folds that no group crosses. A class with fewer groups than folds is spread as far as it goes.
 
     Args:
         used: image_id, label and group, sorted by image_id.
@@ -89,7 +92,7 @@ def draw(used: pd.DataFrame, names: Sequence[str], seed: int) -> list[str]:
         each row's fold.
 
     Raises:
-        InputError: a class has fewer groups than there are folds, or a fold remains empty.
+        InputError: every class has fewer groups than there are folds, or a fold remains empty.
 
     Source: scikit-learn's StratifiedGroupKFold.
     """
@@ -100,8 +103,12 @@ def draw(used: pd.DataFrame, names: Sequence[str], seed: int) -> list[str]:
 
     splitter = StratifiedGroupKFold(n_splits=len(names), shuffle=True, random_state=seed)
     fold = np.full(len(used), "", dtype=object)
-    for name, (_, held_out) in zip(names, splitter.split(used, used["label"], used["group"]), strict=True):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")  # `rare_classes` warns of it
+        parts = list(splitter.split(used, used["label"], used["group"]))
+    for name, (_, held_out) in zip(names, parts, strict=True):
         fold[held_out] = name
+    fold = rare_classes.spread(used.assign(fold=fold), names).to_numpy()
     if empty := sorted(set(names).difference(fold)):
         raise InputError(
             f"folds: no image is left for fold {some(empty)}, because groups are too large; use fewer folds in"
@@ -137,13 +144,11 @@ def _links(image_ids: pd.Index, rows: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def _require_enough(used: pd.DataFrame, n_folds: int) -> None:
-    counts = used.groupby("label").agg(images=("image_id", "size"), groups=("group", "nunique"))
-    few = counts[counts["groups"] < n_folds]
-    if not few.empty:
-        rows = [f"{label!r} ({images} images in {groups} groups)" for label, images, groups in few.itertuples()]
+    rare = rare_classes.table(used, n_folds)
+    if len(rare) == used["label"].nunique():
         raise InputError(
-            f"labels: too few groups for {n_folds} folds in class {some(rows)}: each fold needs a group of the class to"
-            " score; use fewer folds in params.yaml, or drop the class in contest.overrides"
+            f"labels: too few groups for {n_folds} folds in every class: {rare_classes.described(rare)}; use fewer"
+            " folds in params.yaml"
         )
 
 
@@ -179,8 +184,6 @@ def _crossing_warnings(table: pd.DataFrame) -> list[str]:
 
 def _unseen_warnings(used: pd.DataFrame) -> list[str]:
     """Warn of classes that are in one fold only: the model of this fold is never trained on them."""
-    n_folds = used.groupby("label")["fold"].nunique()
-    return [
-        f"all images of class {label!r} are in one fold, so this fold's model is never trained on the class"
-        for label in n_folds[n_folds < 2].index
-    ]
+    if not (names := [repr(label) for label in rare_classes.unseen(used)]):
+        return []
+    return [f"all images of class {some(names)} are in one fold, so this fold's model is never trained on the class"]

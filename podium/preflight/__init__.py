@@ -1,6 +1,7 @@
 """Preflight: the checks of the stage `check`, before anything is trained or removed.
 
 cpu.py             whether this machine's CPU emulates bf16
+folder_checks.py     image folders that hold no images, or classes elsewhere
 git_checks.py      the repository has a commit; inputs that neither git nor DVC tracks
 input_paths.py     the user's files and folders that params.yaml names: they exist, and outside the outputs
 input_tables.py    the user's tables: labels, overrides, template, external predictions

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.contest import external, ids, image_lists, label_sources, labels, submission
+from podium.contest import external, ids, image_lists, label_sources, labels, records, submission
 from podium.contest.settings import ContestSettings
 from podium.core.errors import InputError, some
+from podium.folds import rare_classes
 from podium.images import image_files
+from podium.preflight import folder_checks
 from podium.preflight.settings import Podium
 from podium.scoring import scores
 
@@ -28,8 +30,17 @@ def check(p: Podium, root: Path) -> list[str]:
         return []
     found = {subset: _selection(c, subset, root) for subset in ("train", "test")}
     train, test = (list(selection.ids) for selection in found.values())
-    classes = _check_labels(c, train, root)
-    messages = [*_selection_messages(c, found), *_check_template(c, found["test"], classes, root)]
+    for subset, selection in found.items():
+        folder = str(getattr(c.images, subset))
+        folder_checks.require_images(list(selection.ids), f"contest.images.{subset}", folder)
+    given = label_sources.read(pd.Series(train, dtype="str"), c, root)[0]
+    classes = _check_labels(c, given, train, root)
+    messages = [
+        *_notes(c, root),
+        *_rare_classes(given, len(p.folds)),
+        *_selection_messages(c, found),
+        *_check_template(c, found["test"], classes, root),
+    ]
     # `check` cannot know yet whether a scored image lacks its row: the stage `external` refuses that
     for given in p.external.values():
         columns = given.columns
@@ -45,6 +56,11 @@ def _selection(c: ContestSettings, subset: str, root: Path) -> image_lists.Selec
     folder = str(getattr(c.images, subset))
     files = [file.image_id for file in image_files.walk(root / folder)[0]]
     return image_lists.select(files, c.lists, subset, root, folder)
+
+
+def _notes(c: ContestSettings, root: Path) -> list[str]:
+    """Say how the label table is read where that is not obvious."""
+    return [] if c.layout != "csv" else list(records.read(root / c.labels).notes)
 
 
 def _selection_messages(c: ContestSettings, found: Mapping[str, image_lists.Selection]) -> list[str]:
@@ -67,9 +83,17 @@ def _selection_messages(c: ContestSettings, found: Mapping[str, image_lists.Sele
     return messages
 
 
-def _check_labels(c: ContestSettings, train: list[str], root: Path) -> list[str]:
-    """Read labels and overrides; return the classes, sorted."""
-    given, _ = label_sources.read(pd.Series(train, dtype="str"), c, root)
+def _rare_classes(given: pd.DataFrame, n_folds: int) -> list[str]:
+    """Warn of classes with fewer groups than folds; duplicates, which join groups, are not known yet."""
+    used = given[given["label"] != ""]
+    if (used["fold"] != "").any():
+        return []
+    groups = used["group"].mask(used["group"] == "", used["image_id"])
+    return [f"WARNING: {warning}" for warning in rare_classes.warnings(used.assign(group=groups), n_folds)]
+
+
+def _check_labels(c: ContestSettings, given: pd.DataFrame, train: list[str], root: Path) -> list[str]:
+    """Read overrides; return the classes, sorted."""
     classes = sorted(set(given["label"]) - {""})
     images = ids.ImageIndex(train)
     labels.read_overrides(root / c.overrides, images=images, classes=classes, label_type=c.label_type)
