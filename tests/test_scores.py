@@ -46,7 +46,7 @@ def by_scikit_learn(name: str, targets: np.ndarray, probs: np.ndarray, weights: 
         "map@5": lambda: np.average([mean_of_hits(t, row, 5) for t, row in zip(targets, probs, strict=True)],
                                     weights=weights),
         "top_accuracy@1": lambda: metrics.accuracy_score(targets, guess, **given),
-        "pf1": lambda: np.mean([kaggles_pf1(targets == k, exact[:, k], weights)
+        "pf1": lambda: np.mean([kaggles_pf1(targets == k, probs[:, k].astype(float), weights)
                                 for k in ([1] if n_classes == 2 else here)]),
         "kl_divergence": lambda: metrics.log_loss(targets, exact, labels=range(n_classes), **given),
         "micro_f1": lambda: metrics.f1_score(targets, guess, average="micro", **given),
