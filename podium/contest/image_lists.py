@@ -19,7 +19,7 @@ from podium.core.placeholders import NO_FILE
 
 
 @dataclass(frozen=True)
-class Selection:
+class ImageSelection:
     """The images of a subset.
 
     Attributes:
@@ -41,7 +41,7 @@ class Selection:
         return dict(found)
 
 
-def select(image_ids: Iterable[str], lists: ImageLists, subset: str, root: Path, folder: str) -> Selection:
+def select(image_ids: Iterable[str], lists: ImageLists, subset: str, root: Path, folder: str) -> ImageSelection:
     """Pick the images of a subset from all files of its folder.
 
     Args:
@@ -70,7 +70,7 @@ def select(image_ids: Iterable[str], lists: ImageLists, subset: str, root: Path,
             )
         has_ids = has_ids or lists.file is not None
         found = {image_id: own if lists.file is not None else found[image_id] for image_id, own in listed.items()}
-    return Selection(dict(sorted(found.items())), has_ids, tuple(missing))
+    return ImageSelection(dict(sorted(found.items())), has_ids, tuple(missing))
 
 
 def _listed(path: Path, images: ImageIndex, lists: ImageLists) -> tuple[dict[str, str], list[str]]:

@@ -30,14 +30,15 @@ def check(p: Podium, root: Path) -> list[str]:
         return []
     found = {subset: _selection(c, subset, root) for subset in ("train", "test")}
     train, test = (list(selection.ids) for selection in found.values())
-    for subset, selection in found.items():
-        folder = str(getattr(c.images, subset))
-        folder_checks.require_images(list(selection.ids), f"contest.images.{subset}", folder)
-    given = label_sources.read(pd.Series(train, dtype="str"), c, root)[0]
-    classes = _check_labels(c, given, train, root)
+    folder_checks.require_images(train, "contest.images.train", c.images.train)
+    folder_checks.require_images(test, "contest.images.test", c.images.test)
+    labelled = label_sources.read(train, c, root)[0]
+    classes = _check_labels(c, labelled, train, root)
+    folder_checks.require_two_classes(classes, train, c)
     messages = [
         *_notes(c, root),
-        *_rare_classes(given, len(p.folds)),
+        *folder_checks.messages(train, c, root),
+        *_rare_classes(labelled, len(p.folds)),
         *_selection_messages(c, found),
         *_check_template(c, found["test"], classes, root),
     ]
@@ -51,7 +52,7 @@ def check(p: Podium, root: Path) -> list[str]:
     return messages
 
 
-def _selection(c: ContestSettings, subset: str, root: Path) -> image_lists.Selection:
+def _selection(c: ContestSettings, subset: str, root: Path) -> image_lists.ImageSelection:
     """Return the images of a subset, without opening one."""
     folder = str(getattr(c.images, subset))
     files = [file.image_id for file in image_files.walk(root / folder)[0]]
@@ -63,7 +64,7 @@ def _notes(c: ContestSettings, root: Path) -> list[str]:
     return [] if c.layout != "csv" else list(records.read(root / c.labels).notes)
 
 
-def _selection_messages(c: ContestSettings, found: Mapping[str, image_lists.Selection]) -> list[str]:
+def _selection_messages(c: ContestSettings, found: Mapping[str, image_lists.ImageSelection]) -> list[str]:
     messages = []
     for subset, selection in found.items():
         if c.lists.selects(subset):
@@ -100,7 +101,7 @@ def _check_labels(c: ContestSettings, given: pd.DataFrame, train: list[str], roo
     return classes
 
 
-def _check_template(c: ContestSettings, test: image_lists.Selection, classes: list[str], root: Path) -> list[str]:
+def _check_template(c: ContestSettings, test: image_lists.ImageSelection, classes: list[str], root: Path) -> list[str]:
     values = c.submission.values if "values" in c.submission.model_fields_set else None
     template = submission.check(
         root / c.template,
