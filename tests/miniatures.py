@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-N_TRAIN, N_TEST = 12, 4
+N_TRAIN, N_TEST = 18, 4
 _PICTURE = io.BytesIO()
 Image.effect_noise((12, 10), 60).convert("RGB").save(_PICTURE, "PNG")
 

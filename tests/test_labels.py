@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from podium import contracts
 from podium.contest import ids, labels, paths
+from podium.contest.list_settings import ImageLists
 from podium.core.errors import InputError
 from podium.core.placeholders import NO_FILE, NO_FOLDER
 
@@ -511,6 +512,24 @@ def test_paths_that_work(place, change):
 def test_paths_that_cannot_work_are_refused_by_key(place, change, words):
     with pytest.raises(InputError, match=rf"(?m)^params.yaml: {words}"):
         paths.check_paths(place, **{**PATHS, **change})
+
+
+def test_train_and_test_may_share_a_folder_that_lists_tell_apart(place):
+    train, test = ImageLists(train_pattern="^a"), ImageLists(test_pattern="^b")
+    both = ImageLists(train_pattern="^a", test_pattern="^b")
+    for folders, lists, fits in [
+        ({"test": "c/train"}, both, True),
+        ({"test": "c/train"}, train, False),
+        ({"train": "c"}, train, True),
+        ({"train": "c"}, test, False),
+        ({"test": "c"}, test, True),
+    ]:
+        change = {**PATHS, **dict.fromkeys(("labels", "overrides", "template"), NO_FILE), **FOLDERS, **folders}
+        if fits:
+            paths.check_paths(place, **change, lists=lists)
+        else:
+            with pytest.raises(InputError, match=r"two folders.*contest\.lists\.(train|test)"):
+                paths.check_paths(place, **change, lists=lists)
 
 
 def test_all_wrong_paths_are_reported_at_once(place):

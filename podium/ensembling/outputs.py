@@ -101,11 +101,14 @@ def _write_submission(inputs: EnsembleInputs, test_probs: pd.DataFrame, path: Pa
     contest, test_ids = inputs.contest, list(inputs.test["image_id"])
     shares = inputs.used["label"].value_counts(normalize=True)
     by_id = image_lists.select(test_ids, contest.lists, "test", inputs.root, contest.images.test).by_id
+    template = submission.read_template(
+        inputs.root / contest.template, test_ids, inputs.classes, contest.submission, by_id
+    )
     messages = submission.write(
         path,
         test_probs=test_probs,
         prior={name: float(shares[name]) for name in inputs.classes},
-        template=submission.read_template(inputs.root / contest.template, test_ids, inputs.classes, contest.submission),
+        template=template,
         test_ids=test_ids,
         id_column=contest.columns.id,
         label_column=contest.columns.label_name,
