@@ -135,11 +135,11 @@ def test_user_folds_that_do_not_fit_are_refused(own: list[str], words: str) -> N
 
 
 def one_small_class() -> pd.DataFrame:
-    return labels_table(["a"] * 30 + ["tiny"] * 2)
+    return labels_table(["a", "b"] * 15 + ["tiny"] * 2)
 
 
 def one_grouped_class() -> pd.DataFrame:
-    return labels_table(["a"] * 30 + ["tiny"] * 9, group=[""] * 30 + ["g", "h", "h"] * 3)
+    return labels_table(["a", "b"] * 15 + ["tiny"] * 9, group=[""] * 30 + ["g", "h", "h"] * 3)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ def select(image_ids: Iterable[str], lists: ImageLists, subset: str, root: Path,
     Raises:
         InputError: a list has not the columns that the settings name, or no file is left.
     """
-    found, missing, has_ids = {image_id: image_id for image_id in image_ids}, [], False
+    found, has_ids = {image_id: image_id for image_id in image_ids}, False
+    missing: list[str] = []
     if pattern := getattr(lists, f"{subset}_pattern"):
         matches = {image_id: m for image_id in found if (m := re.search(pattern, image_id))}
         has_ids = "id" in re.compile(pattern).groupindex
@@ -81,7 +82,7 @@ def _listed(path: Path, images: ImageIndex, lists: ImageLists) -> tuple[dict[str
         raise InputError(f"{path}: no column {lacking[0]!r}; there are {table.header}; see contest.lists")
     files, own = (table.column(name) for name in names)
     found: dict[str, str] = {}
-    missing = []
+    missing: list[str] = []
     first = table.header[0]
     if lists.id is None and lists.file is None and first.strip():  # a list without a header begins with an image
         image_id = images.find(first, f"{path}: row 1")
