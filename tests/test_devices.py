@@ -1,6 +1,8 @@
 """Device, threads and determinism of a torch process."""
 
 import gc
+import platform
+import resource
 from collections.abc import Iterator
 
 import pytest
@@ -32,6 +34,18 @@ def test_settings_reach_torch() -> None:
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.is_deterministic_algorithms_warn_only_enabled()  # with it, attention on CUDA is not
     assert not deterministic.fill_uninitialized_memory
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_a_step_on_a_cpu_reuses_the_memory_of_the_step_before() -> None:
+    devices.start(TorchSettings(device="cpu", threads=1))
+    for _ in range(8):  # until the heap has a place for it
+        torch.ones(2**24)  # 64 MB
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        torch.ones(2**24)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    assert faults < 2**26 / resource.getpagesize()  # the kernel gives less than one of the eight blocks
 
 
 def test_an_operator_without_deterministic_implementation_is_reported_and_run(

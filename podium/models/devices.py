@@ -1,7 +1,9 @@
 """Set device, threads and precision of a torch process, so that the same inputs give the same bytes."""
 
+import ctypes
 import gc
 import os
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ Result = TypeVar("Result")
 
 _NOT_DETERMINISTIC = "does not have a deterministic implementation"  # in torch's own error
 _PYTHON_DEFAULT = (700, 10, 10)  # thresholds of garbage collection; cli.run starts with others
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of glibc's mallopt (malloc.h)
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -78,7 +81,21 @@ def start(settings: TorchSettings) -> torch.device:
     chosen = first if settings.device == "auto" else settings.device
     if not available[chosen]:
         raise InputError(f"params.yaml: torch.device: this machine has no {chosen}; set auto or cpu")
+    if chosen == "cpu":
+        _keep_freed_memory()
     return torch.device(chosen)
+
+
+def _keep_freed_memory() -> None:
+    """Make glibc keep freed memory, because each training step needs the same large blocks again.
+
+    Otherwise each step gets them from the kernel, which fills them with zeros. That took up to half of the time of a
+    convolutional network's training on a CPU (docs/log.md, 2026-11-26). Without glibc nothing happens. Source: mallopt(3).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_MMAP_MAX, 0)  # large blocks come from the heap, too
+        mallopt(_TRIM_THRESHOLD, -1)  # the heap never shrinks
 
 
 def reproducibly(name: str, run: Callable[[], Result]) -> Result:
