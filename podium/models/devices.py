@@ -90,7 +90,8 @@ def _keep_freed_memory() -> None:
     """Make glibc keep freed memory, because each training step needs the same large blocks again.
 
     Otherwise each step gets them from the kernel, which fills them with zeros. That took up to half of the time of a
-    convolutional network's training on a CPU (docs/log.md, 2026-11-26). Without glibc nothing happens. Source: mallopt(3).
+    convolutional network's training on a CPU (docs/log.md, 2026-11-26). Without glibc nothing happens.
+    Source: mallopt(3).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
