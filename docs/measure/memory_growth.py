@@ -55,7 +55,7 @@ def _epochs(n_epochs: int, steps: int, numerics: devices.Numerics) -> Iterator[t
     model = numerics.place(_network())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     average = ModelEmaV3(model, decay=0.99)
-    kept = []
+    kept: list[object] = []
     for epoch in range(n_epochs):
         start = time.perf_counter()
         model.train()
@@ -64,7 +64,7 @@ def _epochs(n_epochs: int, steps: int, numerics: devices.Numerics) -> Iterator[t
             logits = model(numerics.layout(images.float().div(255)))
             loss = nn.functional.cross_entropy(logits, torch.arange(len(images)) % 2)
             kept.append(loss.item())
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             average.update(model)
