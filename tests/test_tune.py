@@ -126,6 +126,16 @@ def test_a_phase_without_epochs_is_offered_a_training_that_check_allows(tmp_path
     member_checks.check("a", member, None, torch.device("cpu"), tmp_path)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"average_epochs": 5}, {"schedule": "step", "decay_epochs": [2, 10]}, {"head_only_epochs": 4}], ids=str
+)
+def test_settings_of_a_phase_without_epochs_may_name_later_ones(changes: dict[str, Any]) -> None:
+    own = {"epochs": 0, "lr": 0.1, **changes}
+    params.parse(own, "finetune", FinetuneSettings)
+    for candidate in candidates.around(own):
+        params.parse({**own, **candidate.changes}, "finetune", FinetuneSettings)
+
+
 def test_augmentations_can_be_built() -> None:
     from podium.training import augment
 
