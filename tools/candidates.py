@@ -51,7 +51,7 @@ AUGMENTATIONS: dict[str, list[dict[str, Any]]] = {
 }
 FROZEN = {"batch norms frozen": "batch_norms", "all but norms frozen": "all_but_norms", "nothing frozen": "nothing"}
 # In place of 0 epochs. Not `head_init: probe`, which is refused after phase 1 and for random weights
-UNTRAINED = {"epochs": 3, "head_init": "auto", "warmup_epochs": 1}
+UNTRAINED: dict[str, Any] = {"epochs": 3, "head_init": "auto", "warmup_epochs": 1}
 Changes = Mapping[str, Any]  # key of `finetune` -> value
 
 
