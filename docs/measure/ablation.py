@@ -84,12 +84,13 @@ def main() -> None:
     parser.add_argument("member")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=[*VARIANTS, *LONG])
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS))
     args = parser.parse_args()
     root, out = args.root.resolve(), args.out.resolve()
     for seed in args.seeds:
         for variant in args.variants:
-            _train(root, args.member, (VARIANTS | LONG)[variant], seed, out / variant / str(seed))
+            if not (folder := out / variant / str(seed)).exists():
+                _train(root, args.member, (VARIANTS | LONG)[variant], seed, folder)
         if BASE in args.variants:
             _predict(root, args.member, out / BASE / str(seed))
     names = [*args.variants, *(TTAS if BASE in args.variants else ())]
@@ -129,8 +130,6 @@ def _value(key: str, value: Any, settings: Mapping[str, Mapping[str, Any]]) -> A
 
 def _train(root: Path, member: str, changes: Changes, seed: int, folder: Path) -> None:
     """Run both phases on every fold in a copy of the project; move the last phase's predictions to `folder`."""
-    if folder.exists():
-        return
     values = params.read(root)
     values["members"] = {member: changed(values["members"][member], changes, seed)}
     folder.parent.mkdir(parents=True, exist_ok=True)
