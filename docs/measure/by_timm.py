@@ -10,11 +10,14 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
+import pandas as pd
 import timm
 import torch
 
@@ -38,75 +41,74 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     args = parser.parse_args()
     root = args.root.resolve()
-    model = params.load(f"members.{args.member}.model", ModelSettings, root)
-    threads = params.load("torch", TorchSettings, root)
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
-    pack = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
     for seed in args.seeds:
         for fold in (str(name) for name in params.section(params.read(root), "folds")):
-            path, data = args.out.resolve() / f"timm/{seed}/{fold}.parquet", read_fold(folds, fold)
-            if path.exists():
-                continue
-            with tempfile.TemporaryDirectory() as name:
-                _write_images(Path(name) / "train", pack, data.train)
-                _write_images(Path(name) / "validation", pack, data.held_out)
-                state = _trained(args, root, Path(name), model, len(data.classes), seed)
-            _predict(path, state, model, threads, data, pack, fold)
-            print(f"{fold}: {path}", flush=True)
+            path = args.out.resolve() / f"timm/{seed}/{fold}.parquet"
+            if not path.exists():
+                FoldRun(root, args.member, read_fold(folds, fold), fold).run(args.script, args.epochs, seed, path)
+                print(f"{fold}: {path}", flush=True)
 
 
-def _write_images(folder: Path, pack: pixels.PixelPack, images: LabelledImages) -> None:
-    for number, (image_id, target) in enumerate(zip(images.image_ids, images.targets, strict=True)):
-        path = folder / f"{target:05}/{number:06}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), cv2.cvtColor(pack[image_id], cv2.COLOR_RGB2BGR))
+@dataclass(frozen=True)
+class FoldRun:
+    """One fold's training of a member's backbone by the script."""
 
+    root: Path
+    member: str
+    data: FoldImages
+    fold: str
 
-def _trained(
-    args: argparse.Namespace, root: Path, data: Path, model: ModelSettings, n_classes: int, seed: int
-) -> dict[str, Any]:
-    """Return the weights of the script's last epoch."""
-    if model.mean is None or model.std is None:
-        raise InputError("docs.measure.by_timm needs the member's mean and std in params.yaml")
-    words = [
-        *(str(data), "--model", model.backbone, "--num-classes", str(n_classes), "--img-size", str(model.image_size)),
-        *("--pretrained", "--pretrained-path", str(root / f"models/weights/{args.member}.safetensors")),
-        *("--mean", *map(str, model.mean), "--std", *map(str, model.std), "--opt", "adamw", "--weight-decay", "0.05"),
-        *("--lr", "1e-4", "--warmup-epochs", "2", "--epochs", str(args.epochs), "--batch-size", "32"),
-        *("--workers", "0", "--device", "cpu", "--seed", str(seed), "--checkpoint-hist", "1"),
-        *("--output", str(data), "--experiment", "run"),
-    ]
-    subprocess.run([sys.executable, str(args.script.resolve()), *words], check=True, stdout=subprocess.DEVNULL)
-    with torch.serialization.safe_globals([argparse.Namespace]):  # the script stores its arguments beside the weights
-        loaded = torch.load(data / "run/last.pth.tar", weights_only=True, map_location="cpu")
-    return dict(loaded["state_dict"])
+    def run(self, script: Path, epochs: int, seed: int, path: Path) -> None:
+        """Train and write the predictions of the held-out fold to `path`."""
+        with tempfile.TemporaryDirectory() as name:
+            self._write_images(Path(name) / "train", self.data.train)
+            self._write_images(Path(name) / "validation", self.data.held_out)
+            words = ["--epochs", str(epochs), "--seed", str(seed), *self._settings(), "--output", name]
+            command = [sys.executable, str(script.resolve()), name, *words]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            with torch.serialization.safe_globals([argparse.Namespace]):  # its arguments lie beside the weights
+                last = torch.load(Path(name) / "run/last.pth.tar", weights_only=True, map_location="cpu")
+        tables.write(self._predicted(last["state_dict"]), path, tables.PREDICTIONS)
 
+    @cached_property
+    def _model(self) -> ModelSettings:
+        return params.load(f"members.{self.member}.model", ModelSettings, self.root)
 
-def _predict(
-    path: Path,
-    state: dict[str, Any],
-    model: ModelSettings,
-    threads: TorchSettings,
-    data: FoldImages,
-    pack: pixels.PixelPack,
-    fold: str,
-) -> None:
-    network = timm.create_model(model.backbone, num_classes=len(data.classes), img_size=model.image_size)
-    network.load_state_dict(state)
-    numerics = devices.Numerics(devices.start(threads))
-    preprocessing = Preprocessing(model.mean, model.std, model.resize, model.crop_fraction)  # type: ignore[arg-type]
-    images = PlainImages(pack, data.held_out.image_ids, preprocessing, model.image_size)
-    probs = predict.probabilities(network, images, transforms=["identity"], batch_size=8, numerics=numerics)
-    table = predict.prediction_table(
-        data.held_out.image_ids,
-        np.asarray(probs["identity"]),
-        data.classes,
-        subset="train",
-        fold=fold,
-        image_size=model.image_size,
-        transform="identity",
-    )
-    tables.write(table, path, tables.PREDICTIONS)
+    @cached_property
+    def _pack(self) -> pixels.PixelPack:
+        return pixels.open_pack(self.root / "data/prepare/train/pixels.arrow")
+
+    def _write_images(self, folder: Path, images: LabelledImages) -> None:
+        for number, (image_id, target) in enumerate(zip(images.image_ids, images.targets, strict=True)):
+            path = folder / f"{target:05}/{number:06}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), cv2.cvtColor(self._pack[image_id], cv2.COLOR_RGB2BGR))
+
+    def _settings(self) -> list[str]:
+        model = self._model
+        if model.mean is None or model.std is None:
+            raise InputError("docs.measure.by_timm needs the member's mean and std in params.yaml")
+        return [
+            *("--model", model.backbone, "--num-classes", str(len(self.data.classes))),
+            *("--pretrained", "--pretrained-path", str(self.root / f"models/weights/{self.member}.safetensors")),
+            *("--img-size", str(model.image_size), "--mean", *map(str, model.mean), "--std", *map(str, model.std)),
+            *("--opt", "adamw", "--weight-decay", "0.05", "--lr", "1e-4", "--warmup-epochs", "2"),
+            *("--batch-size", "32", "--workers", "0", "--device", "cpu", "--checkpoint-hist", "1"),
+            *("--experiment", "run"),
+        ]
+
+    def _predicted(self, state: Mapping[str, Any]) -> pd.DataFrame:
+        model, classes = self._model, self.data.classes
+        network = timm.create_model(model.backbone, num_classes=len(classes), img_size=model.image_size)
+        network.load_state_dict(state)
+        numerics = devices.Numerics(devices.start(params.load("torch", TorchSettings, self.root)))
+        preprocessing = Preprocessing(model.mean, model.std, model.resize, model.crop_fraction)  # type: ignore[arg-type]
+        image_ids = self.data.held_out.image_ids
+        images = PlainImages(self._pack, image_ids, preprocessing, model.image_size)
+        probs = predict.probabilities(network, images, transforms=["identity"], batch_size=8, numerics=numerics)
+        where = {"subset": "train", "fold": self.fold, "image_size": model.image_size, "transform": "identity"}
+        return predict.prediction_table(image_ids, probs["identity"], classes, **where)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
