@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from tests import quick_dvc
+
 PROJECT = Path(__file__).parent.parent
 COPIED = (
     ".dvc/config",
@@ -44,9 +46,12 @@ class Graph:
 
     def run(self, *command: str, seconds: float = 0) -> str:
         """Run a command in the repository and return its output; stand-ins take `seconds` each."""
-        done = subprocess.run(
-            command, cwd=self.root, env=self._env(seconds), text=True, capture_output=True, check=False
-        )
+        program, *words = command
+        env = self._env(seconds)
+        if program == "dvc" and not self.plain_dvc:
+            done = _server().run(words, self.root, env)
+        else:
+            done = subprocess.run(command, cwd=self.root, env=env, text=True, capture_output=True, check=False)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
@@ -236,6 +241,11 @@ def _members(module: str, root: Path) -> set[str]:
 def _packages(file: str) -> list[str]:
     """The __init__.py files that importing `file` runs."""
     return [f"{folder.as_posix()}/__init__.py" for folder in Path(file).parents if folder != Path()]
+
+
+@functools.cache
+def _server() -> quick_dvc.Server:
+    return quick_dvc.Server()
 
 
 def _graph(top: Path, plain_dvc: bool) -> Graph:
