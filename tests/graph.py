@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Graph:
         program, *words = command
         env = self._env(seconds)
         if program == "dvc" and not self.plain_dvc:
-            done = _server().run(words, self.root, env)
+            done = server().run(words, self.root, env)
         else:
             done = subprocess.run(command, cwd=self.root, env=env, text=True, capture_output=True, check=False)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
@@ -185,6 +186,16 @@ def of_member(name: str, *stages: str, folds: Iterable[int] = (0, 1)) -> list[st
     ]
 
 
+def server() -> quick_dvc.Server:
+    """Return this thread's server."""
+    return _server(threading.get_ident())
+
+
+@functools.cache
+def _server(thread: int) -> quick_dvc.Server:
+    return quick_dvc.Server()
+
+
 def run_git(root: Path, *words: str, check: bool = True) -> str:
     """Run git in a folder and return what it printed."""
     return subprocess.run(("git", *words), cwd=root, text=True, capture_output=True, check=check).stdout
@@ -241,11 +252,6 @@ def _members(module: str, root: Path) -> set[str]:
 def _packages(file: str) -> list[str]:
     """The __init__.py files that importing `file` runs."""
     return [f"{folder.as_posix()}/__init__.py" for folder in Path(file).parents if folder != Path()]
-
-
-@functools.cache
-def _server() -> quick_dvc.Server:
-    return quick_dvc.Server()
 
 
 def _graph(top: Path, plain_dvc: bool) -> Graph:

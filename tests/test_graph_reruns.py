@@ -53,7 +53,7 @@ def setting(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
 
 
 def test_settings_rerun_their_stages_and_what_follows_and_reverted_nothing(repo: Graph) -> None:
-    """Settings of `finetune`, and of `ensemble` alone, are changed in test_experiments.py."""
+    """Settings of `finetune` are changed in test_fresh_clone.py, and of `ensemble` alone in test_experiments.py."""
     repo.edit(setting("ensembel", to={}))  # a mistyped section reruns check alone
     repo.edit(setting("members", "a", "infer", "image_sizes", to=[80]))
     repo.edit(setting("members", "b", "pretrain", "lr", to=0.5))
