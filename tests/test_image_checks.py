@@ -103,7 +103,7 @@ PALETTE = {("antbee", "train"): {("467abb40.gif", "dark")}}  # cleanvision takes
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Palette images with Transparency")
-@pytest.mark.parametrize(("contest", "subset"), [("weather", "test")])  # all contests take a minute, all its images 10 s
+@pytest.mark.parametrize(("contest", "subset"), [("weather", "test")])  # all take a minute
 def test_flags_on_real_contests_are_those_of_imagelab_on_their_files(contest: str, subset: str) -> None:
     """But for palette images and grey RGB files, for which cleanvision goes by the file's mode."""
     folder = Path(os.environ.get("PODIUM_SHARED", PROJECT.parent / "shared")) / "data" / contest / subset
