@@ -275,10 +275,17 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _write_standins(root: Path, project: Path) -> None:
-    """Write the stand-in for every stage, and empty modules but for pruning.py, which the stand-in of `check` runs."""
+    """Write the stand-in for every stage, and empty modules but for pruning.py, which the stand-in of `check` runs.
+
+    Of a package only the files that dvc.yaml names are written, and `__init__.py`: DVC reads folders again and again.
+    """
+    named = (project / "dvc.yaml").read_text(encoding="utf-8")
     for folder in ("podium", "stages", "demo"):
         for source in (project / folder).rglob("*.py"):
-            target = root / source.relative_to(project)
+            path = source.relative_to(project)
+            if folder == "podium" and path.name not in ("__init__.py", "pruning.py") and path.as_posix() not in named:
+                continue
+            target = root / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes() if source.name == "pruning.py" else b"")
     for file in [*(root / "stages").glob("[!_]*.py"), root / "demo/draw.py"]:
