@@ -2,7 +2,7 @@
 
 - DVC reads and writes dvc.lock after each stage with ruamel.yaml's round trip, which keeps comments and is pure
   Python. dvc.lock has no comments, so here libyaml does it, with the same content (test_quick_dvc.py). A text that was
-  read before is not parsed again.
+  read before is not parsed again. DVC's file of locks is written in one piece.
 - A stage runs in a fork of DVC's process instead of a new Python, which takes seconds to import torch. The variable
   QUICK_DVC_IMPORTS names the modules that DVC's process imports for its stages.
 - A Server has DVC imported and forks for each command.
@@ -23,10 +23,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn, TextIO
 
 SERVE = "--serve"
-LATE = ("dvc.cli.parser", "dvc.repo.reproduce", "dvc.repo.experiments.show")  # modules that DVC imports when it runs
+LATE = (  # modules that DVC imports when it runs
+    "configobj", "flatten_dict", "networkx", "pygit2", "rich.console", "ruamel.yaml", "dvc.cachemgr",
+    "dvc.cli.parser", "dvc.data_cloud", "dvc.dirs", "dvc.utils.strictyaml", "dvc.repo.artifacts",
+    "dvc.repo.datasets", "dvc.repo.index", "dvc.repo.plots", "dvc.repo.reproduce", "dvc.repo.experiments.show",
+    "dvc.repo.experiments.executor.local", "dvc.repo.experiments.queue.celery",
+    "dvc.repo.experiments.queue.tempdir", "dvc.repo.experiments.queue.workspace"
+)  # fmt: skip
 
 
 def main() -> int:
@@ -48,8 +55,10 @@ def quicken() -> None:
     _yaml.parse_yaml = serialize.parse_yaml = read
     _yaml.parse_yaml_for_update = serialize.parse_yaml_for_update = read
     _yaml._dump = dump
-    from dvc.stage import run  # after the above, because DVC's modules import these functions by name
+    from dvc import rwlock  # after the above, because DVC's modules import these functions by name
+    from dvc.stage import run
 
+    rwlock.json = SimpleNamespace(**{**vars(json), "dump": lambda data, stream: stream.write(json.dumps(data))})
     run._run = run_stage
 
 
