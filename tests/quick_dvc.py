@@ -100,16 +100,19 @@ def dump(data: Any, stream: TextIO) -> None:
 
 
 def run_stage(_: str, command: str, *, cwd: str, env: Mapping[str, str], **options: Any) -> None:
-    """Run a stage's command, `python -m <module> <words>`, in a fork of this process, as DVC's _run does in a shell."""
+    """Run a stage's command, `python -m <module> <words>` or `python <file>`, in a fork of this process."""
     from dvc.stage.exceptions import StageCmdFailedError
 
-    python, flag, module, *words = shlex.split(command)
-    assert (python, flag) == ("python", "-m"), command
+    python, *words = shlex.split(command)
+    assert python == "python", command
 
     def run() -> None:
         sys.path.insert(0, cwd)
-        sys.argv = [module, *words]
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        sys.argv = words[words[0] == "-m" :]
+        if words[0] == "-m":
+            runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(words[0], run_name="__main__")
 
     status = in_fork(run, cwd, env)
     if status:
