@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import pickle
+import resource
 import runpy
 import shlex
 import subprocess
@@ -150,7 +151,7 @@ def leave(function: Callable[[], object]) -> NoReturn:
 
 
 def serve() -> int:
-    """Run the commands that come as lines of JSON, each in a fork of this process; print each one's exit status."""
+    """Run the commands that come as lines of JSON, each in a fork; print each one's exit status and seconds."""
     for name in LATE:
         import_module(name)
     gc.freeze()
@@ -163,14 +164,27 @@ def serve() -> int:
             sys.argv = ["dvc", *request["words"]]
             return run_dvc(request["words"])
 
-        print(in_fork(run, request["cwd"], request["env"]), flush=True)
+        before = seconds_of_children()
+        status = in_fork(run, request["cwd"], request["env"])
+        print(status, seconds_of_children() - before, flush=True)
     return 0
 
 
+def seconds_of_children() -> float:
+    """Return the processor time of all processes that this one has waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 class Server:
-    """A process that has DVC imported; it ends with this one."""
+    """A process that has DVC imported; it ends with this one.
+
+    Attributes:
+        seconds: processor time of the last command and its stages.
+    """
 
     def __init__(self) -> None:
+        self.seconds = 0.0
         self.process = subprocess.Popen(
             [sys.executable, __file__, SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -183,9 +197,10 @@ class Server:
             request = {"words": list(words), "cwd": str(cwd), "env": dict(env), **outputs}
             print(json.dumps(request), file=self.process.stdin, flush=True)
             assert self.process.stdout is not None
-            status = int(self.process.stdout.readline())
+            status, seconds = self.process.stdout.readline().split()
+            self.seconds = float(seconds)
             printed = {name: Path(path).read_text(encoding="utf-8") for name, path in outputs.items()}
-        return subprocess.CompletedProcess(["dvc", *words], status, **printed)
+        return subprocess.CompletedProcess(["dvc", *words], int(status), **printed)
 
     def close(self) -> None:
         """End the process."""
