@@ -39,6 +39,7 @@ LATE = (  # modules that DVC imports when it runs
 
 def main() -> int:
     """Run DVC's command line, or the server, with the faster functions."""
+    gc.set_threshold(100_000, 10, 10)
     sys.path.pop(0)  # the tests' folder
     for name in os.environ.get("QUICK_DVC_IMPORTS", "").split():
         import_module(name)
@@ -48,7 +49,6 @@ def main() -> int:
 
 def quicken() -> None:
     """Replace DVC's slow functions."""
-    gc.set_threshold(100_000, 10, 10)
     from dvc.utils import serialize
     from dvc.utils.serialize import _yaml
 
