@@ -2,8 +2,8 @@
 
 import gc
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,6 +16,8 @@ from podium.models.settings import TorchSettings
 Result = TypeVar("Result")
 
 _NOT_DETERMINISTIC = "does not have a deterministic implementation"  # in torch's own error
+_NO_MEMORY = ("out of memory", "can't allocate memory")  # of CUDA; of the CPU's allocator
+_WORKER_DIED = "DataLoader worker"
 _PYTHON_DEFAULT = (700, 10, 10)  # thresholds of garbage collection; cli.run starts with others
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -79,6 +81,32 @@ def start(settings: TorchSettings) -> torch.device:
     if not available[chosen]:
         raise InputError(f"params.yaml: torch.device: this machine has no {chosen}; set auto or cpu")
     return torch.device(chosen)
+
+
+@contextmanager
+def memory_explained(name: str, batch: str, remedy: str) -> Iterator[None]:
+    """Turn torch's errors about memory into ones that say what to set.
+
+    Args:
+        name: of the stage.
+        batch: what needs the memory, e.g. "batches of 32 images of 224 x 224 pixels".
+        remedy: the settings that make it smaller.
+
+    Raises:
+        InputError: the device has no memory left, or a process that loads images has died.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if any(words in text for words in _NO_MEMORY):
+            raise InputError(f"{name}: the device has no memory left for {batch}: {remedy}, or free it") from None
+        if _WORKER_DIED in text:
+            raise InputError(
+                f"{name}: a process that loads images died ({text.splitlines()[0]}). If memory or /dev/shm is too small"
+                " (in docker: --shm-size), set PODIUM_WORKERS=0: the results are the same"
+            ) from None
+        raise
 
 
 def reproducibly(name: str, run: Callable[[], Result]) -> Result:

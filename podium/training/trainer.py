@@ -25,7 +25,10 @@ def train(job: TrainingJob, weights: Path, data: FoldImages) -> None:
     """Train a phase with at least one epoch; write weights, held-out predictions and curves."""
     device = devices.start(job.torch)
     numerics = devices.Numerics(device, job.model.precision, job.model.channels_last)
-    devices.reproducibly(job.name, lambda: Trainer(job, backbones.read(weights), data, numerics).run())
+    batch = f"batches of {job.settings.batch_size} images of {job.image_size} x {job.image_size} pixels"
+    remedy = f"set params.yaml: {job.key}.batch_size lower (accumulate higher), precision: bf16 or a lower image_size"
+    with devices.memory_explained(job.name, batch, remedy):
+        devices.reproducibly(job.name, lambda: Trainer(job, backbones.read(weights), data, numerics).run())
 
 
 class Trainer:
