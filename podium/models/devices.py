@@ -97,9 +97,9 @@ def memory_explained(name: str, batch: str, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         text = str(error)
-        if any(words in text for words in _NO_MEMORY):
+        if isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY):
             raise InputError(f"{name}: the device has no memory left for {batch}: {remedy}, or free it") from None
         if _WORKER_DIED in text:
             raise InputError(

@@ -123,15 +123,17 @@ class StateFile:
             self._unsaved = _copied(state)
 
     def save(self) -> None:
-        """Write the last state, unless it is written; a disk that is full stops no training."""
+        """Write the last state, unless it is written; a full disk stops no training."""
         if self._unsaved is None:
             return
         started = time.monotonic()
         try:
             _write(self.path, self._key, self._unsaved)
             self._saved_epochs = self._unsaved.epochs
-        except OSError as error:
-            print(f"{self.name}: cannot save its state, so a kill now would lose the epochs since the last: {error}")
+        except (OSError, MemoryError) as error:
+            print(
+                f"{self.name}: cannot save its state ({error}): after a kill, the epochs since the last save are lost"
+            )
         self._unsaved = None
         self._last_save = time.monotonic()
         self._seconds = self._last_save - started

@@ -158,9 +158,9 @@ class Trainer:
         return start
 
     def _keep(self, epochs: int, updates: int, parts: dict[str, Any]) -> None:
-        interrupts.check()
         if self.states is not None:
             self.states.keep(resume.TrainingState(epochs, updates, parts, self.curves))
+        interrupts.check()
 
     def _train_images(self) -> train_images.TrainImages:
         return train_images.TrainImages(
