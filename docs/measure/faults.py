@@ -12,6 +12,7 @@ The last line is the number of failures.
 
 import argparse
 import hashlib
+import json
 import os
 import random
 import re
@@ -31,6 +32,7 @@ import yaml
 from podium.core import cli
 from tests.test_end_to_end import PROJECT, write_contest, write_project
 
+AS_MAKE = "python -m stages.check settings && exec dvc repro"
 EPOCHS = 20
 HANGS = 300.0  # seconds after which a disturbed run counts as hanging
 ENDS = 20.0  # seconds that its processes have to end
@@ -76,7 +78,7 @@ class Repository:
         path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        """Start a command, by default `dvc repro`, as the first process of a group of its own."""
+        """Start a command, by default what `make` runs, as the first process of a group of its own."""
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PODIUM_WORKERS": "2",
@@ -87,7 +89,7 @@ class Repository:
         }
         self.output = (self.root.parent / "output.txt").open("w+", encoding="utf-8")
         return subprocess.Popen(
-            command or ("dvc", "repro"),
+            command or ("sh", "-c", AS_MAKE),
             cwd=self.root,
             env=environment,
             stdout=self.output,
@@ -107,13 +109,12 @@ class Repository:
         return self.output.read()
 
     def digests(self) -> dict[str, str]:
-        """Return the hashes of dvc.lock and of all outputs."""
-        tops = [self.root / "dvc.lock", *(self.root / name for name in ("data", "models", "metrics"))]
-        files = [file for top in tops for file in ([top] if top.is_file() else top.rglob("*")) if file.is_file()]
-        return {
-            file.relative_to(self.root).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in files
-            if file.name != ".gitignore"
+        """Return the hashes of all outputs, and dvc.lock, in which the order of the stages does not count."""
+        tops = [self.root / name for name in ("data", "models", "metrics")]
+        files = [file for top in tops for file in top.rglob("*") if file.is_file() and file.name != ".gitignore"]
+        lock = yaml.safe_load((self.root / "dvc.lock").read_text(encoding="utf-8"))
+        return {"dvc.lock": json.dumps(lock, sort_keys=True)} | {
+            file.relative_to(self.root).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
         }
 
     def processes(self) -> list[psutil.Process]:
@@ -221,7 +222,7 @@ KILLS: dict[str, Disturbance] = {
 def _kill(check: Check, kills: int, seconds: float, rng: random.Random) -> None:
     """Kill `dvc repro` at random moments until it has been killed often enough, then let it finish."""
     done: Counter[tuple[str, str]] = Counter()
-    resumed = 0
+    resumed, locks = 0, 0
     while True:
         enough = done.total() >= kills
         process = check.repository.start()
@@ -231,18 +232,18 @@ def _kill(check: Check, kills: int, seconds: float, rng: random.Random) -> None:
             kind = rng.choice(list(KILLS))
             done[_stage(process), kind] += 1
             _disturb(check, process, kind, rng)
-            resumed += check.repository.printed().count(": goes on from epoch")
-            continue
+        else:
+            check.finished(status)
+            if enough:
+                break
         resumed += check.repository.printed().count(": goes on from epoch")
-        check.finished(status)
-        if enough:
-            break
+        locks += check.repository.printed().count("dvc.lock was cut off")
     for place, names in (("while running", 0), ("by", 1)):
         counts = Counter[str]()
         for key, number in done.items():
             counts[key[names]] += number
         print(f"{kills} kills {place}: " + ", ".join(f"{name} {number}" for name, number in counts.most_common()))
-    print(f"{resumed} trainings went on from a state", flush=True)
+    print(f"{resumed} trainings went on from a state, {locks} broken dvc.lock were replaced", flush=True)
 
 
 def _disturb(check: Check, process: subprocess.Popen[str], kind: str, rng: random.Random) -> None:
