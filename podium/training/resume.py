@@ -131,9 +131,7 @@ class StateFile:
             _write(self.path, self._key, self._unsaved)
             self._saved_epochs = self._unsaved.epochs
         except (OSError, MemoryError) as error:
-            print(
-                f"{self.name}: cannot save its state ({error}): after a kill, the epochs since the last save are lost"
-            )
+            print(f"{self.name}: cannot save its state ({error}): after a kill, epochs since the last save are lost")
         self._unsaved = None
         self._last_save = time.monotonic()
         self._seconds = self._last_save - started
