@@ -55,8 +55,13 @@ def contest(root: Path, settings: dict[str, Any]) -> Path:
 
 def undisturbed(root: Path, settings: dict[str, Any]) -> dict[str, str]:
     pretrain.main("a", "0", root=contest(root, settings))
-    assert not (root / ".resume").exists()  # a short training saves nothing
+    assert not saved(root)
     return digests(root)
+
+
+def saved(root: Path) -> list[str]:
+    """Return the names of the files of states."""
+    return [path.name for path in (root / ".resume").rglob("*") if path.is_file()]
 
 
 def train_and_end(root: Path, monkeypatch: pytest.MonkeyPatch, method: str, at: int) -> str:
@@ -89,23 +94,25 @@ def test_after_a_kill_at_each_epoch_the_bytes_are_those_of_an_undisturbed_traini
         advice = train_and_end(root, monkeypatch, "_keep", finished)
         assert f"pretrain@a-0: `dvc repro` goes on from epoch {finished + 1} of {EPOCHS}" in advice
         assert not (root / "models/pretrain").exists()
-        assert [path.name for path in (root / ".resume/pretrain/a").iterdir()] == ["0.state"]
+        assert saved(root) == ["0.state"]
     capsys.readouterr()
     pretrain.main("a", "0", root=root)
     assert f"goes on from epoch {EPOCHS} of {EPOCHS}" in capsys.readouterr().out
     assert digests(root) == wanted
-    assert not [path for path in (root / ".resume").rglob("*") if path.is_file()]
+    assert not saved(root)
 
 
 def test_a_signal_saves_the_last_finished_epoch_from_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Between two saves, a signal in the middle of the next epoch, which has changed the weights already."""
-    wanted = undisturbed(tmp_path / "undisturbed", SETTINGS["ema"])
-    root = contest(tmp_path / "ended", SETTINGS["ema"])
+    settings = {"epochs": 3, "ema_decay": 0.9}
+    wanted = undisturbed(tmp_path / "undisturbed", settings)
+    assert not (tmp_path / "undisturbed/.resume").exists()  # a short training saves nothing
+    root = contest(tmp_path / "ended", settings)
     train_and_end(root, monkeypatch, "_log", 2)
     pretrain.main("a", "0", root=root)
-    assert "goes on from epoch 3 of 4" in capsys.readouterr().out
+    assert "goes on from epoch 3 of 3" in capsys.readouterr().out
     assert digests(root) == wanted
 
 
@@ -114,11 +121,10 @@ def test_a_state_of_other_settings_is_dropped(
 ) -> None:
     root = contest(tmp_path / "changed", SETTINGS["ema"])
     train_and_end(root, monkeypatch, "_log", 2)
-    other = {**SETTINGS["ema"], "lr": 0.005}
-    tiny.write(root, {"a": tiny.member(pretrain=other)})
+    tiny.write(root, {"a": tiny.member(pretrain={"lr": 0.005})})
     pretrain.main("a", "0", root=root)
     assert "starts from epoch 1: settings, code, libraries, data or weights have changed" in capsys.readouterr().out
-    assert digests(root) == undisturbed(tmp_path / "undisturbed", other)
+    assert not saved(root)
 
 
 def key(root: Path) -> str:
@@ -192,11 +198,11 @@ def test_a_full_disk_stops_no_training(
     pretrain.main("a", "0", root=contest(tmp_path / "one", {"epochs": 2}))
     assert "No space left" in capsys.readouterr().out
     assert (tmp_path / "one/models/pretrain/a/0.safetensors").exists()
-    assert not [path for path in (tmp_path / "one/.resume").rglob("*") if path.is_file()]
+    assert not saved(tmp_path / "one")
 
 
 @pytest.mark.usefixtures("every_epoch")
-@pytest.mark.parametrize("optimizer", ["adamw", "lamb", "adafactor", "lookahead_adamw", "lion", "muon"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adafactor", "muon"])
 def test_an_optimizers_state_is_whole(tmp_path: Path, optimizer: str) -> None:
     stream, fixed = test_loop.batches(4), {"optimizer": optimizer, "steps_per_epoch": 2}
     file = file_with_a_state(tmp_path)

@@ -176,7 +176,8 @@ def _parts(
     mean: nn.Module | None,
 ) -> dict[str, Stateful]:
     """Return by name what training changes."""
-    parts = {"model": model, "optimizer": optimizer, "scaler": scaler, "average": average, "mean": mean}
+    parts: dict[str, Stateful | None] = {"model": model, "optimizer": optimizer, "scaler": scaler}
+    parts |= {"average": average, "mean": mean}
     return {name: part for name, part in parts.items() if part is not None}
 
 

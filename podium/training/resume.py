@@ -106,9 +106,11 @@ class StateFile:
             return None
         key, digest, payload = content[:_DIGEST], content[_DIGEST : 2 * _DIGEST], content[2 * _DIGEST :]
         if digest != hashlib.sha256(payload).hexdigest().encode():
-            return self._drop(f"{self.path} is damaged")
+            self._drop(f"{self.path} is damaged")
+            return None
         if key != self._key.encode():
-            return self._drop("settings, code, libraries, data or weights have changed since it was interrupted")
+            self._drop("settings, code, libraries, data or weights have changed since it was interrupted")
+            return None
         state = TrainingState(**torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True))
         print(f"{self.name}: goes on from epoch {state.epochs + 1} of {self.total}, where an earlier run ended")
         self._saved_epochs = state.epochs
@@ -126,9 +128,9 @@ class StateFile:
         """Write the last state, unless it is written; a full disk stops no training."""
         if self._unsaved is None:
             return
-        started = time.monotonic()
+        key, started = self._key, time.monotonic()
         try:
-            _write(self.path, self._key, self._unsaved)
+            _write(self.path, key, self._unsaved)
             self._saved_epochs = self._unsaved.epochs
         except (OSError, MemoryError) as error:
             print(f"{self.name}: cannot save its state ({error}): after a kill, epochs since the last save are lost")
@@ -137,9 +139,10 @@ class StateFile:
         self._seconds = self._last_save - started
 
     def remove(self) -> None:
-        """Delete the file of a training that is finished."""
+        """Delete the file of a training that is finished, and what a kill left of a write."""
         self._unsaved = None
-        self.path.unlink(missing_ok=True)
+        for path in self.path.parent.glob(f"{self.path.name}*"):
+            path.unlink()
 
     @property
     def advice(self) -> str:
