@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all setup check repro results experiments compare tune test fast lint format lock
+.PHONY: all setup check repro results experiments compare tune test fast faults lint format lock
 all: repro
 	@python -m tools.results
 
@@ -45,6 +45,9 @@ test: setup lint
 
 fast: setup
 	$(PYTEST) -m "not slow"
+
+faults: setup  # make faults KILLS=200: kills `dvc repro` at random moments, and more; an hour or more
+	OMP_NUM_THREADS=1 python -m docs.measure.faults --kills "$(or $(KILLS),200)"
 
 lint: setup
 	ruff check .

@@ -6,7 +6,7 @@ prints how much the run will train.
 
 `make` first calls `python -m stages.check settings`, which only reads params.yaml and the user's tables. That takes a
 second, without torch. It reports mistakes for which DVC's own messages are unhelpful, and tables that have changed
-since `check` last ran.
+since `check` last ran. It also removes a dvc.lock that a kill has cut off.
 """
 
 from collections.abc import Iterable
@@ -15,6 +15,7 @@ from pathlib import Path
 from podium.core import cli, params, tables
 from podium.core.errors import InputError
 from podium.preflight import (
+    broken_locks,
     cpu,
     git_checks,
     input_paths,
@@ -44,6 +45,7 @@ def main(scope: str = "all", *, root: Path = Path()) -> None:
     input_paths.require(p, root)
     messages = input_tables.check(p, root)
     if scope == "settings":
+        _print(broken_locks.remove(root))
         return
     from podium.models import devices  # torch takes seconds to import
     from podium.preflight import member_checks

@@ -474,6 +474,7 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
         "models/fixres/a/0.safetensors",
         "data/infer_fixres/a.parquet",
         "data/external/e.parquet",
+        ".resume/pretrain/a/0.state",
     ]
     orphans = [
         "models/weights/b.safetensors",
@@ -487,6 +488,8 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
         "data/fixres/a/2.parquet",
         "data/infer_fixres/c.parquet",
         "data/external/a.parquet",
+        ".resume/finetune/a/2.state",
+        ".resume/fixres/b/0.state",
     ]
     for name in owned + orphans:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.utils import deterministic
 
+from podium.core.errors import InputError
 from podium.models import devices
 from podium.models.settings import TorchSettings
 
@@ -75,6 +76,23 @@ def test_torchs_own_error_is_recognised(capsys: pytest.CaptureFixture[str]) -> N
     assert "a: torch has no deterministic put_" in printed
     assert "img_size" not in printed
     assert values.tolist() == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("CUDA out of memory. Tried to allocate 2 GiB", r"infer@a: .* of 32 images: set batch_size lower"),
+        ("DefaultCPUAllocator: can't allocate memory: you tried to ...", r"infer@a: .* of 32 images: set batch_size"),
+        ("DataLoader worker (pid 7) is killed by signal: Bus error. ...", r"infer@a: .* /dev/shm .* PODIUM_WORKERS=0"),
+    ],
+)
+def test_no_memory_and_a_dead_worker_say_what_to_set(text: str, message: str) -> None:
+    def run() -> None:
+        with devices.memory_explained("infer@a", "batches of 32 images", "set batch_size lower"):
+            raise RuntimeError(text)
+
+    with pytest.raises(InputError, match=message):
+        run()
 
 
 def test_other_errors_stay_as_they_are() -> None:

@@ -80,6 +80,15 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
     assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
 
 
+def test_what_a_killed_writer_left_is_removed_and_a_living_ones_is_not(tmp_path: Path) -> None:
+    left, living = tmp_path / f"[a].txt.{2**22 + 1}.tmp", tmp_path / "[a].txt.1.tmp"  # above Linux's highest process id
+    other = tmp_path / f"a.txt.{2**22 + 1}.tmp"
+    for path in (left, living, other):
+        path.write_text("")
+    tables.write_text("new", tmp_path / "[a].txt")
+    assert set(tmp_path.iterdir()) == {living, other, tmp_path / "[a].txt"}
+
+
 def test_json_refuses_what_is_not_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         tables.write_json({"a": float("nan")}, tmp_path / "a.json")

@@ -2,6 +2,7 @@
 
 cli.py           run a stage's main; show a user's mistake without a traceback
 errors.py        InputError: the error for a user's mistake
+interrupts.py    signals that end a stage early
 parallel.py      work spread over processes, with results in order
 params.py        params.yaml -> frozen settings, or an error that names the key
 pixels.py        the packed image file: write it once, memory-map it

@@ -5,6 +5,7 @@ import inspect
 import sys
 from collections.abc import Callable
 
+from podium.core import interrupts
 from podium.core.errors import InputError, legible
 
 # Importing torch and timm makes two million objects that stay. With Python's default limits (700, 10, 10) the garbage
@@ -13,7 +14,10 @@ RARELY = (100_000, 10, 10)
 
 
 def run(main: Callable[..., None]) -> None:
-    """Call `main` with the command line's arguments; on an InputError print its message and exit with status 1."""
+    """Call `main` with the command line's arguments; on an InputError print its message and exit with status 1.
+
+    A signal that ends the process is an error of one line too; the status is 128 + its number.
+    """
     try:
         inspect.signature(main).bind(*sys.argv[1:])
     except TypeError as error:
@@ -21,7 +25,11 @@ def run(main: Callable[..., None]) -> None:
         raise SystemExit(2) from None
     gc.set_threshold(*RARELY)
     try:
-        main(*sys.argv[1:])
+        with interrupts.watched():
+            main(*sys.argv[1:])
+    except interrupts.StopSignal as stop:
+        print(f"ERROR: ended by {stop.name}: {stop.advice}", file=sys.stderr, flush=True)
+        raise SystemExit(stop.status) from None
     except InputError as error:
         lines = [legible(line) for line in str(error).split("\n")]  # file names may hold control characters
         print("ERROR:", "\n".join(lines), file=sys.stderr, flush=True)

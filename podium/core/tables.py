@@ -5,6 +5,7 @@ Every writer creates the parent folders (DVC does not) and replaces the file in 
 """
 
 import csv
+import glob
 import json
 import math
 import os
@@ -152,14 +153,31 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; if the block succeeds, move it over `path` in one step."""
+    """Yield a temporary path beside `path`; if the block succeeds, move it over `path` in one step.
+
+    Temporary files of the same path whose process was killed are removed first.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+        if not _runs(leftover.suffixes[-2].removeprefix(".")):
+            leftover.unlink(missing_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _runs(pid: str) -> bool:
+    """Return whether a process runs; True where that cannot be known."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OverflowError, OSError):
+        pass
+    return True
 
 
 def class_names(predictions: pd.DataFrame) -> list[str]:

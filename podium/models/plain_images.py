@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from podium.core import workers
+from podium.core import interrupts, workers
 from podium.core.pixels import PixelPack
 from podium.models.preprocessing import Preprocessing
 
@@ -59,6 +59,7 @@ def loader(images: Dataset[Any], device: torch.device, **batching: Any) -> DataL
 
 
 def _start_worker(_worker: int) -> None:
+    interrupts.leave_to_parent()
     cv2.setNumThreads(0)
 
 

@@ -1,5 +1,6 @@
 """Preflight: the checks of the stage `check`, before anything is trained or removed.
 
+broken_locks.py    files of DVC that a kill has cut off
 cpu.py             whether this machine's CPU emulates bf16
 git_checks.py      the repository has a commit; inputs that neither git nor DVC tracks
 input_paths.py     the user's files and folders that params.yaml names: they exist, and outside the outputs

@@ -26,11 +26,14 @@ MAY_BE_EMPTY = ("data/fixres", "data/infer_fixres", "data/external")  # folders 
 def orphans(
     root: Path, *, members: Iterable[str], fixres: Iterable[str], external: Iterable[str], folds: Iterable[str]
 ) -> list[Path]:
-    """Return files and folders under models/ and data/ that no name of params.yaml's maps and no fold owns, sorted."""
+    """Return files and folders that no name of params.yaml's maps and no fold owns, sorted.
+
+    They lie under models/, data/ and .resume/ (states of unfinished trainings, podium/training/resume.py).
+    """
     owners = {"members": set(members), "fixres": set(fixres), "external": set(external)}
     fold_names = set(folds)
     unowned = []
-    for top in (root / "models", root / "data"):
+    for top in (root / "models", root / "data", root / ".resume"):
         for stage, owner in BY_FOLD.items():
             for folder in _entries(top / stage):
                 if folder.name not in owners[owner]:

@@ -8,6 +8,7 @@ losses.py         cross-entropy, BCE, focal and logit-adjusted loss
 mixup.py          mixup and CutMix
 phase.py          the settings, images and outputs of one phase of one member on one fold
 phase_run.py      run a phase, or copy the weights if it has 0 epochs
+resume.py         the state of an unfinished training, from which the next run goes on
 schedules.py      optimizers and learning rate schedules
 settings.py       the sections `pretrain` and `finetune`, and the map `fixres`
 train_images.py   augmented training images in batches

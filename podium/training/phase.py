@@ -55,6 +55,11 @@ class TrainingJob:
         """Return the path of an output under models/ or data/."""
         return self.root / top / self.phase / self.member / f"{self.fold}{ending}"
 
+    @property
+    def state_path(self) -> Path:
+        """Return the path of the state of an unfinished training; DVC deletes outputs, so it is none of them."""
+        return self.path(".resume", ".state")
+
 
 @dataclass(frozen=True)
 class LabelledImages:

@@ -11,6 +11,7 @@ def run(job: TrainingJob, weights: Path) -> None:
     """Train one phase from `weights` and write its outputs; with 0 epochs, copy the weights."""
     data = read_fold(tables.read(job.root / "data/split/folds.csv", tables.FOLDS), job.fold)
     if job.settings.epochs == 0:
+        job.state_path.unlink(missing_ok=True)
         _copy_weights(job, weights, data)
         return
     from podium.training.trainer import train  # torch takes seconds to import: 0 epochs do not need it

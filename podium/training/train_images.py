@@ -77,23 +77,32 @@ class EpochBatches(Sampler[list[Draw]]):
 
     Args:
         balanced: the images' class indices, to draw each class equally often; None to draw each image once.
+        first_epoch: earlier epochs are left out; the others are the same as with them.
     """
 
     def __init__(
-        self, n_images: int, batch_size: int, epochs: int, seed: int, balanced: Sequence[int] | None = None
+        self,
+        n_images: int,
+        batch_size: int,
+        epochs: int,
+        seed: int,
+        balanced: Sequence[int] | None = None,
+        *,
+        first_epoch: int = 0,
     ) -> None:
         self.n_images, self.batch_size, self.epochs, self.seed = n_images, batch_size, epochs, seed
+        self.first_epoch = first_epoch
         self.steps_per_epoch = -(-n_images // batch_size)
         targets = np.asarray([] if balanced is None else balanced)
         self.images_by_class = [np.flatnonzero(targets == k) for k in np.unique(targets)]
 
     def __len__(self) -> int:
-        """Return the number of batches in all epochs."""
-        return self.epochs * self.steps_per_epoch
+        """Return the number of batches in all epochs from the first one on."""
+        return (self.epochs - self.first_epoch) * self.steps_per_epoch
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        """Yield the batches of epoch 0, 1, ..."""
-        for epoch in range(self.epochs):
+        """Yield the batches of the first epoch, the next one, ..."""
+        for epoch in range(self.first_epoch, self.epochs):
             rng = np.random.default_rng(seeding.derive(self.seed, "order", epoch))
             draws = self._balanced(epoch, rng) if self.images_by_class else self._shuffled(epoch, rng)
             for start in range(0, len(draws), self.batch_size):
