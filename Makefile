@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all setup check repro results experiments compare tune test fast lint format lock
+.PHONY: all setup check repro results experiments compare predict tune test fast lint format lock
 all: repro
 	@python -m tools.results
 
@@ -32,6 +32,9 @@ experiments: setup
 
 compare: setup  # make compare A=<experiment> B=<experiment>; also git revisions and `workspace`; B defaults to it
 	@python -m tools.compare "$(A)" "$(or $(B),workspace)"
+
+predict: setup  # make predict IMAGES=<folder or file> [OUT=predictions.csv]
+	@python -m tools.predict "$(IMAGES)" "$(or $(OUT),predictions.csv)"
 
 tune: setup  # make tune BUDGET=<hours>; also MEMBER=<name> for one member, APPLY=1 to write the best into params.yaml
 	@python -m stages.check settings
