@@ -15,7 +15,6 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from podium.core import cli, params, tables
-from podium.ensembling import recipe_schema
 from podium.inference.settings import MemberSettings
 from podium.models import devices, plain_images, predict
 from podium.models.settings import TorchSettings
@@ -69,10 +68,9 @@ def _held_out_classes(train: Features, used: pd.DataFrame) -> tuple[np.ndarray, 
 
 def _features(root: Path, member: str, settings: MemberSettings, folder: Path) -> Features:
     """Return frozen features of a folder's images, at most MOST."""
-    classes = recipe_schema.read(root / recipe_schema.PATH).classes if (root / recipe_schema.PATH).exists() else ["", ""]
     device = devices.start(params.load("torch", TorchSettings, root))
     numerics = devices.Numerics(device, settings.model.precision, settings.model.channels_last)
-    model, preprocessing = member_probe.frozen_backbone(root, member, settings.model, len(classes))
+    model, preprocessing = member_probe.frozen_backbone(root, member, settings.model, 2)  # its head is not used
     size = settings.model.image_size
     prepare = params.load("prepare", image_stream.PrepareSettings, root)
     chunk = next(image_stream.chunks(image_stream.find(folder)[:MOST], prepare, MOST))
