@@ -1,7 +1,10 @@
-"""`make predict` on a tiny contest: new images are predicted as `ensemble` predicted its test images."""
+"""`make predict` and `make bundle` on a tiny contest: new images are predicted as `ensemble` predicted its test images."""
 
 import json
 import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,8 @@ from podium.inference import stored_images
 from podium.predictions import member_predictions
 from podium.predictions.tta import Tta
 from podium.scoring.thresholds import ExpectedPosition, Multipliers
-from podium.serving import image_stream, network_passes, new_predictions
+from podium.serving import image_stream, network_passes, new_predictions, selection_of_members
+from podium.serving.standalone import resize
 from stages import (
     ensemble,
     finetune,
@@ -35,7 +39,8 @@ from stages import (
     probe,
     weights,
 )
-from tests import tiny
+from tests import photos, tiny
+from tools import bundle as bundle_tool
 from tools import predict
 
 N_TEST, CHUNK = 11, 8
@@ -195,3 +200,91 @@ def test_a_stored_decision_is_the_fitted_one_to_the_bit(decision: Any) -> None:
 def test_the_schema_of_the_recipe_is_documented() -> None:
     page = (Path(__file__).parents[1] / "docs/predict.md").read_text()
     assert not [name for name in RecipeFile.model_fields if f"`{name}`" not in page]
+
+
+ALONE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import predict
+predict.main(*sys.argv[2:])
+print(sorted({"torch", "cv2", "pandas", "scipy", "timm", "podium"} & set(sys.modules)))
+"""
+
+
+@pytest.fixture(scope="module")
+def bundled(finished: Path) -> Path:
+    for name in bundle_tool.NEEDED:
+        pytest.importorskip(name)
+    bundle_tool.main("all", str(finished / "bundle"), root=finished)
+    return finished / "bundle"
+
+
+def run_alone(folder: Path, images: Path, out: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a bundle's predict.py where the project cannot be imported."""
+    command = [sys.executable, "-c", ALONE, *map(str, (folder, images, out))]
+    return subprocess.run(command, cwd=out.parent, text=True, capture_output=True, check=False)
+
+
+@pytest.mark.slow
+def test_a_bundle_predicts_alone_what_make_predict_predicts(root: Path, bundled: Path) -> None:
+    (root / "test/t3b.png").write_bytes(b"no image")
+    cv2.imwrite(str(root / "test/wide.jpg"), photos.photo(1, 90, 200))
+    cv2.imwrite(str(root / "test/small.png"), photos.photo(2, 20, 24))
+    done = run_alone(bundled, root / "test", root / "alone.csv")
+    assert done.stdout == "[]\n", done.stderr
+    alone, here = tables.read_text_csv(root / "alone.csv").set_index("image_id"), predicted(root)
+    assert list(alone.columns) == list(here.columns)
+    for column in ("label", "unlike_training", "problem"):
+        assert (alone[column] == here[column]).all(), column
+    read = here["problem"] == ""
+    for column in ("p:blue", "p:red", "novelty"):
+        np.testing.assert_allclose(
+            alone.loc[read, column].astype(float), here.loc[read, column].astype(float), atol=1e-4
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["networks.json", "manifest.json", "recipe.json", "blend.py"])
+def test_a_file_that_was_tampered_with_is_refused(bundled: Path, tmp_path: Path, name: str) -> None:
+    copied = shutil.copytree(bundled, tmp_path / "copy")
+    (copied / name).write_text((copied / name).read_text() + "\n")
+    done = run_alone(copied, bundled.parent / "test", tmp_path / "out.csv")
+    assert name in done.stderr
+    assert done.returncode != 0
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_bundle_holds_card_licences_and_a_zip_of_itself(bundled: Path) -> None:
+    names = {path.relative_to(bundled).as_posix() for path in bundled.rglob("*") if path.is_file()}
+    assert names >= {"predict.py", "recipe.json", "manifest.json", "model_card.md", "LICENCES.md"}
+    assert not [name for name in names if name.endswith((".pkl", ".pt", ".pth"))]
+    with zipfile.ZipFile(f"{bundled}.zip") as opened:
+        assert set(opened.namelist()) == {f"bundle/{name}" for name in names}
+    card, recipe = (bundled / "model_card.md").read_text(), recipe_schema.read(bundled / "recipe.json")
+    assert f"{recipe.score.oof_score_low} to {recipe.score.oof_score_high}" in card
+
+
+def test_one_member_has_its_own_score_and_no_other_member(root: Path) -> None:
+    recipe = recipe_schema.read(root / recipe_schema.PATH)
+    members = tables.read(root / "data/ensemble/members.csv", contracts.MEMBERS).set_index("member")
+    best = selection_of_members.select(recipe, "best", root)
+    assert best.members[0].name == members["score"].idxmax()
+    alone = selection_of_members.select(recipe, "b", root)
+    assert [member.name for member in alone.members] == ["b"]
+    assert alone.score.oof_score == pytest.approx(members.loc["b", "score"], abs=1e-6)
+    with pytest.raises(InputError, match="nobody"):
+        selection_of_members.select(recipe, "nobody", root)
+
+
+@pytest.mark.parametrize(
+    "target", [(32, 32), (40, 40), (224, 224), (64, 20), (20, 64), (50, 100), (97, 31), (100, 190)]
+)
+def test_resizing_in_numpy_is_opencvs(target: tuple[int, int]) -> None:
+    image = photos.photo(3, 100, 128)
+    for ours, theirs in ((resize.INTER_AREA, cv2.INTER_AREA), (resize.INTER_CUBIC, cv2.INTER_CUBIC)):
+        if ours == resize.INTER_AREA and target[0] * target[1] > 100 * 128:
+            continue
+        found = resize.resize(image, target, ours).astype(int)
+        wanted = cv2.resize(image, target, interpolation=theirs).astype(int)
+        assert np.abs(found - wanted).max() <= 1
+        assert (found != wanted).mean() < 0.002
