@@ -1,4 +1,4 @@
-"""`make predict` and `make bundle` on a tiny contest: new images are predicted as `ensemble` predicted its test images."""
+"""`make predict` and `make bundle` on a tiny contest: its test images get the predictions of `ensemble` again."""
 
 import json
 import shutil
