@@ -28,7 +28,7 @@ LIMITS = """
 - The score holds for images like the training images. A test set that differs from them has another score.
 - It scores blends of one network per member; this bundle averages those of all folds, which is usually a little better.
 - Probabilities were calibrated on the training images' class frequencies.
-- OpenCV's resizing is done in numpy here, so a probability may differ from Podium's in the fifth digit.
+- onnxruntime computes in another order than torch, so a probability may differ from Podium's in the fifth digit.
 """
 
 
