@@ -122,7 +122,8 @@ def test_every_phase_size_and_probe_predicts_as_its_stage_did(root: Path) -> Non
     recipe, image_ids = recipe_schema.read(root / recipe_schema.PATH), [f"t{i}.png" for i in range(N_TEST)]
     known = member_predictions.blend_members(yaml.safe_load((root / "params.yaml").read_text()), root)
     builder = new_predictions.load(root).builder
-    chunk = next(image_stream.chunks(image_stream.find(root / "test"), recipe.prepare, 64))
+    chunks = image_stream.chunks(image_stream.find(root / "test"), recipe.prepare, 64)
+    chunk = next(chunks)
     flips = ("hflip", "identity")
     ttas = [("a", Tta((32, 40), flips, ("finetune", "probe"))), ("a", Tta((40,), flips, ("fixres",)))]
     ttas += [("a", Tta((32,), ("identity",), ("pretrain",))), ("b", Tta((40,), ("identity",), ("probe",)))]

@@ -73,7 +73,8 @@ def _features(root: Path, member: str, settings: MemberSettings, folder: Path) -
     model, preprocessing = member_probe.frozen_backbone(root, member, settings.model, 2)  # its head is not used
     size = settings.model.image_size
     prepare = params.load("prepare", image_stream.PrepareSettings, root)
-    chunk = next(image_stream.chunks(image_stream.find(folder)[:MOST], prepare, MOST))
+    chunks = image_stream.chunks(image_stream.find(folder)[:MOST], prepare, MOST)
+    chunk = next(chunks)  # it lives as long as `chunks`
     images = plain_images.PlainImages(chunk.packed, chunk.packed.image_ids, preprocessing, size)
     transforms = settings.infer.transforms[:1]
     return predict.features(

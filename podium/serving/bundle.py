@@ -55,7 +55,7 @@ def write(out: Path, select: str, root: Path) -> RecipeFile:
     temporary = out.with_name(f"{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    builder = NetworkBuilder(recipe, root, TorchSettings(device="cpu"))
+    builder = NetworkBuilder(_in_fp32(recipe), root, TorchSettings(device="cpu"))
     tables.write_json(_networks(builder, temporary), temporary / "networks.json")
     np.savez(temporary / "arrays.npz", **_arrays(builder))  # type: ignore[arg-type]
     tables.write_json(recipe.model_dump(mode="json"), temporary / "recipe.json")
@@ -71,6 +71,15 @@ def write(out: Path, select: str, root: Path) -> RecipeFile:
 def _require_replaceable(out: Path) -> None:
     if out.exists() and not (out / "manifest.json").is_file():
         raise InputError(f"{out}: exists and is no bundle; give another folder: make bundle OUT=<folder>")
+
+
+def _in_fp32(recipe: RecipeFile) -> RecipeFile:
+    """Return a recipe whose networks predict in fp32, which is what their ONNX files do."""
+    networks = {
+        name: network.model_copy(update={"model": network.model.model_copy(update={"precision": "fp32"})})
+        for name, network in recipe.networks.items()
+    }
+    return recipe.model_copy(update={"networks": networks})
 
 
 def _networks(builder: NetworkBuilder, folder: Path) -> dict[str, dict[str, object]]:

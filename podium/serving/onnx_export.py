@@ -46,7 +46,7 @@ def write(model: nn.Module, folder: Path, name: str, sizes: Sequence[int]) -> di
     Raises:
         InputError: no export gives what torch gives.
     """
-    model = model.float().cpu().eval()
+    model = model.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     everywhere = folder / f"{name}.onnx"
     if _is_exported(model, everywhere, sizes, any_size=True):
         return {ANY: everywhere.name}
