@@ -19,7 +19,7 @@ Features = NDArray[np.float32]
 
 QUANTILE = 0.99  # of the training images' own distances: the threshold, so about 1% of such images are false alarms
 MAX_REFERENCES = 5000  # training images that are kept: 25 MB of 1,280 features
-SMALLEST = 1e-6  # distance: equal images differ by rounding
+SMALLEST = 1e-9  # of a threshold and of a length: both are divided by
 BLOCK = 1024  # images at a time
 
 
@@ -28,7 +28,7 @@ class Novelty:
     """Training images in feature space.
 
     Attributes:
-        references: (n_references, n_features), of length 1.
+        references: (n_references, n_features).
         threshold: the distance above which an image is unlike the training images.
     """
 
@@ -37,7 +37,7 @@ class Novelty:
 
     def ratios(self, features: Features) -> NDArray[np.float64]:
         """Return distance / threshold (n_images,) of features (n_images, n_features); above 1 an image is unlike."""
-        return _nearest(_unit(features), self.references) / self.threshold
+        return _nearest(features, self.references) / self.threshold
 
 
 def fit(features: Features, folds: NDArray[np.str_]) -> Novelty:
@@ -49,7 +49,7 @@ def fit(features: Features, folds: NDArray[np.str_]) -> Novelty:
     """
     order = np.random.default_rng(seeding.derive("novelty")).permutation(len(features))
     kept = np.sort(order[:MAX_REFERENCES])
-    references, of_fold = _unit(features[kept]), folds[kept]
+    references, of_fold = features[kept], folds[kept]
     distances = [_nearest(references[of_fold == fold], references[of_fold != fold]) for fold in np.unique(of_fold)]
     threshold = float(np.quantile(np.concatenate(distances), QUANTILE))
     return Novelty(references, max(threshold, SMALLEST))
@@ -66,12 +66,16 @@ def read(path: Path, threshold: float) -> Novelty:
     return Novelty(safetensors.numpy.load_file(str(path))["references"], threshold)
 
 
-def _unit(features: Features) -> Features:
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.asarray(features / np.maximum(norms, np.float32(SMALLEST)), np.float32)
-
-
 def _nearest(features: Features, references: Features) -> NDArray[np.float64]:
-    """Return each row's cosine distance from the nearest reference (n_images,); both are of length 1."""
-    blocks = [features[start : start + BLOCK] @ references.T for start in range(0, len(features), BLOCK)]
-    return np.concatenate([1 - block.max(axis=1).astype(np.float64) for block in blocks] or [np.zeros(0)])
+    """Return each row's cosine distance from the nearest reference (n_images,).
+
+    In double precision: features of a random backbone are nearly parallel, and 1 - cosine is small.
+    """
+    columns = _unit(references).T
+    blocks = [_unit(features[start : start + BLOCK]) @ columns for start in range(0, len(features), BLOCK)]
+    return np.concatenate([1 - block.max(axis=1) for block in blocks] or [np.zeros(0)])
+
+
+def _unit(features: Features) -> NDArray[np.float64]:
+    values = features.astype(np.float64)
+    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), SMALLEST))

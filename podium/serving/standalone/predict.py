@@ -178,8 +178,8 @@ class ImagePasses:
         network = self.bundle.recipe["networks"][known["member"]]
         place = network["transforms"].index(known["transform"])
         features = self.features(known["member"], network["feature_size"])[:, place]
-        unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-6)
-        return np.asarray((1 - (unit @ self.bundle.arrays["novelty"].T).max(axis=1)) / known["threshold"])
+        cosines = _unit(features) @ _unit(self.bundle.arrays["novelty"]).T
+        return np.asarray((1 - cosines.max(axis=1)) / known["threshold"])
 
     def features(self, name: str, size: int) -> Floats:
         """Return frozen features (images, transforms, features)."""
@@ -228,6 +228,11 @@ class ImagePasses:
             resized = [to_size(image, size, settings).transpose(2, 0, 1).astype(np.float32) for image in self.pixels]
             self._inputs[key] = (np.stack(resized) - mean) / std
         return self._inputs[key]
+
+
+def _unit(features: Floats) -> Floats:
+    values = features.astype(np.float64)
+    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9))
 
 
 def to_size(image: Pixels, size: int, settings: dict[str, Any]) -> Pixels:
