@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,8 @@ class FrozenFeatures(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return features (images, features)."""
-        return self.model.forward_head(self.model.forward_features(images), pre_logits=True)  # type: ignore[operator,no-any-return]
+        features: torch.Tensor = self.model.forward_head(self.model.forward_features(images), pre_logits=True)  # type: ignore[operator]
+        return features
 
 
 def write(model: nn.Module, folder: Path, name: str, sizes: Sequence[int]) -> dict[str, str]:
@@ -72,9 +74,9 @@ def _is_exported(model: nn.Module, path: Path, sizes: Sequence[int], *, any_size
 
 
 def _export(model: nn.Module, path: Path, size: int, *, any_size: bool) -> None:
-    shapes = {0: torch.export.Dim("batch")}
+    shapes: dict[int, Any] = {0: torch.export.Dim("batch")}
     if any_size:
-        shapes |= {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}  # type: ignore[dict-item]
+        shapes |= {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     images = torch.zeros(2, 3, size, size)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.inference_mode(False):
         warnings.simplefilter("ignore")  # of the exporter, about its own internals
@@ -98,4 +100,4 @@ def _is_equal(model: nn.Module, path: Path, size: int, count: int) -> bool:
     with torch.inference_mode():
         wanted = model(images).numpy()
     largest = max(float(np.abs(wanted).max()), 1e-6)
-    return found.shape == wanted.shape and float(np.abs(found - wanted).max()) <= TOLERANCE * max(largest, 1.0)
+    return bool(found.shape == wanted.shape and np.abs(found - wanted).max() <= TOLERANCE * max(largest, 1.0))

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,14 @@ from PIL import Image as PillowImage
 from podium.images import decode
 from podium.serving.standalone import blend, resize
 
+Pixels = NDArray[np.uint8]
+Floats = NDArray[Any]
+
 HOME = Path(__file__).parent
 MANIFEST_SHA256 = ""  # `make bundle` fills it in
 CHUNK = 64  # images that are decoded and predicted together
 BATCH = 8  # images that a network gets at once
-TTA = {  # of images (batch, 3, side, side)
+TTA: dict[str, Callable[[Floats], Floats]] = {  # of images (batch, 3, side, side)
     "identity": lambda images: images,
     "hflip": lambda images: images[..., ::-1],
     "vflip": lambda images: images[..., ::-1, :],
@@ -35,8 +39,6 @@ TTA = {  # of images (batch, 3, side, side)
     "transpose": lambda images: images.transpose(0, 1, 3, 2),
     "transverse": lambda images: images[..., ::-1, ::-1].transpose(0, 1, 3, 2),
 }
-Pixels = NDArray[np.uint8]
-Floats = NDArray[Any]
 
 
 def main(images: str, out: str = "predictions.csv") -> None:
