@@ -1,5 +1,7 @@
 """Stage `ensemble`: what all members predicted -> data/ensemble/, with the submission, and metrics/summary.json.
 
+recipe.json says how new images are predicted, with novelty.safetensors (podium.ensembling.recipe_file).
+
 Nested cross-validation (podium.ensembling.nested_cv) gives oof.parquet and `oof_score`: everything about a blend was
 chosen on other images than those it is scored on. The submitted blend is chosen on all images. Its own score on them,
 `oof_score_naive`, is a little optimistic.
@@ -12,7 +14,7 @@ import pandas as pd
 
 from podium import contracts
 from podium.core import cli, tables
-from podium.ensembling import evidence_tables, inputs, nested_cv, outputs, selection
+from podium.ensembling import evidence_tables, inputs, nested_cv, outputs, recipe_file, selection
 from podium.ensembling.method_registry import BASELINE
 
 
@@ -36,6 +38,7 @@ def main(*, root: Path = Path()) -> None:
     outputs.write_predictions(given, outcome, oof, test)
     summary = outputs.summary(given, outcome, table, blend)
     tables.write_json(summary, root / "metrics/summary.json")
+    recipe_file.write(given, members, candidates, outcome, summary)
     _show(table, outcome, summary)
 
 

@@ -120,7 +120,7 @@ def check(
         _refuse_contradictions(template, values or "label", labels, positive)
     if positive is not None and classes is not None:
         _positive_class(positive, classes)
-    _spelled(classes or (), labels, template)
+    spellings(classes or (), labels, template)
     return template
 
 
@@ -166,7 +166,7 @@ def write(
     if template is not None:
         _refuse_contradictions(template, values, labels, positive)
     probs, messages = _complete(test_probs, prior, test_ids)
-    spelled = _spelled(list(probs.columns), labels, template)
+    spelled = spellings(list(probs.columns), labels, template)
     if positive is None:
         columns = _value_columns(spelled, values, template)
         written = list(columns.values())
@@ -331,7 +331,7 @@ def _cells(probs: pd.DataFrame, spelled: Mapping[str, str], classes: list[str]) 
     return [[spelled[name]] for name in probs.idxmax(axis=1)] if len(probs) else []
 
 
-def _spelled(classes: Sequence[str], labels: str, template: Template | None) -> dict[str, str]:
+def spellings(classes: Sequence[str], labels: str, template: Template | None) -> dict[str, str]:
     """Return {class: its spelling in the submission}."""
     style = labels
     if labels == "template":

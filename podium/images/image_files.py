@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,12 @@ def walk(folder: Path) -> tuple[list[ImageFile], int]:
         visible = [name for name in names + links if not _is_hidden(name)]
         files += [_image_file(Path(place) / name, folder, home) for name in visible]
     return sorted(files, key=lambda file: file.image_id), ignored
+
+
+def of_file(path: Path) -> ImageFile:
+    """Return a file that a user names, under its own name; a link is followed."""
+    target = path.resolve()
+    return replace(_image_file(target, target.parent, target.parent), image_id=_escaped(path.name))
 
 
 def read(file: ImageFile, *, short_side: int, max_megapixels: float) -> Row:

@@ -134,7 +134,7 @@ def read_predicted(member: MemberPredictions, tta: Tta, rows: pd.DataFrame, clas
         )
         for single in single_ttas(tta)
     )
-    return _mean(found, member, tta)
+    return averaged(found, [member.transforms.index(transform) for transform in tta.transforms])
 
 
 def read_test(
@@ -152,7 +152,7 @@ def read_test(
         )
         for single in single_ttas(tta)
     )
-    return _mean(found, member, tta)
+    return averaged(found, [member.transforms.index(transform) for transform in tta.transforms])
 
 
 def logs(
@@ -199,12 +199,11 @@ def blend_members(values: dict[str, Any], root: Path) -> dict[str, MemberPredict
     return dict(sorted(found.items()))
 
 
-def _mean(found: Iterable[Probs], member: MemberPredictions, tta: Tta) -> Probs:
-    """Average predictions (1 size, transforms, images, classes) over a TTA's transforms, and over all of `found`."""
-    places = [member.transforms.index(transform) for transform in tta.transforms]
+def averaged(found: Iterable[Probs], places: Sequence[int]) -> Probs:
+    """Average predictions (1 size, transforms, images, classes) over some transforms, and over all of `found`."""
     total, count = None, 0
     for probs in found:
-        mean = probs[0, places].mean(axis=0)
+        mean = probs[0, list(places)].mean(axis=0)
         total, count = (mean if total is None else total + mean), count + 1
     if total is None:
         raise ValueError("a TTA has a size and a phase")

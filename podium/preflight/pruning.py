@@ -14,13 +14,14 @@ BY_FOLD = {"pretrain": "members", "finetune": "members", "fixres": "fixres"}  # 
 BY_NAME = {  # <folder>/<name>.*: owning map
     "models/weights": "members",
     "models/probe": "members",
+    "models/classifiers": "members",
     "data/probe": "members",
     "data/infer": "members",
     "data/infer_pretrain": "members",
     "data/infer_fixres": "fixres",
     "data/external": "external",
 }
-MAY_BE_EMPTY = ("data/fixres", "data/infer_fixres", "data/external")  # folders that stages depend on
+MAY_BE_EMPTY = ("models/fixres", "data/fixres", "data/infer_fixres", "data/external")  # folders that stages depend on
 
 
 def orphans(
