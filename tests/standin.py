@@ -118,7 +118,7 @@ def prune(params: dict[str, Any]) -> None:
     from podium.preflight import pruning
 
     folds = [str(fold) for fold in params["folds"]]
-    owners = {key: params[key] for key in ("members", "fixres", "external")}
+    owners = {key: params[key] for key in pruning.MAPS}
     pruning.remove(pruning.orphans(Path(), **owners, folds=folds))
     pruning.make_folders(Path())
 

@@ -77,7 +77,7 @@ def test_the_members_of_a_recipe_can_be_built_and_trained(file: Path) -> None:
         largest = settings.infer.model_copy(update={"image_sizes": (max(settings.infer.image_sizes),)})
         model = settings.model.model_copy(update=here)
         own = settings.model_copy(update={"model": model, "infer": largest})  # each size in between takes seconds
-        assert member_checks.check(name, own, p.fixres.get(name), torch.device("cpu"), ROOT) > 0
+        assert member_checks.check(name, own, p.optional_phases(name), torch.device("cpu"), ROOT) > 0
 
 
 def test_the_settings_alone_are_read_without_torch_and_nothing_is_removed(tmp_path: Path) -> None:
@@ -461,6 +461,8 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
         "models/probe/c.safetensors",
         "models/fixres/a/0.safetensors",
         "data/infer_fixres/a.parquet",
+        "data/pseudo/c/1.parquet",
+        "data/infer_pseudo/c.parquet",
         "data/external/e.parquet",
     ]
     orphans = [
@@ -474,6 +476,8 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
         "models/fixres/c/0.safetensors",
         "data/fixres/a/2.parquet",
         "data/infer_fixres/c.parquet",
+        "models/pseudo/a/0.safetensors",
+        "data/infer_pseudo/a.parquet",
         "data/external/a.parquet",
     ]
     for name in owned + orphans:
@@ -482,7 +486,9 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/file").write_text("")
     (tmp_path / "models/finetune/link").symlink_to(tmp_path / "outside")
-    pruning.remove(pruning.orphans(tmp_path, members=["a", "c"], fixres=["a"], external=["e"], folds=["0", "1"]))
+    pruning.remove(
+        pruning.orphans(tmp_path, members=["a", "c"], fixres=["a"], pseudo=["c"], external=["e"], folds=["0", "1"])
+    )
     assert all((tmp_path / name).exists() for name in owned)
     assert not any((tmp_path / name).exists() for name in orphans)
     assert not (tmp_path / "models/finetune/link").exists()

@@ -40,7 +40,10 @@ def test_a_stage_is_imported_without_slow_libraries(stage: str) -> None:
     assert not slow_modules(stage)
 
 
-TRAINING = ("probe", "joint_probe", "pretrain", "finetune", "fixres", "infer", "infer_pretrain", "infer_fixres")
+TRAINING = (
+    *("probe", "joint_probe", "pretrain", "finetune", "fixres", "pseudo"),
+    *("infer", "infer_pretrain", "infer_fixres", "infer_pseudo"),
+)
 
 
 @pytest.mark.parametrize("stage", TRAINING)

@@ -117,7 +117,7 @@ def harmful_members(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str
     weightless = set(members.loc[members["weight"] == 0, "member"])
     lines = []
     for row in worth[(worth["effect"] == "harms") & ~worth["member"].isin(weightless)].itertuples():
-        maps = [key for key in ("members", "fixres", "external") if row.member in params.section(values, key)]
+        maps = [key for key in ("members", "fixres", "pseudo", "external") if row.member in params.section(values, key)]
         without = " ".join(f"-S '~{key}.{row.member}'" for key in maps)
         lines += [
             f"{'warning':{ASIDE}}{row.member} harms the equal mean: with it {row.gain:+.4f} in the metric",

@@ -10,7 +10,13 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-BY_FOLD = {"pretrain": "members", "finetune": "members", "fixres": "fixres"}  # <stage>/<name>/<fold>.*: owning map
+MAPS = ("members", "fixres", "pseudo", "external")  # of params.yaml, whose names own outputs
+BY_FOLD = {
+    "pretrain": "members",
+    "finetune": "members",
+    "fixres": "fixres",
+    "pseudo": "pseudo",
+}  # <stage>/<name>/<fold>.*: owning map
 BY_NAME = {  # <folder>/<name>.*: owning map
     "models/weights": "members",
     "models/probe": "members",
@@ -18,16 +24,22 @@ BY_NAME = {  # <folder>/<name>.*: owning map
     "data/infer": "members",
     "data/infer_pretrain": "members",
     "data/infer_fixres": "fixres",
+    "data/infer_pseudo": "pseudo",
     "data/external": "external",
 }
-MAY_BE_EMPTY = ("data/fixres", "data/infer_fixres", "data/external")  # folders that stages depend on
+# folders that stages depend on
+MAY_BE_EMPTY = ("data/fixres", "data/infer_fixres", "data/pseudo", "data/infer_pseudo", "data/external")
 
 
-def orphans(
-    root: Path, *, members: Iterable[str], fixres: Iterable[str], external: Iterable[str], folds: Iterable[str]
-) -> list[Path]:
-    """Return files and folders under models/ and data/ that no name of params.yaml's maps and no fold owns, sorted."""
-    owners = {"members": set(members), "fixres": set(fixres), "external": set(external)}
+def orphans(root: Path, *, folds: Iterable[str], **maps: Iterable[str]) -> list[Path]:
+    """Return files and folders under models/ and data/ that no name of params.yaml's maps and no fold owns, sorted.
+
+    Args:
+        root: of the project.
+        folds: their names.
+        maps: the names in each of the `MAPS`.
+    """
+    owners = {key: set(maps[key]) for key in MAPS}
     fold_names = set(folds)
     unowned = []
     for top in (root / "models", root / "data"):

@@ -12,7 +12,7 @@ from podium.inference.settings import MemberSettings
 from podium.predictions import calibration, member_predictions, prediction_files
 from podium.predictions.calibration import Probs
 from podium.predictions.member_predictions import MemberPredictions
-from podium.predictions.tta import FIXRES, IDENTITY, Tta
+from podium.predictions.tta import FIXRES, IDENTITY, PSEUDO, Tta
 from podium.reports import ablation
 from podium.reports.ablation import Step
 from podium.scoring import evaluation_set, scores
@@ -78,15 +78,19 @@ def of_member(inputs: AblationInputs, name: str) -> list[Step]:
     return [*steps, Step(name, "choice", "sizes, transforms and phases with the smallest left-out cost", chosen)]
 
 
-def of_fixres(inputs: AblationInputs, predictions: MemberPredictions) -> list[Step]:
-    """Return a member's phase `fixres` after the phase before it, in the same TTA; [] where it has none.
+LATER = {FIXRES: "a third phase", PSEUDO: "pseudo-labels"}  # optional phases after `finetune`
+
+
+def of_later_phase(inputs: AblationInputs, predictions: MemberPredictions, phase: str) -> list[Step]:
+    """Return a member's phase of `LATER` after the phase before it, in the same TTA; [] where it has none.
 
     Where the phase before is not predicted at that size, its default TTA is used, and the step includes the change of
     size.
     """
-    tta = next((tta for tta in predictions.alternatives if FIXRES in tta.phases), None)
-    if tta is None:
+    found = [tta for tta in predictions.alternatives if phase in tta.phases]
+    if not found:
         return []
+    tta = next((tta for tta in found if tta.image_sizes == predictions.default.image_sizes), found[0])
     same = replace(tta, phases=predictions.default.phases)
     before = same if same in predictions.alternatives else predictions.default
     at = "at {0.image_sizes[0]} pixels".format
@@ -94,11 +98,11 @@ def of_fixres(inputs: AblationInputs, predictions: MemberPredictions) -> list[St
         _step(
             inputs,
             predictions.name,
-            "before fixres",
+            f"before {phase}",
             f"the phase before it {at(before)}",
             _at(inputs, predictions, before),
         ),
-        _step(inputs, predictions.name, "fixres", f"a third phase {at(tta)}", _at(inputs, predictions, tta)),
+        _step(inputs, predictions.name, phase, f"{LATER[phase]} {at(tta)}", _at(inputs, predictions, tta)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Training: the phases `pretrain` (phase 1, with mixup; not ImageNet pretraining), `finetune` and `fixres`.
+"""Training: the phases `pretrain` (phase 1, with mixup; not ImageNet pretraining), `finetune`, `fixres`, `pseudo`.
 
 augment.py        albumentations pipelines from params.yaml
 auto_augment.py   TrivialAugment and RandAugment
@@ -8,8 +8,9 @@ losses.py         cross-entropy, BCE, focal and logit-adjusted loss
 mixup.py          mixup and CutMix
 phase.py          the settings, images and outputs of one phase of one member on one fold
 phase_run.py      run a phase, or copy the weights if it has 0 epochs
+pseudo_labels.py  images without labels, with what a model predicts as soft labels
 schedules.py      optimizers and learning rate schedules
-settings.py       the sections `pretrain` and `finetune`, and the map `fixres`
+settings.py       the sections `pretrain` and `finetune`, and the maps `fixres` and `pseudo`
 train_images.py   augmented training images in batches
 trainer.py        build the model, fit it, predict the held-out fold, save
 """

@@ -1,0 +1,152 @@
+"""Stages pseudo and infer_pseudo on a tiny contest: pseudo-labels that carry no label of the held-out fold."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from podium.core import pixels, tables
+from podium.core.pixels import PixelPack
+from podium.models import backbones
+from podium.training import pseudo_labels
+from podium.training.phase import LabelledImages, SoftLabelledImages
+from podium.training.settings import PseudoSettings
+from podium.training.trainer import Trainer
+from stages import finetune, infer_pseudo, pretrain, pseudo, weights
+from tests import tiny
+
+SETTINGS = {"epochs": 2, "batch_size": 4, "lr": 0.01}
+FLIPPED = {"red": "blue", "blue": "red"}
+
+
+def train(root: Path, *, flip_fold_0: bool = False) -> None:
+    """Write a contest, and train both folds of a member up to `finetune`."""
+    tiny.write(root, {"a": tiny.member(pretrain={"epochs": 0})}, n_train=8)
+    path = root / "data/split/folds.csv"
+    folds = tables.read(path, tables.FOLDS)
+    if flip_fold_0:
+        held = folds["fold"] == "0"
+        folds.loc[held, "label"] = folds.loc[held, "label"].map(FLIPPED)
+    tables.write(folds, path, tables.FOLDS)
+    weights.main("a", root=root)
+    for fold in ("0", "1"):
+        pretrain.main("a", fold, root=root)
+        finetune.main("a", fold, root=root)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("trained")
+    train(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def flipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same contest with all labels of fold 0 turned over."""
+    root = tmp_path_factory.mktemp("flipped")
+    train(root, flip_fold_0=True)
+    return root
+
+
+def run(trained: Path, root: Path, fold: str = "0", **settings: Any) -> bytes:
+    """Copy the trained member, run `pseudo` on a fold, and return its weights."""
+    shutil.copytree(trained, root, dirs_exist_ok=True)
+    with (root / "params.yaml").open("a") as opened:
+        opened.write(f"pseudo: {{a: {SETTINGS | settings}}}\n")
+    pseudo.main("a", fold, root=root)
+    return (root / f"models/pseudo/a/{fold}.safetensors").read_bytes()
+
+
+def test_its_models_predict_every_image_as_those_of_finetune_do(trained: Path, tmp_path: Path) -> None:
+    first = run(trained, tmp_path)
+    pseudo.main("a", "1", root=tmp_path)
+    infer_pseudo.main("a", root=tmp_path)
+    rows = tables.read(tmp_path / "data/infer_pseudo/a.parquet", tables.PREDICTIONS)
+    assert set(rows["image_size"]) == {32, 40}
+    assert len(rows) == (8 + 2 * 4) * 2 * 2  # train images once, test images by both folds' models
+    held_out = tables.read(tmp_path / "data/pseudo/a/0.parquet", tables.PREDICTIONS)
+    merged = held_out.merge(rows[rows["subset"] == "train"], on=["image_id", "fold", "transform", "image_size"])
+    assert len(merged) == len(held_out) == 4
+    pseudo.main("a", "0", root=tmp_path)
+    assert (tmp_path / "models/pseudo/a/0.safetensors").read_bytes() == first
+
+
+def test_a_fold_reads_no_other_folds_model(trained: Path, tmp_path: Path) -> None:
+    first = run(trained, tmp_path / "whole")
+    alone = tmp_path / "alone"
+    shutil.copytree(trained, alone)
+    for path in alone.rglob("1.safetensors"):
+        path.unlink()
+    assert run(alone, tmp_path / "copy") == first
+
+
+def test_no_label_of_the_held_out_fold_reaches_the_model(trained: Path, flipped: Path, tmp_path: Path) -> None:
+    assert run(trained, tmp_path / "one") == run(flipped, tmp_path / "other")
+
+
+def test_pseudo_labels_of_another_folds_model_would_carry_held_out_labels_and_the_score_would_show_it(
+    trained: Path, flipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A planted leak: the model of fold 1, which has learned fold 0, makes the pseudo-labels for fold 0."""
+    strong = {"weight": 4, "epochs": 8}
+    honest = [label_probs(trained, tmp_path / "a", **strong), label_probs(flipped, tmp_path / "b", **strong)]
+    own = Trainer._predicted
+
+    def leaking(trainer: Trainer, _model: torch.nn.Module, test: PixelPack) -> SoftLabelledImages:
+        job = trainer.job
+        other = backbones.create(job.model.backbone, n_classes=2, model_kwargs=job.model.model_kwargs)
+        backbones.load(other, backbones.read(job.root / "models/finetune/a/1.safetensors").state, "fold 1")
+        return own(trainer, other, test)
+
+    monkeypatch.setattr(Trainer, "_predicted", leaking)
+    leaked = [label_probs(trained, tmp_path / "c", **strong), label_probs(flipped, tmp_path / "d", **strong)]
+    np.testing.assert_allclose(sum(honest), 1, atol=1e-6)  # a model that knows no label gives the two labels 1 together
+    assert np.mean(sum(leaked)) > 1.2
+
+
+def label_probs(source: Path, root: Path, **settings: Any) -> NDArray[np.float64]:
+    """Run `pseudo` on fold 0; return what its model gives the held-out images' labels in folds.csv."""
+    run(source, root, **settings)
+    table = tables.read(root / "data/pseudo/a/0.parquet", tables.PREDICTIONS).set_index("image_id").sort_index()
+    folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).set_index("image_id")
+    return np.array([row[f"p:{folds.loc[name, 'label']}"] for name, row in table.iterrows()], np.float64)
+
+
+def test_threshold_and_weight_and_temperature_act(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = run(trained, tmp_path / "plain")
+    assert "pseudo@a-0: 8 of 8 images get a pseudo-label" in capsys.readouterr().out  # 4 test images, 4 held out
+    changed = [run(trained, tmp_path / key, **{key: 0.5}) for key in ("weight", "temperature")]
+    none = run(trained, tmp_path / "none", threshold=0.999)
+    assert "pseudo@a-0: 0 of 8" in capsys.readouterr().out
+    assert len({plain, none, *changed}) == 4
+
+
+def test_a_test_image_with_the_id_of_a_train_image_is_another_image(trained: Path, tmp_path: Path) -> None:
+    root = tmp_path / "same_ids"
+    shutil.copytree(trained, root)
+    shutil.copy(root / "data/prepare/train/pixels.arrow", root / "data/prepare/test/pixels.arrow")
+    assert run(root, tmp_path / "copy") != run(trained, tmp_path / "plain")
+
+
+def test_soft_labels_keep_their_classes_and_sum_to_their_weight() -> None:
+    predicted = SoftLabelledImages(["x", "y"], np.float32([[0.9, 0.1], [0.45, 0.55]]))
+    settings = PseudoSettings(epochs=1, lr=0.1, threshold=0.6, weight=0.5, temperature=0.5)
+    labels = pseudo_labels.joined(LabelledImages(["a"], np.array([1])), predicted, settings, "t")
+    assert labels.image_ids == ["a", "x"]
+    np.testing.assert_allclose(labels.targets, [[0, 1], [0.5 * 81 / 82, 0.5 / 82]], rtol=1e-5)
+
+
+def test_a_contest_without_test_images_trains_on_labels_and_held_out_images(trained: Path, tmp_path: Path) -> None:
+    root = tmp_path / "without"
+    shutil.copytree(trained, root)
+    with pixels.Writer(root / "data/prepare/test/pixels.arrow", encoding="raw"):
+        pass
+    assert not PixelPack(root / "data/prepare/test/pixels.arrow").image_ids
+    assert run(root, tmp_path / "copy")
