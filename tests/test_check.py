@@ -463,6 +463,7 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
         "data/infer_fixres/a.parquet",
         "data/pseudo/c/1.parquet",
         "data/infer_pseudo/c.parquet",
+        "models/distill/a/1.safetensors",
         "data/external/e.parquet",
     ]
     orphans = [
@@ -478,6 +479,7 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
         "data/infer_fixres/c.parquet",
         "models/pseudo/a/0.safetensors",
         "data/infer_pseudo/a.parquet",
+        "data/distill/c/0.parquet",
         "data/external/a.parquet",
     ]
     for name in owned + orphans:
@@ -487,7 +489,9 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
     (tmp_path / "outside/file").write_text("")
     (tmp_path / "models/finetune/link").symlink_to(tmp_path / "outside")
     pruning.remove(
-        pruning.orphans(tmp_path, members=["a", "c"], fixres=["a"], pseudo=["c"], external=["e"], folds=["0", "1"])
+        pruning.orphans(
+            tmp_path, members=["a", "c"], fixres=["a"], pseudo=["c"], distill=["a"], external=["e"], folds=["0", "1"]
+        )
     )
     assert all((tmp_path / name).exists() for name in owned)
     assert not any((tmp_path / name).exists() for name in orphans)

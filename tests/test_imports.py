@@ -41,7 +41,7 @@ def test_a_stage_is_imported_without_slow_libraries(stage: str) -> None:
 
 
 TRAINING = (
-    *("probe", "joint_probe", "pretrain", "finetune", "fixres", "pseudo"),
+    *("probe", "joint_probe", "pretrain", "finetune", "fixres", "pseudo", "distill"),
     *("infer", "infer_pretrain", "infer_fixres", "infer_pseudo"),
 )
 

@@ -106,7 +106,15 @@ def write_inputs(root: Path, test_ids: list[str] = TEST, **changes: Any) -> None
         write_member(root, name, settings, readable, seed)
     prediction_tables.write_joint_probe(root, pairs(folds_table().query("fold != ''")), readable, FOLDS, seed=7)
     contest = {"images": {"train": "train", "test": "test"}, "metric": changes.pop("metric", "accuracy")}
-    values = {"folds": [0, 1, 2], "contest": contest, "members": members, "fixres": {}, "pseudo": {}, "external": {}}
+    values = {
+        "folds": [0, 1, 2],
+        "contest": contest,
+        "members": members,
+        "fixres": {},
+        "pseudo": {},
+        "distill": {},
+        "external": {},
+    }
     values["ensemble"] = {"method": "equal"}
     (root / "params.yaml").write_text(yaml.safe_dump({**values, **changes}, sort_keys=False))
 

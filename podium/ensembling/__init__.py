@@ -11,5 +11,6 @@ nested_cv.py        nested cross-validation of all choices
 outputs.py          predictions, submission and summary
 selection.py        the choice of method and thresholds
 settings.py         the section `ensemble`
+teacher.py          what each fold's blend predicts of test images, for `distill`
 tta_selection.py    the choice of a member's TTA and phase
 """

@@ -199,7 +199,7 @@ def members_of(values: dict[str, Any]) -> dict[str, MemberSettings]:
 
 def blend_members(values: dict[str, Any], root: Path) -> dict[str, MemberPredictions]:
     """Return all members of the blend that params.yaml describes, sorted by name."""
-    fixres, pseudo = _by_member(values, "fixres", FixresSettings), _by_member(values, "pseudo", PseudoSettings)
+    fixres, pseudo = by_member(values, "fixres", FixresSettings), by_member(values, "pseudo", PseudoSettings)
     found = {name: of_external(root, name) for name in params.section(values, "external")}
     for name, member in members_of(values).items():
         found[name] = of_member(root, name, member, fixres.get(name), pseudo.get(name))
@@ -208,7 +208,7 @@ def blend_members(values: dict[str, Any], root: Path) -> dict[str, MemberPredict
     return dict(sorted(found.items()))
 
 
-def _by_member(values: dict[str, Any], key: str, cls: type[params.SectionT]) -> dict[str, params.SectionT]:
+def by_member(values: dict[str, Any], key: str, cls: type[params.SectionT]) -> dict[str, params.SectionT]:
     """Return the settings of an optional phase, by member."""
     return {name: params.parse(section, f"{key}.{name}", cls) for name, section in params.section(values, key).items()}
 

@@ -10,12 +10,13 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-MAPS = ("members", "fixres", "pseudo", "external")  # of params.yaml, whose names own outputs
+MAPS = ("members", "fixres", "pseudo", "distill", "external")  # of params.yaml, whose names own outputs
 BY_FOLD = {
     "pretrain": "members",
     "finetune": "members",
     "fixres": "fixres",
     "pseudo": "pseudo",
+    "distill": "distill",
 }  # <stage>/<name>/<fold>.*: owning map
 BY_NAME = {  # <folder>/<name>.*: owning map
     "models/weights": "members",
@@ -28,7 +29,14 @@ BY_NAME = {  # <folder>/<name>.*: owning map
     "data/external": "external",
 }
 # folders that stages depend on
-MAY_BE_EMPTY = ("data/fixres", "data/infer_fixres", "data/pseudo", "data/infer_pseudo", "data/external")
+MAY_BE_EMPTY = (
+    "data/fixres",
+    "data/infer_fixres",
+    "data/pseudo",
+    "data/infer_pseudo",
+    "data/distill",
+    "data/external",
+)
 
 
 def orphans(root: Path, *, folds: Iterable[str], **maps: Iterable[str]) -> list[Path]:

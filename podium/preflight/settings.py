@@ -14,10 +14,10 @@ from podium.images.settings import PrepareSettings
 from podium.inference.settings import MemberSettings
 from podium.models.settings import TorchSettings
 from podium.scoring.scores import RANK_METRICS
-from podium.training.settings import FixresSettings, PhaseSettings, PseudoSettings
+from podium.training.settings import DistillSettings, FixresSettings, PhaseSettings, PseudoSettings
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_]*")
-BY_MEMBER = ("fixres", "pseudo")  # optional maps of phases after `finetune`, by member
+BY_MEMBER = ("fixres", "pseudo", "distill")  # optional maps of phases after `finetune`, by member
 RESERVED = {"joint_probe": "the probe on all members' features", "blend": "the blend in tables of members"}
 
 
@@ -33,6 +33,7 @@ class Podium(FoldList):
     # by member or name; {} for none. DVC makes stages from these maps, so none may be missing
     fixres: dict[str, FixresSettings]
     pseudo: dict[str, PseudoSettings]
+    distill: dict[str, DistillSettings]
     external: dict[str, ExternalSettings]
     ensemble: EnsembleSettings
 

@@ -1,4 +1,6 @@
-"""Training: the phases `pretrain` (phase 1, with mixup; not ImageNet pretraining), `finetune`, `fixres`, `pseudo`.
+"""Training: the phases `pretrain`, `finetune`, `fixres`, `pseudo` and `distill`.
+
+`pretrain` is phase 1, with mixup; not ImageNet pretraining.
 
 augment.py        albumentations pipelines from params.yaml
 auto_augment.py   TrivialAugment and RandAugment
@@ -8,9 +10,9 @@ losses.py         cross-entropy, BCE, focal and logit-adjusted loss
 mixup.py          mixup and CutMix
 phase.py          the settings, images and outputs of one phase of one member on one fold
 phase_run.py      run a phase, or copy the weights if it has 0 epochs
-pseudo_labels.py  images without labels, with what a model predicts as soft labels
+pseudo_labels.py  images without labels, with what models predict as soft labels
 schedules.py      optimizers and learning rate schedules
-settings.py       the sections `pretrain` and `finetune`, and the maps `fixres` and `pseudo`
+settings.py       the sections `pretrain` and `finetune`, and the maps of optional phases
 train_images.py   augmented training images in batches
 trainer.py        build the model, fit it, predict the held-out fold, save
 """

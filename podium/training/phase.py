@@ -1,6 +1,7 @@
 """The inputs and outputs of one phase: its job in params.yaml, the images of its fold, its held-out predictions.
 
-The phases are `pretrain` (phase 1, with mixup; not ImageNet pretraining), `finetune`, `fixres` and `pseudo`.
+The phases are `pretrain` (phase 1, with mixup; not ImageNet pretraining), `finetune`, `fixres`, `pseudo`
+and `distill`.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,13 @@ from numpy.typing import NDArray
 from podium.core import params, tables
 from podium.core.errors import InputError
 from podium.models.settings import ModelSettings, TorchSettings
-from podium.training.settings import FinetuneSettings, FixresSettings, PretrainSettings, PseudoSettings
+from podium.training.settings import (
+    DistillSettings,
+    FinetuneSettings,
+    FixresSettings,
+    PretrainSettings,
+    PseudoSettings,
+)
 
 Settings = PretrainSettings | FinetuneSettings | FixresSettings | PseudoSettings
 _SETTINGS: dict[str, type[Settings]] = {
@@ -21,8 +28,9 @@ _SETTINGS: dict[str, type[Settings]] = {
     "finetune": FinetuneSettings,
     "fixres": FixresSettings,
     "pseudo": PseudoSettings,
+    "distill": DistillSettings,
 }
-OPTIONAL = ("fixres", "pseudo")  # phases with a top-level map of their own, by member
+OPTIONAL = ("fixres", "pseudo", "distill")  # phases with a top-level map of their own, by member
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,31 @@ and hand them on with each of their predictions. So only models of the same fold
 docs/honest_scores.md measures what happens otherwise.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
+from podium.core import tables
+from podium.core.errors import InputError
 from podium.training.phase import LabelledImages, SoftLabelledImages
 from podium.training.settings import PseudoSettings
+from podium.training.train_images import TEST
+
+
+def read_teacher(path: Path, classes: Sequence[str]) -> SoftLabelledImages:
+    """Read what the blend of a fold's models predicts of the test images.
+
+    Raises:
+        InputError: there are no test images, or the predictions are of other classes.
+    """
+    table = tables.read(path, tables.PREDICTIONS)
+    if tables.class_names(table) != list(classes):
+        raise InputError(f"{path}: its classes are not those of folds.csv; run `dvc repro` to rebuild it")
+    if table.empty:
+        raise InputError(f"{path}: predicts no test image, and a student learns from them: set `distill: {{}}`")
+    columns = [tables.PROBABILITY + name for name in classes]
+    return SoftLabelledImages([TEST + image_id for image_id in table["image_id"]], table[columns].to_numpy(np.float32))
 
 
 def joined(

@@ -1,4 +1,4 @@
-"""Settings of the training phases: a member's sections `pretrain` and `finetune`, the maps `fixres` and `pseudo`.
+"""Settings of the training phases: a member's sections `pretrain` and `finetune`, the maps of optional phases.
 
 `pretrain` is phase 1, with mixup; not ImageNet pretraining.
 """
@@ -211,3 +211,14 @@ class PseudoSettings(PhaseSettings):
         if "head_init" in self.model_fields_set:
             raise ValueError("head_init: this phase always goes on with the classifier of a finetuned model: remove it")
         return self
+
+
+class DistillSettings(PseudoSettings):
+    """Optional last phase, distillation of the blend to this member: an entry of the top-level map `distill`.
+
+    The same as `pseudo`, but the soft labels are what the blend of the fold's models predicts, and only test images
+    have them: the student is scored as it would predict new images, so it may not have seen its held-out images.
+
+    Source: Hinton et al. 2015, arXiv 1503.02531. There the teacher labels its own training images. Why it does not
+    here stands in docs/honest_scores.md.
+    """

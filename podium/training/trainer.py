@@ -17,7 +17,7 @@ from podium.models import backbones, devices, plain_images, predict
 from podium.models.preprocessing import Preprocessing
 from podium.training import head_init, loop, losses, mixup, pseudo_labels, schedules, train_images
 from podium.training.phase import FoldImages, LabelledImages, SoftLabelledImages, TrainingJob, write_predictions
-from podium.training.settings import PretrainSettings, PseudoSettings
+from podium.training.settings import DistillSettings, PretrainSettings, PseudoSettings
 
 EVALUATION_BATCH = 64  # for predictions: fits in memory where training fits, because no gradients are stored
 
@@ -124,7 +124,8 @@ class Trainer:
         if isinstance(s, PseudoSettings):
             test = pixels.open_pack(self.job.root / "data/prepare/test/pixels.arrow")
             packed = train_images.TrainAndTest(self.packed, test)
-            labels = pseudo_labels.joined(self.data.train, self._predicted(model, test), s, self.job.name)
+            predicted = self._taught() if isinstance(s, DistillSettings) else self._predicted(model, test)
+            labels = pseudo_labels.joined(self.data.train, predicted, s, self.job.name)
         return train_images.TrainImages(
             packed,
             labels.image_ids,
@@ -135,6 +136,11 @@ class Trainer:
             key=f"{self.job.key}.augmentation",
             seed=self.seed,
         )
+
+    def _taught(self) -> SoftLabelledImages:
+        """Read what the blend of this fold's models predicts of the test images."""
+        path = self.job.root / f"data/ensemble/teacher/{self.job.fold}.parquet"
+        return pseudo_labels.read_teacher(path, self.data.classes)
 
     def _predicted(self, model: nn.Module, test: PixelPack) -> SoftLabelledImages:
         """Predict the images whose labels this fold's model does not know: its held-out images and all test images.
