@@ -18,22 +18,27 @@ FIXRES = {"image_size": 48, "epochs": 2, "lr": 0.01}
 
 def write_fixres(root: Path, name: str, sureness: float | None = None) -> None:
     """What fixres and infer_fixres of one member would leave."""
+    write_phase(root, "fixres", name, [48], sureness)
+
+
+def write_phase(root: Path, phase: str, name: str, sizes: list[int], sureness: float | None = None) -> None:
+    """What an optional phase of one member and its inference would leave."""
     prediction_tables.write_infer(
         root,
-        "fixres",
+        phase,
         name,
         train=contest.pairs(contest.folds_table().query("fold != ''")),
         test_ids=contest.READABLE,
         folds=contest.FOLDS,
-        sizes=[48],
+        sizes=sizes,
         transforms=["identity", "hflip"],
         seed=50,
     )
     if sureness is not None:
-        path = root / f"data/infer_fixres/{name}.parquet"
+        path = root / f"data/infer_{phase}/{name}.parquet"
         tables.write(prediction_tables.sure(pd.read_parquet(path), sureness), path, tables.PREDICTIONS)
     for fold in contest.FOLDS:
-        live = root / f"data/fixres/{name}/{fold}.live/plots/metrics"
+        live = root / f"data/{phase}/{name}/{fold}.live/plots/metrics"
         tables.write_text("step\tloss\n0\t0.9\n1\t0.5\n", live / "train/loss.tsv")
         tables.write_text("step\taccuracy_score\n0\t0.5\n1\t0.75\n", live / "held_out/accuracy_score.tsv")
 

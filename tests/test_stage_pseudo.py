@@ -110,9 +110,14 @@ def test_pseudo_labels_of_another_folds_model_would_carry_held_out_labels_and_th
 
 
 def label_probs(source: Path, root: Path, **settings: Any) -> NDArray[np.float64]:
-    """Run `pseudo` on fold 0; return what its model gives the held-out images' labels in folds.csv."""
+    """Run `pseudo` on fold 0; return what its model gives the held-out images' labels."""
     run(source, root, **settings)
-    table = tables.read(root / "data/pseudo/a/0.parquet", tables.PREDICTIONS).set_index("image_id").sort_index()
+    return held_out_probs(root, "pseudo")
+
+
+def held_out_probs(root: Path, phase: str) -> NDArray[np.float64]:
+    """Return what fold 0's model of a phase gives the held-out images' labels in folds.csv (n_images,)."""
+    table = tables.read(root / f"data/{phase}/a/0.parquet", tables.PREDICTIONS).set_index("image_id").sort_index()
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).set_index("image_id")
     return np.array([row[f"p:{folds.loc[name, 'label']}"] for name, row in table.iterrows()], np.float64)
 
