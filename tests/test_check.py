@@ -144,6 +144,12 @@ def test_the_cost_includes_fixres_and_external_predictions(tmp_path: Path, capsy
         (tmp_path / name).write_text("image_id,x,y\n0.png,0.5,0.5\n1.png,0.25,0.75\n")
     check.main(root=tmp_path)
     assert "1 member (and 1 external) x 2 folds: 6 trainings, 2 of them fixres" in capsys.readouterr().out
+
+
+def test_the_cost_includes_pseudo_labels_and_students(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project(tmp_path, pseudo__a={"epochs": 1, "lr": 0.1}, distill__a={"epochs": 1, "lr": 0.1})
+    check.main(root=tmp_path)
+    assert "8 trainings, 2 of them pseudo, 2 of them distill" in capsys.readouterr().out
     assert (tmp_path / "data/external").is_dir()  # ensemble depends on it, empty or not
 
 

@@ -146,3 +146,14 @@ def test_classes_are_weighed_in_a_third_phase_alone(tmp_path: Path) -> None:
 def test_a_wrong_setting_is_named_with_its_section(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"fixres\.a\.image_size"):
         found(tmp_path, fixres={"a": {"epochs": 1, "lr": 0.1}})
+
+
+def test_pseudo_labels_are_an_alternative_at_every_size(tmp_path: Path) -> None:
+    pseudo = {"a": {"epochs": 1, "lr": 0.1, "sampler": "balanced"}}
+    source = found(tmp_path, pseudo=pseudo)["a"]
+    assert {tta for tta in source.alternatives if PSEUDO in tta.phases} == {
+        Tta((32,), BOTH, (PSEUDO,)),
+        Tta((40,), BOTH, (PSEUDO,)),
+    }
+    assert source.weighted == {PSEUDO}
+    assert Tta((32, 40), BOTH, (PSEUDO,)) in average_ttas(source.default, source.alternatives)

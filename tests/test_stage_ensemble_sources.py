@@ -173,3 +173,19 @@ def test_order_of_sections_and_rows_changes_no_byte(tmp_path: Path) -> None:
         ensemble.main(root=root)
         written.append(outputs(root))
     assert written[0] == written[1]
+
+
+@pytest.mark.parametrize(("sureness", "is_chosen"), [(0.97, True), (0.3, False)])
+def test_pseudo_labels_are_used_at_any_size_where_their_cost_is_smallest(
+    tmp_path: Path, sureness: float, is_chosen: bool
+) -> None:
+    contest.write_inputs(tmp_path, pseudo={"a": {"epochs": 1, "lr": 0.01}})
+    write_phase(tmp_path, "pseudo", "a", [32, 40], sureness)
+    ensemble.main(root=tmp_path)
+    assert ("pseudo" in members(tmp_path).loc["a", "phases"]) == is_chosen
+    candidates = tables.read(tmp_path / "data/ensemble/tta.csv", contracts.TTA)
+    sizes = set(candidates.loc[candidates["phases"] == "pseudo", "image_sizes"])
+    assert sizes >= {"32", "40"}
+    assert ("32 40" in sizes) == is_chosen  # an average leaves out what harms
+    curves = tables.read_text_csv(tmp_path / "data/ensemble/curves.csv")
+    assert set(curves.loc[curves["member"] == "a", "phase"]) == {"finetune", "pseudo"}
