@@ -2,51 +2,51 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from podium.core import tables
 from podium.core.errors import InputError
-from stages import distill, infer
+from stages import distill
 from tests import test_stage_pseudo as pseudo
 
-SETTINGS = {"epochs": 8, "batch_size": 4, "lr": 0.01, "weight": 4}
-
-
-def write_teacher(root: Path, of_fold: str) -> None:
-    """Write what the models of `of_fold` predict of test images as the teacher of fold 0."""
-    rows = tables.read(root / "data/infer/a.parquet", tables.PREDICTIONS)
-    rows = rows[(rows["subset"] == "test") & (rows["image_size"] == 32) & (rows["transform"] == "identity")]
-    table = rows[rows["fold"] == of_fold].assign(fold="0", image_size=0)
-    tables.write(table, root / "data/ensemble/teacher/0.parquet", tables.PREDICTIONS)
+SETTINGS = {**pseudo.SETTINGS, **pseudo.STRONG}
+TRAIN, TEST = "data/prepare/train/pixels.arrow", "data/prepare/test/pixels.arrow"
 
 
 @pytest.fixture(scope="module")
 def contests(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The same contest twice; in the second one, all labels of fold 0 are turned over."""
+    """The same contest twice, its test images the same as its train images; in the second one, all labels of fold 0 are
+    turned over.
+    """
     found = []
     for flip in (False, True):
         root = tmp_path_factory.mktemp("contest")
-        pseudo.train(root, flip_fold_0=flip)
-        infer.main("a", root=root)
+        pseudo.train(root, ("0",), flip_fold_0=flip)
+        shutil.copy(root / TRAIN, root / TEST)
         found.append(root)
     return found
 
 
-def run(source: Path, root: Path, teacher: str = "0", **settings: Any) -> bytes:
-    """Copy a trained contest, write a teacher, run `distill` on fold 0, and return the student's weights."""
+def run(source: Path, root: Path, *, leak: bool = False, n_images: int = 4) -> bytes:
+    """Run `distill` on fold 0, and return the student's weights.
+
+    Its teacher predicts the test images that are copies of the held-out images: it knows nothing of them, or with
+    `leak` what a model of another fold has learned by heart, their labels.
+    """
     shutil.copytree(source, root)
     with (root / "params.yaml").open("a") as opened:
-        opened.write(f"distill: {{a: {SETTINGS | settings}}}\n")
-    write_teacher(root, teacher)
+        opened.write(f"distill: {{a: {SETTINGS}}}\n")
+    folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
+    held_out = folds[folds["fold"] == "0"][:n_images]
+    red = (held_out["label"] == "red").to_numpy(np.float32) if leak else np.full(len(held_out), 0.6, np.float32)
+    table = pd.DataFrame({"image_id": held_out["image_id"], "subset": "test", "fold": "0", "image_size": 0})
+    table = tables.with_probs(table.assign(transform="identity"), np.column_stack([1 - red, red]), ["blue", "red"])
+    tables.write(table, root / "data/ensemble/teacher/0.parquet", tables.PREDICTIONS)
     distill.main("a", "0", root=root)
     return (root / "models/distill/a/0.safetensors").read_bytes()
-
-
-def label_probs(root: Path) -> Any:
-    return pseudo.held_out_probs(root, "distill")
 
 
 def test_test_images_alone_are_taught_and_the_held_out_fold_is_predicted(
@@ -54,7 +54,6 @@ def test_test_images_alone_are_taught_and_the_held_out_fold_is_predicted(
 ) -> None:
     first = run(contests[0], tmp_path / "run")
     assert "distill@a-0: 4 of 4 images get a pseudo-label" in capsys.readouterr().out
-    assert len(label_probs(tmp_path / "run")) == 4
     distill.main("a", "0", root=tmp_path / "run")
     assert (tmp_path / "run/models/distill/a/0.safetensors").read_bytes() == first
 
@@ -65,17 +64,18 @@ def test_no_held_out_label_reaches_a_student_and_a_planted_leak_would_be_seen(
     honest = [run(source, tmp_path / f"honest{i}") for i, source in enumerate(contests)]
     assert honest[0] == honest[1]
     for i, source in enumerate(contests):
-        run(source, tmp_path / f"leak{i}", teacher="1")  # fold 1's model has learned the labels of fold 0
-    leaked = label_probs(tmp_path / "leak0") + label_probs(tmp_path / "leak1")
-    assert np.mean(leaked) > 1.2  # a student that knows no label gives the two labels 1 together
-    np.testing.assert_allclose(label_probs(tmp_path / "honest0") + label_probs(tmp_path / "honest1"), 1, atol=1e-6)
+        run(source, tmp_path / f"leak{i}", leak=True)
+    # a student that knows no label gives an image's two labels 1 together
+    honest_sum, leaked_sum = (
+        pseudo.held_out_probs(tmp_path / f"{kind}0", "distill")
+        + pseudo.held_out_probs(tmp_path / f"{kind}1", "distill")
+        for kind in ("honest", "leak")
+    )
+    np.testing.assert_allclose(honest_sum, 1, atol=1e-6)
+    assert leaked_sum.min() > 1.02
+    assert leaked_sum.mean() > 1.1
 
 
 def test_without_test_images_there_is_nothing_to_learn_from(contests: list[Path], tmp_path: Path) -> None:
-    shutil.copytree(contests[0], tmp_path, dirs_exist_ok=True)
-    with (tmp_path / "params.yaml").open("a") as opened:
-        opened.write(f"distill: {{a: {SETTINGS}}}\n")
-    path = tmp_path / "data/ensemble/teacher/0.parquet"
-    tables.write(tables.empty_predictions(["blue", "red"]), path, tables.PREDICTIONS)
     with pytest.raises(InputError, match=r"teacher/0\.parquet: predicts no test image"):
-        distill.main("a", "0", root=tmp_path)
+        run(contests[0], tmp_path / "run", n_images=0)
