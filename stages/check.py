@@ -53,7 +53,8 @@ def main(scope: str = "all", *, root: Path = Path()) -> None:
     _print(messages)
     device = devices.start(p.torch)
     values = {
-        name: member_checks.check(name, member, p.fixres.get(name), device, root) for name, member in p.members.items()
+        name: member_checks.check(name, member, p.optional_phases(name), device, root)
+        for name, member in p.members.items()
     }
     _print([random_crops.note(p), cpu.emulation_warning(p, device.type)])
     _print([git_checks.untracked_warning(input_paths.by_key(p).values(), root)])
@@ -64,7 +65,7 @@ def main(scope: str = "all", *, root: Path = Path()) -> None:
 
 def _prune(p: Podium, root: Path) -> None:
     """Remove outputs that nothing owns, and make the folders that stages depend on."""
-    orphans = pruning.orphans(root, members=p.members, fixres=p.fixres, external=p.external, folds=p.folds)
+    orphans = pruning.orphans(root, folds=p.folds, **{key: getattr(p, key) for key in pruning.MAPS})
     lines = pruning_report.lines(orphans, root)
     pruning.remove(orphans)
     _print([f"removed outputs that no member, fold or external name of params.yaml owns, {line}" for line in lines])

@@ -178,7 +178,7 @@ def member(weights_file: str = "placeholders/none.csv") -> dict[str, Any]:
 
 def of_member(name: str, *stages: str, folds: Iterable[int] = (0, 1)) -> list[str]:
     """Names of a member's stages, e.g. `pretrain@a-0`, `pretrain@a-1`, `infer@a`."""
-    by_fold = ("pretrain", "finetune", "fixres")
+    by_fold = ("pretrain", "finetune", "fixres", "pseudo", "distill")
     return [
         item
         for stage in stages

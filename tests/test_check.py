@@ -20,7 +20,7 @@ from podium.inference.settings import MemberSettings
 from podium.models import backbones
 from podium.preflight import cpu, member_checks, pruning, random_crops
 from podium.preflight.settings import Podium
-from podium.training.settings import FixresSettings
+from podium.training.settings import DistillSettings, FixresSettings, PhaseSettings, PseudoSettings
 from stages import check
 from tests import tiny
 
@@ -73,11 +73,12 @@ def test_a_demo_that_was_stopped_while_it_drew_is_drawn_by_the_next_run(tmp_path
 
 
 @functools.cache
-def n_values(member: str, fixres: str | None) -> int:
+def n_values(member: str, **phases: str) -> int:
     """The number of values of a member that can be built and trained; once of members that recipes share."""
     own = MemberSettings.model_validate_json(member)
-    third = fixres and FixresSettings.model_validate_json(fixres)
-    return member_checks.check("a", own, third or None, torch.device("cpu"), ROOT)
+    maps = {"fixres": FixresSettings, "pseudo": PseudoSettings, "distill": DistillSettings}
+    optional: dict[str, PhaseSettings] = {key: maps[key].model_validate_json(text) for key, text in phases.items()}
+    return member_checks.check("a", own, optional, torch.device("cpu"), ROOT)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda file: file.stem)
@@ -88,8 +89,8 @@ def test_the_members_of_a_recipe_can_be_built_and_trained(file: Path) -> None:
         largest = settings.infer.model_copy(update={"image_sizes": (max(settings.infer.image_sizes),)})
         model = settings.model.model_copy(update=here)
         own = settings.model_copy(update={"model": model, "infer": largest})  # each size in between takes seconds
-        texts = [part and part.model_dump_json(exclude_unset=True) for part in (own, p.fixres.get(name))]
-        assert n_values(*texts) > 0
+        phases = {key: part.model_dump_json(exclude_unset=True) for key, part in p.optional_phases(name).items()}
+        assert n_values(own.model_dump_json(exclude_unset=True), **phases) > 0
 
 
 def test_the_settings_alone_are_read_without_torch_and_nothing_is_removed(tmp_path: Path) -> None:
@@ -156,6 +157,12 @@ def test_the_cost_includes_fixres_and_external_predictions(tmp_path: Path, capsy
         (tmp_path / name).write_text("image_id,x,y\n0.png,0.5,0.5\n1.png,0.25,0.75\n")
     check.main(root=tmp_path)
     assert "1 member (and 1 external) x 2 folds: 6 trainings, 2 of them fixres" in capsys.readouterr().out
+
+
+def test_the_cost_includes_pseudo_labels_and_students(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project(tmp_path, pseudo__a={"epochs": 1, "lr": 0.1}, distill__a={"epochs": 1, "lr": 0.1})
+    check.main(root=tmp_path)
+    assert "8 trainings, 2 of them pseudo, 2 of them distill" in capsys.readouterr().out
     assert (tmp_path / "data/external").is_dir()  # ensemble depends on it, empty or not
 
 
@@ -474,6 +481,9 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
         "models/classifiers/c.safetensors",
         "models/fixres/a/0.safetensors",
         "data/infer_fixres/a.parquet",
+        "data/pseudo/c/1.parquet",
+        "data/infer_pseudo/c.parquet",
+        "models/distill/a/1.safetensors",
         "data/external/e.parquet",
         ".resume/pretrain/a/0.state",
     ]
@@ -489,6 +499,9 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
         "models/fixres/c/0.safetensors",
         "data/fixres/a/2.parquet",
         "data/infer_fixres/c.parquet",
+        "models/pseudo/a/0.safetensors",
+        "data/infer_pseudo/a.parquet",
+        "data/distill/c/0.parquet",
         "data/external/a.parquet",
         ".resume/finetune/a/2.state",
         ".resume/fixres/b/0.state",
@@ -499,7 +512,11 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/file").write_text("")
     (tmp_path / "models/finetune/link").symlink_to(tmp_path / "outside")
-    pruning.remove(pruning.orphans(tmp_path, members=["a", "c"], fixres=["a"], external=["e"], folds=["0", "1"]))
+    pruning.remove(
+        pruning.orphans(
+            tmp_path, members=["a", "c"], fixres=["a"], pseudo=["c"], distill=["a"], external=["e"], folds=["0", "1"]
+        )
+    )
     assert all((tmp_path / name).exists() for name in owned)
     assert not any((tmp_path / name).exists() for name in orphans)
     assert not (tmp_path / "models/finetune/link").exists()

@@ -100,7 +100,7 @@ def stages() -> set[str]:
     return names
 
 
-MAPS = ("members", "fixres", "external")
+MAPS = ("members", "fixres", "pseudo", "distill", "external")
 
 
 @cache

@@ -55,6 +55,20 @@ def is_docstring_only(file: str) -> bool:
     return len(body) == 1 and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
 
 
+@pytest.mark.parametrize("stage", ["pretrain", "finetune", "fixres", "pseudo", "distill"])
+def test_a_training_reads_no_output_of_another_fold(stage: str) -> None:
+    """Another fold's model has learned this fold's labels, so whatever it predicts carries them."""
+    made = [dep for dep in STAGES[stage]["deps"] if dep.startswith(("models/", "data/"))]
+    shared = (
+        "data/check/",
+        "data/split/",
+        "data/prepare/",
+        "models/weights/",
+        "models/probe/",
+    )  # by no fold's training
+    assert all("${item.fold}" in dep for dep in made if not dep.startswith(shared))
+
+
 def test_the_demos_deps_are_all_files_that_it_imports() -> None:
     deps = yaml.safe_load((graph.PROJECT / "demo/dvc.yaml").read_text(encoding="utf-8"))["stages"]["draw"]["deps"]
     listed, wanted = {f"demo/{dep}" for dep in deps}, graph.imported("demo/draw.py")

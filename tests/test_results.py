@@ -8,9 +8,9 @@ from demo import score
 from podium import contracts
 from podium.core import tables
 from podium.core.errors import InputError
-from podium.reports import diversity
+from podium.reports import ablation, ablation_steps, diversity
 from podium.scoring import scores
-from tools import results
+from tools import results, speed
 
 SUMMARY = {
     "metric": "accuracy",
@@ -23,7 +23,7 @@ SUMMARY = {
 }
 PARAMS = (
     "contest:\n  images: {{train: {0}/train, test: {0}/test}}\nensemble: {{leaked_labels: {1}}}\n"
-    "members: {{weak: {{}}, strong_one: {{}}}}\nfixres: {{weak: {{}}}}\nexternal: {{}}\n"
+    "members: {{weak: {{}}, strong_one: {{}}}}\nfixres: {{weak: {{}}}}\npseudo: {{}}\ndistill: {{}}\nexternal: {{}}\n"
 )
 COMPARED = {name: 0.01 if kind == "float" else "mixed" for name, kind in contracts.COMPARISON.items()}
 FOLDS = """image_id,label,use,reason,group,fold
@@ -284,3 +284,20 @@ def test_score_from_the_command_line(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="1"):
         score.main()
     assert "submission.csv" in capsys.readouterr().err
+
+
+def test_a_student_stands_beside_the_blend_with_both_speeds(built, capsys, monkeypatch):
+    path = built / "params.yaml"
+    path.write_text(path.read_text().replace("distill: {}", "distill: {weak: {}}"))
+    steps = {"weak before": 0.7, "weak": 0.92, "blend for weak": 0.93, "weak over the blend": 0.92}
+    rows = [
+        {"member": ablation_steps.DISTILL, "step": step, "what": "", "score": score, "log_loss": 0.3, **COMPARED}
+        for step, score in steps.items()
+    ]
+    tables.write(pd.DataFrame(rows), built / results.LADDER, ablation.ABLATION)
+    monkeypatch.setattr(speed, "images_per_second", lambda _members, _values: {"blend": 10.0, "weak": 2000.0})
+    results.main(root=built)
+    printed = capsys.readouterr().out
+    assert "distilled        weak 0.9200, log loss 0.3000, 2,000.0 images per second" in printed
+    assert "blend 0.9300, log loss 0.3000, 10.0 images per second" in printed
+    assert "weak over the blend: mixed" in printed

@@ -102,7 +102,8 @@ def write_inputs(root: Path, test_ids: list[str] = TEST, **changes: Any) -> None
     """A contest of two members and their joint probe; `a` has no phase 1."""
     shutil.copytree(written_inputs(tuple(test_ids)), root, dirs_exist_ok=True)
     contest = {"images": {"train": "train", "test": "test"}, "metric": changes.pop("metric", "accuracy")}
-    values = {"folds": [0, 1, 2], "contest": contest, "members": two_members(), "fixres": {}, "external": {}}
+    maps: dict[str, Any] = {"fixres": {}, "pseudo": {}, "distill": {}, "external": {}}
+    values = {"folds": [0, 1, 2], "contest": contest, "members": two_members(), **maps}
     values["ensemble"] = {"method": "equal"}
     (root / "params.yaml").write_text(yaml.safe_dump({**values, **changes}, sort_keys=False))
 

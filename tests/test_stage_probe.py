@@ -252,7 +252,7 @@ def test_a_member_without_a_trained_phase_is_its_probe(tmp_path: Path) -> None:
     tiny.write(tmp_path, {"a": tiny.member(pretrain={"epochs": 0}, finetune={"epochs": 0})})
     infer.main("a", root=tmp_path)
     assert tables.read(tmp_path / "data/infer/a.parquet", tables.PREDICTIONS).empty
-    values = params.read(tmp_path) | {"fixres": {}, "external": {}}
+    values = params.read(tmp_path) | {"fixres": {}, "pseudo": {}, "distill": {}, "external": {}}
     member = member_predictions.blend_members(values, tmp_path)["a"]
     assert {phase for tta in (member.default, *member.alternatives) for phase in tta.phases} == {"probe"}
     assert {tta.image_sizes for tta in member.alternatives} == {(32,), (40,)}  # 32 in the identity transform alone

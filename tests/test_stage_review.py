@@ -77,7 +77,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "overrides": "overrides.csv",
     }
     values = {"folds": [0, 1, 2], "contest": contest, "split": {"seed": 0}, "members": members}
-    values |= {"fixres": {}, "external": {}}
+    values |= {"fixres": {}, "pseudo": {}, "distill": {}, "external": {}}
     (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     rows = [f"{i},{given(i)},{k // 2 % 3}" for k, i in enumerate(IDS)]
     tables.write_text("\n".join(["image_id,label,fold", *rows]) + "\n", root / "labels.csv")

@@ -14,7 +14,8 @@ from podium.core.errors import InputError
 from podium.ensembling.settings import EnsembleSettings
 from podium.folds import balance
 from podium.predictions.tta import ELSEWHERE, FINETUNE, JOINT_PROBE
-from podium.reports import diversity
+from podium.preflight import pruning
+from podium.reports import ablation, ablation_steps, diversity
 from podium.scoring import scores
 from tools import variants
 
@@ -25,6 +26,7 @@ FOLDS = Path("data/split/folds.csv")
 LEAKS = Path("data/analyze/leaks.csv")
 METHODS = Path("data/ensemble/methods.csv")
 WORTH = Path("data/report/members.csv")
+LADDER = Path("data/ladder/ladder.csv")
 TEST_FACTS = Path("data/prepare/test/facts.csv")
 ASIDE = 17  # width of the left column, characters
 
@@ -44,6 +46,9 @@ def main(*, root: Path = Path()) -> None:
     print(table(members, summary))
     print(f"\n{interval(summary)}")
     values = params.read(root)
+    if params.section(values, "distill"):
+        for line in students(tables.read(root / LADDER, ablation.ABLATION), members, values):
+            print(line)
     settings = params.parse(params.section(values, "ensemble"), "ensemble", EnsembleSettings)
     folds = tables.read(root / FOLDS, tables.FOLDS)
     for line in (
@@ -106,6 +111,28 @@ def method(methods: pd.DataFrame, asked: str) -> list[str]:
     return [f"{'method':{ASIDE}}{chosen}: the smallest left-out cost ({METHODS})"]
 
 
+def students(ladder: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) -> list[str]:
+    """Report the scores and speeds of the blend's students beside the blend's, in lines.
+
+    Args:
+        ladder: ablation.ABLATION.
+        members: contracts.MEMBERS.
+        values: of params.yaml.
+    """
+    from tools import speed  # torch takes seconds to import: only where there is a student
+
+    speeds = speed.images_per_second(members, values)
+    rows, lines = ladder[ladder["member"] == ablation_steps.DISTILL].set_index("step"), []
+    for name in params.section(values, "distill"):
+        for row, who in ((f"{name} over the blend", name), (f"blend for {name}", "blend")):
+            lines.append(
+                f"{'distilled' if who == name else '':{ASIDE}}{who} {rows.loc[row, 'score']:.4f}, log loss"
+                f" {rows.loc[row, 'log_loss']:.4f}, {speeds[who]:,.1f} images per second here"
+            )
+        lines.append(f"{'':{ASIDE}}{name} over the blend: {rows.loc[f'{name} over the blend', 'verdict']} ({LADDER})")
+    return lines
+
+
 def harmful_members(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) -> list[str]:
     """List the members that harm the equal mean, and the commands that try without them, in lines.
 
@@ -117,7 +144,7 @@ def harmful_members(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str
     weightless = set(members.loc[members["weight"] == 0, "member"])
     lines = []
     for row in worth[(worth["effect"] == "harms") & ~worth["member"].isin(weightless)].itertuples():
-        maps = [key for key in ("members", "fixres", "external") if row.member in params.section(values, key)]
+        maps = [key for key in pruning.MAPS if row.member in params.section(values, key)]
         without = " ".join(f"-S '~{key}.{row.member}'" for key in maps)
         lines += [
             f"{'warning':{ASIDE}}{row.member} harms the equal mean: with it {row.gain:+.4f} in the metric",

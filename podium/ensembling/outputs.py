@@ -16,7 +16,7 @@ from podium.ensembling.inputs import EnsembleInputs
 from podium.ensembling.nested_cv import NONE_HELD_OUT, ChosenMember, NestedCv, Outcome
 from podium.predictions import prediction_files
 from podium.predictions.calibration import Probs
-from podium.predictions.tta import FIXRES
+from podium.predictions.tta import FIXRES, PSEUDO
 from podium.scoring import intervals, scores
 from podium.scoring.comparison import BETTER
 
@@ -138,5 +138,6 @@ def _trainings(inputs: EnsembleInputs) -> list[tuple[str, str, str]]:
     trained = []
     for name, member in inputs.members.items():
         trained += [(name, phase) for phase in ("pretrain", "finetune") if getattr(member, phase).epochs > 0]
-        trained += [(name, FIXRES) for tta in inputs.predictions[name].alternatives if FIXRES in tta.phases]
+        found = {phase for tta in inputs.predictions[name].alternatives for phase in tta.phases}
+        trained += [(name, phase) for phase in (FIXRES, PSEUDO) if phase in found]
     return [(name, fold, phase) for name, phase in trained for fold in inputs.fold_names]

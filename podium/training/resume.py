@@ -9,7 +9,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -198,6 +198,7 @@ def training_key(
     preprocessing: Preprocessing,
     start: str,
     device: torch.device,
+    others: Sequence[Path] = (),
 ) -> str:
     """Return a hash of everything that determines a training.
 
@@ -209,12 +210,13 @@ def training_key(
         start: `weights_digest` of the model before the first epoch: the weights of the phase before, the probe's
             classifier, and what the seed draws.
         device: of the training; on another kind of processor the sums round differently.
+        others: further files that it reads.
     """
     parts = {
         "job": [job.phase, job.member, job.fold],
         "settings": [part.model_dump(mode="json") for part in (job.model, job.settings, job.torch)],
         "images": [data.classes, [[part.image_ids, part.targets.tolist()] for part in (data.train, data.held_out)]],
-        "pixels": _file_digest(pack.path),
+        "pixels": [_file_digest(path) for path in (pack.path, *others)],
         "preprocessing": asdict(preprocessing),
         "start": start,
         "code": _code_digest(),

@@ -5,14 +5,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from podium.core import seeding
 from podium.core.errors import InputError
-from podium.core.pixels import PixelPack
+from podium.core.pixels import PixelPack, Pixels
 from podium.models.plain_images import loader, to_tensor
 from podium.models.preprocessing import Preprocessing
 from podium.training import augment
+
+TEST = "/"  # before the id of a test image among train images: no id of an image begins with it
+
+
+class TrainAndTest:
+    """The pixels of train images by id, and of test images by `TEST` and id: both may have the same ids."""
+
+    def __init__(self, train: PixelPack, test: PixelPack) -> None:
+        self.train, self.test = train, test
+
+    def __getitem__(self, image_id: str) -> Pixels:
+        """Return the pixels of an image."""
+        return self.test[image_id.removeprefix(TEST)] if image_id.startswith(TEST) else self.train[image_id]
 
 
 class Draw(NamedTuple):
@@ -29,14 +43,14 @@ class Draw(NamedTuple):
     repeat: int = 0
 
 
-class TrainImages(Dataset[tuple[torch.Tensor, int]]):
-    """Augmented images by `Draw`: uint8 (3, image_size, image_size) and the class index."""
+class TrainImages(Dataset[tuple[torch.Tensor, Any]]):
+    """Augmented images by `Draw`: uint8 (3, image_size, image_size), and class index or soft target (n_classes,)."""
 
     def __init__(
         self,
-        packed: PixelPack,
+        packed: PixelPack | TrainAndTest,
         image_ids: Sequence[str],
-        targets: Sequence[int],
+        targets: Sequence[int] | NDArray[np.float32],
         *,
         preprocessing: Preprocessing,
         image_size: int,
@@ -53,7 +67,12 @@ class TrainImages(Dataset[tuple[torch.Tensor, int]]):
         """Return the number of images."""
         return len(self.image_ids)
 
-    def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, int]:
+    @property
+    def classes(self) -> list[int]:
+        """Return the class index of each image: of a soft target, that of its likeliest class."""
+        return [int(np.argmax(target)) if np.ndim(target) else int(target) for target in self.targets]
+
+    def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, Any]:
         """Return the image of a draw, augmented as in that epoch."""
         image_id = self.image_ids[draw.image]
         repeat = [draw.repeat] if draw.repeat else []  # what fills up a batch is another sample, not a copy
