@@ -35,13 +35,13 @@ def check_path(root: Path, written: str, key: str, image_folders: Iterable[str])
 
 
 def read(
-    path: Path, *, image_ids: Iterable[str], classes: Sequence[str], id_column: str, fold_column: str | None = None
+    path: Path, *, images: ImageIndex, classes: Sequence[str], id_column: str, fold_column: str | None = None
 ) -> pd.DataFrame:
     """Read a CSV of predictions; for the placeholder return no rows.
 
     Args:
         path: of the CSV. Besides the id and the fold it has one column per class; names match as text or as numbers.
-        image_ids: of the images that the CSV may name; podium.contest.ids.ImageIndex finds them.
+        images: that the CSV may name.
         classes: of the contest.
         id_column: name of the ids' column.
         fold_column: name of the folds' column; None if there is none.
@@ -61,7 +61,7 @@ def read(
     header, rows = [str(cell) for cell in cells.iloc[0]], cells.iloc[1:]
     columns = _columns(header, classes, [id_column, *([] if fold_column is None else [fold_column])], path)
     written = rows[columns[id_column]]
-    ids = _image_ids(written, ImageIndex(image_ids), path)
+    ids = _image_ids(written, images, path)
     folds = ["" for _ in ids] if fold_column is None else _folds(rows[columns[fold_column]], ids, path)
     probs = _probs(rows[[columns[name] for name in classes]], ids, path)
     return tables.with_probs(pd.DataFrame({"image_id": ids, "fold": folds}), probs, classes)
