@@ -140,7 +140,7 @@ def label_warnings(summary: dict[str, Any]) -> list[str]:
         summary: of data/label/summary.json.
     """
     lines = []
-    for warning in summary["warnings"]:
+    for warning in summary.get("warnings", []):
         wrapped = textwrap.wrap(warning, WIDTH - ASIDE, break_long_words=False, break_on_hyphens=False)
         lines += [f"{'' if index else 'warning':{ASIDE}}{line}" for index, line in enumerate(wrapped)]
     return lines

@@ -61,8 +61,8 @@ def refuse_wrong_settings(
         )
     if idle := [text for text in absent if columns is None or (columns and not _is_among(text, columns))]:
         raise InputError(
-            f"params.yaml: contest.submission.absent: {_quoted(idle)}: has no effect, because the submission has no such"
-            " column; remove the entry"
+            f"params.yaml: contest.submission.absent: {_quoted(idle)} has no effect: the submission has no such column;"
+            " remove the entry"
         )
 
 

@@ -135,7 +135,8 @@ def _columns(header: Sequence[str], classes: Sequence[str], others: Sequence[str
     if missing or unknown or repeated:
         raise InputError(
             f"{path}: its columns must be {', '.join(map(repr, others))} and the classes, each once: missing {missing},"
-            f" unknown {unknown}, repeated {repeated}; it has {list(header)}"
+            f" unknown {unknown}, repeated {repeated}; it has {list(header)}."
+            " Where you remove a column, divide each row's other probabilities by their sum"
         )
     return {name: names.index(name) for name in names}
 
