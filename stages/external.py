@@ -23,6 +23,7 @@ def main(name: str, root: Path = Path()) -> None:
     scored = folds[folds["use"] == "train"].set_index("image_id")
     readable = facts.loc[facts["problem"] == "", "image_id"]
     images, others = split_files(facts)
+    lost = tables.read_json(root / "data/label/summary.json")["lost_classes"]
     classes, oof, test, ours = sorted(scored["label"].unique()), root / p.oof, root / p.test, scored["fold"].to_dict()
     train_rows = external.read(
         oof,
@@ -30,8 +31,11 @@ def main(name: str, root: Path = Path()) -> None:
         classes=classes,
         id_column=p.columns.id,
         fold_column=p.columns.fold,
+        lost=lost,
     )
-    test_rows = external.read(test, images=ImageIndex(images, others), classes=classes, id_column=p.columns.id)
+    test_rows = external.read(
+        test, images=ImageIndex(images, others), classes=classes, id_column=p.columns.id, lost=lost
+    )
     train_rows, unscored = external.only(train_rows, ours, oof, "scored train images")
     test_rows, unreadable = external.only(test_rows, set(readable), test, "readable test images")
     if p.columns.fold is not None:

@@ -28,7 +28,7 @@ def check(p: Podium, root: Path) -> list[str]:
     if not all((root / path).exists() for path in (c.images.train, c.images.test, c.labels, c.template)):
         return []
     train, test = (image_files.split(image_files.walk(root / path)[0]) for path in (c.images.train, c.images.test))
-    classes = _check_labels(p, train, root)
+    classes, lost = _check_labels(p, train, root)
     messages = _check_template(c, test, classes, root)
     # `check` cannot know yet whether a scored image lacks its row: the stage `external` refuses that
     for given in p.external.values():
@@ -39,13 +39,14 @@ def check(p: Podium, root: Path) -> list[str]:
             classes=classes,
             id_column=columns.id,
             fold_column=columns.fold,
+            lost=lost,
         )
-        external.read(root / given.test, images=ids.ImageIndex(*test), classes=classes, id_column=columns.id)
+        external.read(root / given.test, images=ids.ImageIndex(*test), classes=classes, id_column=columns.id, lost=lost)
     return messages
 
 
-def _check_labels(p: Podium, train: Files, root: Path) -> list[str]:
-    """Read labels and overrides; return the classes that have images if all can be read, sorted."""
+def _check_labels(p: Podium, train: Files, root: Path) -> tuple[list[str], set[str]]:
+    """Read labels and overrides; return the classes that have images if all can be read, sorted, and the others."""
     c, (images, others) = p.contest, train
     given = labels.read_contest(images, others, c, root)
     lost_images.require_enough(given, (), c.max_missing, root / c.images.train)
@@ -61,7 +62,7 @@ def _check_labels(p: Podium, train: Files, root: Path) -> list[str]:
     classes = list(labels.require_classes(joined.labels))
     if c.columns.fold is None:
         _require_groups(joined.labels, len(p.folds))
-    return classes
+    return classes, {*given.table["label"], *given.without_image}.difference(["", *classes])
 
 
 def _require_groups(table: pd.DataFrame, n_folds: int) -> None:
