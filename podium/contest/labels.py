@@ -192,7 +192,7 @@ def join(facts: pd.DataFrame, given: pd.DataFrame, overrides: pd.DataFrame) -> J
 
     Args:
         facts: columns image_id and problem ("" if the image can be read), one row per image.
-        given: of `read_given`.
+        given: the table of GivenLabels.
         overrides: of `read_overrides`.
     """
     table = facts[["image_id", "problem"]].merge(given, how="left", on="image_id", validate="one_to_one")
