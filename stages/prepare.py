@@ -21,6 +21,7 @@ from podium.images.settings import PrepareSettings
 
 WORKERS_NEED = ("podium.images.image_files", "podium.core.pixels", "podium.images.settings")  # slow to import
 SUBSETS = ("train", "test")
+NAMING = {"train": "label CSV", "test": "template"}  # where a file that is no image counts as an unreadable one
 SHOWN = 20  # problems printed; facts.csv has all
 
 
@@ -70,11 +71,17 @@ def _require_images(facts: pd.DataFrame, folder: Path) -> None:
 
 
 def _report(facts: pd.DataFrame, subset: str, ignored: int) -> None:
-    bad = facts[facts["problem"] != ""]
-    noted = int((facts["note"] != "").sum())
-    print(f"prepare: {subset}: {len(facts) - len(bad)} of {len(facts)} files are readable images, {noted} with a note")
+    bad = facts[(facts["problem"] != "") & (facts["problem"] != image_files.NO_DECODER)]
+    others = list(facts.loc[facts["problem"] == image_files.NO_DECODER, "image_id"])
+    noted, readable = int((facts["note"] != "").sum()), int((facts["problem"] == "").sum())
+    print(f"prepare: {subset}: {readable} of {len(facts)} files are readable images, {noted} with a note")
     if ignored:
-        print(f"prepare: {subset}: {ignored} hidden files or folders ignored")
+        print(f"prepare: {subset}: {ignored} hidden files or folders and system files ignored")
+    if others:
+        print(
+            f"prepare: {subset}: {len(others)} files are no images and are ignored, unless the {NAMING[subset]} names"
+            f" them: {some(others)}"
+        )
     for image_id, problem in zip(bad["image_id"][:SHOWN], bad["problem"][:SHOWN], strict=True):
         print(f"prepare: {subset}: {image_id}: {problem}")
     if len(bad) > SHOWN:

@@ -46,9 +46,9 @@ def project(root: Path, **changes: Any) -> dict[str, Any]:
         place[last] = value
     for subset in ("train", "test"):
         (root / "c" / subset).mkdir(parents=True)
-        for i in range(2):
+        for i in range(4 if subset == "train" else 2):
             (root / "c" / subset / f"{i}.png").write_bytes(b"")
-    (root / "c/train.csv").write_text("image_id,label\n0.png,x\n1.png,y\n")
+    (root / "c/train.csv").write_text("image_id,label\n0.png,x\n1.png,y\n2.png,x\n3.png,y\n")
     (root / "c/overrides.csv").write_text("image_id,action,reason\n")
     (root / "c/template.csv").write_text("image_id,label\n1.png,x\n0.png,x\n")
     tiny.write_params(root, values)
@@ -352,6 +352,56 @@ def test_a_duplicate_key_is_refused_with_its_line(tmp_path: Path) -> None:
         InputError, match=f'params.yaml: line {line}: DVC cannot read it: found duplicate key "external"'
     ):
         check.main(root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "changes", "words"),
+    [
+        ("0.png,x\n1.png,x\n2.png,x\n", {}, "only one class, 'x'"),
+        ("0.png,x\n1.png,y\n2.png,x\n3.png,y\n", {"folds": list(range(12))}, r"12 folds in class 'x' \(2 images"),
+        ("0.png,x\n1.png,y\n2.png,x\n3.png,y\n" + "".join(f"q{i},z\n" for i in range(5)), {}, "max_missing .* to 0.56"),
+    ],
+)
+def test_a_contest_that_cannot_be_trained_on_is_refused(tmp_path, labels, changes, words) -> None:
+    project(tmp_path, **changes)
+    (tmp_path / "c/train.csv").write_text(f"image_id,label\n{labels}")
+    with pytest.raises(InputError, match=words):
+        check.main("settings", root=tmp_path)
+
+
+def test_files_that_are_no_images_need_no_label_and_no_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project(tmp_path, contest__layout="folders", contest__labels="placeholders/none.csv")
+    (tmp_path / "placeholders").mkdir()
+    (tmp_path / "placeholders/none.csv").touch()
+    for name in ("x", "y"):
+        (tmp_path / "c/train" / name).mkdir()
+    for i in range(4):
+        (tmp_path / f"c/train/{i}.png").rename(tmp_path / f"c/train/{'xy'[i % 2]}/{i}.png")
+    (tmp_path / "c/train/notes").mkdir()
+    (tmp_path / "c/train/notes/README.txt").write_text("classes: x and y")
+    (tmp_path / "c/template.csv").write_text("image_id,y,x\n1,0,0\n0,0,0\n")
+    (tmp_path / "c/test/0.json").write_text("{}")
+    check.main(root=tmp_path)
+    assert "not in the template" not in capsys.readouterr().out
+
+
+def test_a_class_that_overrides_drop_has_a_way_out(tmp_path: Path) -> None:
+    project(tmp_path, contest__submission={"values": "probabilities"})
+    (tmp_path / "c/train.csv").write_text("image_id,label\n0.png,x\n1.png,y\n2.png,x\n3.png,rare\n")
+    for row in ("4.png,y", "5.png,x"):
+        (tmp_path / "c/train" / row[:5]).write_bytes(b"")
+        with (tmp_path / "c/train.csv").open("a") as opened:
+            opened.write(f"{row}\n")
+    (tmp_path / "c/template.csv").write_text("image_id,rare,x,y\n1.png,0,0,0\n0.png,0,0,0\n")
+    with pytest.raises(InputError, match=r"'rare' \(1 images .*drop the class in contest\.overrides"):
+        check.main("settings", root=tmp_path)
+    (tmp_path / "c/overrides.csv").write_text("image_id,action,reason\n3.png,drop,too rare\n")
+    with pytest.raises(InputError, match=r'contest\.submission\.absent: \["rare"\]'):
+        check.main("settings", root=tmp_path)
+    values = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    values["contest"]["submission"]["absent"] = ["rare"]
+    tiny.write_params(tmp_path, values)
+    check.main("settings", root=tmp_path)
 
 
 @pytest.mark.parametrize(("metric", "warned"), [("average_precision", True), ("kappa", False)])

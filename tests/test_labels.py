@@ -26,9 +26,10 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
 
 def read(tmp_path: Path, text: str, images: list[str] = IMAGES, **options):
     path = write(tmp_path / "labels.csv", text, options.pop("encoding", "utf-8"))
-    return labels.read_labels(
+    given = labels.read_labels(
         path, images=ids.ImageIndex(images), **{"id_column": "id", "label_column": "label", **options}
     )
+    return given.table, given.problems
 
 
 def labels_of(table: pd.DataFrame) -> dict[str, str]:
@@ -193,6 +194,32 @@ def test_several_labels_in_a_cell_are_refused_with_spaces_inside(tmp_path):
         read(tmp_path, 'id,label\na,new york\nb,rome\nc,"new york, rome"\n')
 
 
+def test_a_label_that_holds_another_s_separator_is_one_class_if_the_setting_says_so(tmp_path):
+    text = "id,label\na,rust\nb,scab\nc,rust scab\n"
+    with pytest.raises(InputError, match=r'contest\.whole_labels: \["rust scab"\]: row 4'):
+        read(tmp_path, text)
+    assert sorted(read(tmp_path, text, whole_labels=("rust scab",))[0]["label"]) == ["rust", "rust scab", "scab"]
+    with pytest.raises(InputError, match=r"contest\.whole_labels: 'rust scap': no label of"):
+        read(tmp_path, text, whole_labels=("rust scab", "rust scap"))
+
+
+def test_labels_without_an_image_are_counted_by_class(tmp_path):
+    path = write(tmp_path / "labels.csv", "id,label\na,1\nb,2\nq,01\nr,3\nr,3\ns,\nt,what\n")
+    columns = {"id_column": "id", "label_column": "label"}
+    given = labels.read_labels(path, images=ids.ImageIndex(IMAGES), label_type="number", **columns)
+    assert given.without_image == {"1": 1, "3": 1, "what": 1}
+
+
+def test_a_file_that_is_no_image_is_found_where_no_image_has_the_name():
+    images = ids.ImageIndex(["a.jpg"], ["a.json", "notes.txt"])
+    assert [images.find(text, "row 2") for text in ("a", "a.json", "notes", "b")] == [
+        "a.jpg",
+        "a.json",
+        "notes.txt",
+        None,
+    ]
+
+
 def test_a_repeated_row_is_reported_and_used_once(tmp_path):
     table, problems = read(tmp_path, "id,label\na,x\nb,y\na.jpg,x\n")
     assert labels_of(table) == {"a.jpg": "x", "b.jpg": "y"}
@@ -223,7 +250,23 @@ def test_an_id_without_an_image_commands_no_terminal(tmp_path):
     assert read(tmp_path, "id,label\na,x\n\x1b[2Jlost,y\n")[1][0][0] == "\\x1b[2Jlost"
 
 
-@pytest.mark.parametrize("cell", ["", " ", "\t"])
+@pytest.mark.parametrize("other", ["cat\u200b", "\ufeffcat", "c\u00adat", "ca\u2060t", "cat\ufe0f"])
+def test_labels_that_differ_by_invisible_characters_are_refused_with_their_code_points(tmp_path, other):
+    code = f"U\\+{ord(next(c for c in other if not c.isascii())):04X}"
+    with pytest.raises(InputError, match=rf"'cat' \(U\+0063 .*{code}.*row 2 .*row 3"):
+        read(tmp_path, f"id,label\na,cat\nb,{other}\n")
+    with pytest.raises(InputError, match=rf"class folders: .*{code}"):
+        labels.folder_labels(["cat/a.jpg", f"{other}/b.jpg"])
+
+
+def test_kinds_of_spaces_are_one_and_groups_are_told_apart_by_what_can_be_seen(tmp_path):
+    with pytest.raises(InputError, match=r"U\+00A0.*kinds of spaces"):
+        read(tmp_path, "id,label\na,red fox\nb,red\u00a0fox\n")
+    with pytest.raises(InputError, match=r"groups .*U\+200B"):
+        read(tmp_path, "id,label,site\na,x,1\nb,y,1\u200b\n", group_column="site")
+
+
+@pytest.mark.parametrize("cell", ["", " ", "\t", "\u200b", "\u00a0\ufeff"])
 def test_a_label_of_whitespace_is_empty(tmp_path, cell):
     assert labels_of(read(tmp_path, f"id,label\na,x\nb,{cell}\n")[0])["b.jpg"] == ""
 
@@ -555,7 +598,7 @@ def test_real_contests_are_read_whole(name, id_column, label_column, classes):
     if not folder.is_dir():
         pytest.skip(f"{folder} is not on this machine")
     image_ids = sorted(p.name for p in (folder / "train").iterdir())
-    table, problems = labels.read_labels(
+    table, problems, without_image = labels.read_labels(
         folder / "train_label.csv",
         images=ids.ImageIndex(image_ids),
         id_column=id_column,
@@ -563,4 +606,4 @@ def test_real_contests_are_read_whole(name, id_column, label_column, classes):
     )
     assert sorted(table["image_id"]) == image_ids
     assert sorted(table["label"].unique()) == classes
-    assert problems == []
+    assert (problems, without_image) == ([], {})

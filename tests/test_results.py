@@ -72,6 +72,7 @@ def built(tmp_path):
     tables.write_text("image_id,label\na.jpg,1\nb.jpg,0\n", tmp_path / "data/ensemble/submission.csv")
     tables.write_text("image_id,label\nb.jpg,1\na.jpg,1\n", tmp_path / "demo/images/private_labels.csv")
     tables.write_text(FOLDS, tmp_path / "data/split/folds.csv")
+    tables.write_json({"warnings": []}, tmp_path / "data/label/summary.json")
     tables.write_text(LEAKS, tmp_path / "data/analyze/leaks.csv")
     write_facts(tmp_path, {"a.jpg": "", "b.jpg": ""})
     write_methods(tmp_path, "equal")
@@ -230,6 +231,19 @@ def test_skipped_and_unreadable_images_are_counted(built, capsys):
     assert "1 of 4 train images (reasons: data/split/folds.csv)" in printed
     assert "2 of 3 test images cannot be read" in printed
     assert max(map(len, printed.splitlines())) < 100
+
+
+def test_what_label_warned_of_and_files_that_are_no_images_are_repeated(built, capsys):
+    warning = "56 of 90 labels have no image; " + "words " * 30
+    tables.write_json({"warnings": [warning, "another"]}, built / "data/label/summary.json")
+    write_facts(built, {"a.jpg": "", "README.txt": f"{contracts.NOT_AN_IMAGE}: no decoder knows it"})
+    results.main(root=built)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("warning          ") for line in lines) == 2
+    assert any("56 of 90 labels have no image" in line for line in lines)
+    assert any("1 files in the test folder that are no images" in line for line in lines)
+    assert not any("cannot be read" in line for line in lines)
+    assert max(map(len, lines)) <= 100
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,10 @@ LEAKS = Path("data/analyze/leaks.csv")
 METHODS = Path("data/ensemble/methods.csv")
 WORTH = Path("data/report/members.csv")
 LADDER = Path("data/ladder/ladder.csv")
+LABELS = Path("data/label/summary.json")
 TEST_FACTS = Path("data/prepare/test/facts.csv")
 ASIDE = 17  # width of the left column, characters
+WIDTH = 100  # of long lines
 
 
 def main(*, root: Path = Path()) -> None:
@@ -37,7 +39,7 @@ def main(*, root: Path = Path()) -> None:
     Raises:
         InputError: there are no results yet, or the submission does not fit the demo's private labels.
     """
-    needed = (MEMBERS, SUMMARY, SUBMISSION, FOLDS, LEAKS, METHODS, WORTH, TEST_FACTS)
+    needed = (MEMBERS, SUMMARY, SUBMISSION, FOLDS, LEAKS, METHODS, WORTH, LABELS, TEST_FACTS)
     missing = [str(path) for path in needed if not (root / path).exists()]
     if missing:
         raise InputError(f"nothing to show yet: {', '.join(missing)} not found; run `make`")
@@ -54,6 +56,7 @@ def main(*, root: Path = Path()) -> None:
     for line in (
         *method(tables.read(root / METHODS, contracts.METHODS), settings.method),
         *harmful_members(tables.read(root / WORTH, diversity.MEMBER_VALUE), members, values),
+        *label_warnings(tables.read_json(root / LABELS)),
         *split_groups(folds),
         *skipped_images(folds, tables.read(root / TEST_FACTS, contracts.FACTS)),
         *leakage(tables.read(root / LEAKS, contracts.LEAKS), summary, settings.leaked_labels),
@@ -157,6 +160,19 @@ def harmful_members(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str
     return lines
 
 
+def label_warnings(summary: dict[str, Any]) -> list[str]:
+    """Repeat in lines what `label` warned of; no line if there was nothing.
+
+    Args:
+        summary: of data/label/summary.json.
+    """
+    lines = []
+    for warning in summary.get("warnings", []):
+        wrapped = textwrap.wrap(warning, WIDTH - ASIDE, break_long_words=False, break_on_hyphens=False)
+        lines += [f"{'' if index else 'warning':{ASIDE}}{line}" for index, line in enumerate(wrapped)]
+    return lines
+
+
 def split_groups(folds: pd.DataFrame) -> list[str]:
     """Warn in lines if the user's own folds split groups or duplicates; else no line."""
     rows = balance.crossing_groups(folds)
@@ -176,15 +192,18 @@ def skipped_images(folds: pd.DataFrame, test_facts: pd.DataFrame) -> list[str]:
         folds: tables.FOLDS.
         test_facts: contracts.FACTS of the test images.
     """
-    skipped, unreadable = (folds["use"] == "skip").sum(), (test_facts["problem"] != "").sum()
+    skipped, is_other = (folds["use"] == "skip").sum(), test_facts["problem"].str.startswith(contracts.NOT_AN_IMAGE)
+    unreadable = (test_facts.loc[~is_other, "problem"] != "").sum()
     lines = []
     if skipped:
         lines.append(f"{skipped} of {len(folds)} train images (reasons: {FOLDS})")
     if unreadable:
         lines += [
-            f"{unreadable} of {len(test_facts)} test images cannot be read and get the training prior",
+            f"{unreadable} of {(~is_other).sum()} test images cannot be read and get the training prior",
             f"(reasons: {TEST_FACTS})",
         ]
+    if is_other.any():
+        lines.append(f"{is_other.sum()} files in the test folder that are no images ({TEST_FACTS})")
     return [f"{'' if index else 'skipped':{ASIDE}}{line}" for index, line in enumerate(lines)]
 
 

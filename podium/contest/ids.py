@@ -8,6 +8,9 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import PurePosixPath
 
+import pandas as pd
+
+from podium import contracts
 from podium.core.errors import InputError, some
 
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -22,7 +25,10 @@ class ImageIndex:
     and their accents as separate characters.
     """
 
-    def __init__(self, image_ids: Iterable[str]):
+    def __init__(self, image_ids: Iterable[str], others: Iterable[str] = ()):
+        """Index the images; `others` are files that are no images, found only where no image has the name."""
+        files = list(others)
+        self._others = ImageIndex(files) if files else None
         self._forms: tuple[dict[str, list[str]], ...] = tuple(defaultdict(list) for _ in range(4))
         for image_id in sorted(image_ids):
             path = PurePosixPath(image_id)
@@ -48,7 +54,7 @@ class ImageIndex:
             for form in self._composed:
                 if matches := form.get(composed(key)):
                     return _only(matches, written, place)
-        return None
+        return None if self._others is None else self._others.find(written, place)
 
     @cached_property
     def _composed(self) -> tuple[dict[str, list[str]], ...]:
@@ -58,6 +64,12 @@ class ImageIndex:
             for key, image_ids in form.items():
                 composed_form[composed(key)] += image_ids
         return forms
+
+
+def split_files(facts: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the ids of the images (contracts.FACTS), unreadable ones too, and those of files that are no images."""
+    is_other = facts["problem"].str.startswith(contracts.NOT_AN_IMAGE)
+    return list(facts.loc[~is_other, "image_id"]), list(facts.loc[is_other, "image_id"])
 
 
 def as_number(text: str) -> Decimal | None:

@@ -6,9 +6,10 @@ differ only in whitespace are an error. Rows are counted as in a spreadsheet: th
 count.
 """
 
+import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from podium import contracts
+from podium.contest import lookalikes
 from podium.contest.ids import ImageIndex, as_number, composed, number_text
 from podium.contest.settings import ContestSettings
 from podium.core import tables
@@ -36,6 +38,20 @@ _UNSAFE = {  # in a label: a terminal would obey it, or the page of `dvc plots`,
 }
 
 
+class GivenLabels(NamedTuple):
+    """The contest's labels.
+
+    Attributes:
+        table: columns image_id, label, group, fold ("" if there is none), one row per image that the labels name.
+        problems: labels without an image, and ids that are repeated with the same label.
+        without_image: class -> number of its labels without an image.
+    """
+
+    table: pd.DataFrame
+    problems: list[Problem]
+    without_image: dict[str, int]
+
+
 class JoinedLabels(NamedTuple):
     """Images with their labels.
 
@@ -54,42 +70,26 @@ class JoinedLabels(NamedTuple):
     overrides_applied: pd.DataFrame
 
 
-def read_given(
-    image_ids: Iterable[str],
-    *,
-    layout: str,
-    path: Path,
-    id_column: str,
-    label_column: str,
-    group_column: str | None,
-    fold_column: str | None,
-    label_type: str,
-) -> tuple[pd.DataFrame, list[Problem]]:
-    """Read the contest's labels: with `read_labels` from a CSV, or with `folder_labels`, depending on `layout`."""
-    if layout == "folders":
-        return folder_labels(image_ids, label_type=label_type)
+def read_contest(image_ids: Iterable[str], others: Iterable[str], c: ContestSettings, root: Path) -> GivenLabels:
+    """Read the labels as the section `contest` says: `read_labels` from a CSV, or `folder_labels`.
+
+    Args:
+        image_ids: of the train images.
+        others: the other files of their folder; a label CSV may name them as images.
+        c: the section `contest`.
+        root: of the project.
+    """
+    if c.layout == "folders":
+        return GivenLabels(*folder_labels(image_ids, label_type=c.label_type), {})
     return read_labels(
-        path,
-        images=ImageIndex(image_ids),
-        id_column=id_column,
-        label_column=label_column,
-        group_column=group_column,
-        fold_column=fold_column,
-        label_type=label_type,
-    )
-
-
-def read_contest(image_ids: Iterable[str], c: ContestSettings, root: Path) -> tuple[pd.DataFrame, list[Problem]]:
-    """Read the labels as the section `contest` says: `read_given` with its settings."""
-    return read_given(
-        image_ids,
-        layout=c.layout,
-        path=root / c.labels,
+        root / c.labels,
+        images=ImageIndex(image_ids, others),
         id_column=c.columns.id,
         label_column=c.columns.label,
         group_column=c.columns.group,
         fold_column=c.columns.fold,
         label_type=c.label_type,
+        whole_labels=c.whole_labels,
     )
 
 
@@ -102,15 +102,13 @@ def read_labels(
     group_column: str | None = None,
     fold_column: str | None = None,
     label_type: str = "text",
-) -> tuple[pd.DataFrame, list[Problem]]:
+    whole_labels: Sequence[str] = (),
+) -> GivenLabels:
     """Read a label CSV into one row per image that it names.
 
     Args:
         label_type: "text" keeps labels as written; with "number", `1`, `1.0` and `01` are one class, spelled `1`.
-
-    Returns:
-        columns image_id, label, group, fold ("" if there is none); and problems: labels without an image, and ids
-        that are repeated with the same label.
+        whole_labels: labels that are one class although they look like several.
 
     Raises:
         InputError: a column is missing; an id is unsafe, ambiguous, or repeated with different labels; no id names an
@@ -129,18 +127,24 @@ def read_labels(
         raise InputError(f"{path}: no id of column {id_column!r} names a train image: {some(list(unknown['id']), 3)}")
     for column in ("group", "fold"):
         table[column] = table[column].str.strip()
-    table["label"] = _labels(table["label"], label_type, path)
+    _refuse_equal_groups(table["group"], path)
+    _refuse_unknown(whole_labels, {*table["label"], *unknown["label"]}, path)
+    table["label"] = _labels(table["label"], label_type, path, whole_labels)
     if fold_column is not None:
         _require_folds(table, path, fold_column)
     table, repeats = _without_repeats(table, path)
-    return table[["image_id", "label", "group", "fold"]].reset_index(drop=True), problems + repeats
+    return GivenLabels(
+        table[["image_id", "label", "group", "fold"]].reset_index(drop=True),
+        problems + repeats,
+        _count(unknown.drop_duplicates("id")["label"], set(table["label"]), label_type),
+    )
 
 
 def folder_labels(image_ids: Iterable[str], *, label_type: str = "text") -> tuple[pd.DataFrame, list[Problem]]:
     """Read the labels of a layout with one folder per class: the class is the first folder of the image_id.
 
     Returns:
-        as `read_labels`; the problems are images that lie in no folder.
+        the first two of GivenLabels; the problems are images that lie in no folder.
     """
     ids = sorted(image_ids)
     inside = [image_id for image_id in ids if "/" in image_id]
@@ -188,7 +192,7 @@ def join(facts: pd.DataFrame, given: pd.DataFrame, overrides: pd.DataFrame) -> J
 
     Args:
         facts: columns image_id and problem ("" if the image can be read), one row per image.
-        given: of `read_given`.
+        given: the table of GivenLabels.
         overrides: of `read_overrides`.
     """
     table = facts[["image_id", "problem"]].merge(given, how="left", on="image_id", validate="one_to_one")
@@ -267,21 +271,52 @@ def _read_columns(path: Path, columns: Mapping[str, str | None]) -> pd.DataFrame
     return pd.DataFrame(data, index=rows.index, dtype="str").rename(index=lambda position: position + 1)
 
 
-def _labels(labels: pd.Series, label_type: str, path: Path) -> pd.Series:
-    """Check the labels (indexed by row) and give each class one spelling; whitespace alone becomes ""."""
-    labels = labels.where(labels.str.strip() != "", "")
+def _labels(labels: pd.Series, label_type: str, path: Path, whole_labels: Sequence[str]) -> pd.Series:
+    """Check the labels (indexed by row) and give each class one spelling; a label that nobody sees becomes ""."""
+    labels = labels.where(~labels.isin([label for label in labels.unique() if not lookalikes.visible(label)]), "")
     filled = labels[labels != ""]
-    _refuse_several(filled, path)
+    _refuse_several(filled, path, whole_labels)
     return _one_spelling(filled, label_type, str(path)).reindex(labels.index, fill_value="")
 
 
-def _refuse_several(labels: pd.Series, path: Path) -> None:
+def _count(labels: pd.Series, classes: Iterable[str], label_type: str) -> dict[str, int]:
+    """Count labels without an image by class, in the spelling of the images' classes; they need not be valid."""
+    known = {lookalikes.visible(name): name for name in classes}
+    counted: Counter[str] = Counter()
+    for label, n in labels.value_counts().items():
+        number = as_number(label) if label_type == "number" else None
+        text = lookalikes.visible(label) if number is None else number_text(number)
+        counted[known.get(text, text)] += int(n)
+    return {name: n for name, n in sorted(counted.items()) if name}
+
+
+def _refuse_several(labels: pd.Series, path: Path, whole_labels: Sequence[str]) -> None:
     known = frozenset(labels.str.strip())
-    several = [label for label in labels.unique() if _is_several(label.strip(), known)]
+    whole = {label.strip() for label in whole_labels}
+    several = [label for label in labels.unique() if label.strip() not in whole and _is_several(label.strip(), known)]
     if several:
+        example = json.dumps([label.strip() for label in several[:_SHOWN]], ensure_ascii=False)
         raise InputError(
-            f"{path}: several labels in one cell, but an image has one class here; keep one of them:"
-            f" {_rows(labels[labels.isin(several)])}"
+            f"{path}: several labels in one cell, but an image has one class here; keep one of them, or, if such a"
+            f" label is one class, say contest.whole_labels: {legible(example)}: {_rows(labels[labels.isin(several)])}"
+        )
+
+
+def _refuse_unknown(whole_labels: Sequence[str], labels: set[str], path: Path) -> None:
+    if wrong := sorted({label.strip() for label in whole_labels} - {label.strip() for label in labels}):
+        raise InputError(
+            f"params.yaml: contest.whole_labels: {some(list(map(repr, wrong)))}: no label of {path}; correct or remove"
+            " the entry"
+        )
+
+
+def _refuse_equal_groups(groups: pd.Series, path: Path) -> None:
+    """Refuse groups that nobody can tell apart: folds would split one group."""
+    odd = [group for group in groups.unique() if not group.isascii()]  # ids of millions of groups are mostly ASCII
+    if odd and (alike := lookalikes.groups(groups, lookalikes.visible)):
+        raise InputError(
+            f"{path}: groups that differ only by invisible characters: {some(list(map(lookalikes.described, alike)))};"
+            " spell them the same"
         )
 
 
@@ -313,7 +348,22 @@ def _one_spelling(labels: pd.Series, label_type: str, where: str) -> pd.Series:
     _refuse_equal(
         labels, in_one_form, where, "look the same but have different Unicode characters; spell them the same"
     )
+    _refuse_invisible(labels, where)
     return labels
+
+
+def _refuse_invisible(labels: pd.Series, where: str) -> None:
+    """Refuse labels (indexed by row) of which nothing can be seen, or that differ by invisible characters alone."""
+    if unseen := [label for label in labels.unique() if not lookalikes.visible(label)]:
+        raise InputError(
+            f"{where}: labels of invisible characters alone: {some(list(map(repr, unseen)))}; correct them"
+        )
+    for alike in lookalikes.groups(labels, lookalikes.visible):
+        first = labels[labels.isin(alike)].drop_duplicates()
+        raise InputError(
+            f"{where}: labels {lookalikes.described(alike)} differ only by invisible characters or kinds of spaces;"
+            f" spell them the same: {_rows(first)}"
+        )
 
 
 def _refuse_equal(labels: pd.Series, meanings: Mapping[str, Any], where: str, fault: str) -> None:
@@ -364,7 +414,8 @@ def _action(written: str, known: frozenset[str], label_type: str, place: str) ->
         raise InputError(f"{place}: a class is called `{DROP}`, so this action is ambiguous; rename the class")
     if action != DROP and action not in known:
         raise InputError(
-            f"{place}: action {written!r} is neither `{DROP}` nor a class: {some(sorted(known), 20)} ({_FORM})"
+            f"{place}: action {written!r} is neither `{DROP}` nor a class: {some(sorted(known), 20)}"
+            f"{lookalikes.hint(written, known)} ({_FORM})"
         )
     return action
 

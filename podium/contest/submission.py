@@ -16,12 +16,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from podium.contest import class_names, lookalikes
 from podium.contest.ids import ImageIndex, as_number, number_text
 from podium.core import tables
 from podium.core.errors import InputError, some
 from podium.core.placeholders import is_none
 
 Header = bool | Literal["template"]
+ABSENT = ""  # in place of the class of a column that no train image belongs to
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,15 @@ class Template:
     messages: tuple[str, ...]
 
 
-def read_template(path: Path, test_ids: Sequence[str], classes: Sequence[str] | None = None) -> Template | None:
+def read_template(
+    path: Path,
+    test_ids: Sequence[str],
+    classes: Sequence[str] | None = None,
+    *,
+    others: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+    absent: Sequence[str] = (),
+) -> Template | None:
     """Read a submission template; return None for the placeholder.
 
     The first row is a header unless its first cell is the id of a test image.
@@ -56,6 +66,9 @@ def read_template(path: Path, test_ids: Sequence[str], classes: Sequence[str] | 
         path: of the template.
         test_ids: image_ids of the test images, unreadable ones too.
         classes: the labels' classes; None if they are not known yet: then class columns are not checked.
+        others: files of the test folder that are no images; a row may name one, and it is left out otherwise.
+        names: contest.submission.names.
+        absent: contest.submission.absent.
 
     Raises:
         InputError: a row's id means no test image, or several, or may leave the folder; two rows mean the same image;
@@ -64,7 +77,7 @@ def read_template(path: Path, test_ids: Sequence[str], classes: Sequence[str] | 
     if is_none(path):
         return None
     cells = tables.read_text_csv(path, header=False)
-    images = ImageIndex(test_ids)
+    images = ImageIndex(test_ids, others)
     header = _header(cells, images, test_ids, path)
     rows = cells if header is None else cells.iloc[1:]
     image_ids = _image_ids(rows[0], images, path)
@@ -81,8 +94,64 @@ def read_template(path: Path, test_ids: Sequence[str], classes: Sequence[str] | 
         messages=_messages(header, image_ids, test_ids, path),
     )
     if classes is not None and template.class_columns:
-        _columns_by_class(template, classes)
+        _columns_by_class(template, classes, names or {}, absent)
     return template
+
+
+def check_classes(
+    path: Path,
+    classes: Sequence[str],
+    *,
+    labels: str,
+    values: str,
+    positive: str | None,
+    names: Mapping[str, str],
+    absent: Sequence[str],
+    id_column: str,
+) -> list[str]:
+    """Check a template and the submission's settings against the classes of the used images.
+
+    No test image is needed: the first row counts as a header, so that its cell is no label.
+
+    Args:
+        path: of the template.
+        classes: of the images that are trained on.
+        labels, values, positive, names, absent: of contest.submission.
+        id_column: header of the ids without a template.
+
+    Returns:
+        warnings.
+
+    Raises:
+        InputError: a class column is no class; a class of the settings has no images.
+    """
+    cells = pd.DataFrame() if is_none(path) else tables.read_text_csv(path, header=False)
+    template = Template(
+        path=path,
+        ids=(),
+        image_ids=(),
+        header=None,
+        class_columns=tuple(map(str, cells.iloc[0, 1:])) if cells.shape[1] > 2 else (),
+        label_cells=tuple(cells[1].iloc[1:].unique()) if cells.shape[1] == 2 else (),
+        messages=(),
+    )
+    if positive is not None:
+        _positive_class(positive, classes)
+    has_columns = bool(template.class_columns) or (values == "probabilities" and positive is None)
+    class_names.refuse_wrong_settings(classes, names, absent, template.class_columns if has_columns else None)
+    if template.class_columns:
+        _columns_by_class(template, classes, names, absent)
+        return []
+    written = list(spellings(classes, labels, template, names).values())
+    if cells.empty and values == "probabilities" and positive is None and id_column in {*written, *absent}:
+        raise InputError(
+            f"params.yaml: contest.submission: two columns would be called {id_column!r}, that of the ids and that of a"
+            f" class; name the class's, e.g. names: {class_names.as_yaml({id_column: f'class {id_column}'})}, or give a"
+            " template"
+        )
+    if values == "probabilities" or labels != "template":
+        return []
+    return class_names.unknown_cells(path, template.label_cells, dict(zip(classes, written, strict=True)))
 
 
 def check(
@@ -93,6 +162,10 @@ def check(
     values: str | None,
     labels: str,
     positive: str | None,
+    others: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+    absent: Sequence[str] = (),
+    id_column: str = "image_id",
 ) -> Template | None:
     """Check a template and the submission's settings against each other, before anything is trained.
 
@@ -103,6 +176,8 @@ def check(
         values: contest.submission.values if the user set it, else None.
         labels: contest.submission.labels.
         positive: contest.submission.positive.
+        others, names, absent: as `read_template`.
+        id_column: as `write`.
 
     Returns:
         the template.
@@ -110,7 +185,7 @@ def check(
     Raises:
         InputError: as `read_template` and, for its settings, as `write`.
     """
-    template = read_template(path, test_ids, classes)
+    template = read_template(path, test_ids, classes, others=others, names=names, absent=absent)
     if template is not None and template.class_columns and values == "label":
         raise InputError(
             f"params.yaml: contest.submission.values: label has no effect: {path} has a probability column per class;"
@@ -118,9 +193,18 @@ def check(
         )
     if template is not None:
         _refuse_contradictions(template, values or "label", labels, positive)
-    if positive is not None and classes is not None:
-        _positive_class(positive, classes)
-    spellings(classes or (), labels, template)
+    if classes is not None:
+        check_classes(
+            path,
+            classes,
+            labels=labels,
+            values=values or "label",
+            positive=positive,
+            names=names or {},
+            absent=absent,
+            id_column=id_column,
+        )
+    spellings(classes or (), labels, template, names or {})
     return template
 
 
@@ -137,6 +221,9 @@ def write(
     header: Header,
     labels: str,
     positive: str | None,
+    others: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+    absent: Sequence[str] = (),
 ) -> list[str]:
     """Write a submission: the template's rows in its order, or every test image, sorted by id.
 
@@ -155,6 +242,9 @@ def write(
         header: true, false, or "template".
         labels: how class names are written: "template", "given", "int" or "float".
         positive: write only this class's probability, in one column; None for a column per class.
+        others: files of the test folder that are no images; they get a row only if the template names them.
+        names: class -> how it is written, whatever `labels` says.
+        absent: columns of probability 0.
 
     Returns:
         messages to print for the user.
@@ -165,10 +255,11 @@ def write(
     """
     if template is not None:
         _refuse_contradictions(template, values, labels, positive)
+    test_ids = [*test_ids, *sorted(set(others).intersection(template.image_ids if template else ()))]
     probs, messages = _complete(test_probs, prior, test_ids)
-    spelled = spellings(list(probs.columns), labels, template)
+    spelled = spellings(list(probs.columns), labels, template, names or {})
     if positive is None:
-        columns = _value_columns(spelled, values, template)
+        columns = _value_columns(spelled, values, template, names or {}, absent)
         written = list(columns.values())
     else:  # one column, named as a label column would be
         columns, written = {}, [_positive_class(positive, list(spelled))]
@@ -248,19 +339,23 @@ def _messages(
     return tuple(messages)
 
 
-def _columns_by_class(template: Template, classes: Sequence[str]) -> dict[str, str]:
-    """Return {the template's column: class} in the template's order; names match as text or as numbers."""
-    numbers = {as_number(name): name for name in classes}
-    numbers.pop(None, None)
+def _columns_by_class(
+    template: Template, classes: Sequence[str], names: Mapping[str, str], absent: Sequence[str]
+) -> dict[str, str]:
+    """Return {the template's column: class or ABSENT} in the template's order; names match as text or as numbers."""
     columns = template.class_columns
-    matches = {column: column if column in classes else numbers.get(as_number(column)) for column in columns}
+    written = {names.get(name, name): name for name in classes} | dict.fromkeys(absent, ABSENT)
+    numbers = {as_number(text): name for text, name in written.items()}
+    numbers.pop(None, None)
+    matches = {column: written.get(column, numbers.get(as_number(column))) for column in columns}
     known = {column: name for column, name in matches.items() if name is not None}
     missing = sorted(set(classes).difference(known.values()))
     unknown = [column for column in columns if column not in known]
-    if missing or unknown or len(known) < len(columns) or len(set(known.values())) < len(known):
+    taken = [name for name in known.values() if name != ABSENT]
+    if missing or unknown or len(known) < len(columns) or len(set(taken)) < len(taken):
         raise InputError(
             f"{template.path}: its columns must be the classes, each once: no column for {missing}, no class for"
-            f" {unknown}, columns {list(columns)}"
+            f" {unknown}, columns {list(columns)}{class_names.remedy(missing, unknown)}"
         )
     return known
 
@@ -272,6 +367,8 @@ def _positive_class(positive: str, classes: Sequence[str]) -> str:
     if len(matches) != 1:
         raise InputError(
             f"params.yaml: contest.submission.positive: {positive!r} is none of the classes {some(list(classes))}"
+            f"{lookalikes.hint(positive, classes)}: name one of them. If its images are missing, unreadable or dropped"
+            " by overrides, add images or remove those overrides"
         )
     return matches[0]
 
@@ -317,28 +414,36 @@ def _complete(
     return probs.div(sums, axis=0), messages if missing else []
 
 
-def _value_columns(spelled: Mapping[str, str], values: str, template: Template | None) -> dict[str, str]:
-    """Return {probability column: class}; empty if the submission has a label column."""
+def _value_columns(
+    spelled: Mapping[str, str], values: str, template: Template | None, names: Mapping[str, str], absent: Sequence[str]
+) -> dict[str, str]:
+    """Return {probability column: class or ABSENT}; empty if the submission has a label column."""
     if template is not None and template.class_columns:
-        return _columns_by_class(template, list(spelled))
-    return {column: name for name, column in spelled.items()} if values == "probabilities" else {}
+        return _columns_by_class(template, list(spelled), names, absent)
+    if values != "probabilities":
+        return {}
+    return {column: name for name, column in spelled.items()} | dict.fromkeys(absent, ABSENT)
 
 
 def _cells(probs: pd.DataFrame, spelled: Mapping[str, str], classes: list[str]) -> list[list[str]]:
     """Return each row's probabilities of `classes`, or its likeliest class if `classes` is empty."""
     if classes:
-        return [[repr(float(p)) for p in row] for row in probs[classes].to_numpy()]
+        values = probs.assign(**{ABSENT: 0.0})[classes] if ABSENT in classes else probs[classes]
+        return [[repr(float(p)) for p in row] for row in values.to_numpy()]
     return [[spelled[name]] for name in probs.idxmax(axis=1)] if len(probs) else []
 
 
-def spellings(classes: Sequence[str], labels: str, template: Template | None) -> dict[str, str]:
+def spellings(
+    classes: Sequence[str], labels: str, template: Template | None, names: Mapping[str, str]
+) -> dict[str, str]:
     """Return {class: its spelling in the submission}."""
     style = labels
     if labels == "template":
         style = _template_style(classes, template.label_cells if template else ())
-    if style == "given":
-        return {name: name for name in classes}
-    return {name: _number_style(name, style) for name in classes}
+    return {
+        name: names[name] if name in names else name if style == "given" else _number_style(name, style)
+        for name in classes
+    }
 
 
 def _template_style(classes: Sequence[str], cells: Sequence[str]) -> str:

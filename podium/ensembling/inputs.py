@@ -10,6 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from podium import contracts
+from podium.contest.ids import split_files
 from podium.contest.settings import ContestSettings
 from podium.core import parallel, params, progress, tables
 from podium.core.errors import InputError
@@ -70,6 +71,11 @@ class EnsembleInputs:
     def images(self) -> EvaluationSet:
         """Return the evaluation set."""
         return evaluation_set.of_folds(self.used, self.fold_names, self.classes, self.metric)
+
+    @property
+    def test_files(self) -> tuple[list[str], list[str]]:
+        """Return the ids of the test images, and of files in the test folder that are no images."""
+        return split_files(self.test)
 
     @property
     def readable(self) -> list[str]:

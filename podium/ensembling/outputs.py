@@ -66,7 +66,7 @@ def summary(inputs: EnsembleInputs, outcome: Outcome, members: pd.DataFrame, ble
         "members_below_blend": int((blend["verdict"] == BETTER).sum()),
         "n_members": len(inputs.predictions),
         "n_train_images": len(images.targets),
-        "n_test_images": len(inputs.test),
+        "n_test_images": len(inputs.test_files[0]),
     }
 
 
@@ -98,14 +98,20 @@ def write_predictions(inputs: EnsembleInputs, outcome: Outcome, oof: Mapping[str
 
 
 def _write_submission(inputs: EnsembleInputs, test_probs: pd.DataFrame, path: Path) -> None:
-    contest, test_ids = inputs.contest, list(inputs.test["image_id"])
+    contest, (test_ids, others) = inputs.contest, inputs.test_files
     shares = inputs.used["label"].value_counts(normalize=True)
+    names, absent = contest.submission.names, contest.submission.absent
     messages = submission.write(
         path,
         test_probs=test_probs,
         prior={name: float(shares[name]) for name in inputs.classes},
-        template=submission.read_template(inputs.root / contest.template, test_ids, inputs.classes),
+        template=submission.read_template(
+            inputs.root / contest.template, test_ids, inputs.classes, others=others, names=names, absent=absent
+        ),
         test_ids=test_ids,
+        others=others,
+        names=names,
+        absent=absent,
         id_column=contest.columns.id,
         label_column=contest.columns.label,
         values=contest.submission.values,

@@ -68,8 +68,10 @@ def write(
 
 def _labels(inputs: EnsembleInputs) -> list[str]:
     """Return the classes as the submission spells them."""
-    template = submission.read_template(inputs.root / inputs.contest.template, list(inputs.test["image_id"]))
-    spelled = submission.spellings(inputs.classes, inputs.contest.submission.labels, template)
+    test_ids, others = inputs.test_files
+    template = submission.read_template(inputs.root / inputs.contest.template, test_ids, others=others)
+    settings = inputs.contest.submission
+    spelled = submission.spellings(inputs.classes, settings.labels, template, settings.names)
     return [spelled[name] for name in inputs.classes]
 
 

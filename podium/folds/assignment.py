@@ -93,7 +93,7 @@ def draw(used: pd.DataFrame, names: Sequence[str], seed: int) -> list[str]:
 
     Source: scikit-learn's StratifiedGroupKFold.
     """
-    _require_enough(used, len(names))
+    require_enough(used, len(names))
     from sklearn.model_selection import (
         StratifiedGroupKFold,
     )  # takes a second to import: the user's own folds do not need it
@@ -136,7 +136,16 @@ def _links(image_ids: pd.Index, rows: pd.DataFrame, column: str) -> np.ndarray:
     return np.column_stack([position, first])
 
 
-def _require_enough(used: pd.DataFrame, n_folds: int) -> None:
+def require_enough(used: pd.DataFrame, n_folds: int) -> None:
+    """Refuse classes with fewer groups than there are folds.
+
+    Args:
+        used: image_id, label and group.
+        n_folds: number of folds.
+
+    Raises:
+        InputError: names the classes.
+    """
     counts = used.groupby("label").agg(images=("image_id", "size"), groups=("group", "nunique"))
     few = counts[counts["groups"] < n_folds]
     if not few.empty:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import cv2
@@ -78,6 +78,17 @@ def decode(file: BinaryIO, *, name: str, short_side: int, max_megapixels: float)
         decoded = _decode(file, name, short_side)
     messages = dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
     return replace(decoded, note="; ".join(filter(None, [decoded.note, *messages])))
+
+
+def is_known(path: Path) -> bool:
+    """Return whether the content of a file starts like an image of FORMATS; True if that cannot be found out."""
+    try:
+        with path.open("rb") as file, Image.open(file, formats=FORMATS):
+            return True
+    except UnidentifiedImageError:
+        return False
+    except Exception:  # too large, or damaged behind its first bytes
+        return True
 
 
 def shrink(pixels: Pixels, short_side: int) -> Pixels:

@@ -78,7 +78,9 @@ class Podium(FoldList):
     def _require_keys_that_dvc_tracks(self) -> Self:
         """DVC reports a parameter or path of dvc.yaml that is missing unhelpfully, and only after all training."""
         missing = [
-            f"contest.{key}" for key in type(self.contest).model_fields if key not in self.contest.model_fields_set
+            f"contest.{key}"
+            for key in type(self.contest).model_fields
+            if key not in {*self.contest.model_fields_set, *self.contest.OPTIONAL}
         ]
         for name, member in self.members.items():
             if "weights_file" not in member.model.model_fields_set:
