@@ -181,6 +181,11 @@ def write(
     csv.writer(text, lineterminator="\n").writerows(rows)
     tables.write_text(text.getvalue(), path)
     validate(path, template=template, test_ids=test_ids, header=header)
+    if formulas := tables.formulas(dict.fromkeys(cell for row in rows for cell in row)):
+        messages.append(
+            f"WARNING: cells of {path.name} start like a formula: {some(formulas)}; they stay as the contest wants"
+            " them: import the file into a spreadsheet as text"
+        )
     distinct = {row[0] for row in cells}
     if not written and len(distinct) == 1 < len(cells):
         messages.append(

@@ -19,7 +19,8 @@ SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # Windows and macOS lea
 
 _SCRIPT = re.compile(r"</script|<!--", re.IGNORECASE)  # would end or hide the script with a plot's data
 
-Row = tuple[dict[str, Any], decode.Pixels | None]  # a row of contracts.FACTS, and the pixels unless there is a problem
+# a row of contracts.FACTS and decode.DecodedImage.bits; and the pixels unless there is a problem
+Row = tuple[dict[str, Any], decode.Pixels | None]
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def walk(folder: Path) -> tuple[list[ImageFile], int]:
     return sorted(files, key=lambda file: file.image_id), ignored
 
 
-def read(file: ImageFile, *, short_side: int, max_megapixels: float) -> Row:
-    """Read and decode one file; never raise because of its kind or content."""
+def read(file: ImageFile, *, short_side: int, max_megapixels: float, bit_depth: int = decode.FULL_DEPTH) -> Row:
+    """Read and decode one file as podium.images.decode does; never raise because of its kind or content."""
     size, sha256, decoded = 0, "", decode.DecodedImage(problem=file.problem)
     if not file.problem:
         try:
@@ -63,7 +64,11 @@ def read(file: ImageFile, *, short_side: int, max_megapixels: float) -> Row:
                 sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
                 opened.seek(0)
                 decoded = decode.decode(
-                    opened, name=file.image_id, short_side=short_side, max_megapixels=max_megapixels
+                    opened,
+                    name=file.image_id,
+                    short_side=short_side,
+                    max_megapixels=max_megapixels,
+                    bit_depth=bit_depth,
                 )
         except OSError as error:
             decoded = decode.DecodedImage(problem=f"cannot be read: {error.strerror}")
@@ -77,6 +82,7 @@ def read(file: ImageFile, *, short_side: int, max_megapixels: float) -> Row:
         "sha256": sha256,
         "problem": decoded.problem,
         "note": decoded.note,
+        "bits": decoded.bits,
     }
     return facts, decoded.pixels
 
