@@ -139,3 +139,9 @@ def test_one_class_alone_is_refused_and_nothing_is_written(root):
 def test_it_imports_no_torch():
     code = "import stages.label, podium.contest.submission, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_classes_that_a_spreadsheet_would_run_are_warned_of(tmp_path, capsys):
+    put(tmp_path, contest={**CONTEST, "overrides": NO_FILE}, labels="name,kind,site\na,=1+1,1\nb,-1,1\n")
+    label.main(root=tmp_path)
+    assert "start like a formula: =1+1;" in capsys.readouterr().out

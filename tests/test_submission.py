@@ -106,6 +106,12 @@ def test_a_submission_of_one_class_warns(tmp_path):
     assert write(tmp_path, {"a.jpg": [0.1, 0.9]}, test_ids=["a.jpg"])[1] == []
 
 
+def test_a_submission_with_formulas_warns_and_keeps_them(tmp_path):
+    rows, messages = write(tmp_path, classes=("=1+1", "-1"))
+    assert {row[1] for row in rows[1:]} == {"=1+1", "-1"}
+    assert [message.split("formula: ")[1].split(";")[0] for message in messages] == ["=1+1"]
+
+
 def test_a_tie_goes_to_the_first_class(tmp_path):
     assert write(tmp_path, {i: [0.5, 0.5] for i in IDS})[0][1] == ["a.jpg", "cat"]
 

@@ -163,7 +163,7 @@ def _upright_rgb(image: Image.Image, file: BinaryIO, bit_depth: int) -> tuple[Pi
     """Return the pixels, notes on how they were changed, and the bits of the largest value (0 if not 16-bit)."""
     notes = ["first of several frames"] if getattr(image, "is_animated", False) else []
     tags = dict(getattr(image, "tag_v2", {}))  # of a TIFF
-    is_deep = _is_sixteen_bit(image, tags)
+    is_deep = image.mode != "CMYK" and _is_sixteen_bit(image, tags)
     image.load()  # PIL turns a TIFF upright here and drops the tag
     is_grey = image.mode in {"I", *_SIXTEEN_BITS}
     coloured, bits, note = (image, 0, "") if is_grey or not is_deep else _deep_colour(image, file, bit_depth)
