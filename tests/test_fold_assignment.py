@@ -162,7 +162,6 @@ def test_a_class_with_too_few_groups_is_named(table: Callable[[], pd.DataFrame],
         ("a" * 9 + "b" * 9 + "c", "", 2),  # two folds are the fewest: only the class can go
         ("aabb", "", 2),  # neither more nor fewer folds work
         ("a" * 9 + "b", "", 2),  # a single class would be left
-        ("aaabbb", "", 2),  # more folds
         ("ab" * 9, "g" * 16 + "hi", 2),
     ],
 )
