@@ -99,7 +99,7 @@ def draw(used: pd.DataFrame, names: Sequence[str], seed: int) -> list[str]:
 
     Source: scikit-learn's StratifiedGroupKFold.
     """
-    _require_enough(used, len(names), seed)
+    require_enough(used, len(names), seed)
     fold = _drawn(used, names, seed)
     if empty := sorted(set(names).difference(fold)):
         raise InputError(
@@ -182,7 +182,17 @@ def _works(used: pd.DataFrame, n_folds: int, seed: int) -> bool:
     return set(fold) == set(names) and not _nested_cv_fault(used.assign(fold=fold), names)
 
 
-def _require_enough(used: pd.DataFrame, n_folds: int, seed: int) -> None:
+def require_enough(used: pd.DataFrame, n_folds: int, seed: int = 0) -> None:
+    """Refuse classes with fewer groups than there are folds.
+
+    Args:
+        used: image_id, label and group.
+        n_folds: number of folds.
+        seed: of the draws that find a way out for the message.
+
+    Raises:
+        InputError: names the classes, and what works.
+    """
     counts = used.groupby("label").agg(images=("image_id", "size"), groups=("group", "nunique"))
     few = counts[counts["groups"] < n_folds]
     if not few.empty:
