@@ -162,7 +162,7 @@ def test_floats_as_text_are_classes_of_that_name(tmp_path):
         ("id;label\na;x\n", "labels.csv: its cells are separated by semicolons"),
         ("id,label,label\na,x,y\n", "several columns are called 'label'"),
         ("id,label\na,x,y\nb,x,y\n", "labels.csv: line 2 has 3 cells, the lines before it have 2; put quotes"),
-        ("", "labels.csv: cannot be read"),
+        ("", "labels.csv: holds no cells"),
         ("id,label\n", "no id of column 'id' names a train image"),
         ("id,label\nq,x\n", "no id of column 'id' names a train image: q"),
         ("id,label\na,x\na.jpg,y\n", r"rows 2, 3: a.jpg has different labels.*row 2 'x', row 3 'y'"),
