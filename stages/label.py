@@ -14,7 +14,7 @@ from podium import contracts
 from podium.contest import ids, labels, lookalikes, lost_images, submission
 from podium.contest.settings import ContestSettings
 from podium.core import cli, params, tables
-from podium.core.errors import some
+from podium.core.errors import legible, some
 from podium.images import image_files
 
 SHOWN = 20  # problems printed; problems.csv has all
@@ -100,8 +100,13 @@ def _write(table: pd.DataFrame, problems: list[labels.Problem], summary: dict[st
     )
     for key in ("skipped", "overrides"):
         print(f"label: {key}: {', '.join(f'{kind} {n}' for kind, n in summary[key].items()) or 'none'}")
+    if formulas := tables.formulas(summary["classes"]):
+        print(
+            f"label: WARNING: classes start like a formula: {some(formulas)}; import Podium's CSVs into a spreadsheet"
+            " as text"
+        )
     for image_id, problem in problems[:SHOWN]:
-        print(f"label: {image_id}: {problem}")
+        print(f"label: {legible(image_id)}: {legible(problem)}")
     if len(problems) > SHOWN:
         print(f"label: {len(problems) - SHOWN} more in data/label/problems.csv")
     for warning in summary["warnings"]:

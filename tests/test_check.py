@@ -18,7 +18,7 @@ from podium.core import params
 from podium.core.errors import InputError
 from podium.inference.settings import MemberSettings
 from podium.models import backbones
-from podium.preflight import cpu, member_checks, pruning, random_crops
+from podium.preflight import cpu, git_checks, member_checks, pruning, random_crops
 from podium.preflight.settings import Podium
 from podium.training.settings import DistillSettings, FixresSettings, PhaseSettings, PseudoSettings
 from stages import check
@@ -475,6 +475,33 @@ def test_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     with pytest.raises(InputError, match="no commit yet"):
         check.main(root=tmp_path)
+
+
+def test_a_repository_that_git_will_not_read_is_named_with_gits_own_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of another owner, e.g. in a container. The advice is followed, and the check goes on."""
+    git_in(tmp_path, "init", "-q")
+    git_in(tmp_path, "commit", "-q", "--allow-empty", "-m", "start")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    with pytest.raises(InputError, match="dubious ownership") as raised:
+        git_checks.require_commit(tmp_path)
+    subprocess.run(str(raised.value).split("call: ")[1], shell=True, check=True)
+    git_checks.require_commit(tmp_path)
+
+
+def test_a_machine_without_git_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setenv("PATH", "")
+    assert git_checks.untracked_warning(["a.csv"], tmp_path) == ""
+    with pytest.raises(InputError, match="git is not installed"):
+        git_checks.require_commit(tmp_path)
+
+
+def git_in(root: Path, *words: str) -> None:
+    identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.invalid")
+    subprocess.run(["git", "-C", str(root), *identity, *words], check=True)
 
 
 def test_user_weights_among_the_outputs_are_refused_and_stay(tmp_path: Path) -> None:

@@ -160,10 +160,10 @@ def test_floats_as_text_are_classes_of_that_name(tmp_path):
     ("text", "words"),
     [
         ("image,label\na,x\n", r"no column 'id'; there are \['image', 'label'\]"),
-        ("id;label\na;x\n", r"no column 'id', 'label'; there are \['id;label'\]; cells are separated by commas"),
+        ("id;label\na;x\n", "labels.csv: its cells are separated by semicolons"),
         ("id,label,label\na,x,y\n", "several columns are called 'label'"),
         ("id,label\na,x,y\nb,x,y\n", "labels.csv: line 2 has 3 cells, the lines before it have 2; put quotes"),
-        ("", "labels.csv: cannot be read"),
+        ("", "labels.csv: holds no cells"),
         ("id,label\n", "no id of column 'id' names a train image"),
         ("id,label\nq,x\n", "no id of column 'id' names a train image: q"),
         ("id,label\na,x\na.jpg,y\n", r"rows 2, 3: a.jpg has different labels.*row 2 'x', row 3 'y'"),
@@ -274,6 +274,12 @@ def test_a_label_of_whitespace_is_empty(tmp_path, cell):
 def test_a_labelled_image_without_its_own_fold_is_refused(tmp_path):
     with pytest.raises(InputError, match="no fold in column 'fold': row 3 'b'"):
         read(tmp_path, "id,label,fold\na,x,1\nb,y,\nc,,\n", fold_column="fold")
+
+
+def test_folds_that_pandas_wrote_as_floats_are_the_folds_of_params(tmp_path):
+    """pandas writes a column of whole numbers with a gap so; a fold's name may not hold a point."""
+    table, _ = read(tmp_path, "id,label,fold\na,x,0.0\nb,y,1.0\nc,y,x1.0\n", fold_column="fold")
+    assert list(table["fold"]) == ["0", "1", "x1.0"]
 
 
 def test_a_repeat_in_another_fold_is_refused(tmp_path):

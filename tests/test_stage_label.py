@@ -234,4 +234,3 @@ def test_empty_class_folders_and_files_that_are_no_images_are_no_classes(tmp_pat
     assert [row[1] for row in rows(tmp_path)] == ["ant", "bee"]
     (warning,) = tables.read_json(tmp_path / "data/label/summary.json")["warnings"]
     assert "'cow', 'notes'" in warning
-

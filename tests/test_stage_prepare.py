@@ -99,6 +99,32 @@ def test_an_absolute_folder_reaches_no_output(root, tmp_path_factory):
     assert str(elsewhere).encode() not in b"".join(outputs(root))
 
 
+def test_values_of_12_bits_in_16_bit_files_need_a_decision(tmp_path, capsys):
+    """Else they would keep 16 of 256 grey levels. Each way out that the error names works."""
+    (tmp_path / "c/train").mkdir(parents=True)
+    ramp = np.linspace(0, 4095, 800).reshape(20, 40).astype(np.uint16)
+    for i in range(2):
+        Image.fromarray(ramp // (i + 1)).save(tmp_path / f"c/train/{i}.png")
+    put_params(tmp_path, short_side=20)
+    with pytest.raises(InputError, match=r"prepare\.bit_depth: all 2 16-bit .* 16 of 256 .* 12, or bit_depth: 16"):
+        prepare.main("train", root=tmp_path)
+    levels = {}
+    for depth in (12, 16, 10):
+        put_params(tmp_path, short_side=20, bit_depth=depth)
+        prepare.main("train", root=tmp_path)
+        packed = pixels.open_pack(tmp_path / "data/prepare/train/pixels.arrow")
+        levels[depth] = len(np.unique(packed["0.png"]))
+        assert ("2 16-bit images hold values above" in capsys.readouterr().out) == (depth == 10)
+    assert levels[12] == 256
+    assert levels[16] == 17
+
+
+def test_names_that_a_spreadsheet_would_run_are_warned_of(root, capsys):
+    (root / "c/train/b.jpg").rename(root / "c/train/=1+1.jpg")
+    prepare.main("train", root=root)
+    assert "1 file names start like a formula" in capsys.readouterr().out
+
+
 def test_an_empty_test_folder_gives_empty_tables(root, capsys):
     prepare.main("test", root=root)
     assert len(tables.read(root / "data/prepare/test/facts.csv", contracts.FACTS)) == 0

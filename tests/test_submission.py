@@ -106,6 +106,12 @@ def test_a_submission_of_one_class_warns(tmp_path):
     assert write(tmp_path, {"a.jpg": [0.1, 0.9]}, test_ids=["a.jpg"])[1] == []
 
 
+def test_a_submission_with_formulas_warns_and_keeps_them(tmp_path):
+    rows, messages = write(tmp_path, classes=("=1+1", "-1"))
+    assert {row[1] for row in rows[1:]} == {"=1+1", "-1"}
+    assert [message.split("formula: ")[1].split(";")[0] for message in messages] == ["=1+1"]
+
+
 def test_a_tie_goes_to_the_first_class(tmp_path):
     assert write(tmp_path, {i: [0.5, 0.5] for i in IDS})[0][1] == ["a.jpg", "cat"]
 
@@ -201,6 +207,18 @@ def test_every_template_row_is_there_once_in_its_order(tmp_path, order, n_rows, 
     left_out = sorted(order[n_rows:])
     assert any(f"{len(left_out)} test images are not in the template" in m for m in messages) == bool(left_out)
     assert all(any(i in m for m in messages) for i in left_out)
+
+
+@pytest.mark.parametrize("text", ["id,label\na,x\nq,x\n", "q.jpg\na.jpg\n"])
+def test_a_row_without_an_image_gets_the_prior_once_an_empty_file_stands_for_it(tmp_path, text):
+    """A contest may lack an image, and its grader wants the row all the same: the advice of the error is followed."""
+    with pytest.raises(InputError, match="put an empty file of its name") as raised:
+        read_template(tmp_path, text)
+    assert "'q" in str(raised.value)
+    there = [*IDS, "q.jpg" if "q.jpg" in text else "q"]
+    rows, messages = write(tmp_path, template=read_template(tmp_path, text, test_ids=there), test_ids=there)
+    assert [row[1] for row in rows if row[0].startswith("q")] == ["cat"]
+    assert any("no prediction and get the training prior: q" in message for message in messages)
 
 
 @pytest.mark.parametrize(

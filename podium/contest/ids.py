@@ -118,6 +118,7 @@ def _only(matches: list[str], written: str, place: str) -> str:
         )
     if len(matches) > 1:
         raise InputError(
-            f"{place}: id {written!r} could be any of {some(matches)}; write its path in the folder, with the ending"
+            f"{place}: id {written!r} could be any of {some(matches)}; move the files that it does not mean out of the"
+            " image folder, or, except in the contest's template, write the file's path in the folder, with the ending"
         )
     return matches[0]

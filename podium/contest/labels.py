@@ -31,6 +31,7 @@ Problem = tuple[str, str]  # image_id (or the id as the user wrote it), and what
 _LIST = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
 _SHOWN = 10  # wrong rows of overrides that an error names
 _FORM = "a row of overrides is image_id,action,reason, with commas between"
+_WHOLE_NUMBER = re.compile(r"^([0-9]+)\.0+$")  # a fold that pandas wrote as a float; no fold's name may hold a point
 _SEPARATORS = (",", ";", r"\|", r"\s+")
 _UNSAFE = {  # in a label: a terminal would obey it, or the page of `dvc plots`, which has labels in a script
     r"[\x00-\x1f\x7f-\x9f]": "control characters, e.g. a line break",
@@ -127,6 +128,7 @@ def read_labels(
         raise InputError(f"{path}: no id of column {id_column!r} names a train image: {some(list(unknown['id']), 3)}")
     for column in ("group", "fold"):
         table[column] = table[column].str.strip()
+    table["fold"] = table["fold"].str.replace(_WHOLE_NUMBER, r"\1", regex=True)
     _refuse_equal_groups(table["group"], path)
     _refuse_unknown(whole_labels, {*table["label"], *unknown["label"]}, path)
     table["label"] = _labels(table["label"], label_type, path, whole_labels)

@@ -25,6 +25,11 @@ from podium.core.placeholders import is_none
 Header = bool | Literal["template"]
 ABSENT = ""  # in place of the class of a column that no train image belongs to
 
+_MISSING = (
+    "or add the image. For an image that the contest itself lacks, put an empty file of its name into"
+    " contest.images.test: its row gets the class shares of the train images, or the most frequent class"
+)
+
 
 @dataclass(frozen=True)
 class Template:
@@ -272,6 +277,11 @@ def write(
     csv.writer(text, lineterminator="\n").writerows(rows)
     tables.write_text(text.getvalue(), path)
     validate(path, template=template, test_ids=test_ids, header=header)
+    if formulas := tables.formulas(dict.fromkeys(cell for row in rows for cell in row)):
+        messages.append(
+            f"WARNING: cells of {path.name} start like a formula: {some(formulas)}; they stay as the contest wants"
+            " them: import the file into a spreadsheet as text"
+        )
     distinct = {row[0] for row in cells}
     if not written and len(distinct) == 1 < len(cells):
         messages.append(
@@ -309,7 +319,7 @@ def _header(cells: pd.DataFrame, images: ImageIndex, test_ids: Sequence[str], pa
         return None
     ending = PurePosixPath(first).suffix
     if ending and ending in {PurePosixPath(image_id).suffix for image_id in test_ids}:
-        raise InputError(f"{path}: row 1: {first!r} is neither a test image nor a header; correct it")
+        raise InputError(f"{path}: row 1: {first!r} is neither a test image nor a header; correct it, {_MISSING}")
     return tuple(str(cell) for cell in cells.iloc[0])
 
 
@@ -319,7 +329,7 @@ def _image_ids(written: pd.Series, images: ImageIndex, path: Path) -> tuple[str,
         raise InputError(f"{path}: has a header and no rows; add a row per test image, or use no template")
     ids = [images.find(text, f"{path}: row {position + 1}") for position, text in written.items()]
     if unknown := [f"row {p + 1} {text!r}" for (p, text), i in zip(written.items(), ids, strict=True) if i is None]:
-        raise InputError(f"{path}: no such test image: {some(unknown)}; correct contest.images.test or the template")
+        raise InputError(f"{path}: no such test image: {some(unknown)}; correct contest.images.test, {_MISSING}")
     image_ids = pd.Series(ids, index=written.index, dtype="str")
     if (repeated := image_ids.duplicated(keep=False)).any():
         rows = [f"row {position + 1} {text!r}" for position, text in written[repeated].items()]

@@ -1,6 +1,7 @@
 """What every package needs: errors, settings, tables, pixels and worker processes.
 
 cli.py           run a stage's main; show a user's mistake without a traceback
+csv_faults.py    what is wrong with a file that is no CSV, and what to do
 errors.py        InputError: the error for a user's mistake
 interrupts.py    signals that end a stage early
 parallel.py      work spread over processes, with results in order

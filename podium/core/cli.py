@@ -2,6 +2,7 @@
 
 import gc
 import inspect
+import io
 import sys
 from collections.abc import Callable
 
@@ -24,6 +25,9 @@ def run(main: Callable[..., None]) -> None:
         print(f"ERROR: {sys.argv[1:]}: {error}; dvc.yaml shows each stage's command", file=sys.stderr, flush=True)
         raise SystemExit(2) from None
     gc.set_threshold(*RARELY)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that is not UTF-8 cannot print every label
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         with interrupts.watched():
             main(*sys.argv[1:])

@@ -19,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 
 from podium.core import interrupts
 from podium.core.errors import InputError, some
-from podium.core.workers import count
+from podium.core.workers import count, make_socket_folder
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -60,6 +60,7 @@ def in_order(
                 result = function(item)
             yield result
         return
+    make_socket_folder()
     context = get_context("forkserver")  # unlike plain fork, its workers inherit no threads
     context.set_forkserver_preload(list(preload))
     with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(tuple(preload),)) as pool:

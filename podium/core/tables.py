@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from podium.core import csv_faults
 from podium.core.errors import InputError, some
 
 PROBABILITY = "p:"  # prefix of a class's column in tables of predictions
@@ -57,28 +58,39 @@ PREDICTIONS = Contract(
     },
     key=("image_id", "subset", "fold", "image_size", "transform"),
 )
-_RAGGED = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # pandas' message
+_FORMULA = re.compile(r"\s*[=+@-]\s*\S")
 _KINDS = {"text": "str", "int": "int64", "float": "float64"}
 
 
 def read_text_csv(path: Path, header: bool = True) -> pd.DataFrame:
     """Read a CSV with every cell as text, exactly as written; without a header the columns are 0, 1, ...
 
+    Args:
+        header: False for a user's file, which may be no CSV at all.
+
     Raises:
-        InputError: the file is missing, empty, not UTF-8 or ragged.
+        InputError: the file is missing, empty, not UTF-8, ragged or cannot be unpacked; or, without a header, its cells
+            are separated by something else than commas.
     """
     try:
-        return pd.read_csv(path, dtype="str", keep_default_na=False, header=0 if header else None, encoding="utf-8-sig")
+        if not header and (fault := csv_faults.of_beginning(path)):
+            raise InputError(f"{path}: {fault}")
+        table = pd.read_csv(
+            path, dtype="str", keep_default_na=False, header=0 if header else None, encoding="utf-8-sig"
+        )
     except FileNotFoundError:
         raise InputError(f"{path}: not found") from None
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        if ragged := _RAGGED.search(str(error)):
-            expected, line, actual = ragged.groups()
-            raise InputError(
-                f"{path}: line {line} has {actual} cells, the lines before it have {expected}; put quotes around a cell"
-                " that holds a comma"
-            ) from None
-        raise InputError(f"{path}: cannot be read as a UTF-8 CSV: {error}") from None
+    except InputError:
+        raise
+    except OSError as error:
+        if error.filename is not None:  # not of the modules that unpack
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        raise InputError(f"{path}: {csv_faults.of_error(error, path)}") from None
+    except Exception as error:  # pandas and the modules that unpack raise a dozen classes of errors
+        raise InputError(f"{path}: {csv_faults.of_error(error, path)}") from None
+    if not header and table.shape[1] == 1 and (fault := csv_faults.of_separators(str(table.iloc[0, 0]), path)):
+        raise InputError(f"{path}: {fault}")
+    return table
 
 
 def read(path: Path, contract: Contract) -> pd.DataFrame:
@@ -87,13 +99,16 @@ def read(path: Path, contract: Contract) -> pd.DataFrame:
     Raises:
         InputError: a column is missing or unknown, or two rows have the same key.
     """
-    table = pd.read_parquet(path) if path.suffix == ".parquet" else read_text_csv(path)
+    table = _read_parquet(path) if path.suffix == ".parquet" else read_text_csv(path)
     _check_columns(table, contract, path)
     for column, kind in contract.columns.items():
-        if kind == "float":
-            table[column] = table[column].replace("", "nan").astype("float64")
-        else:
-            table[column] = table[column].astype(_KINDS[kind])
+        try:
+            if kind == "float":
+                table[column] = table[column].replace("", "nan").astype("float64")
+            else:
+                table[column] = table[column].astype(_KINDS[kind])
+        except ValueError as error:
+            raise InputError(f"{path}: column {column}: {error}; run `dvc repro -f` on its stage") from None
     return table
 
 
@@ -180,6 +195,14 @@ def _runs(pid: str) -> bool:
     return True
 
 
+def formulas(texts: Iterable[str]) -> list[str]:
+    """Return the texts that a spreadsheet would run as a formula: they start with =, +, - or @ and are no number.
+
+    Podium's tables keep ids and labels as they are, so the stages warn of such texts instead of escaping them.
+    """
+    return [text for text in texts if _FORMULA.match(text) and not _is_number(text)]
+
+
 def class_names(predictions: pd.DataFrame) -> list[str]:
     """Return the classes of a table of predictions, in the order of its columns."""
     return [c.removeprefix(PROBABILITY) for c in predictions.columns if c.startswith(PROBABILITY)]
@@ -188,6 +211,21 @@ def class_names(predictions: pd.DataFrame) -> list[str]:
 def rounded(value: float, digits: int = 6) -> float | None:
     """Round for a report; None (null in JSON) for NaN and infinities."""
     return round(float(value), digits) if math.isfinite(value) else None
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # missing, cut or damaged
+        raise InputError(f"{path}: cannot be read ({error}); run `dvc repro` to rebuild it") from None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _has_carriage_returns(table: pd.DataFrame) -> bool:

@@ -28,7 +28,8 @@ _STREAM = re.compile(r".:zone\.identifier(:\$data)?$", re.IGNORECASE)  # Windows
 _IMAGE_ENDINGS = frozenset[str]().union(*decode.ENDINGS.values())
 _SCRIPT = re.compile(r"</script|<!--", re.IGNORECASE)  # would end or hide the script with a plot's data
 
-Row = tuple[dict[str, Any], decode.Pixels | None]  # a row of contracts.FACTS, and the pixels unless there is a problem
+# a row of contracts.FACTS and decode.DecodedImage.bits; and the pixels unless there is a problem
+Row = tuple[dict[str, Any], decode.Pixels | None]
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ def class_folders(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))
 
 
-def read(file: ImageFile, *, short_side: int, max_megapixels: float) -> Row:
-    """Read and decode one file; never raise because of its kind or content."""
+def read(file: ImageFile, *, short_side: int, max_megapixels: float, bit_depth: int = decode.FULL_DEPTH) -> Row:
+    """Read and decode one file as podium.images.decode does; never raise because of its kind or content."""
     size, sha256, decoded = 0, "", decode.DecodedImage(problem=file.problem)
     if not file.problem:
         try:
@@ -101,7 +102,11 @@ def read(file: ImageFile, *, short_side: int, max_megapixels: float) -> Row:
                 sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
                 opened.seek(0)
                 decoded = decode.decode(
-                    opened, name=file.image_id, short_side=short_side, max_megapixels=max_megapixels
+                    opened,
+                    name=file.image_id,
+                    short_side=short_side,
+                    max_megapixels=max_megapixels,
+                    bit_depth=bit_depth,
                 )
             if decoded.problem and not decoded.format and not is_image(file):
                 decoded = decode.DecodedImage(problem=NO_DECODER)
@@ -117,6 +122,7 @@ def read(file: ImageFile, *, short_side: int, max_megapixels: float) -> Row:
         "sha256": sha256,
         "problem": decoded.problem,
         "note": decoded.note,
+        "bits": decoded.bits,
     }
     return facts, decoded.pixels
 

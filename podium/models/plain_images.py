@@ -48,9 +48,12 @@ def worker_count(device: torch.device) -> int:
 def loader(images: Dataset[Any], device: torch.device, **batching: Any) -> DataLoader[Any]:
     """Return a loader whose order and result do not depend on the number of worker processes."""
     cv2.setNumThreads(0)
+    n_workers = worker_count(device)
+    if n_workers:
+        workers.make_socket_folder()
     return DataLoader(
         images,
-        num_workers=worker_count(device),
+        num_workers=n_workers,
         worker_init_fn=_start_worker,
         generator=torch.Generator().manual_seed(0),  # otherwise the loader draws from the training's random stream
         pin_memory=device.type == "cuda",

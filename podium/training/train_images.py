@@ -80,7 +80,7 @@ class TrainImages(Dataset[tuple[torch.Tensor, Any]]):
         image = self.packed[image_id]
         try:
             image = augment.apply(self.pipeline, image, seed)
-        except ValueError as error:
+        except Exception as error:  # albumentations and OpenCV raise many classes of errors
             raise InputError(
                 f"params.yaml: {self.key}: fails on {image_id}, {image.shape[:2]} pixels: {error}"
             ) from None
