@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -213,37 +212,28 @@ def test_an_optimizers_state_is_whole(tmp_path: Path, optimizer: str) -> None:
     assert all(map(torch.equal, wanted.state_dict().values(), got.state_dict().values()))
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A stage that trains in a process of its own, after its first epoch."""
-    contest(tmp_path / "one", {"epochs": 40, "ema_decay": 0.9})
+@pytest.mark.slow
+def test_a_stage_that_gets_sigterm_saves_and_ends_its_workers(tmp_path: Path) -> None:
+    root = contest(tmp_path / "one", {"epochs": 1000})
     process = subprocess.Popen(
         [sys.executable, "-m", "stages.pretrain", "a", "0"],
-        cwd=tmp_path / "one",
+        cwd=root,
         env=os.environ | {"PYTHONPATH": str(PROJECT), "PODIUM_WORKERS": "2"},
         stderr=subprocess.PIPE,
         text=True,
     )
-    end = time.monotonic() + 120
-    while not (tmp_path / "one/data/pretrain/a/0.live/metrics.json").exists():
-        assert process.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    yield process
-    process.kill()
-
-
-def test_a_stage_that_gets_sigterm_saves_ends_its_workers_and_goes_on(
-    tmp_path: Path, running: subprocess.Popen[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    workers = psutil.Process(running.pid).children(recursive=True)
-    running.terminate()
-    _, errors = running.communicate(timeout=60)
-    assert running.returncode == 128 + signal.SIGTERM
+    with process:
+        try:
+            while process.poll() is None and not (root / "data/pretrain/a/0.live/metrics.json").exists():
+                time.sleep(0.01)
+            workers = psutil.Process(process.pid).children(recursive=True)
+            process.terminate()
+            errors = process.communicate()[1]
+        finally:
+            process.kill()
+    assert process.returncode == 128 + signal.SIGTERM
     assert "ERROR: ended by SIGTERM: pretrain@a-0: `dvc repro` goes on from epoch " in errors
     assert "Traceback" not in errors
+    assert saved(root) == ["0.state"]
     assert len(workers) >= 2
-    assert not psutil.wait_procs(workers, timeout=20)[1]
-    pretrain.main("a", "0", root=tmp_path / "one")
-    assert "pretrain@a-0: goes on from epoch " in capsys.readouterr().out
-    assert digests(tmp_path / "one") == undisturbed(tmp_path / "undisturbed", {"epochs": 40, "ema_decay": 0.9})
+    assert not psutil.wait_procs(workers, timeout=60)[1]
