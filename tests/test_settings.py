@@ -118,6 +118,10 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
         ({"pseudo__a": {"epochs": 1, "lr": 1, "weight": 0}}, "pseudo.a.weight"),
         ({"pseudo__a": {"epochs": 1, "lr": 1, "head_init": "keep"}}, "pseudo.a: head_init: "),
         ({"pseudo__a": {"epochs": 1, "lr": 1, "mixup": 0.1}}, "pseudo.a.mixup: unknown key"),
+        (
+            {"distill__a": {"epochs": 1, "lr": 1}, "external__e": {"oof": "o.csv", "test": "t.csv"}},
+            "distill and external: ",
+        ),
         ({"distill": None}, "distill: must be a map, {} where it holds nothing"),
         ({"distill__a": {"epochs": 1, "lr": 1, "temperature": 0}}, "distill.a.temperature"),
         (

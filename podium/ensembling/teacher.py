@@ -2,7 +2,8 @@
 
 The student of a fold is scored on that fold, so nothing that it learns from may have seen the fold's labels. Neither
 the fold's models have, nor has what is chosen here: TTAs, temperatures and the blend's weights of a fold come from the
-other folds' images. The test images' predictions are out of fold, because no model was trained on them.
+other folds' images. The test images' predictions are out of fold, because no model was trained on their labels.
+Predictions made elsewhere would not be: `check` refuses them beside `distill`.
 """
 
 from collections.abc import Mapping, Sequence

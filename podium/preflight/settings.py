@@ -75,6 +75,15 @@ class Podium(FoldList):
         return self
 
     @model_validator(mode="after")
+    def _refuse_students_of_predictions_made_elsewhere(self) -> Self:
+        if self.distill and self.external:
+            raise ValueError(
+                "distill and external: test predictions made elsewhere come from models that have seen all labels, so a"
+                " student would learn the labels of its held-out fold from them; empty one of the two maps"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _require_keys_that_dvc_tracks(self) -> Self:
         """DVC reports a parameter or path of dvc.yaml that is missing unhelpfully, and only after all training."""
         missing = [
