@@ -39,7 +39,9 @@ def test_a_contest_that_dvc_keeps_stays_where_it_is(tmp_path: Path) -> None:
 
 def test_a_setting_is_tried_in_the_workspace(repo: Graph) -> None:
     ran = repo.dvc("exp", "run", "-S", "members.a.finetune.lr=0.9")
-    assert ran == dict.fromkeys(["check", *of_member("a", "finetune", "infer", folds=FOLDS), *BLENDING, "review", "page"], 1)
+    assert ran == dict.fromkeys(
+        ["check", *of_member("a", "finetune", "infer", folds=FOLDS), *BLENDING, "review", "page"], 1
+    )
     repo.revert()
     assert repo.repro() == {}
 

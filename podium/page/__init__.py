@@ -6,6 +6,5 @@ content.py: what the page's templates show.
 galleries.py: which images the page shows, with captions.
 page_inputs.py: the tables and settings that the page is made of.
 rendering.py: the templates (Jinja2, templates/) and their filters.
-run_section.py: commit and times of a run, which are no part of the stage's output.
 thumbnails.py: small JPEG images within the page.
 """

@@ -95,8 +95,8 @@ def _leaks(inputs: PageInputs) -> Iterator[Advice]:
     if n_leaks:
         n_test = inputs.summary("metrics/summary.json")["n_test_images"]
         yield Advice(
-            f"{n_leaks} of {n_test} test images {_has(n_leaks)} a duplicate in train. A leaderboard score is optimistic"
-            " on them. If the rules allow it, ensemble.leaked_labels uses their labels.",
+            f"{n_leaks:,} of {n_test:,} test images {_has(n_leaks)} a duplicate in train. A leaderboard score is"
+            " optimistic on them. If the rules allow it, ensemble.leaked_labels uses their labels.",
             "data",
         )
 

@@ -134,7 +134,8 @@ def curves(rows: Rows, y_title: str) -> Spec:
     members = sorted({str(row["member"]) for row in rows})
     colours = {"domain": members, "range": [SERIES[k % len(SERIES)] for k in range(len(members))]}
     legend = {"title": None, "orient": "top", "columns": 2}
-    whole = {"tickMinStep": 1, "format": "d"}
+    last = max(int(row["epoch"]) for row in rows)
+    whole = {"values": list(range(0, last + 1, 1 + last // 8)), "format": "d"}
     return {
         "data": {"values": list(rows)},
         "height": 240,

@@ -8,10 +8,10 @@ from podium.page.page_inputs import PageInputs
 MOST_CLASSES = 20  # rows of the chart of classes, half from either end
 FOLD_CLASSES = 12  # rows of the table of folds
 QUESTIONS = {
-    "label_from_metadata": "Can the label be predicted from file metadata?",
-    "label_from_colours": "Can the label be predicted from mean colours? (They are content: no warning.)",
-    "test_from_metadata": "Can test images be told from train images by file metadata?",
-    "test_from_colours": "Can test images be told from train images by mean colours?",
+    "label_from_metadata": "label from file metadata",
+    "label_from_colours": "label from mean colours (content: no warning)",
+    "test_from_metadata": "test or train, from file metadata",
+    "test_from_colours": "test or train, from mean colours",
 }
 
 

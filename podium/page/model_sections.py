@@ -112,7 +112,7 @@ def suspects(inputs: PageInputs) -> dict[str, Any]:
     return {
         "gallery": galleries.suspects(inputs),
         "summary": inputs.summary("data/review/summary.json"),
-        "copy": Markup("\n").join(escape(legible(line)) for line in lines),
+        "to_copy": Markup("\n").join(escape(legible(line)) for line in lines),
         "n_copied": len(shown),
         "n_rows": len(overrides),
         "overrides": inputs.contest.overrides,
