@@ -94,7 +94,7 @@ def intervals(rows: Rows, x_title: str) -> Spec:
 def shares(rows: Rows, x_title: str) -> Spec:
     """Points with intervals of a score between 0 and 1: name, value, low, high."""
     y = {"field": "name", "type": "nominal", "sort": None, "title": None}
-    x = {"type": "quantitative", "title": x_title, "scale": {"domain": [0, 1]}}
+    x = {"type": "quantitative", "title": x_title, "scale": {"domainMax": 1, "zero": False}}
     return {
         "data": {"values": list(rows)},
         "height": {"step": 24},
