@@ -9,7 +9,19 @@ import yaml
 from tests import graph
 
 STAGES: dict[str, Any] = yaml.safe_load((graph.PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-WITHOUT_TORCH = ("label", "analyze", "picture", "split", "audit", "external", "ensemble", "report", "review", "ladder")
+WITHOUT_TORCH = (
+    "label",
+    "analyze",
+    "picture",
+    "split",
+    "audit",
+    "external",
+    "ensemble",
+    "report",
+    "review",
+    "ladder",
+    "page",
+)
 ENVIRONMENT_ONLY = ("stages/__init__.py", "podium/__init__.py")  # say what is wrong with `python`, or nothing at all
 
 

@@ -43,12 +43,12 @@ def test_a_member_is_added_and_one_taken_out(repo: Graph) -> None:
         [
             "check",
             *of_member("c", "weights", "probe", *PHASES, "infer", "infer_pretrain", folds=FOLDS),
-            *("joint_probe", *BLENDING, "review"),
+            *("joint_probe", *BLENDING, "review", "page"),
         ],
         1,
     )
     ran = repo.dvc("exp", "run", "--temp", "-n", "removed", "-S", "~members.b")
-    assert ran == dict.fromkeys(["check", "joint_probe", *BLENDING, "review"], 1)
+    assert ran == dict.fromkeys(["check", "joint_probe", *BLENDING, "review", "page"], 1)
     assert repo.run("git", "status", "--short") == ""
 
 

@@ -17,7 +17,7 @@ FOLDS = (0,)  # with two the tests take a third longer
 PHASES = ("pretrain", "finetune")
 BLENDING = ("ensemble", "report", "ladder")  # the stages that read all members
 TRAINING = {name for member in "ab" for name in of_member(member, *PHASES, folds=FOLDS)}
-AFTER = (*BLENDING, "review")  # what follows infer
+AFTER = (*BLENDING, "review", "page")  # what follows infer
 BLEND = ("data/ensemble/submission.csv", "data/ensemble/oof.parquet", "metrics/summary.json")
 
 
@@ -85,7 +85,7 @@ def test_confirming_a_label_reviews_again_and_trains_nothing(repo: Graph) -> Non
     """The stand-ins keep confirmations out of labels.csv and folds.csv; the tests of both stages hold these to it."""
     with (repo.root / "data/contest/overrides.csv").open("a") as opened:
         opened.write("\n0.png,cat,confirmed\n")
-    assert repo.repro() == once("label", "split", "review")
+    assert repo.repro() == once("label", "split", "review", "page")
 
 
 AFTER_TRAINING = ("contest", "predictions", "scoring", "ensembling", "reports")
@@ -95,7 +95,7 @@ def test_an_edit_of_code_that_no_training_imports_trains_nothing(repo: Graph) ->
     """Status suffices: that DVC stops where a rerun leaves the same bytes, the test of a confirmed label shows."""
     edit_code(repo, "contracts.py", *(f"{package}/__init__.py" for package in AFTER_TRAINING))
     changed = changed_stages(repo)
-    assert changed >= {"label", "split", "ensemble", "report", "ladder", "review"}
+    assert changed >= {"label", "split", "ensemble", "report", "ladder", "review", "page"}
     assert not changed & {
         *TRAINING,
         *(name for member in "ab" for name in of_member(member, "weights", "probe", "infer")),

@@ -17,7 +17,7 @@ from podium.predictions.tta import ELSEWHERE, FINETUNE, JOINT_PROBE
 from podium.preflight import pruning
 from podium.reports import ablation, ablation_steps, diversity
 from podium.scoring import scores
-from tools import variants
+from tools import run_page, variants
 
 SUBMISSION = Path("data/ensemble/submission.csv")
 MEMBERS = Path("data/ensemble/members.csv")
@@ -64,6 +64,8 @@ def main(*, root: Path = Path()) -> None:
         print(line)
     print(variant_count(root, summary))
     print(f"\nsubmission       {SUBMISSION}")
+    if page := run_page.write(root):
+        print(f"report           {page}  (open it in a browser; without commit and times: {run_page.PAGE})")
     if is_demo(values):
         print(f"private accuracy {_private_accuracy(root):.4f}  (the demo's test labels, which no stage reads)")
 

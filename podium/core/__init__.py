@@ -11,6 +11,7 @@ placeholders.py  placeholder paths for inputs that a contest does not have
 progress.py      whether to show progress bars
 scratch.py       large arrays in temporary files
 seeding.py       seeds derived from their purpose
+stage_times.py   how long each stage took
 tables.py        contracts of tables; read and write CSV, parquet and JSON
 workers.py       the number of worker processes
 """

@@ -5,9 +5,11 @@ import inspect
 import io
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from podium.core import interrupts
 from podium.core.errors import InputError, legible
+from podium.core.stage_times import log_seconds
 
 # Importing torch and timm makes two million objects that stay. With Python's default limits (700, 10, 10) the garbage
 # collector searches them again and again, which costs two seconds. podium.models.devices.start restores the defaults.
@@ -38,5 +40,7 @@ def run(main: Callable[..., None]) -> None:
         lines = [legible(line) for line in str(error).split("\n")]  # file names may hold control characters
         print("ERROR:", "\n".join(lines), file=sys.stderr, flush=True)
         raise SystemExit(1) from None
+    else:
+        log_seconds(Path(sys.argv[0]), sys.argv[1:])
     finally:
         gc.freeze()  # saves a last search of one second when the process ends
