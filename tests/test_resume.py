@@ -224,8 +224,9 @@ def test_a_stage_that_gets_sigterm_saves_and_ends_its_workers(tmp_path: Path) ->
     )
     with process:
         try:
-            while process.poll() is None and not (root / "data/pretrain/a/0.live/metrics.json").exists():
-                time.sleep(0.01)
+            curve = root / "data/pretrain/a/0.live/plots/metrics/train/loss.tsv"
+            while process.poll() is None and not (curve.exists() and curve.read_text().count("\n") > 2):
+                time.sleep(0.01)  # until the second epoch has ended, so that there is a state of the first
             workers = psutil.Process(process.pid).children(recursive=True)
             process.terminate()
             errors = process.communicate()[1]
