@@ -213,11 +213,18 @@ print(sorted({"torch", "cv2", "pandas", "scipy", "timm", "podium"} & set(sys.mod
 
 
 @pytest.fixture(scope="module")
-def bundled(finished: Path) -> Path:
+def bundled(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a recipe whose member `a` is the mean of its trained networks and its probe at two sizes."""
     for name in bundle_tool.NEEDED:
         pytest.importorskip(name)
-    bundle_tool.main("all", str(finished / "bundle"), root=finished)
-    return finished / "bundle"
+    root = shutil.copytree(finished, tmp_path_factory.mktemp("bundled") / "root")
+    recipe = json.loads((root / recipe_schema.PATH).read_text())
+    recipe["members"][0] |= {"phases": ["finetune", "probe"], "image_sizes": [32, 40]}
+    paths = [f"models/finetune/a/{fold}.safetensors" for fold in recipe["folds"]]
+    files = {path: new_predictions.file_hash(root / path) for path in paths}
+    change(root, members=recipe["members"], files=recipe["files"] | files)
+    bundle_tool.main("all", str(root / "bundle"), root=root)
+    return root / "bundle"
 
 
 def run_alone(folder: Path, images: Path, out: Path) -> "subprocess.CompletedProcess[str]":
@@ -228,6 +235,7 @@ def run_alone(folder: Path, images: Path, out: Path) -> "subprocess.CompletedPro
 
 @pytest.mark.slow
 def test_a_bundle_predicts_alone_what_make_predict_predicts(root: Path, bundled: Path) -> None:
+    shutil.copy(bundled.parent / recipe_schema.PATH, root / recipe_schema.PATH)
     (root / "test/t3b.png").write_bytes(b"no image")
     cv2.imwrite(str(root / "test/wide.jpg"), photos.photo(1, 90, 200))
     cv2.imwrite(str(root / "test/small.png"), photos.photo(2, 20, 24))

@@ -22,7 +22,7 @@ from podium.probes import features_file, member_probe, novelty
 from podium.probes.novelty import Features
 from podium.serving import image_stream
 
-MOST = 400  # drawings that are tried
+MOST = 200  # drawings that are tried
 
 
 def main(*words: str) -> None:
