@@ -1,5 +1,6 @@
 """The sections on models: curves, ablation, members and blend, errors, calibration, suspected labels."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -14,21 +15,23 @@ CLASS_ROWS, ERROR_ROWS = 30, 15  # of tables
 STEP_ROWS = 60  # of the ablation's chart and table
 OVERRIDE_ROWS = 200  # to copy
 PHASES = {"pretrain": "phase 1 (mixup)", "finetune": "phase 2 (clean images)", "fixres": "fixres (another size)"}
-SERIES = {"held_out_log_loss": "log loss", "held_out_accuracy_score": "accuracy"}
+HELD_OUT = {"held_out_log_loss": "held-out log loss", "held_out_accuracy_score": "held-out accuracy"}
+TRAINING = {"train_loss": "train loss"}
 
 
 def curves(inputs: PageInputs) -> list[charts.Chart]:
-    """Return held-out log loss and accuracy by epoch, a chart of each phase; none where nothing was trained."""
+    """Return held-out log loss and accuracy by epoch, a chart of each phase; none where nothing was trained.
+
+    Where they were measured after the last epoch alone (`curves: false`), the train loss is shown instead.
+    """
     drawn = []
     for phase, words in PHASES.items():
         rows = inputs.curves[inputs.curves["phase"] == phase]
-        for series, y_title in SERIES.items():
-            shown = rows.rename(columns={series: "value"}) if series in rows else rows.assign(value=float("nan"))
-            shown = shown.loc[shown["value"].notna(), ["member", "fold", "epoch", "value"]]
-            if len(shown) and rows["epoch"].max() > 0:
-                title = f"Held-out {y_title} by epoch, {words}: a line per member and fold"
-                spec = charts.curves(records(shown), f"held-out {y_title}")
-                drawn.append(charts.in_two_widths(title, f"{title}; {_ends(shown)}", spec))
+        shown = _drawable(rows, HELD_OUT) or _drawable(rows, TRAINING)
+        for name, values in shown.items():
+            title = f"{name.capitalize()} by epoch, {words}: a line per member and fold"
+            spec = charts.curves(records(values), name)
+            drawn.append(charts.in_two_widths(title, f"{title}; {_ends(values)}", spec))
     return drawn
 
 
@@ -140,6 +143,17 @@ def _gain_chart(title: str, rows: list[dict[str, Any]]) -> charts.Chart | None:
 
 def _metric(inputs: PageInputs) -> str:
     return str(inputs.summary("metrics/summary.json")["metric"]).replace("_", " ")
+
+
+def _drawable(rows: pd.DataFrame, series: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """Return the series that have values at several epochs: name -> member, fold, epoch, value."""
+    found = {}
+    for column, name in series.items():
+        if column in rows:
+            values = rows.rename(columns={column: "value"})[["member", "fold", "epoch", "value"]].dropna()
+            if values["epoch"].nunique() > 1:
+                found[name] = values
+    return found
 
 
 def _ends(curve: pd.DataFrame) -> str:
