@@ -18,7 +18,7 @@ from podium.core import params
 from podium.core.errors import InputError
 from podium.inference.settings import MemberSettings
 from podium.models import backbones
-from podium.preflight import cpu, git_checks, member_checks, pruning, random_crops
+from podium.preflight import cpu, git_checks, input_tables, member_checks, pruning, random_crops
 from podium.preflight.settings import Podium
 from podium.training.settings import DistillSettings, FixresSettings, PhaseSettings, PseudoSettings
 from stages import check
@@ -369,8 +369,9 @@ def test_a_contest_that_cannot_be_trained_on_is_refused(tmp_path, labels, change
         check.main("settings", root=tmp_path)
 
 
-def test_files_that_are_no_images_need_no_label_and_no_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    project(tmp_path, contest__layout="folders", contest__labels="placeholders/none.csv")
+def test_files_that_are_no_images_need_no_label_and_no_row(tmp_path: Path) -> None:
+    form = {"values": "probabilities"}
+    project(tmp_path, contest__layout="folders", contest__labels="placeholders/none.csv", contest__submission=form)
     (tmp_path / "placeholders").mkdir()
     (tmp_path / "placeholders/none.csv").touch()
     for name in ("x", "y"):
@@ -381,8 +382,8 @@ def test_files_that_are_no_images_need_no_label_and_no_row(tmp_path: Path, capsy
     (tmp_path / "c/train/notes/README.txt").write_text("classes: x and y")
     (tmp_path / "c/template.csv").write_text("image_id,y,x\n1,0,0\n0,0,0\n")
     (tmp_path / "c/test/0.json").write_text("{}")
-    check.main(root=tmp_path)
-    assert "not in the template" not in capsys.readouterr().out
+    messages = input_tables.check(params.parse(params.read(tmp_path), "", Podium), tmp_path)
+    assert messages == ["template template.csv: header image_id,y,x, 2 rows"]
 
 
 def test_a_class_that_overrides_drop_has_a_way_out(tmp_path: Path) -> None:
