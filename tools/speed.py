@@ -81,9 +81,14 @@ def seconds_per_image(model: ModelSettings, image_size: int, device: torch.devic
     network = numerics.place(network.eval())
     count = predict.CPU_BATCH if device.type == "cpu" else BATCH
     images = numerics.layout(torch.randn(count, 3, image_size, image_size, device=device))
-    started, n_batches = None, 0
-    while started is None or time.perf_counter() - started < SECONDS:
+
+    def predict_batch() -> None:
         with numerics.autocast():
             network(images)[0, 0].item()  # a value on the CPU: the pass has ended
-        started, n_batches = (time.perf_counter(), 0) if started is None else (started, n_batches + 1)
+
+    predict_batch()
+    started, n_batches = time.perf_counter(), 0
+    while n_batches == 0 or time.perf_counter() - started < SECONDS:
+        predict_batch()
+        n_batches += 1
     return (time.perf_counter() - started) / (n_batches * count)
