@@ -95,7 +95,7 @@ def dump(data: Any, stream: TextIO) -> None:
 
     writer = YAML(typ="safe")
     writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.Representer.add_representer(OrderedDict, writer.Representer.represent_dict)  # not as !!omap
     writer.dump(data, stream)
 

@@ -76,14 +76,14 @@ def _labels(inputs: EnsembleInputs) -> list[str]:
 
 
 def _network(inputs: EnsembleInputs, name: str) -> RecipeNetwork:
-    settings, default = inputs.members[name], inputs.predictions[name].default
+    settings = inputs.members[name]
     mean, std = _mean_and_std(inputs.root / f"models/weights/{name}.safetensors")
     return RecipeNetwork(
         model=settings.model,
         mean=mean,
         std=std,
         batch_size=settings.infer.batch_size,
-        feature_size=default.image_sizes[0],
+        feature_sizes=features_file.size_order(settings.infer.image_sizes, settings.model.image_size),
         transforms=list(settings.infer.transforms),
     )
 
@@ -105,7 +105,7 @@ def _member(inputs: EnsembleInputs, name: str, member: ChosenMember) -> RecipeMe
     special = {ELSEWHERE: "elsewhere", JOINT_PROBE: "joint_probe"}
     return RecipeMember(
         name=name,
-        source=special.get(phases[0], "network"),  # type: ignore[arg-type]
+        source=special.get(phases[0], "network"),
         image_sizes=list(choice.tta.image_sizes),
         transforms=list(choice.tta.transforms),
         phases=list(phases),

@@ -112,7 +112,7 @@ class RecipeNetwork(RecipePart):
         model: its section `model`.
         mean, std: of the input of its initial weights; None where these were not there.
         batch_size: of `infer`.
-        feature_size: pixels, of the features for the joint probe and the novelty.
+        feature_sizes: pixels, of `infer`; the joint probe and the novelty take the mean of the features at these sizes.
         transforms: of `infer`; the joint probe takes the mean of their features.
     """
 
@@ -120,7 +120,7 @@ class RecipeNetwork(RecipePart):
     mean: tuple[float, float, float] | None
     std: tuple[float, float, float] | None
     batch_size: int
-    feature_size: int
+    feature_sizes: list[int]
     transforms: list[str]
 
 
@@ -149,7 +149,7 @@ class RecipeNovelty(RecipePart):
     """How the column `unlike_training` is made (podium.probes.novelty).
 
     Attributes:
-        member: whose initial weights make the features, at its `feature_size`, in `transform`.
+        member: whose initial weights make the features, at its `feature_sizes`, in `transform`.
         threshold: cosine distance from the nearest of the references.
         n_references: training images in data/ensemble/novelty.safetensors.
         false_alarms: share of the contest's own readable test images above the threshold; None without test images.

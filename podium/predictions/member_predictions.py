@@ -34,7 +34,7 @@ from podium.predictions.tta import (
 )
 from podium.training.settings import FixresSettings, PhaseSettings, PseudoSettings
 
-JOINT_PROBE_SIZE = 0  # every member's features are of its own training size
+JOINT_PROBE_SIZE = 0  # every member's features are a mean over its own sizes
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from podium.core import seeding, tables
 from podium.probes import classifier_file, features_file, linear_probe
 from podium.probes.member_probe import classifiers, prediction_tables, read_images
 
-IMAGE_SIZE = 0  # every member's features are of its own training size
+IMAGE_SIZE = 0  # every member's features are a mean over its own sizes
 TRANSFORM = "identity"  # features are averaged over the TTA transforms
 SEED = 0
 CLASSIFIERS = "models/joint_probe/classifiers.safetensors"

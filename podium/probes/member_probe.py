@@ -76,9 +76,9 @@ class MemberProbe:
     def run(self, image_sizes: Sequence[int]) -> dict[int, dict[str, float | None]]:
         """Write predictions and classifiers of all sizes, the features for the joint probe, the heads for trainings.
 
-        The features are those of the training size, or of the first size where the training size is not predicted. At
-        that size the regressions' C is chosen, for all sizes, because choosing takes most of the time. The heads are
-        those of the training size, for all values of `image_sizes` and `transforms` the same.
+        The features are the mean over all sizes (docs/log.md, 2026-11-29). At the training size, or the first one where
+        the training size is not predicted, the regressions' C is chosen, for all sizes, because choosing takes most of
+        the time. The heads are those of the training size, for all values of `image_sizes` and `transforms` the same.
 
         Returns:
             the chosen C by image size and fold.
@@ -87,9 +87,11 @@ class MemberProbe:
         strengths: dict[int, dict[str, float | None]] = {}
         by_size: dict[int, Mapping[str, Fitted]] = {}
         heads: ProbeHeads | None = None
-        first = self.model.image_size if self.model.image_size in image_sizes else image_sizes[0]
-        for size in sorted(image_sizes, key=lambda size: (size != first, size)):
+        total: dict[str, features_file.Features] = {}
+        first, *_ = sizes = features_file.size_order(image_sizes, self.model.image_size)
+        for size in sizes:
             features = self._features(size)
+            total = {subset: total[subset] + values if total else values for subset, values in features.items()}
             probed = linear_probe.predict_folds(
                 features["train"],
                 images.targets,
@@ -103,10 +105,7 @@ class MemberProbe:
             if size == self.model.image_size:
                 heads = self._heads(features["train"], probed.fitted)
             found += list(prediction_tables(images, probed, size, self.transforms))
-            if size == first:
-                ids = {"train": images.image_ids, "test": images.test_ids}
-                path = self.root / f"data/probe/{self.member}.safetensors"
-                features_file.write(path, {subset: (ids[subset], features[subset]) for subset in ids})
+        self._write_features({subset: features_file.divided(values, len(sizes)) for subset, values in total.items()})
         path = self.root / f"data/probe/{self.member}.parquet"
         tables.write(pd.concat(found, ignore_index=True), path, tables.PREDICTIONS)
         path = self.root / f"models/classifiers/{self.member}.safetensors"
@@ -114,6 +113,11 @@ class MemberProbe:
         path = self.root / f"models/probe/{self.member}.safetensors"
         probe_heads.write(path, heads or self._heads(None, {}))
         return strengths
+
+    def _write_features(self, features: Mapping[str, features_file.Features]) -> None:
+        ids = {"train": self.images.image_ids, "test": self.images.test_ids}
+        path = self.root / f"data/probe/{self.member}.safetensors"
+        features_file.write(path, {subset: (ids[subset], features[subset]) for subset in ids})
 
     @property
     def _seeds(self) -> dict[str, int]:

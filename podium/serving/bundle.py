@@ -106,7 +106,7 @@ def _wanted(recipe: RecipeFile) -> Iterator[tuple[str, str, list[int]]]:
     for member in _used(recipe):
         if member.source == "joint_probe":
             for name, network in recipe.networks.items():
-                frozen.setdefault(name, set()).add(network.feature_size)
+                frozen.setdefault(name, set()).update(network.feature_sizes)
         for phase in member.phases if member.source == "network" else ():
             if phase == PROBE:
                 frozen.setdefault(member.name, set()).update(member.image_sizes)
@@ -114,7 +114,7 @@ def _wanted(recipe: RecipeFile) -> Iterator[tuple[str, str, list[int]]]:
                 yield from (("trained", f"{phase}/{member.name}/{fold}", member.image_sizes) for fold in recipe.folds)
     if recipe.novelty is not None:
         known = recipe.novelty.member
-        frozen.setdefault(known, set()).add(recipe.networks[known].feature_size)
+        frozen.setdefault(known, set()).update(recipe.networks[known].feature_sizes)
     yield from (("frozen", name, sorted(sizes)) for name, sizes in sorted(frozen.items()))
 
 

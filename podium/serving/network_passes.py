@@ -24,7 +24,7 @@ from podium.models.settings import TorchSettings
 from podium.predictions import calibration, member_predictions
 from podium.predictions.calibration import Probs
 from podium.predictions.tta import PROBE
-from podium.probes import classifier_file, joint_probe, linear_probe, member_probe
+from podium.probes import classifier_file, features_file, joint_probe, linear_probe, member_probe
 from podium.probes.classifier_file import Classifiers
 
 KEPT_BYTES = 2 * 2**30  # of weights that stay in memory from chunk to chunk
@@ -113,6 +113,11 @@ class ChunkPredictions:
             )
         return self._features[member, size]
 
+    def mean_features(self, member: str) -> Features:
+        """Return the mean of a member's features over its sizes (images, transforms, features)."""
+        sizes = self.builder.recipe.networks[member].feature_sizes
+        return features_file.mean_over_sizes(self.features(member, size) for size in sizes)
+
     def _of_member(self, member: RecipeMember, fold: str) -> Probs:
         """Return the mean over a member's TTA."""
         found = (rows for phase in member.phases for rows in self._of_phase(member, phase, fold))
@@ -145,7 +150,7 @@ class ChunkPredictions:
 
     def _joint(self, fold: str) -> Probs:
         networks = self.builder.recipe.networks
-        inputs = joint_probe.side_by_side(self.features(name, networks[name].feature_size) for name in sorted(networks))
+        inputs = joint_probe.side_by_side(self.mean_features(name) for name in sorted(networks))
         classifiers = self.builder.classifiers(joint_probe.CLASSIFIERS)
         return by_classifier(classifiers, joint_probe.IMAGE_SIZE, fold, inputs)[:, 0]
 

@@ -77,7 +77,7 @@ class BlendPredictor:
         if known is None:
             return None
         network = self.recipe.networks[known.member]
-        features = predictions.features(known.member, network.feature_size)
+        features = predictions.mean_features(known.member)
         measure = novelty.read(self.root / recipe_schema.NOVELTY, known.threshold)
         return measure.ratios(features[:, network.transforms.index(known.transform)])
 

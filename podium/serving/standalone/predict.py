@@ -106,7 +106,8 @@ class Bundle:
         decoded = [self._decoded(name, path) for name, path in files]
         pixels = [one.pixels for one in decoded if one.pixels is not None]
         probs, ratios = self.predict(pixels)
-        rows, place = [], 0
+        rows: list[list[Any]] = []
+        place = 0
         for (name, _), one in zip(files, decoded, strict=True):
             if one.pixels is None:
                 rows.append([name, "", "", "", one.problem, *[""] * len(self.recipe["classes"])])
@@ -179,9 +180,14 @@ class ImagePasses:
             return None
         network = self.bundle.recipe["networks"][known["member"]]
         place = network["transforms"].index(known["transform"])
-        features = self.features(known["member"], network["feature_size"])[:, place]
+        features = self.mean_features(known["member"])[:, place]
         cosines = _unit(features) @ _unit(self.bundle.arrays["novelty"]).T
         return np.asarray((1 - cosines.max(axis=1)) / known["threshold"])
+
+    def mean_features(self, name: str) -> Floats:
+        """Return the mean of frozen features over a member's sizes (images, transforms, features)."""
+        sizes = self.bundle.recipe["networks"][name]["feature_sizes"]
+        return np.asarray(np.mean([self.features(name, size) for size in sizes], axis=0))
 
     def features(self, name: str, size: int) -> Floats:
         """Return frozen features (images, transforms, features)."""
@@ -195,7 +201,7 @@ class ImagePasses:
         """Return the mean over a member's sizes, transforms and phases."""
         if member["source"] == "joint_probe":
             networks = self.bundle.recipe["networks"]
-            parts = [self.features(name, networks[name]["feature_size"]).mean(axis=1) for name in sorted(networks)]
+            parts = [self.mean_features(name).mean(axis=1) for name in sorted(networks)]
             return self._by_classifier("joint_probe", 0, fold, np.concatenate(parts, axis=1))
         found = []
         for phase, size, transform in (
