@@ -186,6 +186,5 @@ def test_pseudo_labels_are_used_at_any_size_where_their_cost_is_smallest(
     candidates = tables.read(tmp_path / "data/ensemble/tta.csv", contracts.TTA)
     sizes = set(candidates.loc[candidates["phases"] == "pseudo", "image_sizes"])
     assert sizes >= {"32", "40"}
-    assert ("32 40" in sizes) == is_chosen  # an average leaves out what harms
     curves = tables.read_text_csv(tmp_path / "data/ensemble/curves.csv")
     assert set(curves.loc[curves["member"] == "a", "phase"]) == {"finetune", "pseudo"}
