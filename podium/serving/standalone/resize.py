@@ -37,7 +37,7 @@ def resize(image: Image, size: tuple[int, int], interpolation: str) -> Image:
     kind, number = {INTER_AREA: (_area, np.float32), INTER_CUBIC: (_cubic, np.float64)}[interpolation]
     rows, columns = kind(image.shape[0], height).astype(number), kind(image.shape[1], width).astype(number)
     values = _along(image.astype(number), columns, 1)
-    return np.rint(_along(values, rows, 0)).clip(0, 255).astype(np.uint8)
+    return np.asarray(np.rint(_along(values, rows, 0)).clip(0, 255), np.uint8)
 
 
 def _blocks(image: Image, height: int, width: int) -> Image:
@@ -45,8 +45,8 @@ def _blocks(image: Image, height: int, width: int) -> Image:
     down, across = image.shape[0] // height, image.shape[1] // width
     sums = image.reshape(height, down, width, across, 3).sum(axis=(1, 3), dtype=np.int64)
     if (down, across) == (2, 2):
-        return ((sums + 2) >> 2).astype(np.uint8)
-    return np.rint(sums.astype(np.float32) * np.float32(1 / (down * across))).astype(np.uint8)
+        return np.asarray((sums + 2) >> 2, np.uint8)
+    return np.asarray(np.rint(sums.astype(np.float32) * np.float32(1 / (down * across))), np.uint8)
 
 
 def _bilinear(image: Image, height: int, width: int) -> Image:
