@@ -106,7 +106,8 @@ class Bundle:
         decoded = [self._decoded(name, path) for name, path in files]
         pixels = [one.pixels for one in decoded if one.pixels is not None]
         probs, ratios = self.predict(pixels)
-        rows, place = [], 0
+        rows: list[list[Any]] = []
+        place = 0
         for (name, _), one in zip(files, decoded, strict=True):
             if one.pixels is None:
                 rows.append([name, "", "", "", one.problem, *[""] * len(self.recipe["classes"])])
