@@ -4,8 +4,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from podium.core import params
+from podium.core.errors import some
 from podium.folds import balance
 from podium.page.page_inputs import PageInputs
+
+MOST_HARMFUL = 3  # members that are named
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,8 @@ def _harmful(inputs: PageInputs) -> Iterator[Advice]:
     members = inputs.table("data/ensemble/members.csv")
     weightless = set(members.loc[members["weight"] == 0, "member"])
     value = inputs.table("data/report/members.csv")
-    for name in value.loc[value["effect"] == "harms", "member"]:
-        if name in weightless:
-            continue
+    harmful = value[(value["effect"] == "harms") & ~value["member"].isin(weightless)].sort_values("log_loss_gain")
+    for name in harmful["member"].head(MOST_HARMFUL):
         maps = [key for key in ("members", "external") if name in params.section(inputs.values, key)]
         command = f"dvc exp run -S '~{maps[0]}.{name}'" if maps else ""
         yield Advice(f"{name} harms the equal mean of the members. Try without it.", "members", command)
@@ -124,8 +126,10 @@ def _harmful(inputs: PageInputs) -> Iterator[Advice]:
 
 def _worse_steps(inputs: PageInputs) -> Iterator[Advice]:
     steps = inputs.table("data/ladder/ladder.csv")
-    for row in steps[(steps["verdict"] == "worse") & (steps["member"] != "blend")].itertuples():
-        yield Advice(f"Step {row.step} makes {row.member} worse. Try without it.", "ablation")
+    worse = steps[(steps["verdict"] == "worse") & (steps["member"] != "blend")]
+    if len(worse):
+        named = some([f"{row.member}: {row.step}" for row in worse.itertuples()])
+        yield Advice(f"{_counted(len(worse), 'step')} made a member worse ({named}). Try without.", "ablation")
 
 
 def _confused(inputs: PageInputs) -> Iterator[Advice]:
