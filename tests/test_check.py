@@ -16,6 +16,7 @@ import yaml
 
 from podium.core import params
 from podium.core.errors import InputError
+from podium.core.placeholders import NO_FILE
 from podium.inference.settings import MemberSettings
 from podium.models import backbones
 from podium.preflight import cpu, git_checks, input_tables, member_checks, pruning, random_crops
@@ -85,7 +86,8 @@ def n_values(member: str, **phases: str) -> int:
 def test_the_members_of_a_recipe_can_be_built_and_trained(file: Path) -> None:
     p = params.parse(yaml.safe_load(file.read_text()), "", Podium)
     for name, settings in p.members.items():
-        here = {"weights": "none"} if settings.model.weights == "file" else {}  # its files are not here
+        none = {"weights": "none", "weights_file": NO_FILE}
+        here = none if settings.model.weights == "file" else {}  # its files are not here
         largest = settings.infer.model_copy(update={"image_sizes": (max(settings.infer.image_sizes),)})
         model = settings.model.model_copy(update=here)
         own = settings.model_copy(update={"model": model, "infer": largest})  # each size in between takes seconds
@@ -389,12 +391,12 @@ def test_files_that_are_no_images_need_no_label_and_no_row(tmp_path: Path) -> No
 def test_a_class_that_overrides_drop_has_a_way_out(tmp_path: Path) -> None:
     project(tmp_path, contest__submission={"values": "probabilities"})
     (tmp_path / "c/train.csv").write_text("image_id,label\n0.png,x\n1.png,y\n2.png,x\n3.png,rare\n")
-    for row in ("4.png,y", "5.png,x"):
-        (tmp_path / "c/train" / row[:5]).write_bytes(b"")
+    for row in [f"{n}.png,{'xy'[n % 2]}" for n in range(4, 14)]:
+        (tmp_path / "c/train" / row.split(",")[0]).write_bytes(b"")
         with (tmp_path / "c/train.csv").open("a") as opened:
             opened.write(f"{row}\n")
     (tmp_path / "c/template.csv").write_text("image_id,rare,x,y\n1.png,0,0,0\n0.png,0,0,0\n")
-    with pytest.raises(InputError, match=r"'rare' \(1 images .*drop the class in contest\.overrides"):
+    with pytest.raises(InputError, match=r"'rare' \(1 images .*drop the images of class 'rare' in contest\.overrides"):
         check.main("settings", root=tmp_path)
     (tmp_path / "c/overrides.csv").write_text("image_id,action,reason\n3.png,drop,too rare\n")
     with pytest.raises(InputError, match=r'contest\.submission\.absent: \["rare"\]'):

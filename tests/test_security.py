@@ -37,7 +37,8 @@ def faults(text: str) -> list[str]:
     found = sorted(imported & RUN_WHAT_THEY_READ)
     for name, keywords in calls(tree):
         is_open = name in {"torch.load", "load_state_dict"} and keywords.get("weights_only") != "True"
-        found += [name] if name in CALLS or is_open or keywords.get("shell") == "True" else []
+        is_safe = keywords.get("allow_pickle") == "False" or "SafeLoader" in keywords.get("Loader", "")
+        found += [name] if (name in CALLS and not is_safe) or is_open or keywords.get("shell") == "True" else []
     return found
 
 

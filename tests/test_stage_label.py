@@ -234,3 +234,9 @@ def test_empty_class_folders_and_files_that_are_no_images_are_no_classes(tmp_pat
     assert [row[1] for row in rows(tmp_path)] == ["ant", "bee"]
     (warning,) = tables.read_json(tmp_path / "data/label/summary.json")["warnings"]
     assert "'cow', 'notes'" in warning
+
+
+def test_classes_that_a_spreadsheet_would_run_are_warned_of(tmp_path, capsys):
+    put(tmp_path, contest={**CONTEST, "overrides": NO_FILE}, labels="name,kind,site\na,=1+1,1\nb,-1,1\n")
+    label.main(root=tmp_path)
+    assert "start like a formula: =1+1;" in capsys.readouterr().out

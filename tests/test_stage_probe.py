@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from podium.core import params, pixels, tables
 from podium.core.errors import InputError
 from podium.models import backbones, predict, probe_heads
 from podium.models.probe_heads import ProbeHeads
 from podium.predictions import member_predictions, prediction_files
-from podium.probes import features_file
+from podium.probes import classifier_file, features_file
 from podium.probes import joint_probe as joint_probe_of_members
 from stages import infer, infer_pretrain, joint_probe, pretrain, probe, weights
 from tests import tiny
@@ -174,16 +173,13 @@ def heads(root: Path) -> ProbeHeads:
 
 
 def test_the_heads_are_the_classifiers_that_predict_at_the_training_size(pretrained: Path) -> None:
-    rows = tables.read(pretrained / "data/probe/a.parquet", tables.PREDICTIONS)
-    rows = rows[(rows["subset"] == "train") & (rows["image_size"] == 32) & (rows["transform"] == "hflip")]
-    inputs = features_file.read(pretrained / "data/probe/a.safetensors", "train", list(rows["image_id"]))[:, 1]
+    predicting = classifier_file.read(pretrained / "models/classifiers/a.safetensors", ["blue", "red"]).fitted
     found = heads(pretrained)
     assert found.heads.keys() == {"0", "1"}
     assert not found.missing
-    for fold, (weight, bias) in found.heads.items():
-        held_out = (rows["fold"] == fold).to_numpy()
-        probs = torch.from_numpy(inputs[held_out] @ weight.T + bias).softmax(1).numpy()
-        np.testing.assert_allclose(probs, rows.loc[held_out, ["p:blue", "p:red"]], atol=1e-5)
+    for fold, head in found.heads.items():
+        for in_training, predicted in zip(head, predicting[32, fold], strict=True):
+            assert (in_training == predicted.astype("f4")).all()
     with pytest.raises(InputError, match=r"models/probe/a\.safetensors.*classes"):
         probe_heads.read(pretrained / HEADS, ["blue", "rot"])
 

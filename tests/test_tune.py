@@ -125,7 +125,7 @@ def test_a_phase_without_epochs_is_offered_a_training_that_check_allows(tmp_path
     finetune = {**own, **candidates.around(own)[0].changes}
     member = params.parse(tiny.member(finetune=finetune), "members.a", MemberSettings)
     assert member.pretrain.epochs > 0
-    member_checks.check("a", member, None, torch.device("cpu"), tmp_path)
+    member_checks.check("a", member, {}, torch.device("cpu"), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def probabilities(
     Returns:
         transform -> probabilities (n_images, n_classes), rows summing to 1.
     """
-    rows = {transform: _Rows(len(images)) for transform in transforms}
+    rows = {transform: _OutputRows(len(images)) for transform in transforms}
     for batch in _batches(model, images, batch_size, numerics, label):
         for transform in transforms:
             with numerics.autocast():
@@ -74,7 +74,7 @@ def features(
 
     The arguments are those of `probabilities`.
     """
-    rows = _Rows(len(images))
+    rows = _OutputRows(len(images))
     for batch in _batches(model, images, batch_size, numerics, label):
         by_transform = []
         for transform in transforms:
@@ -85,7 +85,7 @@ def features(
     return rows.values if len(images) else np.empty((0, len(transforms), 0), np.float32)
 
 
-class _Rows:
+class _OutputRows:
     """Outputs of all images in one array.
 
     A small tensor kept after each batch would split the memory that `devices.start` makes the C library keep, and the

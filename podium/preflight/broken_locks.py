@@ -53,7 +53,7 @@ def _is_whole(path: Path) -> bool:
     """Return whether DVC can read a lock file."""
     try:
         text = path.read_text(encoding="utf-8")
-        stages = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]
+        stages = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]
         return text.endswith("\n") and all(map(_is_entry, stages.values()))
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         return False
