@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all setup check repro results experiments compare tune test fast lint format lock
+.PHONY: all setup check repro results experiments compare tune predict bundle test fast faults lint format lock
 all: repro
 	@python -m tools.results
 
@@ -33,6 +33,12 @@ experiments: setup
 compare: setup  # make compare A=<experiment> B=<experiment>; also git revisions and `workspace`; B defaults to it
 	@python -m tools.compare "$(A)" "$(or $(B),workspace)"
 
+predict: setup  # make predict IMAGES=<folder or file> [OUT=predictions.csv]
+	@python -m tools.predict "$(IMAGES)" "$(or $(OUT),predictions.csv)"
+
+bundle: setup  # make bundle [SELECT=all|best|<member>] [OUT=bundle]: a folder and a zip that predict without this project
+	@python -m tools.bundle "$(or $(SELECT),all)" "$(or $(OUT),bundle)"
+
 tune: setup  # make tune BUDGET=<hours>; also MEMBER=<name> for one member, APPLY=1 to write the best into params.yaml
 	@python -m stages.check settings
 	@python -m tools.tune "$(BUDGET)" $(if $(MEMBER),--member "$(MEMBER)") $(if $(APPLY),--apply)
@@ -46,6 +52,9 @@ test: setup lint
 fast: setup
 	$(PYTEST) -m "not slow"
 
+faults: setup  # make faults KILLS=200: kills `dvc repro` at random moments, and more; an hour or more
+	OMP_NUM_THREADS=1 python -m docs.measure.faults --kills "$(or $(KILLS),200)"
+
 lint: setup
 	ruff check .
 	ruff format --check .
@@ -56,6 +65,6 @@ format: setup
 	ruff format .
 
 lock:  # needs uv; takes the newest releases that are compatible with this torch
-	echo "torch==2.14.1" | uv pip compile pyproject.toml --extra dev --generate-hashes --universal \
+	echo "torch==2.14.1" | uv pip compile pyproject.toml --extra dev --extra onnx --generate-hashes --universal \
 		--python-version 3.11 --constraint - --no-emit-index-url --custom-compile-command "make lock" \
 		--output-file requirements.lock

@@ -10,7 +10,7 @@ folds        assign images to folds and outer folds; settle conflicting labels o
 audit        can metadata predict the label, or the subset (adversarial validation)?
 models       backbones, initial weights, preprocessing, and prediction
 probes       linear classifiers on frozen features
-training     train one phase of a member: pretrain, finetune or fixres
+training     train one phase of a member: pretrain, finetune, fixres, pseudo or distill
 inference    predict with the models of a member's folds
 scoring      metrics, confidence intervals, tests, and thresholds
 predictions  the members' out-of-fold and test predictions, test-time augmentation (TTA), and calibration

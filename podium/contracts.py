@@ -9,6 +9,7 @@ from podium.core.tables import Contract
 EXTERNAL_IMAGE_SIZE = 0
 EXTERNAL_TRANSFORM = "identity"
 EXTERNAL_TEST_FOLD = ""
+NOT_AN_IMAGE = "not an image"  # starts the problem of a file that is none, in FACTS
 
 FACTS = Contract(
     {
@@ -19,7 +20,7 @@ FACTS = Contract(
         "format": "text",  # the format by content, not by the file's ending: JPEG, PNG, GIF, ...
         "bytes": "int",  # size of the file
         "sha256": "text",  # of the file
-        "problem": "text",  # why the image cannot be used; "" if it can
+        "problem": "text",  # why the image cannot be used; "" if it can; starts with NOT_AN_IMAGE if the file is none
         "note": "text",  # how decoding changed it, e.g. "alpha laid on white"; else ""
     }
 )

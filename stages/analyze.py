@@ -23,7 +23,7 @@ SUBSETS = ("train", "test")
 def main(*, root: Path = Path()) -> None:
     """Search both subsets for odd images and for duplicates."""
     settings = params.load("analyze", AnalyzeSettings, root)
-    facts = {subset: tables.read(root / f"data/prepare/{subset}/facts.csv", contracts.FACTS) for subset in SUBSETS}
+    facts = {subset: _images(root / f"data/prepare/{subset}/facts.csv") for subset in SUBSETS}
     prints = {subset: _prints(facts[subset], root / f"data/prepare/{subset}/pixels.arrow") for subset in SUBSETS}
     result = duplicates.search(
         prints["train"],
@@ -48,6 +48,12 @@ def main(*, root: Path = Path()) -> None:
     rows += findings.of_files(sha256) + findings.of_pixels(result.exact, sha256)
     rows += findings.of_nearness(result.nearest, settings.min_similarity)
     _write(findings.table(rows), result, prints, root / "data/analyze")
+
+
+def _images(path: Path) -> pd.DataFrame:
+    """Read the facts of images, unusable ones too, without files that are no images."""
+    facts = tables.read(path, contracts.FACTS)
+    return facts[~facts["problem"].str.startswith(contracts.NOT_AN_IMAGE)]
 
 
 def _prints(facts: pd.DataFrame, path: Path) -> fingerprints.Prints:

@@ -6,7 +6,7 @@ prints how much the run will train.
 
 `make` first calls `python -m stages.check settings`, which only reads params.yaml and the user's tables. That takes a
 second, without torch. It reports mistakes for which DVC's own messages are unhelpful, and tables that have changed
-since `check` last ran.
+since `check` last ran. It also removes a dvc.lock that a kill has cut off.
 """
 
 from collections.abc import Iterable
@@ -15,6 +15,7 @@ from pathlib import Path
 from podium.core import cli, params, tables
 from podium.core.errors import InputError
 from podium.preflight import (
+    broken_locks,
     cpu,
     git_checks,
     input_paths,
@@ -44,6 +45,7 @@ def main(scope: str = "all", *, root: Path = Path()) -> None:
     input_paths.require(p, root)
     messages = input_tables.check(p, root)
     if scope == "settings":
+        _print(broken_locks.remove(root))
         return
     from podium.models import devices  # torch takes seconds to import
     from podium.preflight import member_checks
@@ -51,7 +53,8 @@ def main(scope: str = "all", *, root: Path = Path()) -> None:
     _print(messages)
     device = devices.start(p.torch)
     values = {
-        name: member_checks.check(name, member, p.fixres.get(name), device, root) for name, member in p.members.items()
+        name: member_checks.check(name, member, p.optional_phases(name), device, root)
+        for name, member in p.members.items()
     }
     _print([random_crops.note(p), cpu.emulation_warning(p, device.type)])
     _print([git_checks.untracked_warning(input_paths.by_key(p).values(), root)])
@@ -62,7 +65,7 @@ def main(scope: str = "all", *, root: Path = Path()) -> None:
 
 def _prune(p: Podium, root: Path) -> None:
     """Remove outputs that nothing owns, and make the folders that stages depend on."""
-    orphans = pruning.orphans(root, members=p.members, fixres=p.fixres, external=p.external, folds=p.folds)
+    orphans = pruning.orphans(root, folds=p.folds, **{key: getattr(p, key) for key in pruning.MAPS})
     lines = pruning_report.lines(orphans, root)
     pruning.remove(orphans)
     _print([f"removed outputs that no member, fold or external name of params.yaml owns, {line}" for line in lines])

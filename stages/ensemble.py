@@ -1,5 +1,7 @@
 """Stage `ensemble`: what all members predicted -> data/ensemble/, with the submission, and metrics/summary.json.
 
+recipe.json says how new images are predicted, with novelty.safetensors (podium.ensembling.recipe_file).
+
 Nested cross-validation (podium.ensembling.nested_cv) gives oof.parquet and `oof_score`: everything about a blend was
 chosen on other images than those it is scored on. The submitted blend is chosen on all images. Its own score on them,
 `oof_score_naive`, is a little optimistic.
@@ -12,7 +14,7 @@ import pandas as pd
 
 from podium import contracts
 from podium.core import cli, tables
-from podium.ensembling import evidence_tables, inputs, nested_cv, outputs, selection
+from podium.ensembling import evidence_tables, inputs, nested_cv, outputs, recipe_file, selection, teacher
 from podium.ensembling.method_registry import BASELINE
 
 
@@ -20,7 +22,10 @@ def main(*, root: Path = Path()) -> None:
     """Blend the members, and say how good they are."""
     given = inputs.load(root)
     methods = inputs.methods(given)
-    members, candidates = inputs.choose_members(given, nested_cv.held_out_sets(given.images, len(methods)))
+    held_out = nested_cv.held_out_sets(given.images, len(methods))
+    if given.has_students:
+        held_out = list(dict.fromkeys([*held_out, *teacher.held_out_sets(given.images, len(given.fold_names))]))
+    members, candidates = inputs.choose_members(given, held_out)
     nested = nested_cv.NestedCv(given.images, list(members.values()), methods, given.settings.greedy_rounds)
     outcome = nested.outcome()
     oof = {name: nested_cv.member_oof(nested, index) for index, name in enumerate(members)}
@@ -34,8 +39,10 @@ def main(*, root: Path = Path()) -> None:
     tables.write(evidence_tables.ttas(members, candidates), folder / "tta.csv", contracts.TTA)
     tables.write(evidence_tables.methods(outcome, compared), folder / "methods.csv", contracts.METHODS)
     outputs.write_predictions(given, outcome, oof, test)
+    teacher.write(given, members, nested)
     summary = outputs.summary(given, outcome, table, blend)
     tables.write_json(summary, root / "metrics/summary.json")
+    recipe_file.write(given, members, candidates, outcome, summary)
     _show(table, outcome, summary)
 
 

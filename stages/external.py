@@ -9,6 +9,7 @@ from pathlib import Path
 
 from podium import contracts
 from podium.contest import external
+from podium.contest.ids import ImageIndex, split_files
 from podium.contest.settings import ExternalSettings
 from podium.core import cli, params, tables
 from podium.core.errors import some
@@ -21,11 +22,20 @@ def main(name: str, root: Path = Path()) -> None:
     facts = tables.read(root / "data/prepare/test/facts.csv", contracts.FACTS)
     scored = folds[folds["use"] == "train"].set_index("image_id")
     readable = facts.loc[facts["problem"] == "", "image_id"]
+    images, others = split_files(facts)
+    lost = tables.read_json(root / "data/label/summary.json")["lost_classes"]
     classes, oof, test, ours = sorted(scored["label"].unique()), root / p.oof, root / p.test, scored["fold"].to_dict()
     train_rows = external.read(
-        oof, image_ids=folds["image_id"], classes=classes, id_column=p.columns.id, fold_column=p.columns.fold
+        oof,
+        images=ImageIndex(folds["image_id"]),
+        classes=classes,
+        id_column=p.columns.id,
+        fold_column=p.columns.fold,
+        lost=lost,
     )
-    test_rows = external.read(test, image_ids=facts["image_id"], classes=classes, id_column=p.columns.id)
+    test_rows = external.read(
+        test, images=ImageIndex(images, others), classes=classes, id_column=p.columns.id, lost=lost
+    )
     train_rows, unscored = external.only(train_rows, ours, oof, "scored train images")
     test_rows, unreadable = external.only(test_rows, set(readable), test, "readable test images")
     if p.columns.fold is not None:

@@ -1,12 +1,15 @@
 """Stage `joint_probe`: all members' frozen features, data/probe/*.safetensors -> data/joint_probe/predictions.parquet.
 
-One linear classifier on the features of all members side by side is a member of the blend of its own. With a single
-member there is none, and the table is empty.
+One linear classifier on the features of all members side by side is a member of the blend of its own. The classifiers,
+models/joint_probe/classifiers.safetensors, are for new images. With a single member there is none, and both files are
+empty.
 """
 
 from pathlib import Path
 
 from podium.core import cli, params, tables
+from podium.probes import classifier_file
+from podium.probes.classifier_file import Classifiers
 
 
 def main(*, root: Path = Path()) -> None:
@@ -17,6 +20,7 @@ def main(*, root: Path = Path()) -> None:
     fold_names = [str(fold) for fold in params.section(values, "folds")]
     if len(members) < 2:
         tables.write_empty_predictions(root, root / "data/joint_probe/predictions.parquet")
+        classifier_file.write(root / "models/joint_probe/classifiers.safetensors", Classifiers([], {}, {}))
         print("joint_probe: skipped, because a single member has nothing to be joined with")
         return
     from podium.probes import joint_probe  # torch takes seconds to import: not for a single member

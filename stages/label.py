@@ -1,7 +1,8 @@
-"""Stage `label`: join the label CSV (or class folders) and the overrides to the train images, into data/label/.
+"""Stage `label`: join labels (of a table, folders or names) and overrides to the train images, into data/label/.
 
 Reads data/prepare/train/facts.csv. Writes labels.csv (contracts.LABELS: one row per image, unreadable ones too),
-overrides_applied.csv (the effect of each override), problems.csv and summary.json.
+overrides_applied.csv (the effect of each override), problems.csv and summary.json. Checks that the classes that have
+images fit the template and the settings of the submission, because unreadable images are known only now.
 """
 
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import pandas as pd
 
 from podium import contracts
-from podium.contest import ids, label_sources, labels
+from podium.contest import ids, label_sources, labels, lookalikes, lost_images, submission
 from podium.contest.settings import ContestSettings
 from podium.core import cli, params, tables
-from podium.core.errors import some
+from podium.core.errors import legible, some
+from podium.images import image_files
 
 SHOWN = 20  # problems printed; problems.csv has all
 
@@ -22,17 +24,68 @@ def main(*, root: Path = Path()) -> None:
     """Join labels and overrides to the train images, and report problems."""
     settings = params.load("contest", ContestSettings, root)
     facts = tables.read(root / "data/prepare/train/facts.csv", contracts.FACTS)
-    given, problems = label_sources.read(facts["image_id"], settings, root)
+    given, joined = _read(facts, settings, root)
+    broken = frozenset(facts.loc[facts["problem"] != "", "image_id"])
+    n_labels = lost_images.require_enough(given, broken, settings.max_missing, root / settings.images.train)
+    lost = lost_images.classes(given, joined, broken)
+    summary = _summary(joined)
+    summary |= {"labels_without_image": sum(given.without_image.values()), "lost_classes": lost}
+    summary["warnings"] = [
+        *lost_images.warnings(given, joined, n_labels, lost),
+        *_empty_folders(facts, settings, root),
+        *lookalikes.warnings({*given.table["label"], *given.without_image} - {""}),
+        *_check_submission(list(summary["classes"]), settings, root),
+    ]
+    tables.write(joined.overrides_applied, root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
+    _write(joined.labels, sorted(given.problems + joined.problems), summary, root / "data/label")
+
+
+def _read(facts: pd.DataFrame, settings: ContestSettings, root: Path) -> tuple[labels.GivenLabels, labels.JoinedLabels]:
+    """Read labels and overrides, and join them to the images, and to files that are no images if they name them."""
+    images, others = ids.split_files(facts)
+    given = label_sources.read(
+        label_sources.TrainFiles(images, others, _left_out(facts, settings, root)), settings, root
+    )
     overrides = labels.read_overrides(
         root / settings.overrides,
-        images=ids.ImageIndex(facts["image_id"]),
-        classes=sorted(set(given["label"]) - {""}),
+        images=ids.ImageIndex(images, others),
+        classes=sorted(set(given.table["label"]) - {""}),
         label_type=settings.label_type,
     )
-    joined = labels.join(facts, given, overrides)
-    summary = _summary(joined)
-    tables.write(joined.overrides_applied, root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
-    _write(joined.labels, sorted(problems + joined.problems), summary, root / "data/label")
+    named = {*images, *given.table["image_id"], *overrides["image_id"]}
+    return given, labels.join(facts[facts["image_id"].isin(named)], given.table, overrides)
+
+
+def _left_out(facts: pd.DataFrame, settings: ContestSettings, root: Path) -> list[str]:
+    """Return the files of the folder of train images that `contest.lists` leaves out."""
+    if not settings.lists.selects("train"):
+        return []
+    files, _ = image_files.walk(root / settings.images.train)
+    return sorted({file.image_id for file in files}.difference(facts["image_id"]))
+
+
+def _empty_folders(facts: pd.DataFrame, settings: ContestSettings, root: Path) -> list[str]:
+    """Warn of class folders without an image; there are none with other labels, and `contest.lists` leaves some out."""
+    if settings.layout != "folders" or settings.lists.selects("train"):
+        return []
+    folders = image_files.class_folders(root / settings.images.train)
+    return lost_images.empty_folders(folders, ids.split_files(facts)[0])
+
+
+def _check_submission(classes: list[str], settings: ContestSettings, root: Path) -> list[str]:
+    """Return warnings; raise an error where a class that the submission needs has no images."""
+    form = settings.submission
+    return submission.check_classes(
+        root / settings.template,
+        classes,
+        labels=form.labels,
+        values=form.values,
+        positive=form.positive,
+        names=form.names,
+        absent=form.absent,
+        settings=form,
+        id_column=settings.columns.id,
+    )
 
 
 def _summary(joined: labels.JoinedLabels) -> dict[str, Any]:
@@ -58,10 +111,17 @@ def _write(table: pd.DataFrame, problems: list[labels.Problem], summary: dict[st
     )
     for key in ("skipped", "overrides"):
         print(f"label: {key}: {', '.join(f'{kind} {n}' for kind, n in summary[key].items()) or 'none'}")
+    if formulas := tables.formulas(summary["classes"]):
+        print(
+            f"label: WARNING: classes start like a formula: {some(formulas)}; import Podium's CSVs into a spreadsheet"
+            " as text"
+        )
     for image_id, problem in problems[:SHOWN]:
-        print(f"label: {image_id}: {problem}")
+        print(f"label: {legible(image_id)}: {legible(problem)}")
     if len(problems) > SHOWN:
         print(f"label: {len(problems) - SHOWN} more in data/label/problems.csv")
+    for warning in summary["warnings"]:
+        print(f"label: WARNING: {warning}")
 
 
 if __name__ == "__main__":

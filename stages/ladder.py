@@ -1,8 +1,8 @@
 """Stage `ladder`, the ablation study: cached predictions -> data/ladder/, what each step of the recipe gained.
 
-Per member: the probe, phase 1 (mixup), phase 2 (clean images), the flip, the choice of TTA and phase; phase `fixres`
-after the phase before it; last, the blend after each single member. Every step is compared with the step before it.
-steps.csv is the plot's. Nothing depends on this stage.
+Per member: the probe, phase 1 (mixup), phase 2 (clean images), the flip, the choice of TTA and phase; phases `fixres`
+and `pseudo` after the phase before them; the blend after each single member; last, each student of `distill`. Every
+step is compared with the step before it. steps.csv is the plot's. Nothing depends on this stage.
 """
 
 from pathlib import Path
@@ -19,9 +19,11 @@ def main(*, root: Path = Path()) -> None:
     series = [ablation_steps.of_member(inputs, name) for name in inputs.members]
     trained = [steps for steps in series if inputs.members[steps[0].member].is_trained]
     short = [steps[0].member for steps in trained if not ablation.is_better(steps[-1], steps[0], inputs.images)]
-    series += [steps for one in inputs.predictions.values() if (steps := ablation_steps.of_fixres(inputs, one))]
+    later = [(one, phase) for one in inputs.predictions.values() for phase in ablation_steps.LATER]
+    series += [steps for one, phase in later if (steps := ablation_steps.of_later_phase(inputs, one, phase))]
     if len(inputs.predictions) > 1:
         series += ablation_steps.of_blend(inputs)
+    series += [steps for name in inputs.students for steps in ablation_steps.of_student(inputs, name)]
     table = ablation.table(series, inputs.images)
     tables.write(table, root / "data/ladder/ladder.csv", ablation.ABLATION)
     tables.write(ablation_steps.steps_for_plot(table), root / "data/ladder/steps.csv", ablation_steps.STEPS)

@@ -5,7 +5,7 @@ Each image is decoded once, turned upright, converted to RGB and shrunk to `prep
 The stage reads no labels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -17,13 +17,16 @@ from podium import contracts
 from podium.contest import image_lists
 from podium.contest.list_settings import ImageLists
 from podium.core import cli, parallel, params, pixels, progress, tables
-from podium.core.errors import InputError, some
-from podium.images import image_files
+from podium.core.errors import InputError, legible, some
+from podium.images import decode, image_files
 from podium.images.settings import PrepareSettings
 
 WORKERS_NEED = ("podium.images.image_files", "podium.core.pixels", "podium.images.settings")  # slow to import
 SUBSETS = ("train", "test")
+NAMING = {"train": "label CSV", "test": "template"}  # where a file that is no image counts as an unreadable one
 SHOWN = 20  # problems printed; facts.csv has all
+FEW_BITS = 14  # of 16: such values keep at most 64 of 256 grey levels
+DEPTHS = (8, 10, 12, 14)  # that cameras and scanners have
 
 
 def main(subset: str = "", *, root: Path = Path()) -> None:
@@ -33,7 +36,12 @@ def main(subset: str = "", *, root: Path = Path()) -> None:
     files, ignored = image_files.walk(folder)
     files = _chosen(files, subset, root)
     out = root / "data/prepare" / subset
-    read = partial(image_files.read, short_side=settings.short_side, max_megapixels=settings.max_megapixels)
+    read = partial(
+        image_files.read,
+        short_side=settings.short_side,
+        max_megapixels=settings.max_megapixels,
+        bit_depth=settings.bit_depth or decode.FULL_DEPTH,
+    )
     rows = []
     with pixels.Writer(out / "pixels.arrow", encoding=settings.encoding) as writer:
         for facts, decoded in _progress(read, files, subset):
@@ -43,8 +51,15 @@ def main(subset: str = "", *, root: Path = Path()) -> None:
         table = pd.DataFrame(rows, columns=list(contracts.FACTS.columns))
         if subset == "train":
             _require_images(table, folder)
+        bits = {row["image_id"]: row["bits"] for row in rows if row["bits"]}
+        if settings.bit_depth is None:
+            _require_bit_depth(bits, folder)
     tables.write(table, out / "facts.csv", contracts.FACTS)
     _report(table, subset, ignored)
+    clipped = [image_id for image_id, needed in bits.items() if needed > (settings.bit_depth or decode.FULL_DEPTH)]
+    _warn(subset, clipped, "16-bit images hold values above prepare.bit_depth, which become white")
+    formulas = tables.formulas(table["image_id"])
+    _warn(subset, formulas, "file names start like a formula: import Podium's CSVs into a spreadsheet as text")
 
 
 def _folder(subset: str, root: Path) -> Path:
@@ -86,14 +101,42 @@ def _require_images(facts: pd.DataFrame, folder: Path) -> None:
         raise InputError(f"contest.images.train: {folder} holds no readable image: {some(problems) or 'it is empty'}")
 
 
+def _require_bit_depth(bits: Mapping[str, int], folder: Path) -> None:
+    """Refuse 16-bit files that use a small part of their range, because most grey levels would be lost.
+
+    Args:
+        bits: image_id -> bits that its largest value needs, of all 16-bit files.
+        folder: of the images, for the message.
+    """
+    needed = max(bits.values(), default=decode.FULL_DEPTH)
+    if needed <= FEW_BITS:
+        depth = next(depth for depth in DEPTHS if depth >= needed)
+        raise InputError(
+            f"params.yaml: prepare.bit_depth: all {len(bits)} 16-bit files of {folder} hold values below {2**needed},"
+            f" so they would keep at most {max(1, 2**needed >> 8)} of 256 grey levels, e.g. {some(list(bits), 3)}; set"
+            f" bit_depth: {depth}, or bit_depth: 16 if the images are meant to be so dark"
+        )
+
+
+def _warn(subset: str, image_ids: list[str], fault: str) -> None:
+    if image_ids:
+        print(f"prepare: {subset}: WARNING: {len(image_ids)} {fault}: {some(image_ids)}")
+
+
 def _report(facts: pd.DataFrame, subset: str, ignored: int) -> None:
-    bad = facts[facts["problem"] != ""]
-    noted = int((facts["note"] != "").sum())
-    print(f"prepare: {subset}: {len(facts) - len(bad)} of {len(facts)} files are readable images, {noted} with a note")
+    bad = facts[(facts["problem"] != "") & (facts["problem"] != image_files.NO_DECODER)]
+    others = list(facts.loc[facts["problem"] == image_files.NO_DECODER, "image_id"])
+    noted, readable = int((facts["note"] != "").sum()), int((facts["problem"] == "").sum())
+    print(f"prepare: {subset}: {readable} of {len(facts)} files are readable images, {noted} with a note")
     if ignored:
-        print(f"prepare: {subset}: {ignored} hidden files or folders ignored")
+        print(f"prepare: {subset}: {ignored} hidden files or folders and system files ignored")
+    if others:
+        print(
+            f"prepare: {subset}: {len(others)} files are no images and are ignored, unless the {NAMING[subset]} names"
+            f" them: {some(others)}"
+        )
     for image_id, problem in zip(bad["image_id"][:SHOWN], bad["problem"][:SHOWN], strict=True):
-        print(f"prepare: {subset}: {image_id}: {problem}")
+        print(f"prepare: {subset}: {legible(image_id)}: {legible(problem)}")
     if len(bad) > SHOWN:
         print(f"prepare: {subset}: {len(bad) - SHOWN} more in data/prepare/{subset}/facts.csv")
 

@@ -3,8 +3,8 @@
 A logistic regression on the features of the backbone's initial weights predicts every train image out of fold (skipped
 ones too) and all test images, at the image sizes and in the transforms of `infer`. It is the baseline of the ablation
 study, and a candidate like the phases of training. A large contest uses a linear discriminant (linear_probe.MAX_WORK).
-With `weights: none` the features are random, which is a baseline as well. The features themselves, at the training
-size, are for the joint probe.
+With `weights: none` the features are random, which is a baseline as well. The features themselves, averaged over
+the sizes, are for the joint probe; models/classifiers/<member>.safetensors, the fitted classifiers, are for new images.
 """
 
 from pathlib import Path

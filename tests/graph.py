@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests import quick_dvc
 
 PROJECT = Path(__file__).parent.parent
 COPIED = (
@@ -44,9 +47,12 @@ class Graph:
 
     def run(self, *command: str, seconds: float = 0) -> str:
         """Run a command in the repository and return its output; stand-ins take `seconds` each."""
-        done = subprocess.run(
-            command, cwd=self.root, env=self._env(seconds), text=True, capture_output=True, check=False
-        )
+        program, *words = command
+        env = self._env(seconds)
+        if program == "dvc" and not self.plain_dvc:
+            done = server().run(words, self.root, env)
+        else:
+            done = subprocess.run(command, cwd=self.root, env=env, text=True, capture_output=True, check=False)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
@@ -172,12 +178,22 @@ def member(weights_file: str = "placeholders/none.csv") -> dict[str, Any]:
 
 def of_member(name: str, *stages: str, folds: Iterable[int] = (0, 1)) -> list[str]:
     """Names of a member's stages, e.g. `pretrain@a-0`, `pretrain@a-1`, `infer@a`."""
-    by_fold = ("pretrain", "finetune", "fixres")
+    by_fold = ("pretrain", "finetune", "fixres", "pseudo", "distill")
     return [
         item
         for stage in stages
         for item in ([f"{stage}@{name}-{fold}" for fold in folds] if stage in by_fold else [f"{stage}@{name}"])
     ]
+
+
+def server() -> quick_dvc.Server:
+    """Return this thread's server."""
+    return _server(threading.get_ident())
+
+
+@functools.cache
+def _server(thread: int) -> quick_dvc.Server:
+    return quick_dvc.Server()
 
 
 def run_git(root: Path, *words: str, check: bool = True) -> str:
@@ -259,10 +275,17 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _write_standins(root: Path, project: Path) -> None:
-    """Write the stand-in for every stage, and empty modules but for pruning.py, which the stand-in of `check` runs."""
+    """Write the stand-in for every stage, and empty modules but for pruning.py, which the stand-in of `check` runs.
+
+    Of a package only the files that dvc.yaml names are written, and `__init__.py`: DVC reads folders again and again.
+    """
+    named = (project / "dvc.yaml").read_text(encoding="utf-8")
     for folder in ("podium", "stages", "demo"):
         for source in (project / folder).rglob("*.py"):
-            target = root / source.relative_to(project)
+            path = source.relative_to(project)
+            if folder == "podium" and path.name not in ("__init__.py", "pruning.py") and path.as_posix() not in named:
+                continue
+            target = root / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes() if source.name == "pruning.py" else b"")
     for file in [*(root / "stages").glob("[!_]*.py"), root / "demo/draw.py"]:

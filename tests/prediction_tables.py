@@ -14,7 +14,13 @@ import pandas as pd
 from podium import contracts
 from podium.core import tables
 
-FOLDERS = {"finetune": "infer", "fixres": "infer_fixres", "pretrain": "infer_pretrain", "probe": "probe"}  # by phase
+FOLDERS = {  # by phase
+    "finetune": "infer",
+    "fixres": "infer_fixres",
+    "pretrain": "infer_pretrain",
+    "probe": "probe",
+    "pseudo": "infer_pseudo",
+}
 SIGNAL = 0.3  # of `noisy`: how much of a probability follows the class
 
 Images = Sequence[tuple[str, str]]  # (image_id, fold)

@@ -26,6 +26,7 @@ READ_BY = {  # output, or its folder -> the only inputs that reach it (test_stag
     ),
     "models/probe/": ("data/split/", "data/prepare/train/", "models/weights/"),  # test_stage_probe.py
 }
+FILE_PER_FOLD = ("data/ensemble/teacher",)  # folders whose files other stages read
 IGNORED_PARAMS = {"models/probe/": ".infer"}  # output's folder -> ending of the section that does not reach it
 IGNORED_LINES = {  # output -> ending of the lines, in what its stage reads, that do not reach it (test_stage_label.py)
     "data/label/labels.csv": b",confirmed",
@@ -42,7 +43,8 @@ def main(stage: str, words: list[str]) -> None:
         prune(params)
     time.sleep(float(os.environ.get("STANDIN_SECONDS", "0")))
     for path in declared(spec, "outs", "metrics", "plots"):
-        write(Path(path), content(path, spec, params))
+        for file in [f"{path}/{fold}.parquet" for fold in params["folds"]] if path in FILE_PER_FOLD else [path]:
+            write(Path(file), content(path, spec, params))
 
 
 def load(path: str) -> dict[str, Any]:
@@ -118,7 +120,7 @@ def prune(params: dict[str, Any]) -> None:
     from podium.preflight import pruning
 
     folds = [str(fold) for fold in params["folds"]]
-    owners = {key: params[key] for key in ("members", "fixres", "external")}
+    owners = {key: params[key] for key in pruning.MAPS}
     pruning.remove(pruning.orphans(Path(), **owners, folds=folds))
     pruning.make_folders(Path())
 

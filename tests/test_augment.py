@@ -69,3 +69,14 @@ def test_a_wrong_op_is_named(item: Any, words: str) -> None:
     with pytest.raises(InputError) as raised:
         augment.build([item], 24, "k")
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "op", [{"Affine": {"rotate": [5, 9], "p": 1}}, {"ElasticTransform": {"p": 1}}, {"Perspective": {}}]
+)
+@pytest.mark.parametrize("shape", [(2, 40_000), (33_000, 1)])
+def test_an_image_that_opencv_takes_for_too_wide_is_augmented(op: Any, shape: tuple[int, int]) -> None:
+    """OpenCV's affine ops and remap refuse sides of 32,767 pixels and more."""
+    pipeline = augment.build([op], 24, "k")
+    image = np.full((*shape, 3), 77, np.uint8)
+    assert augment.apply(pipeline, image, 0).dtype == np.uint8

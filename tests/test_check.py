@@ -1,5 +1,6 @@
 """Stage check: every mistake is named before anything is removed or trained."""
 
+import functools
 import itertools
 import os
 import subprocess
@@ -15,9 +16,12 @@ import yaml
 
 from podium.core import params
 from podium.core.errors import InputError
+from podium.core.placeholders import NO_FILE
+from podium.inference.settings import MemberSettings
 from podium.models import backbones
-from podium.preflight import cpu, member_checks, pruning, random_crops
+from podium.preflight import cpu, git_checks, input_tables, member_checks, pruning, random_crops
 from podium.preflight.settings import Podium
+from podium.training.settings import DistillSettings, FixresSettings, PhaseSettings, PseudoSettings
 from stages import check
 from tests import tiny
 
@@ -43,9 +47,9 @@ def project(root: Path, **changes: Any) -> dict[str, Any]:
         place[last] = value
     for subset in ("train", "test"):
         (root / "c" / subset).mkdir(parents=True)
-        for i in range(2):
+        for i in range(4 if subset == "train" else 2):
             (root / "c" / subset / f"{i}.png").write_bytes(b"")
-    (root / "c/train.csv").write_text("image_id,label\n0.png,x\n1.png,y\n")
+    (root / "c/train.csv").write_text("image_id,label\n0.png,x\n1.png,y\n2.png,x\n3.png,y\n")
     (root / "c/overrides.csv").write_text("image_id,action,reason\n")
     (root / "c/template.csv").write_text("image_id,label\n1.png,x\n0.png,x\n")
     tiny.write_params(root, values)
@@ -69,15 +73,26 @@ def test_a_demo_that_was_stopped_while_it_drew_is_drawn_by_the_next_run(tmp_path
     check.main("settings", root=tmp_path)
 
 
+@functools.cache
+def n_values(member: str, **phases: str) -> int:
+    """The number of values of a member that can be built and trained; once of members that recipes share."""
+    own = MemberSettings.model_validate_json(member)
+    maps = {"fixres": FixresSettings, "pseudo": PseudoSettings, "distill": DistillSettings}
+    optional: dict[str, PhaseSettings] = {key: maps[key].model_validate_json(text) for key, text in phases.items()}
+    return member_checks.check("a", own, optional, torch.device("cpu"), ROOT)
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda file: file.stem)
 def test_the_members_of_a_recipe_can_be_built_and_trained(file: Path) -> None:
     p = params.parse(yaml.safe_load(file.read_text()), "", Podium)
     for name, settings in p.members.items():
-        here = {"weights": "none"} if settings.model.weights == "file" else {}  # its files are not here
+        none = {"weights": "none", "weights_file": NO_FILE}
+        here = none if settings.model.weights == "file" else {}  # its files are not here
         largest = settings.infer.model_copy(update={"image_sizes": (max(settings.infer.image_sizes),)})
         model = settings.model.model_copy(update=here)
         own = settings.model_copy(update={"model": model, "infer": largest})  # each size in between takes seconds
-        assert member_checks.check(name, own, p.fixres.get(name), torch.device("cpu"), ROOT) > 0
+        phases = {key: part.model_dump_json(exclude_unset=True) for key, part in p.optional_phases(name).items()}
+        assert n_values(own.model_dump_json(exclude_unset=True), **phases) > 0
 
 
 def test_the_settings_alone_are_read_without_torch_and_nothing_is_removed(tmp_path: Path) -> None:
@@ -144,6 +159,12 @@ def test_the_cost_includes_fixres_and_external_predictions(tmp_path: Path, capsy
         (tmp_path / name).write_text("image_id,x,y\n0.png,0.5,0.5\n1.png,0.25,0.75\n")
     check.main(root=tmp_path)
     assert "1 member (and 1 external) x 2 folds: 6 trainings, 2 of them fixres" in capsys.readouterr().out
+
+
+def test_the_cost_includes_pseudo_labels_and_students(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project(tmp_path, pseudo__a={"epochs": 1, "lr": 0.1}, distill__a={"epochs": 1, "lr": 0.1})
+    check.main(root=tmp_path)
+    assert "8 trainings, 2 of them pseudo, 2 of them distill" in capsys.readouterr().out
     assert (tmp_path / "data/external").is_dir()  # ensemble depends on it, empty or not
 
 
@@ -335,6 +356,57 @@ def test_a_duplicate_key_is_refused_with_its_line(tmp_path: Path) -> None:
         check.main(root=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("labels", "changes", "words"),
+    [
+        ("0.png,x\n1.png,x\n2.png,x\n", {}, "only one class, 'x'"),
+        ("0.png,x\n1.png,y\n2.png,x\n3.png,y\n", {"folds": list(range(12))}, r"12 folds in class 'x' \(2 images"),
+        ("0.png,x\n1.png,y\n2.png,x\n3.png,y\n" + "".join(f"q{i},z\n" for i in range(5)), {}, "max_missing .* to 0.56"),
+    ],
+)
+def test_a_contest_that_cannot_be_trained_on_is_refused(tmp_path, labels, changes, words) -> None:
+    project(tmp_path, **changes)
+    (tmp_path / "c/train.csv").write_text(f"image_id,label\n{labels}")
+    with pytest.raises(InputError, match=words):
+        check.main("settings", root=tmp_path)
+
+
+def test_files_that_are_no_images_need_no_label_and_no_row(tmp_path: Path) -> None:
+    form = {"values": "probabilities"}
+    project(tmp_path, contest__layout="folders", contest__labels="placeholders/none.csv", contest__submission=form)
+    (tmp_path / "placeholders").mkdir()
+    (tmp_path / "placeholders/none.csv").touch()
+    for name in ("x", "y"):
+        (tmp_path / "c/train" / name).mkdir()
+    for i in range(4):
+        (tmp_path / f"c/train/{i}.png").rename(tmp_path / f"c/train/{'xy'[i % 2]}/{i}.png")
+    (tmp_path / "c/train/notes").mkdir()
+    (tmp_path / "c/train/notes/README.txt").write_text("classes: x and y")
+    (tmp_path / "c/template.csv").write_text("image_id,y,x\n1,0,0\n0,0,0\n")
+    (tmp_path / "c/test/0.json").write_text("{}")
+    messages = input_tables.check(params.parse(params.read(tmp_path), "", Podium), tmp_path)
+    assert messages == ["template template.csv: header image_id,y,x, 2 rows"]
+
+
+def test_a_class_that_overrides_drop_has_a_way_out(tmp_path: Path) -> None:
+    project(tmp_path, contest__submission={"values": "probabilities"})
+    (tmp_path / "c/train.csv").write_text("image_id,label\n0.png,x\n1.png,y\n2.png,x\n3.png,rare\n")
+    for row in [f"{n}.png,{'xy'[n % 2]}" for n in range(4, 14)]:
+        (tmp_path / "c/train" / row.split(",")[0]).write_bytes(b"")
+        with (tmp_path / "c/train.csv").open("a") as opened:
+            opened.write(f"{row}\n")
+    (tmp_path / "c/template.csv").write_text("image_id,rare,x,y\n1.png,0,0,0\n0.png,0,0,0\n")
+    with pytest.raises(InputError, match=r"'rare' \(1 images .*drop the images of class 'rare' in contest\.overrides"):
+        check.main("settings", root=tmp_path)
+    (tmp_path / "c/overrides.csv").write_text("image_id,action,reason\n3.png,drop,too rare\n")
+    with pytest.raises(InputError, match=r'contest\.submission\.absent: \["rare"\]'):
+        check.main("settings", root=tmp_path)
+    values = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    values["contest"]["submission"]["absent"] = ["rare"]
+    tiny.write_params(tmp_path, values)
+    check.main("settings", root=tmp_path)
+
+
 @pytest.mark.parametrize(("metric", "warned"), [("average_precision", True), ("kappa", False)])
 def test_a_submission_of_labels_for_a_metric_of_probabilities_is_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: str, warned: bool
@@ -408,6 +480,33 @@ def test_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:
         check.main(root=tmp_path)
 
 
+def test_a_repository_that_git_will_not_read_is_named_with_gits_own_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of another owner, e.g. in a container. The advice is followed, and the check goes on."""
+    git_in(tmp_path, "init", "-q")
+    git_in(tmp_path, "commit", "-q", "--allow-empty", "-m", "start")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    with pytest.raises(InputError, match="dubious ownership") as raised:
+        git_checks.require_commit(tmp_path)
+    subprocess.run(str(raised.value).split("call: ")[1], shell=True, check=True)
+    git_checks.require_commit(tmp_path)
+
+
+def test_a_machine_without_git_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setenv("PATH", "")
+    assert git_checks.untracked_warning(["a.csv"], tmp_path) == ""
+    with pytest.raises(InputError, match="git is not installed"):
+        git_checks.require_commit(tmp_path)
+
+
+def git_in(root: Path, *words: str) -> None:
+    identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.invalid")
+    subprocess.run(["git", "-C", str(root), *identity, *words], check=True)
+
+
 def test_user_weights_among_the_outputs_are_refused_and_stay(tmp_path: Path) -> None:
     own = tmp_path / "models/weights/mobile.safetensors"
     own.parent.mkdir(parents=True)
@@ -459,9 +558,14 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
         "data/pretrain/a/1.parquet",
         "data/probe/c.parquet",
         "models/probe/c.safetensors",
+        "models/classifiers/c.safetensors",
         "models/fixres/a/0.safetensors",
         "data/infer_fixres/a.parquet",
+        "data/pseudo/c/1.parquet",
+        "data/infer_pseudo/c.parquet",
+        "models/distill/a/1.safetensors",
         "data/external/e.parquet",
+        ".resume/pretrain/a/0.state",
     ]
     orphans = [
         "models/weights/b.safetensors",
@@ -471,10 +575,16 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
         "models/finetune/a/2.safetensors",
         "data/probe/b.parquet",
         "models/probe/b.safetensors",
+        "models/classifiers/b.safetensors",
         "models/fixres/c/0.safetensors",
         "data/fixres/a/2.parquet",
         "data/infer_fixres/c.parquet",
+        "models/pseudo/a/0.safetensors",
+        "data/infer_pseudo/a.parquet",
+        "data/distill/c/0.parquet",
         "data/external/a.parquet",
+        ".resume/finetune/a/2.state",
+        ".resume/fixres/b/0.state",
     ]
     for name in owned + orphans:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -482,7 +592,11 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/file").write_text("")
     (tmp_path / "models/finetune/link").symlink_to(tmp_path / "outside")
-    pruning.remove(pruning.orphans(tmp_path, members=["a", "c"], fixres=["a"], external=["e"], folds=["0", "1"]))
+    pruning.remove(
+        pruning.orphans(
+            tmp_path, members=["a", "c"], fixres=["a"], pseudo=["c"], distill=["a"], external=["e"], folds=["0", "1"]
+        )
+    )
     assert all((tmp_path / name).exists() for name in owned)
     assert not any((tmp_path / name).exists() for name in orphans)
     assert not (tmp_path / "models/finetune/link").exists()

@@ -195,14 +195,13 @@ def test_a_missing_name_is_asked_for(tmp_path: Path) -> None:
         compare.main("workspace", root=tmp_path)
 
 
-@pytest.fixture
-def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
+@pytest.fixture(scope="module")
+def tagged(tmp_path_factory: pytest.TempPathFactory) -> Graph:
     """A repository with a run on `main`, another on the tag `better`, and a commit before both."""
-    made = Graph(tmp_path / "repo", tmp_path / "aside")
+    top = tmp_path_factory.mktemp("tagged")
+    made = Graph(top / "repo", top / "aside")
     for folder in (made.root, made.aside):
         folder.mkdir()
-    for name, value in made._env(0).items():
-        monkeypatch.setenv(name, value)
     (made.root / ".gitignore").write_text("/data/\n/logs/\n")
     stage = {"cmd": "python -V", "params": ["contest"], "outs": [revisions.FOLDS, revisions.OOF]}
     (made.root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"run": stage}}))
@@ -219,6 +218,14 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
         made.run("dvc", "commit", "-q", "-f")
         made.commit()
         made.run("git", "tag", tag)
+    return made
+
+
+@pytest.fixture
+def repo(tagged: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
+    made = tagged.copy(tmp_path)
+    for name, value in made._env(0).items():
+        monkeypatch.setenv(name, value)
     return made
 
 

@@ -29,8 +29,12 @@ def coded(image: np.ndarray | Image.Image, kind: str, **options: object) -> byte
     return buffer.getvalue()
 
 
-def read(data: bytes, name: str = "image", short_side: int = 1000, max_megapixels: float = 1.0) -> DecodedImage:
-    return decode.decode(io.BytesIO(data), name=name, short_side=short_side, max_megapixels=max_megapixels)
+def read(
+    data: bytes, name: str = "image", short_side: int = 1000, max_megapixels: float = 1.0, bit_depth: int = 16
+) -> DecodedImage:
+    return decode.decode(
+        io.BytesIO(data), name=name, short_side=short_side, max_megapixels=max_megapixels, bit_depth=bit_depth
+    )
 
 
 def pixels(data: bytes, **arguments: object) -> np.ndarray:
@@ -157,6 +161,27 @@ def test_alpha_is_laid_on_white_with_a_note():
     np.testing.assert_array_equal(pixels(opaque), scene())
 
 
+def bmp(image: np.ndarray) -> bytes:
+    """Write a BMP with an alpha channel (height, width, 4): PIL's own have none."""
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    height, width = image.shape[:2]
+    header = struct.pack("<IiiHHIIiiIIIIII", 56, width, height, 1, 32, 3, image.size, 1, 1, 0, 0, *masks)
+    start = 14 + len(header)
+    rows = image[::-1, :, [2, 1, 0, 3]].tobytes()
+    return b"BM" + struct.pack("<IHHI", start + image.size, 0, 0, start) + header + rows
+
+
+def test_alpha_of_0_everywhere_hides_nothing():
+    """Some writers leave the bytes of alpha unset. An image of one colour has nothing to hide, except in a BMP."""
+    unset = np.dstack([scene(), np.zeros((48, 64), np.uint8)])
+    for data in (bmp(unset), coded(unset, "PNG"), coded(unset, "TIFF")):
+        np.testing.assert_array_equal(pixels(data), scene())
+        assert read(data).note == "alpha is 0 everywhere, ignored"
+    red = np.full((4, 5, 4), (255, 0, 0, 0), np.uint8)
+    assert (pixels(bmp(red)) == (255, 0, 0)).all()
+    assert (pixels(coded(red, "PNG")) == 255).all()
+
+
 @pytest.mark.parametrize("form", ["LA", "palette", "colour key"])
 def test_every_form_of_transparency_is_laid_on_white(form):
     black = Image.new("RGB", (8, 6), "black")
@@ -187,6 +212,42 @@ def test_sixteen_bits_are_scaled_not_clipped():
     np.testing.assert_array_equal(pixels(b"P5 64 48 65535\n" + ramp.astype(">u2").tobytes())[..., 0], wanted)
     white_is_zero = coded(Image.fromarray(ramp), "TIFF", tiffinfo={262: 0})
     assert np.abs(pixels(white_is_zero)[..., 0] - (255 - wanted)).max() <= 1
+
+
+TWELVE = np.linspace(0, 4095, 48 * 64).reshape(48, 64).astype(np.uint16)
+TWELVE_RGB = np.dstack([TWELVE, TWELVE[::-1], TWELVE[:, ::-1]])
+TWELVE_BITS = {
+    "grey PNG": (coded(TWELVE, "PNG"), np.dstack([TWELVE] * 3)),
+    "grey TIFF": (coded(TWELVE, "TIFF"), np.dstack([TWELVE] * 3)),
+    "PGM": (b"P5 64 48 65535\n" + TWELVE.astype(">u2").tobytes(), np.dstack([TWELVE] * 3)),
+    "PNG": (cv2.imencode(".png", TWELVE_RGB[..., ::-1])[1].tobytes(), TWELVE_RGB),
+    "TIFF": (cv2.imencode(".tiff", TWELVE_RGB[..., ::-1])[1].tobytes(), TWELVE_RGB),
+    "PPM": (b"P6 64 48 65535\n" + TWELVE_RGB.astype(">u2").tobytes(), TWELVE_RGB),
+}
+
+
+@pytest.mark.parametrize("kind", TWELVE_BITS)
+def test_the_bit_depth_of_16_bit_files_decides_how_they_are_scaled(kind):
+    data, values = TWELVE_BITS[kind]
+    np.testing.assert_array_equal(pixels(data, bit_depth=12), np.rint(values / (4095 / 255)))
+    np.testing.assert_array_equal(pixels(data, bit_depth=10), np.rint(np.minimum(values / (1023 / 255), 255)))
+    assert "12 bits, become white" in read(data, bit_depth=10).note
+    assert "become white" not in read(data, bit_depth=12).note + read(data).note
+    assert {read(data, bit_depth=depth).bits for depth in (10, 12, 16)} == {12}
+    assert len(np.unique(pixels(data))) < 18  # of the whole range
+
+
+def test_a_range_that_the_file_declares_needs_no_bit_depth():
+    declared = b"P5 64 48 4095\n" + TWELVE.astype(">u2").tobytes()
+    np.testing.assert_array_equal(pixels(declared, bit_depth=10)[..., 0], np.rint(TWELVE / (4095 / 255)))
+    assert {read(data).bits for data in (declared, coded(scene(), "PNG"), coded(TWELVE.astype("i4"), "TIFF"))} == {0}
+
+
+def test_what_pil_misreads_is_a_problem():
+    """PIL takes 16-bit samples in separate planes for 8-bit ones."""
+    one, two = (struct.pack("<HHIHH", 284, 3, 1, value, 0) for value in (1, 2))
+    data = TWELVE_BITS["TIFF"][0]
+    assert "separate planes" in read(data.replace(one, two)).problem
 
 
 def test_sixteen_bit_colour_and_its_transparent_value():

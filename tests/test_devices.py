@@ -1,12 +1,15 @@
 """Device, threads and determinism of a torch process."""
 
 import gc
+import platform
+import resource
 from collections.abc import Iterator
 
 import pytest
 import torch
 from torch.utils import deterministic
 
+from podium.core.errors import InputError
 from podium.models import devices
 from podium.models.settings import TorchSettings
 
@@ -32,6 +35,18 @@ def test_settings_reach_torch() -> None:
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.is_deterministic_algorithms_warn_only_enabled()  # with it, attention on CUDA is not
     assert not deterministic.fill_uninitialized_memory
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_a_step_on_a_cpu_reuses_the_memory_of_the_step_before() -> None:
+    devices.start(TorchSettings(device="cpu", threads=1))
+    for _ in range(8):  # until the heap has a place for it
+        torch.ones(2**24)  # 64 MB
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        torch.ones(2**24)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    assert faults < 2**26 / resource.getpagesize()  # the kernel gives less than one of the eight blocks
 
 
 def test_an_operator_without_deterministic_implementation_is_reported_and_run(
@@ -61,6 +76,23 @@ def test_torchs_own_error_is_recognised(capsys: pytest.CaptureFixture[str]) -> N
     assert "a: torch has no deterministic put_" in printed
     assert "img_size" not in printed
     assert values.tolist() == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("CUDA out of memory. Tried to allocate 2 GiB", r"infer@a: .* of 32 images: set batch_size lower"),
+        ("DefaultCPUAllocator: can't allocate memory: you tried to ...", r"infer@a: .* of 32 images: set batch_size"),
+        ("DataLoader worker (pid 7) is killed by signal: Bus error. ...", r"infer@a: .* /dev/shm .* PODIUM_WORKERS=0"),
+    ],
+)
+def test_no_memory_and_a_dead_worker_say_what_to_set(text: str, message: str) -> None:
+    def run() -> None:
+        with devices.memory_explained("infer@a", "batches of 32 images", "set batch_size lower"):
+            raise RuntimeError(text)
+
+    with pytest.raises(InputError, match=message):
+        run()
 
 
 def test_other_errors_stay_as_they_are() -> None:

@@ -9,7 +9,19 @@ import yaml
 from tests import graph
 
 STAGES: dict[str, Any] = yaml.safe_load((graph.PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-WITHOUT_TORCH = ("label", "analyze", "picture", "split", "audit", "external", "ensemble", "report", "review", "ladder")
+WITHOUT_TORCH = (
+    "label",
+    "analyze",
+    "picture",
+    "split",
+    "audit",
+    "external",
+    "ensemble",
+    "report",
+    "review",
+    "ladder",
+    "page",
+)
 ENVIRONMENT_ONLY = ("stages/__init__.py", "podium/__init__.py")  # say what is wrong with `python`, or nothing at all
 
 
@@ -53,6 +65,20 @@ def test_everything_in_a_stages_deps_is_imported_from(stage: str) -> None:
 def is_docstring_only(file: str) -> bool:
     body = ast.parse((graph.PROJECT / file).read_text(encoding="utf-8")).body
     return len(body) == 1 and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune", "fixres", "pseudo", "distill"])
+def test_a_training_reads_no_output_of_another_fold(stage: str) -> None:
+    """Another fold's model has learned this fold's labels, so whatever it predicts carries them."""
+    made = [dep for dep in STAGES[stage]["deps"] if dep.startswith(("models/", "data/"))]
+    shared = (
+        "data/check/",
+        "data/split/",
+        "data/prepare/",
+        "models/weights/",
+        "models/probe/",
+    )  # by no fold's training
+    assert all("${item.fold}" in dep for dep in made if not dep.startswith(shared))
 
 
 def test_the_demos_deps_are_all_files_that_it_imports() -> None:

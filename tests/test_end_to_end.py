@@ -1,6 +1,8 @@
 """The real stages through the real dvc.yaml: from image files and a CSV to a submission, twice, with the same bytes.
 
-The second time all stages run in one process, because each process takes seconds to import torch.
+Each new process takes seconds to import torch. So DVC as it is runs the first stages, `check` with torch among them,
+as processes of their own. tests/quick_dvc.py runs the others, in forks of a process that has imported IMPORTS
+and none of Podium's modules. The second time all stages run in one process.
 """
 
 import json
@@ -18,6 +20,8 @@ from PIL import Image
 from tests import tiny
 
 PROJECT = Path(__file__).parents[1]
+QUICK_DVC = (sys.executable, str(PROJECT / "tests/quick_dvc.py"))
+IMPORTS = "torch timm torchvision pandas pyarrow"
 IN_ONE_PROCESS = """
 import importlib, sys
 for name in sys.argv[1:]:
@@ -88,7 +92,9 @@ def run(root: Path, *command: str, workers: int) -> str:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PODIUM_WORKERS": str(workers),
         "PODIUM_PROGRESS": "0",
+        "PYTHONDONTWRITEBYTECODE": "",  # or each process compiles the code again
         "DVC_NO_ANALYTICS": "1",
+        "QUICK_DVC_IMPORTS": IMPORTS if command[-1] == "repro" else "",
     }
     done = subprocess.run(command, cwd=root, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
@@ -102,7 +108,8 @@ def test_a_contest_becomes_a_submission_and_a_rerun_in_one_process_gives_the_sam
     run(tmp_path, "git", "init", "-q", workers=0)
     identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.invalid")
     run(tmp_path, "git", *identity, "commit", "-q", "--allow-empty", "-m", "start", workers=0)
-    printed = run(tmp_path, "dvc", "repro", workers=0)
+    printed = run(tmp_path, "dvc", "repro", "label", workers=0)
+    printed += run(tmp_path, *QUICK_DVC, "repro", workers=0)
     assert "overrides: relabelled 1" in printed
     assert "1 test images have no prediction and get the training prior: test00.png" in printed
     assert "theirs: ignores the rows of 1 train images" in printed
@@ -122,12 +129,12 @@ def test_a_contest_becomes_a_submission_and_a_rerun_in_one_process_gives_the_sam
     oof = pd.read_parquet(tmp_path / "data/ensemble/oof.parquet")
     assert set(oof["image_id"]) == {f"train{i:02}.png" for i in range(1, 24)}
 
-    names = run(tmp_path, "dvc", "stage", "list", "--name-only", workers=0).split()
+    names = run(tmp_path, *QUICK_DVC, "stage", "list", "--name-only", workers=0).split()
     assert len(names) > 20
     outputs = remove_outputs(tmp_path)
     run(tmp_path, sys.executable, "-c", IN_ONE_PROCESS, *(name for name in names if name != "check"), workers=2)
     assert {path for path in outputs if not path.is_file()} == set()
-    changed = json.loads(run(tmp_path, "dvc", "status", "--json", workers=0))
+    changed = json.loads(run(tmp_path, *QUICK_DVC, "status", "--json", workers=0))
     assert set(changed) <= {"demo/dvc.yaml:draw"}  # never drawn here; the others' outputs have the bytes of dvc.lock
 
 

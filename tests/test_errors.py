@@ -1,7 +1,10 @@
 """How a user's mistake is shown: file names in a message may hold control characters that a terminal would obey."""
 
 import gc
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,7 @@ from podium.core.errors import InputError, legible, some
 
 def test_control_characters_are_spelled_out_and_nothing_else() -> None:
     assert legible("a\x1b[2Jb\n\r\t\x7f\x9b") == r"a\x1b[2Jb\n\r\t\x7f\x9b"
+    assert legible("a\u202egpj.exe\u2028\udcff") == r"a\u202egpj.exe\u2028\udcff"  # as a name, a.exe.jpg
     for text in ("plain.jpg", "é\u0301 福 👩\u200d🔬", r"back\slash"):
         assert legible(text) == text
 
@@ -33,3 +37,12 @@ def test_an_error_is_printed_in_its_own_lines_without_commanding_the_terminal(
     gc.set_threshold(*limits)
     gc.unfreeze()
     assert capsys.readouterr().err == "ERROR: first \\x1b]0;title\\x07: wrong\nsecond\\r: wrong\n"
+
+
+def test_a_terminal_that_is_not_utf8_gets_escapes(tmp_path: Path) -> None:
+    (tmp_path / "stage.py").write_text("from podium.core import cli\ncli.run(lambda: print('\\u798f'))\n")
+    environment = os.environ | {"PYTHONIOENCODING": "ascii:strict", "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "stage.py")], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("\\u798f\n", "")

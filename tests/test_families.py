@@ -1,6 +1,7 @@
-"""Every family of the winning entry goes through pretrain, finetune and infer at two sizes, with random weights.
+"""Every family of the winning entry is trained and predicts at two sizes, with random weights.
 
-The smallest network of each family: test_check.py builds the entry's own ones from recipes/winner.yaml.
+The smallest network of each family: test_check.py builds the entry's own ones from recipes/winner.yaml. One phase,
+because nothing in `pretrain` but mixup differs from `finetune`.
 """
 
 from pathlib import Path
@@ -30,7 +31,7 @@ def test_a_family_goes_through_the_chain(tmp_path: Path, backbone: str) -> None:
     kwargs, sizes = FAMILIES[backbone]
     model = {"backbone": backbone, "model_kwargs": kwargs, "image_size": sizes[0]}
     phase = {"batch_size": 4, "optimizer": "sgd", "lr": 0.001, "clip_grad": 1.0}
-    settings = tiny.member(model=model, pretrain=phase, finetune=phase, infer={"image_sizes": list(sizes)})
+    settings = tiny.member(model=model, pretrain={"epochs": 0}, finetune=phase, infer={"image_sizes": list(sizes)})
     tiny.write(tmp_path, {"a": settings}, n_train=8, n_test=2, folds=(0,))  # one fold is enough to see it run
     weights.main("a", root=tmp_path)
     pretrain.main("a", "0", root=tmp_path)

@@ -1,4 +1,6 @@
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -6,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from podium.core import params
 from podium.core.errors import InputError
 from podium.folds import assignment, rare_classes
+from podium.folds.settings import FoldList
 
 NO_CLUSTERS = pd.DataFrame({"image_id": [], "cluster": []}, dtype="str")
 NAMES = ("0", "b", "2")
@@ -179,6 +183,51 @@ def test_classes_that_share_a_fold_by_chance_are_spread() -> None:
 def test_too_few_groups_in_every_class_are_refused() -> None:
     with pytest.raises(InputError, match=r"every class: 'a' \(2 images in 2 groups\)"):
         assign(labels_table(["a", "a", "b", "b"]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "groups", "n_folds"),
+    [
+        ("a" * 30 + "bbb", "", 5),  # fewer folds
+        ("a" * 9 + "b" * 9 + "c", "", 2),  # two folds are the fewest: only the class can go
+        ("aabb", "", 2),  # neither more nor fewer folds work
+        ("a" * 9 + "b", "", 2),  # a single class would be left
+        ("ab" * 9, "g" * 16 + "hi", 2),
+    ],
+)
+def test_the_way_out_that_an_error_names_works(labels: str, groups: str, n_folds: int) -> None:
+    table = labels_table(list(labels), **({"group": list(groups)} if groups else {}))
+    with pytest.raises(InputError) as raised:
+        assign(table, names=[str(i) for i in range(n_folds)])
+    message = str(raised.value)
+    numbers = [int(n) for n in re.findall(r"\d+", "".join(re.findall(r"use ([\d or]+) folds", message)))]
+    for n in numbers:
+        assign(table, names=[str(i) for i in range(n)])
+    dropped = re.findall(r"drop the images of class (.*) in contest", message)
+    if dropped:
+        rest = table[~table["label"].isin(re.findall("'(.)'", dropped[0]))]
+        assign(rest, names=[str(i) for i in range(n_folds)])
+    assert "add images" in message
+    assert bool(numbers or dropped) == (labels not in ("aabb", "a" * 9 + "b") and not groups)
+
+
+@pytest.mark.parametrize(
+    ("own", "names"), [(["0", "1"], ("0",)), (["a", "01"], ("0",)), (["on", "1e5"], ("a", "b")), (["7", "007"], ("7",))]
+)
+def test_the_list_of_folds_that_an_error_names_works(own: list[str], names: tuple[str, ...], tmp_path: Path) -> None:
+    table = labels_table(list("aabb") * 4, fold=own * 8)
+    with pytest.raises(InputError) as raised:
+        assign(table, names=names)
+    (tmp_path / "params.yaml").write_text(re.findall(r"folds: \[.*?\](?= in params)", str(raised.value))[0])
+    listed = params.parse(params.read(tmp_path), "", FoldList).folds
+    assert set(assign(table, names=listed).table["fold"]) == set(own)
+
+
+def test_own_folds_with_names_that_cannot_be_listed_are_to_be_renamed() -> None:
+    with pytest.raises(InputError, match=r"rename fold 1, x\.5 in the label CSV"):
+        assign(labels_table(list("aabb"), fold=["fold 1", "x.5"] * 2), names=("0", "1"))
+    with pytest.raises(InputError, match="needs two folds"):
+        assign(labels_table(list("aabb"), fold=["7"] * 4), names=("0", "1"))
 
 
 def test_all_train_images_are_trained_on_and_scored_once() -> None:

@@ -56,10 +56,14 @@ def test_other_bytes_in_a_weights_file_rerun_that_member_only(repo: Graph) -> No
 def test_members_side_by_side_leave_the_lock_of_a_sequential_run(built: Graph, repo: Graph) -> None:
     chains = {member: of_member(member, *PHASES, "infer", folds=FOLDS) for member in "ab"}
     forget(repo, chains["a"] + chains["b"])
-    scripts = ["\n".join(f"dvc --wait-for-lock repro -s {stage}" for stage in chains[m]) for m in "ab"]
+
+    def run(chain: list[str]) -> None:
+        for stage in chain:
+            repo.run("dvc", "--wait-for-lock", "repro", "-s", stage, seconds=0.2)
+
     repo.log.write_text("")
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda script: repo.run("bash", "-ec", script, seconds=0.2), scripts))
+        list(pool.map(run, chains.values()))
     ran = repo.log.read_text().split()
     assert ran.index("pretrain@a-0") < ran.index("infer@b")
     assert ran.index("pretrain@b-0") < ran.index("infer@a")

@@ -1,4 +1,4 @@
-"""What the optional maps `fixres` and `external` make run, and leave behind: the real dvc.yaml with quick stand-ins."""
+"""What the optional maps make run, and leave behind: the real dvc.yaml with quick stand-ins."""
 
 import shutil
 from pathlib import Path
@@ -13,6 +13,9 @@ from tests.test_graph_reruns import AFTER, BLEND, FOLDS, once
 pytestmark = pytest.mark.slow
 
 FIXRES = of_member("a", "fixres", "infer_fixres", folds=FOLDS)
+PSEUDO = of_member("a", "pseudo", "infer_pseudo", folds=FOLDS)
+DISTILL = of_member("a", "distill", folds=FOLDS)
+MAPS = ("fixres", "pseudo", "distill", "external")
 SETTINGS = {"image_size": 80, "epochs": 1, "lr": 0.1}
 GIVEN = {"oof": "data/contest/oof.csv", "test": "data/contest/their_test.csv"}
 
@@ -28,15 +31,21 @@ def repo(built: Graph, tmp_path: Path) -> Graph:
 
 
 @pytest.fixture(scope="module")
-def filled(built: Graph, tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    """A copy with an entry in both maps, run but not committed."""
-    repo = built.copy(tmp_path_factory.mktemp("filled"))
+def in_place(built: Graph, tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    """A copy with an entry in each map, run but not committed."""
+    repo = built.copy(tmp_path_factory.mktemp("in_place"))
     for path in GIVEN.values():
         (repo.root / path).write_text(path)
     repo.commit()
     fill(repo)
-    assert repo.repro() == once("check", *FIXRES, "external@theirs", *AFTER)
+    assert repo.repro() == once("check", *FIXRES, *PSEUDO, *DISTILL, "external@theirs", *AFTER)
     return repo
+
+
+@pytest.fixture(scope="module")
+def filled(in_place: Graph, tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    """A copy of it, to be copied."""
+    return in_place.copy(tmp_path_factory.mktemp("filled"))
 
 
 def put(repo: Graph, section: str, name: str, settings: dict[str, Any]) -> None:
@@ -44,7 +53,8 @@ def put(repo: Graph, section: str, name: str, settings: dict[str, Any]) -> None:
 
 
 def fill(repo: Graph) -> None:
-    put(repo, "fixres", "a", SETTINGS)
+    for section in ("fixres", "pseudo", "distill"):
+        put(repo, section, "a", SETTINGS)
     put(repo, "external", "theirs", GIVEN)
 
 
@@ -56,7 +66,8 @@ def files(repo: Graph) -> set[str]:
 
 
 def test_without_entries_there_are_no_stages(built: Graph) -> None:
-    assert not {stage.partition("@")[0] for stage in built.stages()} & {"fixres", "infer_fixres", "external"}
+    optional = {*MAPS, "infer_fixres", "infer_pseudo"}
+    assert not {stage.partition("@")[0] for stage in built.stages()} & optional
 
 
 def test_entries_run_their_own_stages_and_removing_them_leaves_nothing(
@@ -66,7 +77,7 @@ def test_entries_run_their_own_stages_and_removing_them_leaves_nothing(
     blend, lock = [built.read(path) for path in BLEND], built.lock()
     assert files(repo) > files(built)
     assert [repo.read(path) for path in BLEND] != blend
-    for section in ("fixres", "external"):
+    for section in MAPS:
         repo.edit(lambda values, section=section: values[section].clear())
     assert set(repo.repro()) <= {"check", *AFTER}
     assert files(repo) == files(built)
@@ -77,30 +88,27 @@ def test_entries_run_their_own_stages_and_removing_them_leaves_nothing(
     assert repo.repro() == {}
 
 
-def test_back_at_a_commit_without_them_nothing_runs(repo: Graph) -> None:
+def test_back_at_a_commit_without_them_nothing_runs(in_place: Graph, filled: Graph) -> None:
     """In one place: `dvc checkout` removes the outputs that it made there. In a copied folder it knows of none."""
-    for path in GIVEN.values():
-        (repo.root / path).write_text(path)
-    repo.commit()
-    fill(repo)
-    assert repo.repro().keys() >= {*FIXRES, "external@theirs"}
-    repo.revert()
-    assert repo.repro() == {}
-    assert repo.run("git", "status", "--short") == ""
+    in_place.revert()
+    assert in_place.repro() == {}
+    assert in_place.run("git", "status", "--short") == ""
 
 
 def test_a_change_reruns_what_follows_it_alone(filled: Graph, tmp_path: Path) -> None:
     repo = filled.copy(tmp_path)
     put(repo, "fixres", "a", SETTINGS | {"lr": 0.2})
-    assert repo.repro() == once("check", *FIXRES, *AFTER)
+    assert repo.repro() == once("check", *FIXRES, *DISTILL, *AFTER)
     repo.edit(lambda values: values["members"]["b"]["finetune"].update(lr=0.5))
     (repo.root / GIVEN["oof"]).write_text("others")
-    assert repo.repro() == once("check", *of_member("b", "finetune", "infer", folds=FOLDS), "external@theirs", *AFTER)
+    changed = of_member("b", "finetune", "infer", folds=FOLDS)
+    assert repo.repro() == once("check", *changed, *DISTILL, "external@theirs", *AFTER)
     repo.edit(lambda values: values["members"]["a"]["finetune"].update(lr=0.5))
-    assert repo.repro() == once("check", *of_member("a", "finetune", "infer", folds=FOLDS), *FIXRES, *AFTER)
+    changed = of_member("a", "finetune", "infer", folds=FOLDS)
+    assert repo.repro() == once("check", *changed, *FIXRES, *PSEUDO, *DISTILL, *AFTER)
     (repo.root / "data/contest/test/new.png").write_text("new")
     ran = repo.repro()
-    assert ran.keys() >= {"infer_fixres@a", "external@theirs", *AFTER}
+    assert ran.keys() >= {"infer_fixres@a", *PSEUDO, *DISTILL, "external@theirs", *AFTER}
     assert not ran.keys() & {"fixres@a-0", "check", "weights@a"}
 
 

@@ -109,7 +109,7 @@ def test_flags_on_real_contests_are_those_of_imagelab_on_their_files(contest: st
     folder = Path(os.environ.get("PODIUM_SHARED", PROJECT.parent / "shared")) / "data" / contest / subset
     if not folder.is_dir():
         pytest.skip(f"no {folder}")
-    read = [image_files.read(file, short_side=320, max_megapixels=120) for file in image_files.walk(folder)[0]]
+    read = [image_files.read(file, short_side=320, max_megapixels=120) for file in image_files.walk(folder)[0][::3]]
     images = {facts["image_id"]: image for facts, image in read if image is not None}
     facts = pd.DataFrame([facts for facts, _ in read])
     got = {(row[0], row[2]) for row in image_checks.find(measured(images), facts, subset, THRESHOLDS)}

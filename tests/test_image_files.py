@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from podium import contracts
 from podium.core.errors import InputError
 from podium.images import image_files
 
@@ -36,6 +37,38 @@ def test_hidden_names_are_ignored_and_counted(folder):
         put(folder / name)
     files, ignored = image_files.walk(folder)
     assert (len(files), ignored) == (4, 5)
+
+
+LITTER = ["@eaDir/x.jpg/THUMB.png", "#recycle/b.png", "b.png:Zone.Identifier", "System Volume Information/x.png"]
+
+
+def test_what_systems_leave_behind_is_ignored_and_counted(folder):
+    for name in LITTER:
+        put(folder / "a" / name)
+    files, ignored = image_files.walk(folder)
+    assert (len(files), ignored) == (4, len(LITTER))
+    assert image_files.class_folders(folder / "a") == []
+
+
+def test_a_file_is_an_image_by_its_content_or_by_the_ending_of_its_name(folder):
+    contents = {
+        "README.txt": b"words",
+        "a/b.json": b"{}",
+        "model": b"\x80\x04",
+        "empty": b"",
+        "cut.PNG": b"",
+        "b.png": b"<html>",
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    put(folder / "scan.dat")
+    put(folder / "no_ending")
+    images, others = image_files.split(image_files.walk(folder)[0])
+    assert others == ["README.txt", "a/b.json", "empty", "model"]
+    assert {"scan.dat", "no_ending", "cut.PNG", "b.png"} < set(images)
+    for file in image_files.walk(folder)[0]:
+        facts, _ = image_files.read(file, short_side=9, max_megapixels=1)
+        assert facts["problem"].startswith(contracts.NOT_AN_IMAGE) == (file.image_id in others)
 
 
 def test_links_stay_inside(folder):

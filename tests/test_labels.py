@@ -27,9 +27,10 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
 
 def read(tmp_path: Path, text: str, images: list[str] = IMAGES, **options):
     path = write(tmp_path / "labels.csv", text, options.pop("encoding", "utf-8"))
-    return labels.read_labels(
+    given = labels.read_labels(
         path, images=ids.ImageIndex(images), **{"id_column": "id", "label_column": "label", **options}
     )
+    return given.table, given.problems
 
 
 def labels_of(table: pd.DataFrame) -> dict[str, str]:
@@ -161,9 +162,10 @@ def test_floats_as_text_are_classes_of_that_name(tmp_path):
     [
         ("image,label\na,x\n", r"no column 'id'; there are \['image', 'label'\]"),
         ("id:label\na:x\n", r"no column 'id', 'label'; there are \['id:label'\]; cells are separated by commas"),
+        ("id;label\na;x\nb;x;y\n", "labels.csv: line 3 has 3 cells, the lines before it have 2; .* holds ';'"),
         ("id,label,label\na,x,y\n", "several columns are called 'label'"),
         ("id,label\na,x,y\nb,x,y\n", "labels.csv: line 2 has 3 cells, the lines before it have 2; put quotes"),
-        ("", "labels.csv: cannot be read"),
+        ("", "labels.csv: holds no cells"),
         ("id,label\n", "no id of column 'id' names a train image"),
         ("id,label\nq,x\n", "no id of column 'id' names a train image: q"),
         ("id,label\na,x\na.jpg,y\n", r"rows 2, 3: a.jpg has different labels.*row 2 'x', row 3 'y'"),
@@ -192,6 +194,32 @@ def test_a_label_of_two_words_is_one_label(tmp_path):
 def test_several_labels_in_a_cell_are_refused_with_spaces_inside(tmp_path):
     with pytest.raises(InputError, match="row 4"):
         read(tmp_path, 'id,label\na,new york\nb,rome\nc,"new york, rome"\n')
+
+
+def test_a_label_that_holds_another_s_separator_is_one_class_if_the_setting_says_so(tmp_path):
+    text = "id,label\na,rust\nb,scab\nc,rust scab\n"
+    with pytest.raises(InputError, match=r'contest\.whole_labels: \["rust scab"\]: row 4'):
+        read(tmp_path, text)
+    assert sorted(read(tmp_path, text, whole_labels=("rust scab",))[0]["label"]) == ["rust", "rust scab", "scab"]
+    with pytest.raises(InputError, match=r"contest\.whole_labels: 'rust scap': no label of"):
+        read(tmp_path, text, whole_labels=("rust scab", "rust scap"))
+
+
+def test_labels_without_an_image_are_counted_by_class(tmp_path):
+    path = write(tmp_path / "labels.csv", "id,label\na,1\nb,2\nq,01\nr,3\nr,3\ns,\nt,what\n")
+    columns = {"id_column": "id", "label_column": "label"}
+    given = labels.read_labels(path, images=ids.ImageIndex(IMAGES), label_type="number", **columns)
+    assert given.without_image == {"1": 1, "3": 1, "what": 1}
+
+
+def test_a_file_that_is_no_image_is_found_where_no_image_has_the_name():
+    images = ids.ImageIndex(["a.jpg"], ["a.json", "notes.txt"])
+    assert [images.find(text, "row 2") for text in ("a", "a.json", "notes", "b")] == [
+        "a.jpg",
+        "a.json",
+        "notes.txt",
+        None,
+    ]
 
 
 def test_a_repeated_row_is_reported_and_used_once(tmp_path):
@@ -224,7 +252,23 @@ def test_an_id_without_an_image_commands_no_terminal(tmp_path):
     assert read(tmp_path, "id,label\na,x\n\x1b[2Jlost,y\n")[1][0][0] == "\\x1b[2Jlost"
 
 
-@pytest.mark.parametrize("cell", ["", " ", "\t"])
+@pytest.mark.parametrize("other", ["cat\u200b", "\ufeffcat", "c\u00adat", "ca\u2060t", "cat\ufe0f"])
+def test_labels_that_differ_by_invisible_characters_are_refused_with_their_code_points(tmp_path, other):
+    code = f"U\\+{ord(next(c for c in other if not c.isascii())):04X}"
+    with pytest.raises(InputError, match=rf"'cat' \(U\+0063 .*{code}.*row 2 .*row 3"):
+        read(tmp_path, f"id,label\na,cat\nb,{other}\n")
+    with pytest.raises(InputError, match=rf"class folders: .*{code}"):
+        labels.folder_labels(["cat/a.jpg", f"{other}/b.jpg"])
+
+
+def test_kinds_of_spaces_are_one_and_groups_are_told_apart_by_what_can_be_seen(tmp_path):
+    with pytest.raises(InputError, match=r"U\+00A0.*kinds of spaces"):
+        read(tmp_path, "id,label\na,red fox\nb,red\u00a0fox\n")
+    with pytest.raises(InputError, match=r"groups .*U\+200B"):
+        read(tmp_path, "id,label,site\na,x,1\nb,y,1\u200b\n", group_column="site")
+
+
+@pytest.mark.parametrize("cell", ["", " ", "\t", "\u200b", "\u00a0\ufeff"])
 def test_a_label_of_whitespace_is_empty(tmp_path, cell):
     assert labels_of(read(tmp_path, f"id,label\na,x\nb,{cell}\n")[0])["b.jpg"] == ""
 
@@ -232,6 +276,12 @@ def test_a_label_of_whitespace_is_empty(tmp_path, cell):
 def test_a_labelled_image_without_its_own_fold_is_refused(tmp_path):
     with pytest.raises(InputError, match="no fold in column 'fold': row 3 'b'"):
         read(tmp_path, "id,label,fold\na,x,1\nb,y,\nc,,\n", fold_column="fold")
+
+
+def test_folds_that_pandas_wrote_as_floats_are_the_folds_of_params(tmp_path):
+    """pandas writes a column of whole numbers with a gap so; a fold's name may not hold a point."""
+    table, _ = read(tmp_path, "id,label,fold\na,x,0.0\nb,y,1.0\nc,y,x1.0\n", fold_column="fold")
+    assert list(table["fold"]) == ["0", "1", "x1.0"]
 
 
 def test_a_repeat_in_another_fold_is_refused(tmp_path):
@@ -574,7 +624,7 @@ def test_real_contests_are_read_whole(name, id_column, label_column, classes):
     if not folder.is_dir():
         pytest.skip(f"{folder} is not on this machine")
     image_ids = sorted(p.name for p in (folder / "train").iterdir())
-    table, problems = labels.read_labels(
+    table, problems, without_image = labels.read_labels(
         folder / "train_label.csv",
         images=ids.ImageIndex(image_ids),
         id_column=id_column,
@@ -582,4 +632,4 @@ def test_real_contests_are_read_whole(name, id_column, label_column, classes):
     )
     assert sorted(table["image_id"]) == image_ids
     assert sorted(table["label"].unique()) == classes
-    assert problems == []
+    assert (problems, without_image) == ([], {})

@@ -79,3 +79,16 @@ def test_logits_that_fit_adjusted_answer_for_equally_frequent_classes() -> None:
 
 def test_a_class_without_images_has_a_finite_prior() -> None:
     assert torch.isfinite(losses.log_class_shares(torch.tensor([0, 0, 2]), 3)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("class_weights", [None, torch.tensor([0.5, 1.5])])
+def test_an_image_weighs_what_its_targets_sum_to(name: str, class_weights: torch.Tensor | None) -> None:
+    loss, logits = loss_of(name, class_weights, 0.1), torch.tensor([[0.3, -0.2], [1.0, 0.5]])
+    targets = torch.tensor([[1.0, 0.0], [0.4, 0.6]])
+    own = [loss(logits[i : i + 1], targets[i : i + 1]).item() for i in range(2)]
+    weighed = losses.WeighedImagesLoss(loss)
+    assert weighed(logits, targets) == pytest.approx(loss(logits, targets).item(), rel=1e-6)
+    assert weighed(logits, targets * torch.tensor([[1.0], [0.25]])) == pytest.approx(
+        (own[0] + own[1] / 4) / 2, rel=1e-6
+    )

@@ -16,6 +16,7 @@ from podium.predictions.tta import (
     JOINT_PROBE,
     PRETRAIN,
     PROBE,
+    PSEUDO,
     Tta,
     average_ttas,
     single_ttas,
@@ -35,7 +36,7 @@ def member(pretrain: dict[str, Any] | None = None, finetune: dict[str, Any] | No
 
 
 def found(root: Path, **values: Any) -> dict[str, member_predictions.MemberPredictions]:
-    settings = {"members": {"a": member()}, "fixres": {}, "external": {}, **values}
+    settings = {"members": {"a": member()}, "fixres": {}, "pseudo": {}, "external": {}, **values}
     (root / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     return member_predictions.blend_members(params.read(root), root)
 
@@ -67,7 +68,13 @@ def test_the_default_tta_is_the_training_size_in_all_transforms(tmp_path: Path) 
         Tta((32,), BOTH, (PRETRAIN,)),
     }
     folders = {phase: path.parent.name for phase, path in source.files.items()}
-    assert folders == {FINETUNE: "infer", FIXRES: "infer_fixres", PRETRAIN: "infer_pretrain", PROBE: "probe"}
+    assert folders == {
+        FINETUNE: "infer",
+        FIXRES: "infer_fixres",
+        PRETRAIN: "infer_pretrain",
+        PROBE: "probe",
+        PSEUDO: "infer_pseudo",
+    }
 
 
 @pytest.mark.parametrize("epochs", [{"pretrain": {"epochs": 0}}, {"finetune": {"epochs": 0}}])
@@ -139,3 +146,14 @@ def test_classes_are_weighed_in_a_third_phase_alone(tmp_path: Path) -> None:
 def test_a_wrong_setting_is_named_with_its_section(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"fixres\.a\.image_size"):
         found(tmp_path, fixres={"a": {"epochs": 1, "lr": 0.1}})
+
+
+def test_pseudo_labels_are_an_alternative_at_every_size(tmp_path: Path) -> None:
+    pseudo = {"a": {"epochs": 1, "lr": 0.1, "sampler": "balanced"}}
+    source = found(tmp_path, pseudo=pseudo)["a"]
+    assert {tta for tta in source.alternatives if PSEUDO in tta.phases} == {
+        Tta((32,), BOTH, (PSEUDO,)),
+        Tta((40,), BOTH, (PSEUDO,)),
+    }
+    assert source.weighted == {PSEUDO}
+    assert Tta((32, 40), BOTH, (PSEUDO,)) in average_ttas(source.default, source.alternatives)

@@ -1,6 +1,8 @@
 """Work in processes: results in order, a bounded queue, and a dead worker is reported with its items."""
 
 import os
+import subprocess
+import sys
 import time
 from operator import neg
 
@@ -61,3 +63,21 @@ def test_the_number_of_workers_is_environment(monkeypatch):
     monkeypatch.setenv("PODIUM_WORKERS", "two")
     with pytest.raises(InputError, match="PODIUM_WORKERS is 'two'"):
         parallel.worker_count()
+
+
+def test_a_long_folder_for_temporary_files_is_no_obstacle(tmp_path):
+    """The path of a socket may have about 100 bytes, and Python puts the workers' sockets into this folder."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    code = (
+        "from operator import neg; from podium.core import parallel\n"
+        "print(list(parallel.in_order(neg, [1, 2, 3], workers=2, name=str)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "[-1, -2, -3]\n", done.stderr

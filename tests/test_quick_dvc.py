@@ -1,13 +1,28 @@
-"""The faster DVC of tests/graph.py writes what DVC writes."""
+"""The faster DVC of tests/graph.py writes what DVC writes, and runs stages as DVC does."""
 
 import io
+import subprocess
+import sys
 from collections import OrderedDict
+from pathlib import Path
 
 import yaml
 from dvc.utils.serialize import dumps_yaml, parse_yaml
 
 from tests import quick_dvc
 from tests.graph import PROJECT
+
+STAGE = """
+import os, sys
+print(os.getcwd(), os.environ["NAME"], *sys.argv[1:])
+sys.exit(int(sys.argv[-1]))
+"""
+PROGRAM = """
+import sys
+from tests import quick_dvc
+for command in ("python -m said word 0", "python said.py 0", "python -m said 3"):
+    quick_dvc.run_stage("/bin/sh", command, cwd=sys.argv[1], env={"NAME": "value"}, shell=False)
+"""
 
 
 def test_it_reads_and_writes_a_lock_as_dvc_does() -> None:
@@ -16,8 +31,20 @@ def test_it_reads_and_writes_a_lock_as_dvc_does() -> None:
     lock["ordered"] = OrderedDict([("b", 1), ("a", OrderedDict(c=2))])
     lock["hashes"] = {"of digits": "0123456789", "like a float": "12e34567", "like a date": "2026-11-28", "none": None}
     plain = parse_yaml(dumps_yaml(lock), "dvc.lock")
-    assert quick_dvc.parse(text, "dvc.lock") == parse_yaml(text, "dvc.lock")
+    read = quick_dvc.Reader(parse_yaml)
+    read(text, "dvc.lock").clear()  # what is read again does not have the changes of the first reader
+    assert read(text, "dvc.lock") == parse_yaml(text, "dvc.lock")
     written = io.StringIO()
     quick_dvc.dump(lock, written)
     assert yaml.safe_load(written.getvalue()) == yaml.safe_load(dumps_yaml(lock))
     assert list(plain) == list(parse_yaml(written.getvalue(), "dvc.lock")) == list(lock)
+
+
+def test_a_stage_has_its_folder_environment_and_words_and_its_failure_is_dvcs(tmp_path: Path) -> None:
+    (tmp_path / "said.py").write_text(STAGE)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)], cwd=PROJECT, text=True, capture_output=True, check=False
+    )
+    assert done.stdout.splitlines() == [f"{tmp_path} value word 0", f"{tmp_path} value 0", f"{tmp_path} value 3"]
+    assert done.returncode == 1
+    assert "StageCmdFailedError: failed to run: python -m said 3, exited with 3" in done.stderr

@@ -8,9 +8,9 @@ from demo import score
 from podium import contracts
 from podium.core import tables
 from podium.core.errors import InputError
-from podium.reports import diversity
+from podium.reports import ablation, ablation_steps, diversity
 from podium.scoring import scores
-from tools import results
+from tools import results, speed
 
 SUMMARY = {
     "metric": "accuracy",
@@ -23,7 +23,7 @@ SUMMARY = {
 }
 PARAMS = (
     "contest:\n  images: {{train: {0}/train, test: {0}/test}}\nensemble: {{leaked_labels: {1}}}\n"
-    "members: {{weak: {{}}, strong_one: {{}}}}\nfixres: {{weak: {{}}}}\nexternal: {{}}\n"
+    "members: {{weak: {{}}, strong_one: {{}}}}\nfixres: {{weak: {{}}}}\npseudo: {{}}\ndistill: {{}}\nexternal: {{}}\n"
 )
 COMPARED = {name: 0.01 if kind == "float" else "mixed" for name, kind in contracts.COMPARISON.items()}
 FOLDS = """image_id,label,use,reason,group,fold
@@ -72,6 +72,7 @@ def built(tmp_path):
     tables.write_text("image_id,label\na.jpg,1\nb.jpg,0\n", tmp_path / "data/ensemble/submission.csv")
     tables.write_text("image_id,label\nb.jpg,1\na.jpg,1\n", tmp_path / "demo/images/private_labels.csv")
     tables.write_text(FOLDS, tmp_path / "data/split/folds.csv")
+    tables.write_json({"warnings": []}, tmp_path / "data/label/summary.json")
     tables.write_text(LEAKS, tmp_path / "data/analyze/leaks.csv")
     write_facts(tmp_path, {"a.jpg": "", "b.jpg": ""})
     write_methods(tmp_path, "equal")
@@ -232,6 +233,19 @@ def test_skipped_and_unreadable_images_are_counted(built, capsys):
     assert max(map(len, printed.splitlines())) < 100
 
 
+def test_what_label_warned_of_and_files_that_are_no_images_are_repeated(built, capsys):
+    warning = "56 of 90 labels have no image; " + "words " * 30
+    tables.write_json({"warnings": [warning, "another"]}, built / "data/label/summary.json")
+    write_facts(built, {"a.jpg": "", "README.txt": f"{contracts.NOT_AN_IMAGE}: no decoder knows it"})
+    results.main(root=built)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("warning          ") for line in lines) == 2
+    assert any("56 of 90 labels have no image" in line for line in lines)
+    assert any("1 files in the test folder that are no images" in line for line in lines)
+    assert not any("cannot be read" in line for line in lines)
+    assert max(map(len, lines)) <= 100
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -284,3 +298,20 @@ def test_score_from_the_command_line(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="1"):
         score.main()
     assert "submission.csv" in capsys.readouterr().err
+
+
+def test_a_student_stands_beside_the_blend_with_both_speeds(built, capsys, monkeypatch):
+    path = built / "params.yaml"
+    path.write_text(path.read_text().replace("distill: {}", "distill: {weak: {}}"))
+    steps = {"weak before": 0.7, "weak": 0.92, "blend for weak": 0.93, "weak over the blend": 0.92}
+    rows = [
+        {"member": ablation_steps.DISTILL, "step": step, "what": "", "score": score, "log_loss": 0.3, **COMPARED}
+        for step, score in steps.items()
+    ]
+    tables.write(pd.DataFrame(rows), built / results.LADDER, ablation.ABLATION)
+    monkeypatch.setattr(speed, "images_per_second", lambda _members, _values: {"blend": 10.0, "weak": 2000.0})
+    results.main(root=built)
+    printed = capsys.readouterr().out
+    assert "distilled        weak 0.9200, log loss 0.3000, 2,000.0 images per second" in printed
+    assert "blend 0.9300, log loss 0.3000, 10.0 images per second" in printed
+    assert "weak over the blend: mixed" in printed

@@ -98,6 +98,11 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
         ({"contest": {"images": {"train": "a", "test": "b"}}}, "contest.metric"),
         ({"analyze__max_hash_distance": None}, "min_similarity has no effect"),
         ({"ensemble": {"method": "equal", "greedy_rounds": 5}}, "greedy_rounds has no effect"),
+        ({"contest__submission__names": {False: "False"}}, "contest.submission.names: write both names in quotes"),
+        ({"contest__submission__names": {"a": "0", "b": "0"}}, "contest.submission.names: gives two classes one name"),
+        ({"contest__submission__absent": [True]}, "contest.submission.absent: write each class as text"),
+        ({"contest__max_missing": 2}, "contest.max_missing"),
+        ({"contest__layout": "folders", "contest__whole_labels": ["a b"]}, "contest: whole_labels has no effect"),
         ({"ensemble": {"method": "ranks"}}, "ensemble.method ranks needs contest.metric"),
         ({"fixres": None}, "fixres: must be a map, {} where it holds nothing"),
         ({"fixres__b": {"image_size": 80, "epochs": 1, "lr": 1}}, "fixres.b: no member"),
@@ -107,6 +112,26 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
         ({"fixres__a": {"image_size": 80, "epochs": 1, "lr": 1, "mixup": 0.1}}, "fixres.a.mixup: unknown key"),
         ({"fixres__a": {"image_size": 80, "epochs": 1, "lr": 1, "head_init": "probe"}}, "fixres.a: head_init: "),
         ({"fixres__a": {"image_size": 80, "epochs": 1, "lr": 1, "frozen": "all_but_norms"}}, "fixres.a: frozen: "),
+        ({"pseudo__b": {"epochs": 1, "lr": 1}}, "pseudo.b: no member"),
+        ({"pseudo__a": {"epochs": 0, "lr": 1}}, "pseudo.a.epochs"),
+        ({"pseudo__a": {"epochs": 1, "lr": 1, "threshold": 1}}, "pseudo.a.threshold"),
+        ({"pseudo__a": {"epochs": 1, "lr": 1, "weight": 0}}, "pseudo.a.weight"),
+        ({"pseudo__a": {"epochs": 1, "lr": 1, "head_init": "keep"}}, "pseudo.a: head_init: "),
+        ({"pseudo__a": {"epochs": 1, "lr": 1, "mixup": 0.1}}, "pseudo.a.mixup: unknown key"),
+        (
+            {"distill__a": {"epochs": 1, "lr": 1}, "external__e": {"oof": "o.csv", "test": "t.csv"}},
+            "distill and external: ",
+        ),
+        ({"distill": None}, "distill: must be a map, {} where it holds nothing"),
+        ({"distill__a": {"epochs": 1, "lr": 1, "temperature": 0}}, "distill.a.temperature"),
+        (
+            {
+                "distill__a": {"epochs": 1, "lr": 1},
+                "members__a__pretrain__epochs": 0,
+                "members__a__finetune__epochs": 0,
+            },
+            "distill.a: pretrain and finetune of this member have 0 epochs",
+        ),
         (
             {"members__a__finetune": {"epochs": 1, "lr": 1, "frozen": "all_but_norms", "drop_path": 0.1}},
             "drop_path has",
@@ -158,3 +183,11 @@ def test_a_switched_off_phase_may_keep_its_recipe() -> None:
 def test_the_recipes_of_real_contests_have_the_same_members() -> None:
     read = [yaml.safe_load((ROOT / f"recipes/{name}.yaml").read_text()) for name in ("antbee", "weather", "flower17")]
     assert read[0]["members"] == read[1]["members"] == read[2]["members"]
+
+
+@pytest.mark.parametrize("key", ["fixres", "pseudo", "distill", "external"])
+def test_a_file_without_an_optional_map_is_told_the_line_to_add(key: str) -> None:
+    values = whole()
+    del values[key]
+    with pytest.raises(InputError, match=rf"add the line `{key}: {{}}`"):
+        params.parse(values, "", Podium)

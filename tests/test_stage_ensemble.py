@@ -1,5 +1,9 @@
+import atexit
+import functools
 import itertools
 import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -96,19 +100,32 @@ def write_facts(root: Path, test_ids: list[str]) -> None:
 
 def write_inputs(root: Path, test_ids: list[str] = TEST, **changes: Any) -> None:
     """A contest of two members and their joint probe; `a` has no phase 1."""
-    tables.write(folds_table(), root / "data/split/folds.csv", tables.FOLDS)
-    write_facts(root, test_ids)
-    (root / "placeholders").mkdir(exist_ok=True)
-    (root / "placeholders/none.csv").touch()
-    members = {"b": member(pretrain_epochs=2), "a": member(pretrain_epochs=0)}
-    readable = [image_id for image_id in test_ids if image_id != UNREADABLE_TEST]
-    for seed, (name, settings) in enumerate(members.items()):
-        write_member(root, name, settings, readable, seed)
-    prediction_tables.write_joint_probe(root, pairs(folds_table().query("fold != ''")), readable, FOLDS, seed=7)
+    shutil.copytree(written_inputs(tuple(test_ids)), root, dirs_exist_ok=True)
     contest = {"images": {"train": "train", "test": "test"}, "metric": changes.pop("metric", "accuracy")}
-    values = {"folds": [0, 1, 2], "contest": contest, "members": members, "fixres": {}, "external": {}}
+    maps: dict[str, Any] = {"fixres": {}, "pseudo": {}, "distill": {}, "external": {}}
+    values = {"folds": [0, 1, 2], "contest": contest, "members": two_members(), **maps}
     values["ensemble"] = {"method": "equal"}
     (root / "params.yaml").write_text(yaml.safe_dump({**values, **changes}, sort_keys=False))
+
+
+def two_members() -> dict[str, dict[str, Any]]:
+    return {"b": member(pretrain_epochs=2), "a": member(pretrain_epochs=0)}
+
+
+@functools.cache
+def written_inputs(test_ids: tuple[str, ...]) -> Path:
+    """The folder with the files of `write_inputs` but params.yaml; each test works on a copy."""
+    root = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, root)
+    tables.write(folds_table(), root / "data/split/folds.csv", tables.FOLDS)
+    write_facts(root, list(test_ids))
+    (root / "placeholders").mkdir()
+    (root / "placeholders/none.csv").touch()
+    readable = [image_id for image_id in test_ids if image_id != UNREADABLE_TEST]
+    for seed, (name, settings) in enumerate(two_members().items()):
+        write_member(root, name, settings, readable, seed)
+    prediction_tables.write_joint_probe(root, pairs(folds_table().query("fold != ''")), readable, FOLDS, seed=7)
+    return root
 
 
 def summary(root: Path) -> dict[str, Any]:

@@ -18,22 +18,27 @@ FIXRES = {"image_size": 48, "epochs": 2, "lr": 0.01}
 
 def write_fixres(root: Path, name: str, sureness: float | None = None) -> None:
     """What fixres and infer_fixres of one member would leave."""
+    write_phase(root, "fixres", name, [48], sureness)
+
+
+def write_phase(root: Path, phase: str, name: str, sizes: list[int], sureness: float | None = None) -> None:
+    """What an optional phase of one member and its inference would leave."""
     prediction_tables.write_infer(
         root,
-        "fixres",
+        phase,
         name,
         train=contest.pairs(contest.folds_table().query("fold != ''")),
         test_ids=contest.READABLE,
         folds=contest.FOLDS,
-        sizes=[48],
+        sizes=sizes,
         transforms=["identity", "hflip"],
         seed=50,
     )
     if sureness is not None:
-        path = root / f"data/infer_fixres/{name}.parquet"
+        path = root / f"data/infer_{phase}/{name}.parquet"
         tables.write(prediction_tables.sure(pd.read_parquet(path), sureness), path, tables.PREDICTIONS)
     for fold in contest.FOLDS:
-        live = root / f"data/fixres/{name}/{fold}.live/plots/metrics"
+        live = root / f"data/{phase}/{name}/{fold}.live/plots/metrics"
         tables.write_text("step\tloss\n0\t0.9\n1\t0.5\n", live / "train/loss.tsv")
         tables.write_text("step\taccuracy_score\n0\t0.5\n1\t0.75\n", live / "held_out/accuracy_score.tsv")
 
@@ -168,3 +173,18 @@ def test_order_of_sections_and_rows_changes_no_byte(tmp_path: Path) -> None:
         ensemble.main(root=root)
         written.append(outputs(root))
     assert written[0] == written[1]
+
+
+@pytest.mark.parametrize(("sureness", "is_chosen"), [(0.97, True), (0.3, False)])
+def test_pseudo_labels_are_used_at_any_size_where_their_cost_is_smallest(
+    tmp_path: Path, sureness: float, is_chosen: bool
+) -> None:
+    contest.write_inputs(tmp_path, pseudo={"a": {"epochs": 1, "lr": 0.01}})
+    write_phase(tmp_path, "pseudo", "a", [32, 40], sureness)
+    ensemble.main(root=tmp_path)
+    assert ("pseudo" in members(tmp_path).loc["a", "phases"]) == is_chosen
+    candidates = tables.read(tmp_path / "data/ensemble/tta.csv", contracts.TTA)
+    sizes = set(candidates.loc[candidates["phases"] == "pseudo", "image_sizes"])
+    assert sizes >= {"32", "40"}
+    curves = tables.read_text_csv(tmp_path / "data/ensemble/curves.csv")
+    assert set(curves.loc[curves["member"] == "a", "phase"]) == {"finetune", "pseudo"}

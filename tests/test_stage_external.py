@@ -45,6 +45,7 @@ def project(root: Path, oof: pd.DataFrame, test: pd.DataFrame | None, fold: str 
         if column not in facts:
             facts[column] = 0 if kind == "int" else ""
     tables.write(facts, root / "data/prepare/test/facts.csv", contracts.FACTS)
+    tables.write_json({"lost_classes": {"lost": {"unreadable": 1}}}, root / "data/label/summary.json")
     (root / "data/contest").mkdir()
     oof.to_csv(root / OOF, index=False)
     if test is not None:
@@ -87,6 +88,17 @@ def test_rows_of_other_images_are_ignored_and_reported(tmp_path: Path, capsys: p
     printed = capsys.readouterr().out
     assert "2 train images that are not scored: sub/10.png, sub/11.png" in printed
     assert "1 unreadable test images: t3.png" in printed
+
+
+def test_a_column_of_a_class_without_images_is_ignored_and_the_others_are_scaled(tmp_path: Path) -> None:
+    """All of a row's probability may have been that class's."""
+    parts = {f"{name}.0": 0.0 if name == "2" else 0.25 for name in CLASSES}
+    oof = given(SCORED, 1).assign(**parts, lost=0.5)
+    oof.loc[0, [*parts, "lost"]] = [0, 0, 0, 1]
+    project(tmp_path, oof, given(TEST[:3], 2))
+    rows = tables.read(run(tmp_path), tables.PREDICTIONS).set_index("image_id")[["p:0", "p:1", "p:2"]]
+    np.testing.assert_allclose(rows.loc[SCORED[1]], [0.5, 0.5, 0])
+    np.testing.assert_allclose(rows.loc[SCORED[0]], [1 / 3] * 3, rtol=1e-6)
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -197,3 +197,26 @@ def test_the_probes_score_is_that_of_its_predictions(tmp_path: Path) -> None:
         targets = (used["label"] == "red").to_numpy().astype(int)
         expected = scores.accuracy_score(targets, contest.probs(rows.loc[used["image_id"]]))
         assert table.loc[(name, "probe"), "score"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_pseudo_labels_and_a_student_have_steps_of_their_own(tmp_path: Path) -> None:
+    contest.write_inputs(tmp_path)
+    before = run(tmp_path)
+    settings = values(tmp_path)
+    settings["pseudo"]["a"] = settings["distill"]["b"] = {"epochs": 1, "lr": 0.01}
+    change(tmp_path, settings)
+    optional.write_phase(tmp_path, "pseudo", "a", [32, 40], sureness=0.6)
+    for fold in contest.FOLDS:
+        rows = tables.read(tmp_path / f"data/finetune/b/{fold}.parquet", tables.PREDICTIONS)
+        student = prediction_tables.sure(rows, 0.9)
+        tables.write(student, tmp_path / f"data/distill/b/{fold}.parquet", tables.PREDICTIONS)
+    table = run(tmp_path).set_index(["member", "step"])
+    new = [("a", "before pseudo"), ("a", "pseudo")]
+    new += [("distill", name) for name in ("b", "b before", "b over the blend", "blend for b")]
+    assert list(table.index.difference(before.set_index(["member", "step"]).index)) == new
+    assert table.loc[("distill", "b before"), "score"] == table.loc[("b", "finetune"), "score"]
+    assert table.loc[("distill", "blend for b"), "score"] == contest.summary(tmp_path)["oof_score"]
+    assert (table.loc[[("distill", "b"), ("distill", "b over the blend")], "score"] == 1).all()
+    assert table.loc[("distill", "b"), "gain"] == pytest.approx(
+        1 - table.loc[("distill", "b before"), "score"], abs=2e-6
+    )

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from podium.core import params, pixels, tables
 from podium.core.errors import InputError
 from podium.models import backbones, predict, probe_heads
 from podium.models.probe_heads import ProbeHeads
 from podium.predictions import member_predictions, prediction_files
-from podium.probes import features_file
+from podium.probes import classifier_file, features_file
 from podium.probes import joint_probe as joint_probe_of_members
 from stages import infer, infer_pretrain, joint_probe, pretrain, probe, weights
 from tests import tiny
@@ -174,16 +173,13 @@ def heads(root: Path) -> ProbeHeads:
 
 
 def test_the_heads_are_the_classifiers_that_predict_at_the_training_size(pretrained: Path) -> None:
-    rows = tables.read(pretrained / "data/probe/a.parquet", tables.PREDICTIONS)
-    rows = rows[(rows["subset"] == "train") & (rows["image_size"] == 32) & (rows["transform"] == "hflip")]
-    inputs = features_file.read(pretrained / "data/probe/a.safetensors", "train", list(rows["image_id"]))[:, 1]
+    predicting = classifier_file.read(pretrained / "models/classifiers/a.safetensors", ["blue", "red"]).fitted
     found = heads(pretrained)
     assert found.heads.keys() == {"0", "1"}
     assert not found.missing
-    for fold, (weight, bias) in found.heads.items():
-        held_out = (rows["fold"] == fold).to_numpy()
-        probs = torch.from_numpy(inputs[held_out] @ weight.T + bias).softmax(1).numpy()
-        np.testing.assert_allclose(probs, rows.loc[held_out, ["p:blue", "p:red"]], atol=1e-5)
+    for fold, head in found.heads.items():
+        for in_training, predicted in zip(head, predicting[32, fold], strict=True):
+            assert (in_training == predicted.astype("f4")).all()
     with pytest.raises(InputError, match=r"models/probe/a\.safetensors.*classes"):
         probe_heads.read(pretrained / HEADS, ["blue", "rot"])
 
@@ -252,7 +248,7 @@ def test_a_member_without_a_trained_phase_is_its_probe(tmp_path: Path) -> None:
     tiny.write(tmp_path, {"a": tiny.member(pretrain={"epochs": 0}, finetune={"epochs": 0})})
     infer.main("a", root=tmp_path)
     assert tables.read(tmp_path / "data/infer/a.parquet", tables.PREDICTIONS).empty
-    values = params.read(tmp_path) | {"fixres": {}, "external": {}}
+    values = params.read(tmp_path) | {"fixres": {}, "pseudo": {}, "distill": {}, "external": {}}
     member = member_predictions.blend_members(values, tmp_path)["a"]
     assert {phase for tta in (member.default, *member.alternatives) for phase in tta.phases} == {"probe"}
     assert {tta.image_sizes for tta in member.alternatives} == {(32,), (40,)}  # 32 in the identity transform alone

@@ -1,5 +1,6 @@
 """The stage `review` on predictions that contradict some labels, and suspects that become overrides."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,10 @@ def write_pack(root: Path) -> None:
                 writer.add(image_id, np.full((40, 50, 3), 10 * k, np.uint8))
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A contest with its own folds, so a corrected label moves no image to another fold."""
+    root = tmp_path_factory.mktemp("inputs")
     members = {"b": member([32]), "a": member([32, 40])}
     contest = {
         "images": {"train": "train", "test": "test"},
@@ -75,23 +77,28 @@ def root(tmp_path: Path) -> Path:
         "overrides": "overrides.csv",
     }
     values = {"folds": [0, 1, 2], "contest": contest, "split": {"seed": 0}, "members": members}
-    values |= {"fixres": {}, "external": {}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    values |= {"fixres": {}, "pseudo": {}, "distill": {}, "external": {}}
+    (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     rows = [f"{i},{given(i)},{k // 2 % 3}" for k, i in enumerate(IDS)]
-    tables.write_text("\n".join(["image_id,label,fold", *rows]) + "\n", tmp_path / "labels.csv")
-    tables.write_text(f"image_id,action,reason\n{BLURRED},drop,blurred\n", tmp_path / "overrides.csv")
+    tables.write_text("\n".join(["image_id,label,fold", *rows]) + "\n", root / "labels.csv")
+    tables.write_text(f"image_id,action,reason\n{BLURRED},drop,blurred\n", root / "overrides.csv")
     facts = pd.DataFrame({"image_id": IDS, "width": 50, "height": 40, "mode": "RGB", "format": "PNG", "bytes": 9})
     facts = facts.assign(sha256="", problem=["truncated" if i == UNREADABLE else "" for i in IDS], note="")
-    tables.write(facts, tmp_path / "data/prepare/train/facts.csv", contracts.FACTS)
+    tables.write(facts, root / "data/prepare/train/facts.csv", contracts.FACTS)
     clusters = pd.DataFrame({"image_id": ["04.png", "05.png"], "cluster": "04.png"})
-    tables.write(clusters, tmp_path / "data/analyze/clusters.csv", contracts.CLUSTERS)
-    write_pack(tmp_path)
+    tables.write(clusters, root / "data/analyze/clusters.csv", contracts.CLUSTERS)
+    write_pack(root)
     for seed, name in enumerate(members):
-        write_predictions(tmp_path, name, members[name]["infer"]["image_sizes"], seed)
+        write_predictions(root, name, members[name]["infer"]["image_sizes"], seed)
     joint = predicted([0], ["identity"], seed=30)
-    tables.write(joint, tmp_path / "data/joint_probe/predictions.parquet", tables.PREDICTIONS)
-    label_and_split(tmp_path)
-    return tmp_path
+    tables.write(joint, root / "data/joint_probe/predictions.parquet", tables.PREDICTIONS)
+    label_and_split(root)
+    return root
+
+
+@pytest.fixture
+def root(inputs: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
 
 
 def label_and_split(root: Path) -> None:

@@ -88,7 +88,6 @@ def test_curves_hold_every_epoch_and_no_time(tmp_path: Path) -> None:
     assert last["held_out/accuracy_score.tsv"] == pytest.approx(metrics.accuracy_score(right, probs.idxmax(axis=1)))
     assert last["held_out/log_loss.tsv"] == pytest.approx(metrics.log_loss(right, probs))
     assert not (tmp_path / "dvc.yaml").exists()
-    assert (tmp_path / "logs/seconds.csv").read_text().count("pretrain@a-0") == 1
 
 
 def test_without_curves_the_same_weights_have_one_held_out_point(tmp_path: Path) -> None:
@@ -131,7 +130,7 @@ def test_a_restarted_training_has_the_outputs_of_an_undisturbed_one(
         if name == "again":
             monkeypatch.setattr(Trainer, "_log", failing)
         pretrain.main("a", "0", root=root)
-    assert len(seen) == 4  # the first epoch, the second that failed, and both again
+    assert len(seen) == 3  # the first epoch, the second that failed, and that again
     assert "pretrain@a-0: torch has no deterministic some_cuda" in capsys.readouterr().out
     assert digests(tmp_path / "again") == digests(tmp_path / "undisturbed")
 

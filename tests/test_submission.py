@@ -108,6 +108,12 @@ def test_a_submission_of_one_class_warns(tmp_path):
     assert write(tmp_path, {"a.jpg": [0.1, 0.9]}, test_ids=["a.jpg"])[1] == []
 
 
+def test_a_submission_with_formulas_warns_and_keeps_them(tmp_path):
+    rows, messages = write(tmp_path, classes=("=1+1", "-1"))
+    assert {row[1] for row in rows[1:]} == {"=1+1", "-1"}
+    assert [message.split("formula: ")[1].split(";")[0] for message in messages] == ["=1+1"]
+
+
 def test_a_tie_goes_to_the_first_class(tmp_path):
     assert write(tmp_path, {i: [0.5, 0.5] for i in IDS})[0][1] == ["a.jpg", "cat"]
 
@@ -205,6 +211,18 @@ def test_every_template_row_is_there_once_in_its_order(tmp_path, order, n_rows, 
     assert all(any(i in m for m in messages) for i in left_out)
 
 
+@pytest.mark.parametrize("text", ["id,label\na,x\nq,x\n", "q.jpg\na.jpg\n"])
+def test_a_row_without_an_image_gets_the_prior_once_an_empty_file_stands_for_it(tmp_path, text):
+    """A contest may lack an image, and its grader wants the row all the same: the advice of the error is followed."""
+    with pytest.raises(InputError, match="put an empty file of its name") as raised:
+        read_template(tmp_path, text)
+    assert "'q" in str(raised.value)
+    there = [*IDS, "q.jpg" if "q.jpg" in text else "q"]
+    rows, messages = write(tmp_path, template=read_template(tmp_path, text, test_ids=there), test_ids=there)
+    assert [row[1] for row in rows if row[0].startswith("q")] == ["cat"]
+    assert any("no prediction and get the training prior: q" in message for message in messages)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -266,6 +284,54 @@ def test_class_columns_without_a_template_are_written_as_in_the_setting(tmp_path
 def test_a_class_that_cannot_be_spelled_so_is_refused(tmp_path, classes, labels):
     with pytest.raises(InputError, match=rf"contest.submission.labels: {labels}: class '.*' cannot be written"):
         write(tmp_path, classes=classes, labels=labels)
+
+
+def test_classes_are_written_as_the_setting_names_them(tmp_path):
+    names = {"cat": "0", "dog": "1"}
+    template = read_template(tmp_path, "id,label\na,0\nb,0\nc,0\n")
+    assert [row[1] for row in write(tmp_path, template=template, names=names)[0]] == ["label", "0", "1", "1"]
+    assert write(tmp_path, values="probabilities", names=names)[0][0] == ["image_id", "0", "1"]
+    path = template_file(tmp_path, "id,1,0\na,0,0\nb,0,0\nc,0,0\n")
+    with pytest.raises(InputError, match=r"no class for \['1', '0'\].* contest.submission.names, a map"):
+        submission.read_template(path, IDS, ["cat", "dog"])
+    template = submission.read_template(path, IDS, ["cat", "dog"], names=names)
+    rows, _ = write(tmp_path, template=template, names=names, values="probabilities")
+    assert rows[:2] == [["id", "1", "0"], ["a", "0.1", "0.9"]]
+
+
+def test_a_column_of_a_class_without_images_is_zero_if_the_setting_says_so(tmp_path):
+    path = template_file(tmp_path, "id,cow,dog,cat\na,0,0,0\nb,0,0,0\nc,0,0,0\n")
+    template = submission.read_template(path, IDS, ["cat", "dog"], absent=["cow"])
+    rows, _ = write(tmp_path, template=template, absent=["cow"], values="probabilities")
+    assert rows[1] == ["a", "0.0", "0.1", "0.9"]
+    rows, _ = write(tmp_path, absent=["cow"], values="probabilities")
+    assert rows[:2] == [["image_id", "cat", "dog", "cow"], ["a.jpg", "0.9", "0.1", "0.0"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "words"),
+    [
+        ("id,cat,dog\na,0,0\n", {"absent": ["cow"]}, "absent: 'cow' has no effect"),
+        ("id,label\na,cat\n", {"absent": ["cow"]}, "absent: 'cow' has no effect"),
+        ("", {"absent": ["cat"], "values": "probabilities"}, "absent: 'cat': this class has train images"),
+        ("id,label\na,cat\n", {"names": {"Cat": "0"}}, "names: 'Cat': no class.* look alike"),
+        ("id,label\na,cat\n", {"names": {"cat": "dog"}}, "gives two classes one name"),
+    ],
+)
+def test_names_and_absent_classes_without_effect_are_refused(tmp_path, text, settings, words):
+    options = {"values": None, "labels": "template", "positive": None, **settings}
+    with pytest.raises(InputError, match=words):
+        submission.check(template_file(tmp_path, text), IDS, classes=["cat", "dog"], **options)
+
+
+def test_a_file_that_is_no_image_has_a_row_only_if_the_template_names_it(tmp_path):
+    others = ["README.txt", "a.json"]
+    assert [row[0] for row in write(tmp_path, others=others)[0][1:]] == sorted(IDS)
+    path = template_file(tmp_path, "id,label\na,cat\nREADME,cat\n")
+    template = submission.read_template(path, IDS, others=others)
+    rows, messages = write(tmp_path, template=template, others=others)
+    assert rows[1:] == [["a", "cat"], ["README", "cat"]]
+    assert any("2 test images are not in the template" in message for message in messages)
 
 
 # --- settings beside a template

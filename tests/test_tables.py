@@ -1,3 +1,7 @@
+import gzip
+import io
+import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +69,72 @@ def test_hundreds_of_classes_are_put_beside_rows_without_a_warning() -> None:
     np.testing.assert_array_equal(table.iloc[:, 1:], probs)
 
 
+GZIPPED = gzip.compress(b"id,label\n" + b"".join(b"a%d.jpg,x\n" % i for i in range(999)))
+ZIPPED = io.BytesIO()
+with zipfile.ZipFile(ZIPPED, "w") as archive:
+    archive.writestr("labels.csv", "id,label\na,b\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "advice"),
+    [
+        ("a.csv", b"<!DOCTYPE html>\n<a href='x, y'>\n", "web page"),
+        ("a.csv", b"\n<html><body>Log in</body></html>\n", "web page"),
+        ("a.csv", "id,label\na,x\n".encode("utf-16"), "UTF-16"),
+        ("a.csv", "id,label\na,x\n".encode("utf-16-le"), "UTF-16"),
+        ("a.csv", b"id,label\n\xe9,x\n", "is not UTF-8"),
+        ("a.csv", b"id;label;note\na;x;b, c\n", "semicolons"),
+        ("a.csv", b"id;label\na;x\n", "semicolons"),
+        ("a.csv", b"id\tlabel\na\tx\n", "tabs"),
+        ("a.csv", b"id,label\na,x, y\n", "put quotes"),
+        ("a.csv", b'id,label\na,"x\nb,y\n', "row 2: a quote"),
+        ("a.csv", b"", "holds no cells"),
+        ("a.csv", b"\xef\xbb\xbf\n \n", "holds no cells"),
+        ("a.csv", ZIPPED.getvalue(), "zip archive or an .xlsx"),
+        ("a.csv", GZIPPED, "gzip"),
+        ("a.csv.gz", GZIPPED[:-500], "cut"),
+        ("a.csv.gz", b"id,label\n", "cut"),
+        ("a.zip", ZIPPED.getvalue()[:-9], "cut"),
+        ("a.xz", b"x", "cut"),
+    ],
+)
+def test_a_file_that_is_no_csv_is_called_what_it_is(tmp_path: Path, name: str, content: bytes, advice: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(str(tmp_path / name))) as raised:
+        tables.read_text_csv(tmp_path / name, header=False)
+    assert advice in str(raised.value)
+
+
+def test_the_command_that_converts_other_separators_works(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for separator in (";", "\t", "|"):
+        path.write_text(f'id{separator}label\n0012{separator}"NA, x"\n')
+        with pytest.raises(InputError) as raised:
+            tables.read_text_csv(path, header=False)
+        exec(str(raised.value).split("`")[1])
+        assert tables.read_text_csv(path, header=False).to_numpy().tolist() == [["id", "label"], ["0012", "NA, x"]]
+
+
+def test_a_compressed_csv_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(GZIPPED)
+    assert len(tables.read_text_csv(tmp_path / "a.csv.gz", header=False)) == 1000
+
+
+def test_a_folder_or_a_cut_table_in_place_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    tables.write(example(), tmp_path / "cut.parquet", EXAMPLE)
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "cut.parquet").read_bytes()[:-9])
+    (tmp_path / "odd.csv").write_text("image_id,label,value,count\na,x,1,many\n")
+    for name in ("folder.csv", "cut.parquet", "odd.csv", "gone.parquet"):
+        with pytest.raises(InputError, match=name):
+            tables.read(tmp_path / name, EXAMPLE)
+
+
+def test_formulas_are_told_from_numbers_and_signs() -> None:
+    odd = ["=1+1", "@SUM(A1)", "-2+3", "+cmd|' /C calc'!A0", " =A1"]
+    assert tables.formulas(["a", "-1", "+1.5e3", "-", "+", "a=b", "", *odd]) == odd
+
+
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n3,4,5\n", b"a\n\xff\n"])
 def test_an_unreadable_csv_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.csv").write_bytes(content)
@@ -78,6 +148,15 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
     with pytest.raises(FileNotFoundError), tables.replacing(path):
         (tmp_path / "missing").read_text()
     assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
+
+
+def test_what_a_killed_writer_left_is_removed_and_a_living_ones_is_not(tmp_path: Path) -> None:
+    left, living = tmp_path / f"[a].txt.{2**22 + 1}.tmp", tmp_path / "[a].txt.1.tmp"  # above Linux's highest process id
+    other = tmp_path / f"a.txt.{2**22 + 1}.tmp"
+    for path in (left, living, other):
+        path.write_text("")
+    tables.write_text("new", tmp_path / "[a].txt")
+    assert set(tmp_path.iterdir()) == {living, other, tmp_path / "[a].txt"}
 
 
 def test_json_refuses_what_is_not_json(tmp_path: Path) -> None:

@@ -55,6 +55,14 @@ def test_the_order_is_another_each_epoch_and_the_same_each_time() -> None:
     assert batches == list(train_images.EpochBatches(20, 20, epochs=2, seed=1))
 
 
+@pytest.mark.parametrize("balanced", [None, [0] * 15 + [1] * 5])
+def test_the_last_epochs_are_the_same_without_the_first(balanced: list[int] | None) -> None:
+    whole = list(train_images.EpochBatches(20, 8, 3, 1, balanced))
+    rest = train_images.EpochBatches(20, 8, 3, 1, balanced, first_epoch=1)
+    assert list(rest) == whole[3:]
+    assert len(rest) == 6
+
+
 def test_balanced_epochs_draw_each_class_and_each_of_its_images_equally_often() -> None:
     targets = [0] * 20 + [1] * 3 + [3]  # class 2 has no image
     batches = list(train_images.EpochBatches(24, 5, epochs=3, seed=1, balanced=targets))

@@ -51,7 +51,7 @@ AUGMENTATIONS: dict[str, list[dict[str, Any]]] = {
 }
 FROZEN = {"batch norms frozen": "batch_norms", "all but norms frozen": "all_but_norms", "nothing frozen": "nothing"}
 # In place of 0 epochs. Not `head_init: probe`, which is refused after phase 1 and for random weights
-UNTRAINED = {"epochs": 3, "head_init": "auto", "warmup_epochs": 1}
+UNTRAINED: dict[str, Any] = {"epochs": 3, "head_init": "auto", "warmup_epochs": 1}
 Changes = Mapping[str, Any]  # key of `finetune` -> value
 
 
@@ -88,7 +88,7 @@ def around(own: Mapping[str, Any]) -> list[Candidate]:
     Args:
         own: the section `finetune` of params.yaml, valid.
     """
-    base = dict(UNTRAINED) if not own["epochs"] else {}
+    base = {**UNTRAINED, **_within(own, UNTRAINED["epochs"])} if not own["epochs"] else {}
     settings = {**own, **base}
     found = [Candidate(AS_SET if not base else f"{settings['epochs']} epochs", base, "", settings["epochs"])]
     tried = [_complete(settings)]
@@ -160,8 +160,18 @@ def _other_epochs(own: Mapping[str, Any], factor: float) -> Changes:
     if own.get("head_only_epochs"):
         found["head_only_epochs"] = int(own["head_only_epochs"] * share)
     if own.get("decay_epochs"):
-        found["decay_epochs"] = sorted({min(max(round(epoch * share), 1), epochs - 1) for epoch in own["decay_epochs"]})
-    if own.get("average_epochs", 1) > epochs:
+        found["decay_epochs"] = [round(epoch * share) for epoch in own["decay_epochs"]]
+    return {**found, **_within({**own, **found}, epochs)}
+
+
+def _within(settings: Mapping[str, Any], epochs: int) -> dict[str, Any]:
+    """Return the settings that must change to be valid with so few epochs."""
+    found: dict[str, Any] = {}
+    if settings.get("decay_epochs"):
+        found["decay_epochs"] = sorted({min(max(epoch, 1), epochs - 1) for epoch in settings["decay_epochs"]})
+    if settings.get("head_only_epochs", 0) >= epochs:
+        found["head_only_epochs"] = epochs - 1
+    if settings.get("average_epochs", 1) > epochs:
         found["average_epochs"] = epochs
     return found
 

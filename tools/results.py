@@ -14,9 +14,10 @@ from podium.core.errors import InputError
 from podium.ensembling.settings import EnsembleSettings
 from podium.folds import balance
 from podium.predictions.tta import ELSEWHERE, FINETUNE, JOINT_PROBE
-from podium.reports import diversity
+from podium.preflight import pruning
+from podium.reports import ablation, ablation_steps, diversity
 from podium.scoring import scores
-from tools import variants
+from tools import run_page, variants
 
 SUBMISSION = Path("data/ensemble/submission.csv")
 MEMBERS = Path("data/ensemble/members.csv")
@@ -25,8 +26,11 @@ FOLDS = Path("data/split/folds.csv")
 LEAKS = Path("data/analyze/leaks.csv")
 METHODS = Path("data/ensemble/methods.csv")
 WORTH = Path("data/report/members.csv")
+LADDER = Path("data/ladder/ladder.csv")
+LABELS = Path("data/label/summary.json")
 TEST_FACTS = Path("data/prepare/test/facts.csv")
 ASIDE = 17  # width of the left column, characters
+WIDTH = 100  # of long lines
 
 
 def main(*, root: Path = Path()) -> None:
@@ -35,7 +39,7 @@ def main(*, root: Path = Path()) -> None:
     Raises:
         InputError: there are no results yet, or the submission does not fit the demo's private labels.
     """
-    needed = (MEMBERS, SUMMARY, SUBMISSION, FOLDS, LEAKS, METHODS, WORTH, TEST_FACTS)
+    needed = (MEMBERS, SUMMARY, SUBMISSION, FOLDS, LEAKS, METHODS, WORTH, LABELS, TEST_FACTS)
     missing = [str(path) for path in needed if not (root / path).exists()]
     if missing:
         raise InputError(f"nothing to show yet: {', '.join(missing)} not found; run `make`")
@@ -44,11 +48,15 @@ def main(*, root: Path = Path()) -> None:
     print(table(members, summary))
     print(f"\n{interval(summary)}")
     values = params.read(root)
+    if params.section(values, "distill"):
+        for line in students(tables.read(root / LADDER, ablation.ABLATION), members, values):
+            print(line)
     settings = params.parse(params.section(values, "ensemble"), "ensemble", EnsembleSettings)
     folds = tables.read(root / FOLDS, tables.FOLDS)
     for line in (
         *method(tables.read(root / METHODS, contracts.METHODS), settings.method),
         *harmful_members(tables.read(root / WORTH, diversity.MEMBER_VALUE), members, values),
+        *label_warnings(tables.read_json(root / LABELS)),
         *split_groups(folds),
         *skipped_images(folds, tables.read(root / TEST_FACTS, contracts.FACTS)),
         *leakage(tables.read(root / LEAKS, contracts.LEAKS), summary, settings.leaked_labels),
@@ -56,6 +64,8 @@ def main(*, root: Path = Path()) -> None:
         print(line)
     print(variant_count(root, summary))
     print(f"\nsubmission       {SUBMISSION}")
+    if page := run_page.write(root):
+        print(f"report           {page}  (open it in a browser; without commit and times: {run_page.PAGE})")
     if is_demo(values):
         print(f"private accuracy {_private_accuracy(root):.4f}  (the demo's test labels, which no stage reads)")
 
@@ -106,6 +116,28 @@ def method(methods: pd.DataFrame, asked: str) -> list[str]:
     return [f"{'method':{ASIDE}}{chosen}: the smallest left-out cost ({METHODS})"]
 
 
+def students(ladder: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) -> list[str]:
+    """Report the scores and speeds of the blend's students beside the blend's, in lines.
+
+    Args:
+        ladder: ablation.ABLATION.
+        members: contracts.MEMBERS.
+        values: of params.yaml.
+    """
+    from tools import speed  # torch takes seconds to import: only where there is a student
+
+    speeds = speed.images_per_second(members, values)
+    rows, lines = ladder[ladder["member"] == ablation_steps.DISTILL].set_index("step"), []
+    for name in params.section(values, "distill"):
+        for row, who in ((f"{name} over the blend", name), (f"blend for {name}", "blend")):
+            lines.append(
+                f"{'distilled' if who == name else '':{ASIDE}}{who} {rows.loc[row, 'score']:.4f}, log loss"
+                f" {rows.loc[row, 'log_loss']:.4f}, {speeds[who]:,.1f} images per second here"
+            )
+        lines.append(f"{'':{ASIDE}}{name} over the blend: {rows.loc[f'{name} over the blend', 'verdict']} ({LADDER})")
+    return lines
+
+
 def harmful_members(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str, Any]) -> list[str]:
     """List the members that harm the equal mean, and the commands that try without them, in lines.
 
@@ -117,7 +149,7 @@ def harmful_members(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str
     weightless = set(members.loc[members["weight"] == 0, "member"])
     lines = []
     for row in worth[(worth["effect"] == "harms") & ~worth["member"].isin(weightless)].itertuples():
-        maps = [key for key in ("members", "fixres", "external") if row.member in params.section(values, key)]
+        maps = [key for key in pruning.MAPS if row.member in params.section(values, key)]
         without = " ".join(f"-S '~{key}.{row.member}'" for key in maps)
         lines += [
             f"{'warning':{ASIDE}}{row.member} harms the equal mean: with it {row.gain:+.4f} in the metric",
@@ -127,6 +159,19 @@ def harmful_members(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str
         removable = "members" not in maps or len(params.section(values, "members")) > 1  # at least one must remain
         if maps and removable:  # the joint probe is in no map
             lines.append(f"{'':{ASIDE}}try without it: dvc exp run {without}")
+    return lines
+
+
+def label_warnings(summary: dict[str, Any]) -> list[str]:
+    """Repeat in lines what `label` warned of; no line if there was nothing.
+
+    Args:
+        summary: of data/label/summary.json.
+    """
+    lines = []
+    for warning in summary.get("warnings", []):
+        wrapped = textwrap.wrap(warning, WIDTH - ASIDE, break_long_words=False, break_on_hyphens=False)
+        lines += [f"{'' if index else 'warning':{ASIDE}}{line}" for index, line in enumerate(wrapped)]
     return lines
 
 
@@ -149,15 +194,18 @@ def skipped_images(folds: pd.DataFrame, test_facts: pd.DataFrame) -> list[str]:
         folds: tables.FOLDS.
         test_facts: contracts.FACTS of the test images.
     """
-    skipped, unreadable = (folds["use"] == "skip").sum(), (test_facts["problem"] != "").sum()
+    skipped, is_other = (folds["use"] == "skip").sum(), test_facts["problem"].str.startswith(contracts.NOT_AN_IMAGE)
+    unreadable = (test_facts.loc[~is_other, "problem"] != "").sum()
     lines = []
     if skipped:
         lines.append(f"{skipped} of {len(folds)} train images (reasons: {FOLDS})")
     if unreadable:
         lines += [
-            f"{unreadable} of {len(test_facts)} test images cannot be read and get the training prior",
+            f"{unreadable} of {(~is_other).sum()} test images cannot be read and get the training prior",
             f"(reasons: {TEST_FACTS})",
         ]
+    if is_other.any():
+        lines.append(f"{is_other.sum()} files in the test folder that are no images ({TEST_FACTS})")
     return [f"{'' if index else 'skipped':{ASIDE}}{line}" for index, line in enumerate(lines)]
 
 

@@ -170,14 +170,14 @@ def _flattery(held_out: HeldOut, tried: Tried, costs: halving.Costs) -> Iterator
     found = halving.flattery(costs, tried.own, n_choosing, held_out.weights[: tried.rungs[-1]])
     if found is None:
         yield (
-            f"How much the choice flatters is not known: all {folds(n_choosing)} took part in it. Expect less gain"
+            f"How optimistic the choice is is not known: all {folds(n_choosing)} took part in it. Expect less gain"
             " than the table shows."
         )
     elif found.name == tried.own:
         yield f"The {folds(n_choosing)} that chose the finalists had your settings as the best: no gain to flatter."
     else:
         yield (
-            f"How much the choice flatters: on the {folds(len(found.chosen_on))} that chose `{found.name}` it gains"
+            f"How optimistic the choice is: on the {folds(len(found.chosen_on))} that chose `{found.name}` it gains"
             f" {found.on_chosen:+.4f}, on the {folds(len(found.fresh))} that did not {found.on_fresh:+.4f}:"
             f" {found.excess:+.4f} is flattery. Expect the second."
         )

@@ -101,7 +101,15 @@ def _write_settings(folder: Path, members: dict[str, dict[str, object]], metric:
     (folder / "placeholders").mkdir(exist_ok=True)
     (folder / "placeholders/none.csv").touch()
     contest = {"images": {"train": "train", "test": "test"}, "metric": metric}
-    values = {"folds": list(FOLDS), "contest": contest, "members": members, "fixres": {}, "external": {}}
+    values = {
+        "folds": list(FOLDS),
+        "contest": contest,
+        "members": members,
+        "fixres": {},
+        "pseudo": {},
+        "distill": {},
+        "external": {},
+    }
     values["ensemble"] = {"method": "auto"}
     tables.write_text(yaml.safe_dump(values, sort_keys=False), folder / "params.yaml")
 

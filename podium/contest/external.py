@@ -35,16 +35,23 @@ def check_path(root: Path, written: str, key: str, image_folders: Iterable[str])
 
 
 def read(
-    path: Path, *, image_ids: Iterable[str], classes: Sequence[str], id_column: str, fold_column: str | None = None
+    path: Path,
+    *,
+    images: ImageIndex,
+    classes: Sequence[str],
+    id_column: str,
+    fold_column: str | None = None,
+    lost: Collection[str] = (),
 ) -> pd.DataFrame:
     """Read a CSV of predictions; for the placeholder return no rows.
 
     Args:
         path: of the CSV. Besides the id and the fold it has one column per class; names match as text or as numbers.
-        image_ids: of the images that the CSV may name; podium.contest.ids.ImageIndex finds them.
+        images: that the CSV may name.
         classes: of the contest.
         id_column: name of the ids' column.
         fold_column: name of the folds' column; None if there is none.
+        lost: classes that no image is left of; a column of one is ignored, and the others are scaled to the sum 1.
 
     Returns:
         columns image_id, fold ("" if there is no such column) and p:<class> per class. Rows are in the file's
@@ -59,11 +66,12 @@ def read(
         return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in kinds.items()})
     cells = tables.read_text_csv(path, header=False)
     header, rows = [str(cell) for cell in cells.iloc[0]], cells.iloc[1:]
-    columns = _columns(header, classes, [id_column, *([] if fold_column is None else [fold_column])], path)
+    given = [*classes, *(name for name in header if name in set(lost).difference(classes))]
+    columns = _columns(header, given, [id_column, *([] if fold_column is None else [fold_column])], path)
     written = rows[columns[id_column]]
-    ids = _image_ids(written, ImageIndex(image_ids), path)
+    ids = _image_ids(written, images, path)
     folds = ["" for _ in ids] if fold_column is None else _folds(rows[columns[fold_column]], ids, path)
-    probs = _probs(rows[[columns[name] for name in classes]], ids, path)
+    probs = _of_first(_probs(rows[[columns[name] for name in given]], ids, path), len(classes))
     return tables.with_probs(pd.DataFrame({"image_id": ids, "fold": folds}), probs, classes)
 
 
@@ -135,7 +143,8 @@ def _columns(header: Sequence[str], classes: Sequence[str], others: Sequence[str
     if missing or unknown or repeated:
         raise InputError(
             f"{path}: its columns must be {', '.join(map(repr, others))} and the classes, each once: missing {missing},"
-            f" unknown {unknown}, repeated {repeated}; it has {list(header)}"
+            f" unknown {unknown}, repeated {repeated}; it has {list(header)}."
+            " Where you remove a column, divide each row's other probabilities by their sum"
         )
     return {name: names.index(name) for name in names}
 
@@ -157,6 +166,15 @@ def _folds(written: pd.Series, image_ids: Sequence[str], path: Path) -> list[str
     if lacking := [image_id for image_id, fold in zip(image_ids, folds, strict=True) if not fold]:
         raise InputError(f"{path}: images without a fold: {some(lacking)}; fill in the fold of each")
     return folds
+
+
+def _of_first(probs: NDArray[np.float64], n_classes: int) -> NDArray[np.float64]:
+    """Return the probabilities of the first classes, scaled to the sum 1; equal ones where all of them are 0."""
+    if probs.shape[1] == n_classes:
+        return probs
+    first = probs[:, :n_classes]
+    sums = first.sum(axis=1, keepdims=True)
+    return np.where(sums > 0, first / np.where(sums > 0, sums, 1), 1 / n_classes)
 
 
 def _probs(cells: pd.DataFrame, image_ids: Sequence[str], path: Path) -> NDArray[np.float64]:

@@ -8,6 +8,9 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import PurePosixPath
 
+import pandas as pd
+
+from podium import contracts
 from podium.core.errors import InputError, some
 
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -22,8 +25,17 @@ class ImageIndex:
     and their accents as separate characters. Last, the same for a path that begins with the name of the image folder.
     """
 
-    def __init__(self, image_ids: Iterable[str], folder: str = ""):
+    def __init__(self, image_ids: Iterable[str], others: Iterable[str] = (), folder: str = ""):
+        """Index the images.
+
+        Args:
+            image_ids: of the images.
+            others: files that are no images, found only where no image has the name.
+            folder: name of the image folder.
+        """
+        files = list(others)
         self._folder = f"{folder}/"
+        self._others = ImageIndex(files, folder=folder) if files else None
         self._forms: tuple[dict[str, list[str]], ...] = tuple(defaultdict(list) for _ in range(4))
         for image_id in sorted(image_ids):
             path = PurePosixPath(image_id)
@@ -50,7 +62,7 @@ class ImageIndex:
             for form in self._composed:
                 if matches := form.get(composed(key)):
                     return _only(matches, written, place)
-        return None
+        return None if self._others is None else self._others.find(written, place)
 
     @cached_property
     def _composed(self) -> tuple[dict[str, list[str]], ...]:
@@ -60,6 +72,12 @@ class ImageIndex:
             for key, image_ids in form.items():
                 composed_form[composed(key)] += image_ids
         return forms
+
+
+def split_files(facts: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the ids of the images (contracts.FACTS), unreadable ones too, and those of files that are no images."""
+    is_other = facts["problem"].str.startswith(contracts.NOT_AN_IMAGE)
+    return list(facts.loc[~is_other, "image_id"]), list(facts.loc[is_other, "image_id"])
 
 
 def as_number(text: str) -> Decimal | None:
@@ -108,6 +126,7 @@ def _only(matches: list[str], written: str, place: str) -> str:
         )
     if len(matches) > 1:
         raise InputError(
-            f"{place}: id {written!r} could be any of {some(matches)}; write its path in the folder, with the ending"
+            f"{place}: id {written!r} could be any of {some(matches)}; move the files that it does not mean out of the"
+            " image folder, or, except in the contest's template, write the file's path in the folder, with the ending"
         )
     return matches[0]

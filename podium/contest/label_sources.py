@@ -8,52 +8,67 @@ names    a regular expression on each image's path
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from podium.contest import labels
 from podium.contest.ids import ImageIndex
+from podium.contest.labels import GivenLabels
 from podium.contest.settings import ContestSettings
 from podium.core.errors import InputError, some
 
-Given = tuple[pd.DataFrame, list[labels.Problem]]  # as labels.read_labels
+
+@dataclass(frozen=True)
+class TrainFiles:
+    """Ids of the files in the folder of train images.
+
+    Attributes:
+        images: broken ones too.
+        others: files that are no images; a label table may name them as images.
+        left_out: files that `contest.lists` leaves out; a label table may name them, too.
+    """
+
+    images: Sequence[str]
+    others: Sequence[str] = ()
+    left_out: Sequence[str] = ()
 
 
-def read(image_ids: Iterable[str], c: ContestSettings, root: Path) -> Given:
+def read(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabels:
     """Read the labels as the section `contest` says.
-
-    Returns:
-        as labels.read_labels.
 
     Raises:
         InputError: as the reader; or `classes` names a label that is not there.
     """
-    given, problems = SOURCES[c.layout](sorted(image_ids), c, root)
-    if c.columns.classes:
-        given = given.assign(label=_renamed(given["label"], c.columns.classes))
-    return given, problems
+    given = SOURCES[c.layout](files, c, root)
+    return _renamed(given, c.columns.classes) if c.columns.classes else given
 
 
-def _from_table(image_ids: list[str], c: ContestSettings, root: Path) -> Given:
+def _from_table(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabels:
+    folder = Path(c.images.train).name
     return labels.read_labels(
         root / c.labels,
-        images=ImageIndex(image_ids, folder=Path(c.images.train).name),
+        images=ImageIndex(files.images, files.others, folder),
         id_column=c.columns.id,
         label_column=c.columns.label,
         group_column=c.columns.group,
         fold_column=c.columns.fold,
         label_type=c.label_type,
+        whole_labels=c.whole_labels,
+        left_out=ImageIndex(files.left_out, folder=folder) if files.left_out else None,
     )
 
 
-def _from_folders(image_ids: list[str], c: ContestSettings, root: Path) -> Given:  # noqa: ARG001
-    return labels.folder_labels(image_ids, label_type=c.label_type)
+def _from_folders(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabels:  # noqa: ARG001
+    return GivenLabels(*labels.folder_labels(files.images, label_type=c.label_type), {})
 
 
-def _from_names(image_ids: list[str], c: ContestSettings, root: Path) -> Given:  # noqa: ARG001
+def _from_names(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabels:  # noqa: ARG001
     """Read label, group and fold from the named groups of `contest.columns.pattern`, found anywhere in the path."""
+    image_ids = sorted(files.images)
     pattern = re.compile(c.columns.pattern or "")
     found = {image_id: match for image_id in image_ids if (match := pattern.search(image_id))}
     if not found:
@@ -66,21 +81,25 @@ def _from_names(image_ids: list[str], c: ContestSettings, root: Path) -> Given: 
     table = pd.DataFrame({"image_id": list(found), "label": list(label)} | {k: list(groups[k].values()) for k in
                          ("group", "fold")}, dtype="str")  # fmt: skip
     lacking = [(i, "contest.columns.pattern does not fit its name") for i in image_ids if i not in found]
-    return table, lacking
+    return GivenLabels(table, lacking, {})
 
 
-SOURCES: dict[str, Callable[[list[str], ContestSettings, Path], Given]] = {
+SOURCES: dict[str, Callable[[TrainFiles, ContestSettings, Path], GivenLabels]] = {
     "csv": _from_table,
     "folders": _from_folders,
     "names": _from_names,
 }
 
 
-def _renamed(given: pd.Series, classes: Mapping[str, str]) -> pd.Series:
-    known = set(given)
+def _renamed(given: GivenLabels, classes: Mapping[str, str]) -> GivenLabels:
+    known = {*given.table["label"], *given.without_image}
     if unknown := [label for label in classes if label not in known]:
         raise InputError(
             f"params.yaml: contest.columns.classes: no image has the label {some(unknown)}; the labels are"
             f" {some(sorted(known - {''}), 20)}"
         )
-    return given.replace(dict(classes))
+    without_image: Counter[str] = Counter()
+    for label, n in given.without_image.items():
+        without_image[classes.get(label, label)] += n
+    table = given.table.assign(label=given.table["label"].replace(dict(classes)))
+    return GivenLabels(table, given.problems, dict(sorted(without_image.items())))

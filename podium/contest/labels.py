@@ -6,6 +6,7 @@ differ only in whitespace are an error. Rows are counted as in a spreadsheet: th
 count.
 """
 
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from podium import contracts
-from podium.contest import records
+from podium.contest import lookalikes, records
 from podium.contest.ids import ImageIndex, as_number, composed, number_text
 from podium.core.errors import InputError, legible, some
 from podium.core.placeholders import is_none
@@ -28,11 +29,26 @@ Problem = tuple[str, str]  # image_id (or the id as the user wrote it), and what
 _LIST = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
 _SHOWN = 10  # wrong rows of overrides that an error names
 _FORM = "a row of overrides is image_id,action,reason, with commas between"
+_WHOLE_NUMBER = re.compile(r"^([0-9]+)\.0+$")  # a fold that pandas wrote as a float; no fold's name may hold a point
 _SEPARATORS = (",", ";", r"\|", r"\s+")
 _UNSAFE = {  # in a label: a terminal would obey it, or the page of `dvc plots`, which has labels in a script
     r"[\x00-\x1f\x7f-\x9f]": "control characters, e.g. a line break",
     r"(?i)</script|<!--": "HTML that ends or hides a script",
 }
+
+
+class GivenLabels(NamedTuple):
+    """The contest's labels.
+
+    Attributes:
+        table: columns image_id, label, group, fold ("" if there is none), one row per image that the labels name.
+        problems: labels without an image, and ids that are repeated with the same label.
+        without_image: class -> number of its labels without an image.
+    """
+
+    table: pd.DataFrame
+    problems: list[Problem]
+    without_image: dict[str, int]
 
 
 class JoinedLabels(NamedTuple):
@@ -62,16 +78,16 @@ def read_labels(
     group_column: str | None = None,
     fold_column: str | None = None,
     label_type: str = "text",
-) -> tuple[pd.DataFrame, list[Problem]]:
+    whole_labels: Sequence[str] = (),
+    left_out: ImageIndex | None = None,
+) -> GivenLabels:
     """Read a table of labels into one row per image that it names.
 
     Args:
         label_column: name of the column; or of one-hot columns, of which the one that holds 1 names the class.
         label_type: "text" keeps labels as written; with "number", `1`, `1.0` and `01` are one class, spelled `1`.
-
-    Returns:
-        columns image_id, label, group, fold ("" if there is none); and problems: labels without an image, and ids
-        that are repeated with the same label.
+        whole_labels: labels that are one class although they look like several.
+        left_out: files of the image folder that `contest.lists` leaves out; their labels lack no image.
 
     Raises:
         InputError: a column is missing; an id is unsafe, ambiguous, or repeated with different labels; no id names an
@@ -86,26 +102,44 @@ def read_labels(
         table["label"] = _from_one_hot(table, label_column, path)
     table["image_id"] = [images.find(written, f"{path}: row {row}") for row, written in table["id"].items()]
     unknown = table[table["image_id"].isna()]
+    out = [left_out is not None and _names_some(left_out, written) for written in unknown["id"]]
+    faults = ["contest.lists leaves it out" if is_out else "there is no such image" for is_out in out]
     problems = [
-        (legible(written), f"{path.name}: row {row}: there is no such image") for row, written in unknown["id"].items()
+        (legible(written), f"{path.name}: row {row}: {fault}")
+        for (row, written), fault in zip(unknown["id"].items(), faults, strict=True)
     ]
     table = table[table["image_id"].notna()].copy()
     if table.empty:
         raise InputError(f"{path}: no id of column {id_column!r} names a train image: {some(list(unknown['id']), 3)}")
     for column in ("group", "fold"):
         table[column] = table[column].str.strip()
-    table["label"] = _labels(table["label"], label_type, path)
+    table["fold"] = table["fold"].str.replace(_WHOLE_NUMBER, r"\1", regex=True)
+    _refuse_equal_groups(table["group"], path)
+    _refuse_unknown(whole_labels, {*table["label"], *unknown["label"]}, path)
+    table["label"] = _labels(table["label"], label_type, path, whole_labels)
     if fold_column is not None:
         _require_folds(table, path, fold_column)
     table, repeats = _without_repeats(table, path)
-    return table[["image_id", "label", "group", "fold"]].reset_index(drop=True), problems + repeats
+    return GivenLabels(
+        table[["image_id", "label", "group", "fold"]].reset_index(drop=True),
+        problems + repeats,
+        _count(unknown[~np.array(out, bool)].drop_duplicates("id")["label"], set(table["label"]), label_type),
+    )
+
+
+def _names_some(images: ImageIndex, written: str) -> bool:
+    """Return whether an id names one or several of the images."""
+    try:
+        return images.find(written, "") is not None
+    except InputError:
+        return True
 
 
 def folder_labels(image_ids: Iterable[str], *, label_type: str = "text") -> tuple[pd.DataFrame, list[Problem]]:
     """Read the labels of a layout with one folder per class: the class is the first folder of the image_id.
 
     Returns:
-        as `read_labels`; the problems are images that lie in no folder.
+        the first two of GivenLabels; the problems are images that lie in no folder.
     """
     ids = sorted(image_ids)
     inside = [image_id for image_id in ids if "/" in image_id]
@@ -153,7 +187,7 @@ def join(facts: pd.DataFrame, given: pd.DataFrame, overrides: pd.DataFrame) -> J
 
     Args:
         facts: columns image_id and problem ("" if the image can be read), one row per image.
-        given: of `read_labels`.
+        given: the table of GivenLabels.
         overrides: of `read_overrides`.
     """
     table = facts[["image_id", "problem"]].merge(given, how="left", on="image_id", validate="one_to_one")
@@ -250,21 +284,52 @@ def _from_one_hot(table: pd.DataFrame, names: Sequence[str], path: Path) -> pd.S
     return pd.Series(np.where(ones.any(axis=1), np.array(names)[ones.argmax(axis=1)], ""), table.index, dtype="str")
 
 
-def _labels(labels: pd.Series, label_type: str, path: Path) -> pd.Series:
-    """Check the labels (indexed by row) and give each class one spelling; whitespace alone becomes ""."""
-    labels = labels.where(labels.str.strip() != "", "")
+def _labels(labels: pd.Series, label_type: str, path: Path, whole_labels: Sequence[str]) -> pd.Series:
+    """Check the labels (indexed by row) and give each class one spelling; a label that nobody sees becomes ""."""
+    labels = labels.where(~labels.isin([label for label in labels.unique() if not lookalikes.visible(label)]), "")
     filled = labels[labels != ""]
-    _refuse_several(filled, path)
+    _refuse_several(filled, path, whole_labels)
     return one_spelling(filled, label_type, str(path)).reindex(labels.index, fill_value="")
 
 
-def _refuse_several(labels: pd.Series, path: Path) -> None:
+def _count(labels: pd.Series, classes: Iterable[str], label_type: str) -> dict[str, int]:
+    """Count labels without an image by class, in the spelling of the images' classes; they need not be valid."""
+    known = {lookalikes.visible(name): name for name in classes}
+    counted: Counter[str] = Counter()
+    for label, n in labels.value_counts().items():
+        number = as_number(label) if label_type == "number" else None
+        text = lookalikes.visible(label) if number is None else number_text(number)
+        counted[known.get(text, text)] += int(n)
+    return {name: n for name, n in sorted(counted.items()) if name}
+
+
+def _refuse_several(labels: pd.Series, path: Path, whole_labels: Sequence[str]) -> None:
     known = frozenset(labels.str.strip())
-    several = [label for label in labels.unique() if _is_several(label.strip(), known)]
+    whole = {label.strip() for label in whole_labels}
+    several = [label for label in labels.unique() if label.strip() not in whole and _is_several(label.strip(), known)]
     if several:
+        example = json.dumps([label.strip() for label in several[:_SHOWN]], ensure_ascii=False)
         raise InputError(
-            f"{path}: several labels in one cell, but an image has one class here; keep one of them:"
-            f" {_rows(labels[labels.isin(several)])}"
+            f"{path}: several labels in one cell, but an image has one class here; keep one of them, or, if such a"
+            f" label is one class, say contest.whole_labels: {legible(example)}: {_rows(labels[labels.isin(several)])}"
+        )
+
+
+def _refuse_unknown(whole_labels: Sequence[str], labels: set[str], path: Path) -> None:
+    if wrong := sorted({label.strip() for label in whole_labels} - {label.strip() for label in labels}):
+        raise InputError(
+            f"params.yaml: contest.whole_labels: {some(list(map(repr, wrong)))}: no label of {path}; correct or remove"
+            " the entry"
+        )
+
+
+def _refuse_equal_groups(groups: pd.Series, path: Path) -> None:
+    """Refuse groups that nobody can tell apart: folds would split one group."""
+    odd = [group for group in groups.unique() if not group.isascii()]  # ids of millions of groups are mostly ASCII
+    if odd and (alike := lookalikes.groups(groups, lookalikes.visible)):
+        raise InputError(
+            f"{path}: groups that differ only by invisible characters: {some(list(map(lookalikes.described, alike)))};"
+            " spell them the same"
         )
 
 
@@ -296,7 +361,22 @@ def one_spelling(labels: pd.Series, label_type: str, where: str) -> pd.Series:
     _refuse_equal(
         labels, in_one_form, where, "look the same but have different Unicode characters; spell them the same"
     )
+    _refuse_invisible(labels, where)
     return labels
+
+
+def _refuse_invisible(labels: pd.Series, where: str) -> None:
+    """Refuse labels (indexed by row) of which nothing can be seen, or that differ by invisible characters alone."""
+    if unseen := [label for label in labels.unique() if not lookalikes.visible(label)]:
+        raise InputError(
+            f"{where}: labels of invisible characters alone: {some(list(map(repr, unseen)))}; correct them"
+        )
+    for alike in lookalikes.groups(labels, lookalikes.visible):
+        first = labels[labels.isin(alike)].drop_duplicates()
+        raise InputError(
+            f"{where}: labels {lookalikes.described(alike)} differ only by invisible characters or kinds of spaces;"
+            f" spell them the same: {_rows(first)}"
+        )
 
 
 def _refuse_equal(labels: pd.Series, meanings: Mapping[str, Any], where: str, fault: str) -> None:
@@ -347,7 +427,8 @@ def _action(written: str, known: frozenset[str], label_type: str, place: str) ->
         raise InputError(f"{place}: a class is called `{DROP}`, so this action is ambiguous; rename the class")
     if action != DROP and action not in known:
         raise InputError(
-            f"{place}: action {written!r} is neither `{DROP}` nor a class: {some(sorted(known), 20)} ({_FORM})"
+            f"{place}: action {written!r} is neither `{DROP}` nor a class: {some(sorted(known), 20)}"
+            f"{lookalikes.hint(written, known)} ({_FORM})"
         )
     return action
 

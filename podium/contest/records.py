@@ -9,6 +9,7 @@ import io
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,11 @@ from typing import Any
 
 import pandas as pd
 
-from podium.core import tables
+from podium.core import csv_faults, tables
 from podium.core.errors import InputError, some
 
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _PACKED = (".gz", ".zip")
+UNPACKING = (OSError, EOFError, zlib.error, zipfile.BadZipFile)  # of files that are missing, cut or damaged
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,19 @@ def read(path: Path) -> Records:
 
 
 def separator(path: Path) -> str:
-    """Return what separates the cells of a CSV: a comma, unless its first line has none but another separator."""
-    with io.TextIOWrapper(_opened(path), encoding="utf-8-sig", errors="replace") as lines:
-        first = lines.readline()
-    return "," if "," in first else next((mark for mark in _SEPARATORS if mark in first), ",")
+    """Return what separates the cells of a CSV: a comma, unless its first line has none but another separator.
+
+    What is no CSV gets a comma: reading it raises the error.
+    """
+    packed = path.suffix.lower() in _PACKED
+    if not packed and (path.suffix in csv_faults.COMPRESSED or csv_faults.of_beginning(path)):
+        return ","
+    try:
+        with io.TextIOWrapper(_opened(path), encoding="utf-8-sig", errors="replace") as lines:
+            first = lines.readline()
+    except UNPACKING:
+        return ","
+    return "," if "," in first else next((mark for mark in csv_faults.SEPARATORS if mark in first), ",")
 
 
 def _read_csv(path: Path) -> Records:
@@ -66,7 +76,7 @@ def _read_csv(path: Path) -> Records:
     mark = separator(path) if path.is_file() else ","
     cells = tables.read_text_csv(path, header=False, separator=mark)
     rows = cells.iloc[1:].rename(index=lambda position: position + 1)
-    notes = () if mark == "," else (f"{path.name}: cells are separated by {_SEPARATORS[mark]}",)
+    notes = () if mark == "," else (f"{path.name}: cells are separated by {csv_faults.SEPARATORS[mark]}",)
     return Records([str(cell) for cell in cells.iloc[0]], rows, notes)
 
 
@@ -105,7 +115,7 @@ def _opened(path: Path) -> Any:
     try:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+        raise InputError(f"{path}: {csv_faults.of_error(error, path)}") from None
     names = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
     if len(names) != 1:
         raise InputError(f"{path}: must hold one file, holds {some(names) or 'none'}; unpack it and name the file")
@@ -116,8 +126,10 @@ def _decoded(path: Path) -> tuple[str, tuple[str, ...]]:
     try:
         with _opened(path) as opened:
             data: bytes = opened.read()
-    except (OSError, EOFError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found") from None
+    except UNPACKING as error:
+        raise InputError(f"{path}: {csv_faults.of_error(error, path)}") from None
     try:
         return data.decode("utf-8-sig"), ()
     except UnicodeDecodeError:

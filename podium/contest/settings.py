@@ -1,6 +1,6 @@
 """The `contest` section: the contest's files and their form; and the sections under `external`."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -9,6 +9,15 @@ from podium.core.params import Section
 from podium.core.patterns import pattern_with
 from podium.core.placeholders import NO_FILE, FileOrNone, FolderOrNone
 from podium.scoring.scores import MetricName
+
+
+def _as_texts(value: Any) -> Any:
+    """Return a list of class names as texts: a class may be called 3."""
+    if not isinstance(value, list | tuple):
+        return value
+    if wrong := [name for name in value if isinstance(name, bool) or not isinstance(name, str | int | float)]:
+        raise ValueError(f"write each class as text in quotes, not as {wrong[0]!r}")
+    return tuple(map(str, value))
 
 
 class ImageFolders(Section):
@@ -66,6 +75,8 @@ class SubmissionSettings(Section):
         class_column: name of the column with the class of each row, in a template with a row per image and class.
         id_pattern: a regular expression for ids that hold more than the image's id: its group `id` is the image's, its
             group `class` the class of the row.
+        names: class -> how the submission writes it, in a cell or as a column's name, where that differs from `labels`.
+        absent: columns of the submission that no train image belongs to; their probability is 0.
     """
 
     values: Literal["label", "probabilities", "number"] = "label"
@@ -78,6 +89,23 @@ class SubmissionSettings(Section):
     value: str | None = Field(None, min_length=1)
     class_column: str | None = Field(None, min_length=1)
     id_pattern: Annotated[str, pattern_with("id")] | None = None
+    names: dict[str, str] = Field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+
+    _absent_as_texts = field_validator("absent", mode="before")(_as_texts)
+
+    @field_validator("names", mode="before")
+    @classmethod
+    def _require_different_texts(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if wrong := [pair for pair in value.items() if not all(isinstance(text, str) and text for text in pair)]:
+            raise ValueError(
+                f'write both names in quotes, e.g. {{"FALSE": "False"}}, not {wrong[0]}: YAML reads FALSE as a boolean'
+            )
+        if len(set(value.values())) < len(value):
+            raise ValueError(f"gives two classes one name: {list(value.values())}; name each class differently")
+        return value
 
     @model_validator(mode="after")
     def _refuse_positive_without_effect(self) -> Self:
@@ -101,9 +129,14 @@ class ContestSettings(Section):
         layout: "csv" (labels in a table: CSV, JSON, COCO), "folders" (one sub-folder of images.train per class) or
             "names" (labels in the images' names: columns.pattern).
         label_type: "text" reads labels as written; with "number", `1`, `1.0` and `01` are one class.
+        max_missing: share of the labels, 0 to 1, that may lack an image or have an unreadable one; more stop the run.
+        whole_labels: labels that are one class although they look like several, e.g. `rust scab` beside `rust` and
+            `scab`.
         metric: the contest's metric (podium/scoring/scores.py). Its out-of-fold score decides between image sizes,
             blends and variants. "quadratic_kappa" needs classes that are numbers, because it scores their distance.
     """
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("max_missing", "whole_labels")  # dvc.yaml does not name these keys
 
     images: ImageFolders
     lists: ImageLists = ImageLists()
@@ -115,6 +148,16 @@ class ContestSettings(Section):
     template: FileOrNone = NO_FILE
     submission: SubmissionSettings = SubmissionSettings()
     metric: MetricName = "accuracy"
+    max_missing: float = Field(0.5, ge=0, le=1)
+    whole_labels: tuple[str, ...] = ()
+
+    _whole_labels_as_texts = field_validator("whole_labels", mode="before")(_as_texts)
+
+    @model_validator(mode="after")
+    def _refuse_whole_labels_without_effect(self) -> Self:
+        if self.whole_labels and self.layout != "csv":
+            raise ValueError(f"whole_labels has no effect with layout: {self.layout}; remove it")
+        return self
 
 
 class ExternalColumns(Section):

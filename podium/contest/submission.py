@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from podium.contest import template_form
+from podium.contest import class_names, lookalikes, template_form
 from podium.contest.ids import as_number, number_text
 from podium.contest.settings import SubmissionSettings
 from podium.contest.template_form import RowMeaning, RowReader, TemplateColumns
@@ -27,6 +27,12 @@ from podium.core.errors import InputError, some
 from podium.core.placeholders import is_none
 
 Header = bool | Literal["template"]
+ABSENT = ""  # in place of the class of a column that no train image belongs to
+
+_MISSING = (
+    "or add the image. For an image that the contest itself lacks, put an empty file of its name into"
+    " contest.images.test: its row gets the class shares of the train images, or the most frequent class"
+)
 
 _PLAIN = SubmissionSettings()
 _BY_NAME: Mapping[str, Sequence[str]] = {}  # ids are names of files
@@ -65,6 +71,11 @@ class Template:
         """Return the test images of all rows."""
         return tuple(image_id for row in self.rows for image_id in row.images)
 
+    @property
+    def named_classes(self) -> tuple[str, ...]:
+        """Return the classes that its columns, or the rows of a long template, name."""
+        return tuple(dict.fromkeys(row.class_text for row in self.rows)) if self.is_long else self.class_columns
+
 
 def read_template(
     path: Path,
@@ -72,6 +83,10 @@ def read_template(
     classes: Sequence[str] | None = None,
     settings: SubmissionSettings = _PLAIN,
     by_id: Mapping[str, Sequence[str]] = _BY_NAME,
+    *,
+    others: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+    absent: Sequence[str] = (),
 ) -> Template | None:
     """Read a submission template; return None for the placeholder.
 
@@ -83,6 +98,9 @@ def read_template(
         classes: the labels' classes; None if they are not known yet: then class columns are not checked.
         settings: which columns hold what.
         by_id: id -> its test images, where ids are no names of files.
+        others: files of the test folder that are no images; a row may name one, and it is left out otherwise.
+        names: contest.submission.names.
+        absent: contest.submission.absent.
 
     Raises:
         InputError: a row's id means no test image, or several, or may leave the folder; two rows mean the same image;
@@ -91,37 +109,117 @@ def read_template(
     if is_none(path):
         return None
     cells = tables.read_text_csv(path, header=False)
-    reader = RowReader(test_ids, by_id, settings.id_pattern)
+    reader = RowReader(test_ids, by_id, settings.id_pattern, others)
     position = template_form.id_position(cells, reader, settings, path)
     header = _header(cells, position, reader, test_ids, path) if settings.id is None else tuple(map(str, cells.iloc[0]))
     rows, width = cells if header is None else cells.iloc[1:], cells.shape[1]
     columns = template_form.columns(header, width, position, settings, path)
-    long = template_form.is_long(settings)
     meanings = _meanings(rows, columns, reader, path)
     if len(columns.values) > 1 and header is None:
         raise InputError(f"{path}: {width} columns and no header: add a first row that names the class of each column")
-    named = header is not None and len(columns.values) > 1
-    template = Template(
+    template = _template(path, header, rows, columns, settings=settings, meanings=meanings)
+    template = replace(template, messages=_messages(header, template.image_ids, test_ids, template))
+    if template.is_long and len(columns.values) != 1:
+        raise InputError(f"{path}: has a row per image and class, so it needs one column of values, see"
+                         " contest.submission.value")  # fmt: skip
+    if classes is not None and template.is_long:
+        _row_classes(template, classes, names or {}, absent)
+    if classes is not None and template.class_columns:
+        _columns_by_class(template, classes, names or {}, absent)
+    return template
+
+
+def _template(
+    path: Path,
+    header: tuple[str, ...] | None,
+    rows: pd.DataFrame,
+    columns: TemplateColumns,
+    *,
+    settings: SubmissionSettings,
+    meanings: tuple[RowMeaning, ...],
+) -> Template:
+    """Put a template together; it has no messages yet."""
+    long = template_form.is_long(settings)
+    return Template(
         path=path,
-        ids=tuple(rows[position]),
+        ids=tuple(rows[columns.id]),
         rows=meanings,
         cells=tuple(tuple(row) for row in rows.to_numpy(str)),
         columns=columns,
         header=header,
-        class_columns=tuple(header[at] for at in columns.values) if named and header is not None else (),
+        class_columns=tuple(header[at] for at in columns.values) if header and len(columns.values) > 1 else (),
         label_cells=() if long or len(columns.values) != 1 else _labels(rows[columns.values[0]], settings),
         is_long=long,
         messages=(),
     )
-    template = replace(template, messages=_messages(header, template.image_ids, test_ids, template))
-    if long and len(columns.values) != 1:
-        raise InputError(f"{path}: has a row per image and class, so it needs one column of values, see"
-                         " contest.submission.value")  # fmt: skip
-    if classes is not None and long:
-        _row_classes(template, classes)
-    if classes is not None and template.class_columns:
-        _columns_by_class(template, classes)
-    return template
+
+
+def _without_images(path: Path, settings: SubmissionSettings) -> Template | None:
+    """Read a template while no test image is known: its first row counts as a header, so that its cell is no label."""
+    if is_none(path):
+        return None
+    cells = tables.read_text_csv(path, header=False)
+    header, rows = tuple(map(str, cells.iloc[0])), cells.iloc[1:]
+    position = template_form.id_position(cells, None, settings, path)
+    columns = template_form.columns(header, cells.shape[1], position, settings, path)
+    texts = template_form.class_texts(rows, columns, settings)
+    meanings = tuple(RowMeaning((), text) for text in texts)
+    return _template(path, header, rows, columns, settings=settings, meanings=meanings)
+
+
+def check_classes(
+    path: Path,
+    classes: Sequence[str],
+    *,
+    labels: str,
+    values: str,
+    positive: str | None,
+    names: Mapping[str, str],
+    absent: Sequence[str],
+    id_column: str,
+    settings: SubmissionSettings = _PLAIN,
+) -> list[str]:
+    """Check a template and the submission's settings against the classes of the used images.
+
+    No test image is needed: the first row counts as a header, so that its cell is no label.
+
+    Args:
+        path: of the template.
+        classes: of the images that are trained on.
+        labels, values, positive, names, absent: of contest.submission.
+        id_column: header of the ids without a template.
+        settings: contest.submission, for the form of the template.
+
+    Returns:
+        warnings.
+
+    Raises:
+        InputError: a class column is no class; a class of the settings has no images.
+    """
+    template = _without_images(path, settings)
+    if positive is not None:
+        _positive_class(positive, classes)
+    if values == "number":
+        _numbers(classes)
+    columns = template.named_classes if template is not None else ()
+    has_columns = bool(columns) or (values == "probabilities" and positive is None)
+    class_names.refuse_wrong_settings(classes, names, absent, columns if has_columns else None)
+    if template is not None and template.is_long:
+        _row_classes(template, classes, names, absent)
+        return []
+    if template is not None and template.class_columns:
+        _columns_by_class(template, classes, names, absent)
+        return []
+    written = list(spellings(classes, labels, template, names).values())
+    if template is None and values == "probabilities" and positive is None and id_column in {*written, *absent}:
+        raise InputError(
+            f"params.yaml: contest.submission: two columns would be called {id_column!r}, that of the ids and that of a"
+            f" class; name the class's, e.g. names: {class_names.as_yaml({id_column: f'class {id_column}'})}, or give a"
+            " template"
+        )
+    if template is None or values != "label" or labels != "template":
+        return []
+    return class_names.unknown_cells(path, template.label_cells, dict(zip(classes, written, strict=True)))
 
 
 def check(
@@ -132,6 +230,10 @@ def check(
     values: str | None,
     labels: str,
     positive: str | None,
+    others: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+    absent: Sequence[str] = (),
+    id_column: str = "image_id",
     settings: SubmissionSettings = _PLAIN,
     by_id: Mapping[str, Sequence[str]] = _BY_NAME,
 ) -> Template | None:
@@ -146,6 +248,8 @@ def check(
         positive: contest.submission.positive.
         settings: contest.submission.
         by_id: as `read_template`.
+        others, names, absent: as `read_template`.
+        id_column: as `write`.
 
     Returns:
         the template.
@@ -153,7 +257,7 @@ def check(
     Raises:
         InputError: as `read_template` and, for its settings, as `write`.
     """
-    template = read_template(path, test_ids, classes, settings, by_id)
+    template = read_template(path, test_ids, classes, settings, by_id, others=others, names=names, absent=absent)
     if template is not None and (template.class_columns or template.is_long) and values in ("label", "number"):
         raise InputError(
             f"params.yaml: contest.submission.values: {values} has no effect: {path} has a probability"
@@ -163,11 +267,19 @@ def check(
         raise InputError(f"params.yaml: contest.submission.{min(ignored)}: has no effect without a template; remove it")
     if template is not None:
         _refuse_contradictions(template, values or "label", labels, positive)
-    if positive is not None and classes is not None:
-        _positive_class(positive, classes)
-    spelled = _spelled(classes or (), labels, template)
-    if values == "number":
-        _numbers(list(spelled))
+    if classes is not None:
+        check_classes(
+            path,
+            classes,
+            labels=labels,
+            values=values or "label",
+            positive=positive,
+            names=names or {},
+            absent=absent,
+            id_column=id_column,
+            settings=settings,
+        )
+    spelled = spellings(classes or (), labels, template, names or {})
     _refuse_separator_in_labels(spelled.values(), settings)
     return template
 
@@ -185,6 +297,9 @@ def write(
     header: Header,
     labels: str,
     positive: str | None,
+    others: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+    absent: Sequence[str] = (),
     settings: SubmissionSettings = _PLAIN,
     by_id: Mapping[str, Sequence[str]] = _BY_NAME,
 ) -> list[str]:
@@ -207,6 +322,9 @@ def write(
         header: true, false, or "template".
         labels: how class names are written: "template", "given", "int" or "float".
         positive: write only this class's probability, in one column; None for a column per class.
+        others: files of the test folder that are no images; they get a row only if the template names them.
+        names: class -> how it is written, whatever `labels` says.
+        absent: columns of probability 0.
         settings: contest.submission, for how many labels are in a cell, and the header.
         by_id: as `read_template`.
 
@@ -219,17 +337,18 @@ def write(
     """
     if template is not None:
         _refuse_contradictions(template, values, labels, positive)
+    test_ids = [*test_ids, *sorted(set(others).intersection(template.image_ids if template else ()))]
     probs, messages = _complete(test_probs, prior, test_ids)
-    spelled = _spelled(list(probs.columns), labels, template)
+    spelled = spellings(list(probs.columns), labels, template, names or {})
     if positive is None:
-        columns = _value_columns(spelled, values, template)
+        columns = _value_columns(spelled, values, template, names or {}, absent)
         written = list(columns.values())
     else:  # one column, named as a label column would be
         columns, written = {}, [_positive_class(positive, list(spelled))]
-    asked = _asked(template, test_ids, by_id)
+    asked = _asked(template, test_ids, template_form.images_by_id(by_id, test_ids))
     row_probs = _of_rows(probs, [images for _, images in asked])
     if template is not None and template.is_long:
-        cells = _long_cells(row_probs, template)
+        cells = _long_cells(row_probs, template, names or {}, absent)
     elif values == "number":
         cells = [[repr(float(x))] for x in row_probs.to_numpy() @ _numbers(list(spelled))]
     else:
@@ -239,12 +358,17 @@ def write(
     else:
         rows = [[row_id, *new] for (row_id, _), new in zip(asked, cells, strict=True)]
     if _has_header(header, template):
-        names = (settings.id or id_column, settings.value or label_column)
-        rows.insert(0, _header_row(template, *names, list(columns)))
+        own = (settings.id or id_column, settings.value or label_column)
+        rows.insert(0, _header_row(template, *own, list(columns)))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     tables.write_text(text.getvalue(), path)
     validate(path, template=template, test_ids=[row_id for row_id, _ in asked], header=header)
+    if formulas := tables.formulas(dict.fromkeys(cell for row in rows for cell in row)):
+        messages.append(
+            f"WARNING: cells of {path.name} start like a formula: {some(formulas)}; they stay as the contest wants"
+            " them: import the file into a spreadsheet as text"
+        )
     distinct = {row[0] for row in cells}
     holds_labels = not written and values == "label" and not (template is not None and template.is_long)
     if holds_labels and len(distinct) == 1 < len(cells):
@@ -287,7 +411,7 @@ def _header(
         return None
     ending = PurePosixPath(first).suffix
     if ending and ending in {PurePosixPath(image_id).suffix for image_id in test_ids}:
-        raise InputError(f"{path}: row 1: {first!r} is neither a test image nor a header; correct it")
+        raise InputError(f"{path}: row 1: {first!r} is neither a test image nor a header; correct it, {_MISSING}")
     return tuple(str(cell) for cell in cells.iloc[0])
 
 
@@ -301,7 +425,7 @@ def _meanings(rows: pd.DataFrame, columns: TemplateColumns, reader: RowReader, p
         found = [row._replace(class_text=text) for row, text in zip(found, rows[columns.row_class], strict=True)]
     pairs = list(zip(written.items(), found, strict=True))
     if unknown := [f"row {p + 1} {text!r}" for (p, text), row in pairs if not row.images]:
-        raise InputError(f"{path}: no such test image: {some(unknown)}; correct contest.images.test or the template")
+        raise InputError(f"{path}: no such test image: {some(unknown)}; correct contest.images.test, {_MISSING}")
     if (repeated := pd.Series(found, index=written.index, dtype="object").duplicated(keep=False)).any():
         named = [f"row {position + 1} {text!r}" for position, text in written[repeated].items()]
         raise InputError(f"{path}: several rows for one test image: {some(named)}; keep one of them")
@@ -364,25 +488,39 @@ def _filled(row: Sequence[str], columns: TemplateColumns, new: Sequence[str]) ->
     return filled
 
 
-def _long_cells(probs: pd.DataFrame, template: Template) -> list[list[str]]:
+def _long_cells(
+    probs: pd.DataFrame, template: Template, names: Mapping[str, str], absent: Sequence[str]
+) -> list[list[str]]:
     """Return the probability of each row's class."""
-    names = _row_classes(template, list(probs.columns))
-    places = probs.columns.get_indexer([names[row.class_text] for row in template.rows])
-    return [[repr(float(p))] for p in probs.to_numpy()[np.arange(len(probs)), places]]
+    known = _row_classes(template, list(probs.columns), names, absent)
+    with_absent = probs.assign(**{ABSENT: 0.0})
+    places = with_absent.columns.get_indexer([known[row.class_text] for row in template.rows])
+    return [[repr(float(p))] for p in with_absent.to_numpy()[np.arange(len(probs)), places]]
 
 
-def _row_classes(template: Template, classes: Sequence[str]) -> dict[str, str]:
-    """Return {a class as a long template writes it: class}; names match as text or as numbers."""
-    numbers = {as_number(name): name for name in classes}
-    numbers.pop(None, None)
-    texts = dict.fromkeys(row.class_text for row in template.rows)
-    found = {text: text if text in classes else numbers.get(as_number(text)) for text in texts}
-    if unknown := [text for text, name in found.items() if name is None]:
+def _row_classes(
+    template: Template, classes: Sequence[str], names: Mapping[str, str], absent: Sequence[str]
+) -> dict[str, str]:
+    """Return {a class as a long template writes it: class or ABSENT}; names match as text or as numbers."""
+    matches = _matches(template.named_classes, classes, names, absent)
+    if unknown := [text for text, name in matches.items() if name is None]:
+        missing = sorted(set(classes).difference(name for name in matches.values() if name is not None))
         raise InputError(
             f"{template.path}: rows of {some(unknown)}, which is no class of the labels: {some(list(classes), 20)};"
             " correct contest.submission.class_column or contest.submission.id_pattern"
+            f"{class_names.remedy(missing, unknown)}"
         )
-    return {text: name for text, name in found.items() if name is not None}
+    return {text: name for text, name in matches.items() if name is not None}
+
+
+def _matches(
+    texts: Iterable[str], classes: Sequence[str], names: Mapping[str, str], absent: Sequence[str]
+) -> dict[str, str | None]:
+    """Return {text: its class, ABSENT, or None if it is no class}; names match as text or as numbers."""
+    written = {names.get(name, name): name for name in classes} | dict.fromkeys(absent, ABSENT)
+    numbers = {as_number(text): name for text, name in written.items()}
+    numbers.pop(None, None)
+    return {text: written.get(text, numbers.get(as_number(text))) for text in texts}
 
 
 def _numbers(classes: Sequence[str]) -> NDArray[np.float64]:
@@ -403,19 +541,20 @@ def _refuse_separator_in_labels(labels: Iterable[str], settings: SubmissionSetti
         )
 
 
-def _columns_by_class(template: Template, classes: Sequence[str]) -> dict[str, str]:
-    """Return {the template's column: class} in the template's order; names match as text or as numbers."""
-    numbers = {as_number(name): name for name in classes}
-    numbers.pop(None, None)
+def _columns_by_class(
+    template: Template, classes: Sequence[str], names: Mapping[str, str], absent: Sequence[str]
+) -> dict[str, str]:
+    """Return {the template's column: class or ABSENT} in the template's order; names match as text or as numbers."""
     columns = template.class_columns
-    matches = {column: column if column in classes else numbers.get(as_number(column)) for column in columns}
+    matches = _matches(columns, classes, names, absent)
     known = {column: name for column, name in matches.items() if name is not None}
     missing = sorted(set(classes).difference(known.values()))
     unknown = [column for column in columns if column not in known]
-    if missing or unknown or len(known) < len(columns) or len(set(known.values())) < len(known):
+    taken = [name for name in known.values() if name != ABSENT]
+    if missing or unknown or len(known) < len(columns) or len(set(taken)) < len(taken):
         raise InputError(
             f"{template.path}: its columns must be the classes, each once: no column for {missing}, no class for"
-            f" {unknown}, columns {list(columns)}"
+            f" {unknown}, columns {list(columns)}{class_names.remedy(missing, unknown)}"
         )
     return known
 
@@ -427,6 +566,8 @@ def _positive_class(positive: str, classes: Sequence[str]) -> str:
     if len(matches) != 1:
         raise InputError(
             f"params.yaml: contest.submission.positive: {positive!r} is none of the classes {some(list(classes))}"
+            f"{lookalikes.hint(positive, classes)}: name one of them. If its images are missing, unreadable or dropped"
+            " by overrides, add images or remove those overrides"
         )
     return matches[0]
 
@@ -479,13 +620,20 @@ def _complete(
     return probs.div(sums, axis=0), messages if missing else []
 
 
-def _value_columns(spelled: Mapping[str, str], values: str, template: Template | None) -> dict[str, str]:
-    """Return {probability column: class}; empty if the submission has a label column."""
+def _value_columns(
+    spelled: Mapping[str, str], values: str, template: Template | None, names: Mapping[str, str], absent: Sequence[str]
+) -> dict[str, str]:
+    """Return {probability column: class or ABSENT}; empty if the submission has a label column."""
     if template is not None and template.class_columns:
-        return _columns_by_class(template, list(spelled))
-    if template is not None and template.is_long:
+        return _columns_by_class(template, list(spelled), names, absent)
+    if values != "probabilities" or (template is not None and template.is_long):
         return {}
-    return {column: name for name, column in spelled.items()} if values == "probabilities" else {}
+    return {column: name for name, column in spelled.items()} | dict.fromkeys(absent, ABSENT)
+
+
+def _probabilities(probs: pd.DataFrame, classes: list[str]) -> list[list[str]]:
+    values = probs.assign(**{ABSENT: 0.0})[classes] if ABSENT in classes else probs[classes]
+    return [[repr(float(p)) for p in row] for row in values.to_numpy()]
 
 
 def _cells(
@@ -493,7 +641,7 @@ def _cells(
 ) -> list[list[str]]:
     """Return each row's probabilities of `classes`, or if `classes` is empty its likeliest class or classes."""
     if classes:
-        return [[repr(float(p)) for p in row] for row in probs[classes].to_numpy()]
+        return _probabilities(probs, classes)
     if settings.top > 1:
         names = np.array([spelled[name] for name in probs.columns])
         best = np.argsort(-probs.to_numpy(), axis=1, kind="stable")[:, : settings.top]
@@ -501,14 +649,17 @@ def _cells(
     return [[spelled[name]] for name in probs.idxmax(axis=1)] if len(probs) else []
 
 
-def _spelled(classes: Sequence[str], labels: str, template: Template | None) -> dict[str, str]:
+def spellings(
+    classes: Sequence[str], labels: str, template: Template | None, names: Mapping[str, str]
+) -> dict[str, str]:
     """Return {class: its spelling in the submission}."""
     style = labels
     if labels == "template":
         style = _template_style(classes, template.label_cells if template else ())
-    if style == "given":
-        return {name: name for name in classes}
-    return {name: _number_style(name, style) for name in classes}
+    return {
+        name: names[name] if name in names else name if style == "given" else _number_style(name, style)
+        for name in classes
+    }
 
 
 def _template_style(classes: Sequence[str], cells: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from podium.contest.ids import ImageIndex
+from podium.contest.ids import ImageIndex, as_number
 from podium.contest.settings import SubmissionSettings
 from podium.core.errors import InputError
 
@@ -38,10 +38,18 @@ class RowReader:
         test_ids: image_ids of the test images.
         by_id: id -> its images, where the ids are not names of files.
         id_pattern: a regular expression with a group `id` and perhaps `class`, for ids that hold more.
+        others: files of the test folder that are no images, found only where no image has the id.
     """
 
-    def __init__(self, test_ids: Sequence[str], by_id: Mapping[str, Sequence[str]], id_pattern: str | None):
-        self._index, self._by_id = ImageIndex(test_ids), by_id
+    def __init__(
+        self,
+        test_ids: Sequence[str],
+        by_id: Mapping[str, Sequence[str]],
+        id_pattern: str | None,
+        others: Sequence[str] = (),
+    ):
+        self._index = ImageIndex(test_ids, others)
+        self._by_id = {**by_id, **images_by_id(by_id, test_ids)}
         self._pattern = re.compile(id_pattern) if id_pattern else None
 
     def read(self, written: str, place: str) -> RowMeaning:
@@ -76,10 +84,18 @@ class TemplateColumns:
     row_class: int | None
 
 
-def id_position(cells: pd.DataFrame, reader: RowReader, settings: SubmissionSettings, path: Path) -> int:
+def images_by_id(by_id: Mapping[str, Sequence[str]], test_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return each id's images, without files that are no images, and without ids of such files alone."""
+    known = set(test_ids)
+    kept = {name: [image_id for image_id in images if image_id in known] for name, images in by_id.items()}
+    return {name: images for name, images in kept.items() if images}
+
+
+def id_position(cells: pd.DataFrame, reader: RowReader | None, settings: SubmissionSettings, path: Path) -> int:
     """Return the position of the ids: `contest.submission.id`, or else the first column that is no index.
 
-    An index is a column that pandas wrote: numbers from 0 or 1 below an empty header, and image ids beside it.
+    An index is a column that pandas wrote: numbers from 0 or 1 below an empty header, and image ids beside it; or,
+    where no test image is known (no reader), texts that differ in each row and are no probabilities.
 
     Raises:
         InputError: there is no column of that name.
@@ -90,6 +106,10 @@ def id_position(cells: pd.DataFrame, reader: RowReader, settings: SubmissionSett
     if len(first_row) > 1 and len(cells) > 1 and first_row[0] in _INDEX:
         numbers = list(cells.iloc[1:, 0])
         counted = any(numbers == [str(start + i) for i in range(len(numbers))] for start in (0, 1))
+        if reader is None:
+            beside = cells.iloc[1:, 1]
+            are_probs = all(as_number(text) is not None and "." in text for text in beside)
+            return int(counted and beside.is_unique and not are_probs)
         if counted and reader.read(str(cells.iloc[1, 1]), f"{path}: row 2").images:
             return 1
     return 0
@@ -111,6 +131,17 @@ def columns(
     if settings.value is not None:
         return TemplateColumns(position, (_named(names, settings.value, "value", path),), row_class)
     return TemplateColumns(position, tuple(at for at in range(position + 1, width) if at != row_class), row_class)
+
+
+def class_texts(rows: pd.DataFrame, columns: TemplateColumns, settings: SubmissionSettings) -> list[str]:
+    """Return the class of each row of a long template, without rows that name none; [] if it is not long."""
+    if columns.row_class is not None:
+        return list(rows[columns.row_class])
+    if not is_long(settings):
+        return []
+    pattern = re.compile(settings.id_pattern or "")
+    found = [pattern.fullmatch(written.strip()) for written in rows[columns.id]]
+    return [match["class"] or "" for match in found if match is not None]
 
 
 def is_long(settings: SubmissionSettings) -> bool:

@@ -1,7 +1,9 @@
 """What every package needs: errors, settings, tables, pixels and worker processes.
 
 cli.py           run a stage's main; show a user's mistake without a traceback
+csv_faults.py    what is wrong with a file that is no CSV, and what to do
 errors.py        InputError: the error for a user's mistake
+interrupts.py    signals that end a stage early
 parallel.py      work spread over processes, with results in order
 params.py        params.yaml -> frozen settings, or an error that names the key
 patterns.py      regular expressions in params.yaml
@@ -10,6 +12,7 @@ placeholders.py  placeholder paths for inputs that a contest does not have
 progress.py      whether to show progress bars
 scratch.py       large arrays in temporary files
 seeding.py       seeds derived from their purpose
+stage_times.py   how long each stage took
 tables.py        contracts of tables; read and write CSV, parquet and JSON
 workers.py       the number of worker processes
 """

@@ -1,5 +1,6 @@
 """The error for a user's mistake: its message names the file, row or key, and what to do."""
 
+import re
 import unicodedata
 
 
@@ -10,9 +11,17 @@ class InputError(Exception):
     """
 
 
+_UNSHOWN = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, separators of lines
+_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they change the order of the text after them
+
+
 def legible(text: str) -> str:
-    r"""Escape control characters, e.g. as \x1b, because a terminal would obey them."""
-    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) == "Cc" else c for c in text)
+    r"""Escape characters that a terminal would obey or cannot print, e.g. as \x1b or \u202e."""
+    return "".join(_escaped(c) if unicodedata.category(c) in _UNSHOWN or _BIDI.match(c) else c for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def some(items: list[str], limit: int = 5) -> str:

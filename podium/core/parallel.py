@@ -5,19 +5,21 @@ processes with several threads each took four times as long as one process alone
 """
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
+from podium.core import interrupts
 from podium.core.errors import InputError, some
-from podium.core.workers import count
+from podium.core.workers import count, make_socket_folder
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,6 +60,7 @@ def in_order(
                 result = function(item)
             yield result
         return
+    make_socket_folder()
     context = get_context("forkserver")  # unlike plain fork, its workers inherit no threads
     context.set_forkserver_preload(list(preload))
     with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(tuple(preload),)) as pool:
@@ -71,10 +74,22 @@ def in_order(
                 f"a worker process died (out of memory, or a crash in a decoder) at one of {names};"
                 " check these, or set PODIUM_WORKERS=1"
             ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)  # after an error or a signal, what has not begun is not worth a wait
 
 
 def _start_worker(preload: Sequence[str]) -> None:
+    interrupts.leave_to_parent()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _thread_pools(preload).limit(limits=1)
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent has died, e.g. by `kill -9`; otherwise it would wait for work forever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _thread_pools(preload: Sequence[str]) -> ThreadpoolController:

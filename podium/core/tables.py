@@ -5,11 +5,12 @@ Every writer creates the parent folders (DVC does not) and replaces the file in 
 """
 
 import csv
+import glob
 import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from podium.core import csv_faults
 from podium.core.errors import InputError, some
 
 PROBABILITY = "p:"  # prefix of a class's column in tables of predictions
@@ -56,18 +58,25 @@ PREDICTIONS = Contract(
     },
     key=("image_id", "subset", "fold", "image_size", "transform"),
 )
-_RAGGED = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # pandas' message
+_FORMULA = re.compile(r"\s*[=+@-]\s*\S")
 _KINDS = {"text": "str", "int": "int64", "float": "float64"}
 
 
 def read_text_csv(path: Path, header: bool = True, separator: str = ",") -> pd.DataFrame:
     """Read a CSV with every cell as text, exactly as written; without a header the columns are 0, 1, ...
 
+    Args:
+        header: False for a user's file, which may be no CSV at all.
+        separator: between cells.
+
     Raises:
-        InputError: the file is missing, empty, not UTF-8 or ragged.
+        InputError: the file is missing, empty, not UTF-8, ragged or cannot be unpacked; or, without a header, its cells
+            are separated by something else than `separator`.
     """
     try:
-        return pd.read_csv(
+        if not header and (fault := csv_faults.of_beginning(path)):
+            raise InputError(f"{path}: {fault}")
+        table = pd.read_csv(
             path,
             dtype="str",
             keep_default_na=False,
@@ -77,14 +86,17 @@ def read_text_csv(path: Path, header: bool = True, separator: str = ",") -> pd.D
         )
     except FileNotFoundError:
         raise InputError(f"{path}: not found") from None
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        if ragged := _RAGGED.search(str(error)):
-            expected, line, actual = ragged.groups()
-            raise InputError(
-                f"{path}: line {line} has {actual} cells, the lines before it have {expected}; put quotes around a cell"
-                " that holds a comma"
-            ) from None
-        raise InputError(f"{path}: cannot be read as a UTF-8 CSV: {error}") from None
+    except InputError:
+        raise
+    except OSError as error:
+        if error.filename is not None:  # not of the modules that unpack
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        raise InputError(f"{path}: {csv_faults.of_error(error, path, separator)}") from None
+    except Exception as error:  # pandas and the modules that unpack raise a dozen classes of errors
+        raise InputError(f"{path}: {csv_faults.of_error(error, path, separator)}") from None
+    if not header and table.shape[1] == 1 and (fault := csv_faults.of_separators(str(table.iloc[0, 0]), path)):
+        raise InputError(f"{path}: {fault}")
+    return table
 
 
 def read(path: Path, contract: Contract) -> pd.DataFrame:
@@ -93,13 +105,16 @@ def read(path: Path, contract: Contract) -> pd.DataFrame:
     Raises:
         InputError: a column is missing or unknown, or two rows have the same key.
     """
-    table = pd.read_parquet(path) if path.suffix == ".parquet" else read_text_csv(path)
+    table = _read_parquet(path) if path.suffix == ".parquet" else read_text_csv(path)
     _check_columns(table, contract, path)
     for column, kind in contract.columns.items():
-        if kind == "float":
-            table[column] = table[column].replace("", "nan").astype("float64")
-        else:
-            table[column] = table[column].astype(_KINDS[kind])
+        try:
+            if kind == "float":
+                table[column] = table[column].replace("", "nan").astype("float64")
+            else:
+                table[column] = table[column].astype(_KINDS[kind])
+        except ValueError as error:
+            raise InputError(f"{path}: column {column}: {error}; run `dvc repro -f` on its stage") from None
     return table
 
 
@@ -159,14 +174,39 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; if the block succeeds, move it over `path` in one step."""
+    """Yield a temporary path beside `path`; if the block succeeds, move it over `path` in one step.
+
+    Temporary files of the same path whose process was killed are removed first.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+        if not _runs(leftover.suffixes[-2].removeprefix(".")):
+            leftover.unlink(missing_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _runs(pid: str) -> bool:
+    """Return whether a process runs; True where that cannot be known."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OverflowError, OSError):
+        pass
+    return True
+
+
+def formulas(texts: Iterable[str]) -> list[str]:
+    """Return the texts that a spreadsheet would run as a formula: they start with =, +, - or @ and are no number.
+
+    Podium's tables keep ids and labels as they are, so the stages warn of such texts instead of escaping them.
+    """
+    return [text for text in texts if _FORMULA.match(text) and not _is_number(text)]
 
 
 def class_names(predictions: pd.DataFrame) -> list[str]:
@@ -177,6 +217,21 @@ def class_names(predictions: pd.DataFrame) -> list[str]:
 def rounded(value: float, digits: int = 6) -> float | None:
     """Round for a report; None (null in JSON) for NaN and infinities."""
     return round(float(value), digits) if math.isfinite(value) else None
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # missing, cut or damaged
+        raise InputError(f"{path}: cannot be read ({error}); run `dvc repro` to rebuild it") from None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _has_carriage_returns(table: pd.DataFrame) -> bool:

@@ -9,7 +9,10 @@ method_registry.py  the registry of blending methods
 methods/            the blending methods, one file each
 nested_cv.py        nested cross-validation of all choices
 outputs.py          predictions, submission and summary
+recipe_file.py      what was decided, written for images that come later
+recipe_schema.py    the schema of that file
 selection.py        the choice of method and thresholds
 settings.py         the section `ensemble`
+teacher.py          what each fold's blend predicts of test images, for `distill`
 tta_selection.py    the choice of a member's TTA and phase
 """

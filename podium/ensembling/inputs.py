@@ -1,6 +1,6 @@
 """What `ensemble` reads: settings, folds, the test images, and every member's predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,7 +10,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from podium import contracts
+from podium.contest import image_lists, submission
+from podium.contest.ids import split_files
 from podium.contest.settings import ContestSettings
+from podium.contest.submission import Template
 from podium.core import parallel, params, progress, tables
 from podium.core.errors import InputError
 from podium.ensembling import nested_cv, tta_selection
@@ -43,6 +46,7 @@ class EnsembleInputs:
         predictions: of the blend's members, sorted by name.
         folds: folds.csv, sorted by image_id.
         test: facts of the test images, sorted by image_id.
+        has_students: whether the map `distill` has members.
     """
 
     root: Path
@@ -53,6 +57,7 @@ class EnsembleInputs:
     fold_names: tuple[str, ...]
     folds: pd.DataFrame
     test: pd.DataFrame
+    has_students: bool
 
     @property
     def used(self) -> pd.DataFrame:
@@ -68,6 +73,32 @@ class EnsembleInputs:
     def images(self) -> EvaluationSet:
         """Return the evaluation set."""
         return evaluation_set.of_folds(self.used, self.fold_names, self.classes, self.metric)
+
+    @property
+    def test_files(self) -> tuple[list[str], list[str]]:
+        """Return the ids of the test images, and of files in the test folder that are no images."""
+        return split_files(self.test)
+
+    @cached_property
+    def by_id(self) -> dict[str, list[str]]:
+        """Return the test images of each id that the template may have; {} if ids are names of files."""
+        c = self.contest
+        return image_lists.select(self.test["image_id"], c.lists, "test", self.root, c.images.test).by_id
+
+    @cached_property
+    def template(self) -> Template | None:
+        """Return the contest's submission template; None if there is none."""
+        form, (images, others) = self.contest.submission, self.test_files
+        return submission.read_template(
+            self.root / self.contest.template,
+            images,
+            self.classes,
+            form,
+            self.by_id,
+            others=others,
+            names=form.names,
+            absent=form.absent,
+        )
 
     @property
     def readable(self) -> list[str]:
@@ -98,6 +129,7 @@ def load(root: Path) -> EnsembleInputs:
         fold_names=params.parse({"folds": params.section(values, "folds")}, "", FoldList).folds,
         folds=tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True),
         test=facts.sort_values("image_id", ignore_index=True),
+        has_students=bool(params.section(values, "distill")),
     )
 
 
@@ -169,8 +201,23 @@ def test_probs(inputs: EnsembleInputs, members: dict[str, ChosenMember], recipe:
         return np.zeros((0, len(inputs.classes)), np.float32)
     total = np.zeros((len(inputs.readable), len(inputs.classes)))
     for index in range(len(inputs.fold_names)):
-        total += recipe.blended(_test_of_fold(inputs, name, member, index) for name, member in members.items())
+        total += blended_test(inputs, members, recipe, index, nested_cv.NONE_HELD_OUT)
     return recipe.decided((total / len(inputs.fold_names)).astype(np.float32))
+
+
+def blended_test(
+    inputs: EnsembleInputs, members: Mapping[str, ChosenMember], recipe: nested_cv.Recipe, index: int, held_out: HeldOut
+) -> Probs:
+    """Blend what the index-th fold's models predict of the test images: (images, classes), without a decision.
+
+    Args:
+        inputs: of the stage.
+        members: whose choices without the outer folds `held_out` are used.
+        recipe: of the blend.
+        index: of the fold.
+        held_out: outer folds.
+    """
+    return recipe.blended(_test_of_fold(inputs, name, member, index, held_out) for name, member in members.items())
 
 
 def _choose_here(
@@ -188,9 +235,9 @@ def _choose(
     return nested_cv.choices_of(member, held_out), tta_selection.report(member)
 
 
-def _test_of_fold(inputs: EnsembleInputs, name: str, member: ChosenMember, index: int) -> Probs:
+def _test_of_fold(inputs: EnsembleInputs, name: str, member: ChosenMember, index: int, held_out: HeldOut) -> Probs:
     """Return a member's calibrated predictions of the test images by the index-th fold's models: (images, classes)."""
-    choice = member.choices[nested_cv.NONE_HELD_OUT]
+    choice = member.choices[held_out]
     probs = member_predictions.read_test(
         inputs.predictions[name], choice.tta, inputs.readable, inputs.fold_names[index], inputs.classes
     )

@@ -169,6 +169,16 @@ class NestedCv:
             return Selection(method, helps)
         return Selection(method, kind != "likeliest")
 
+    def recipe_without(self, held_out: HeldOut) -> Recipe:
+        """Return the recipe chosen without some outer folds.
+
+        Without several of them there are too few left to choose a method on, so it is the first method's.
+        """
+        if held_out not in self._recipes:
+            self._fit(held_out)
+        selected = self.select(held_out) if len(held_out) == 1 else Selection(self.methods[0])
+        return self._recipe(held_out, selected)
+
     def _recipe(self, held_out: HeldOut, selected: Selection) -> Recipe:
         recipe = self._recipes[held_out][selected.method]
         return recipe if selected.uses_thresholds else replace(recipe, decision=None)

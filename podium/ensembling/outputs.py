@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from podium import contracts
-from podium.contest import image_lists, submission
+from podium.contest import submission
 from podium.core import tables
 from podium.core.errors import some
 from podium.ensembling import curves, leakage, nested_cv
@@ -16,7 +16,7 @@ from podium.ensembling.inputs import EnsembleInputs
 from podium.ensembling.nested_cv import NONE_HELD_OUT, ChosenMember, NestedCv, Outcome
 from podium.predictions import prediction_files
 from podium.predictions.calibration import Probs
-from podium.predictions.tta import FIXRES
+from podium.predictions.tta import FIXRES, PSEUDO
 from podium.scoring import intervals, scores
 from podium.scoring.comparison import BETTER
 
@@ -66,7 +66,7 @@ def summary(inputs: EnsembleInputs, outcome: Outcome, members: pd.DataFrame, ble
         "members_below_blend": int((blend["verdict"] == BETTER).sum()),
         "n_members": len(inputs.predictions),
         "n_train_images": len(images.targets),
-        "n_test_images": len(inputs.test),
+        "n_test_images": len(inputs.test_files[0]),
     }
 
 
@@ -98,18 +98,18 @@ def write_predictions(inputs: EnsembleInputs, outcome: Outcome, oof: Mapping[str
 
 
 def _write_submission(inputs: EnsembleInputs, test_probs: pd.DataFrame, path: Path) -> None:
-    contest, test_ids = inputs.contest, list(inputs.test["image_id"])
+    contest, (test_ids, others) = inputs.contest, inputs.test_files
     shares = inputs.used["label"].value_counts(normalize=True)
-    by_id = image_lists.select(test_ids, contest.lists, "test", inputs.root, contest.images.test).by_id
-    template = submission.read_template(
-        inputs.root / contest.template, test_ids, inputs.classes, contest.submission, by_id
-    )
+    names, absent = contest.submission.names, contest.submission.absent
     messages = submission.write(
         path,
         test_probs=test_probs,
         prior={name: float(shares[name]) for name in inputs.classes},
-        template=template,
+        template=inputs.template,
         test_ids=test_ids,
+        others=others,
+        names=names,
+        absent=absent,
         id_column=contest.columns.id,
         label_column=contest.columns.label_name,
         values=contest.submission.values,
@@ -117,7 +117,7 @@ def _write_submission(inputs: EnsembleInputs, test_probs: pd.DataFrame, path: Pa
         labels=contest.submission.labels,
         positive=contest.submission.positive,
         settings=contest.submission,
-        by_id=by_id,
+        by_id=inputs.by_id,
     )
     for message in messages:
         print(f"ensemble: {message}")
@@ -144,5 +144,6 @@ def _trainings(inputs: EnsembleInputs) -> list[tuple[str, str, str]]:
     trained = []
     for name, member in inputs.members.items():
         trained += [(name, phase) for phase in ("pretrain", "finetune") if getattr(member, phase).epochs > 0]
-        trained += [(name, FIXRES) for tta in inputs.predictions[name].alternatives if FIXRES in tta.phases]
+        found = {phase for tta in inputs.predictions[name].alternatives for phase in tta.phases}
+        trained += [(name, phase) for phase in (FIXRES, PSEUDO) if phase in found]
     return [(name, fold, phase) for name, phase in trained for fold in inputs.fold_names]

@@ -1,17 +1,23 @@
 """Assign images to folds: join the images that must stay in one fold to groups, and draw stratified folds."""
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from podium.core import seeding
 from podium.core.errors import InputError, some
 from podium.folds import balance, outer_folds, rare_classes
+from podium.folds.settings import FOLD
+
+MOST_TRIED, MOST_NAMED = 10, 3  # numbers of folds that an error's remedy tries and names
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ def assign(
         check_own(table, names)
     else:
         table.loc[used, "fold"] = draw(table[used], names, seed)
-    _require_nested_cv(table[used], names)
+    _require_nested_cv(table[used], names, own, seed)
     table["fold"] = _with_skipped(table, names, seed).mask(table["image_id"].isin(unreadable), "")
     warned = [*_crossing_warnings(table), *_unseen_warnings(table[used])]
     if not own:
@@ -96,7 +102,18 @@ def draw(used: pd.DataFrame, names: Sequence[str], seed: int) -> list[str]:
 
     Source: scikit-learn's StratifiedGroupKFold.
     """
-    _require_enough(used, len(names))
+    require_enough(used, len(names), seed)
+    fold = _drawn(used, names, seed)
+    if empty := sorted(set(names).difference(fold)):
+        raise InputError(
+            f"folds: no image is left for fold {some(empty)}, because groups are too large;"
+            f" {_other_numbers(used, len(names), seed)}"
+        )
+    return list(fold)
+
+
+def _drawn(used: pd.DataFrame, names: Sequence[str], seed: int) -> NDArray[np.object_]:
+    """Draw each row's fold; a fold may remain empty."""
     from sklearn.model_selection import (
         StratifiedGroupKFold,
     )  # takes a second to import: the user's own folds do not need it
@@ -108,13 +125,7 @@ def draw(used: pd.DataFrame, names: Sequence[str], seed: int) -> list[str]:
         parts = list(splitter.split(used, used["label"], used["group"]))
     for name, (_, held_out) in zip(names, parts, strict=True):
         fold[held_out] = name
-    fold = rare_classes.spread(used.assign(fold=fold), names).to_numpy()
-    if empty := sorted(set(names).difference(fold)):
-        raise InputError(
-            f"folds: no image is left for fold {some(empty)}, because groups are too large; use fewer folds in"
-            " params.yaml, or smaller groups"
-        )
-    return list(fold)
+    return np.asarray(rare_classes.spread(used.assign(fold=fold), names), dtype=object)
 
 
 def check_own(table: pd.DataFrame, names: Sequence[str]) -> None:
@@ -130,7 +141,8 @@ def check_own(table: pd.DataFrame, names: Sequence[str]) -> None:
     if not unknown.empty:
         rows = [f"{image_id} {fold!r}" for image_id, fold in unknown[["image_id", "fold"]].to_numpy()]
         raise InputError(
-            f"labels: folds that are not in params.yaml's folds {list(names)}: {some(rows)}; add them there"
+            f"labels: folds that are not in params.yaml's folds {list(names)}: {some(rows)}; "
+            f"{_naming(table.loc[table['fold'] != '', 'fold'])}"
         )
     if empty := [name for name in names if name not in set(table.loc[used, "fold"])]:
         raise InputError(f"params.yaml: folds: no image to train on is in fold {some(empty)}; remove it from the list")
@@ -143,26 +155,79 @@ def _links(image_ids: pd.Index, rows: pd.DataFrame, column: str) -> np.ndarray:
     return np.column_stack([position, first])
 
 
-def _require_enough(used: pd.DataFrame, n_folds: int) -> None:
+def _naming(folds: pd.Series) -> str:
+    """Return what to do about folds of the label CSV that params.yaml does not list."""
+    found = sorted(folds.unique())
+    if len(found) < 2:
+        return "the label CSV needs two folds at least"
+    if wrong := [name for name in found if not FOLD.fullmatch(name)]:
+        return f"a fold's name has letters, digits and _ only: rename {some(wrong)} in the label CSV"
+    listed = ", ".join(name if name == "0" or re.fullmatch("[1-9][0-9]*", name) else repr(name) for name in found)
+    return f"write folds: [{listed}] in params.yaml"
+
+
+def _other_numbers(used: pd.DataFrame, n_folds: int, seed: int) -> str:
+    """Return which numbers of folds work, and which classes may be dropped, for a message; each one is tried."""
+    groups = used.groupby("label")["group"].nunique()
+    rare = list(groups.index[groups < n_folds])
+    tried = (n for n in range(2, MOST_TRIED + 1) if n != n_folds and _works(used, n, seed))
+    works = list(islice(tried, MOST_NAMED))
+    ways = [f"use {' or '.join(map(str, works))} folds in params.yaml"] if works else []
+    if rare and _works(used[~used["label"].isin(rare)], n_folds, seed):
+        ways.append(f"drop the images of class {some(list(map(repr, rare)))} in contest.overrides")
+    return ", or ".join([*ways, "add images, or make the groups smaller"])
+
+
+def _works(used: pd.DataFrame, n_folds: int, seed: int) -> bool:
+    """Return whether that many folds can be drawn and leave enough for nested cross-validation."""
+    groups = used.groupby("label")["group"].nunique()
+    if len(groups) < 2 or groups.max() < n_folds:
+        return False
+    names = [str(n) for n in range(n_folds)]
+    fold = _drawn(used, names, seed)
+    return set(fold) == set(names) and not _nested_cv_fault(used.assign(fold=fold), names)
+
+
+def require_enough(used: pd.DataFrame, n_folds: int, seed: int = 0) -> None:
+    """Refuse labels of which every class has fewer groups than there are folds.
+
+    Args:
+        used: image_id, label and group.
+        n_folds: number of folds.
+        seed: of the draws that find a way out for the message.
+
+    Raises:
+        InputError: names the classes, and what works.
+    """
     rare = rare_classes.table(used, n_folds)
     if len(rare) == used["label"].nunique():
         raise InputError(
-            f"labels: too few groups for {n_folds} folds in every class: {rare_classes.described(rare)}; use fewer"
-            " folds in params.yaml"
+            f"labels: too few groups for {n_folds} folds in every class: {rare_classes.described(rare)}; a fold needs a"
+            f" group of some class to score; {_other_numbers(used, n_folds, seed)}"
         )
 
 
-def _require_nested_cv(used: pd.DataFrame, names: Sequence[str]) -> None:
+def _require_nested_cv(used: pd.DataFrame, names: Sequence[str], own: bool, seed: int) -> None:
     """Refuse, before any training, folds with which nested cross-validation is impossible."""
+    if reason := _nested_cv_fault(used, names):
+        remedy = (
+            "change the folds in the label CSV: more folds, or several classes in each"
+            if own
+            else _other_numbers(used, len(names), seed)
+        )
+        raise InputError(
+            f"folds: {reason}. Nested cross-validation selects without each fold and without each pair of folds (of"
+            f" halves, if there are two folds); {remedy}"
+        )
+
+
+def _nested_cv_fault(used: pd.DataFrame, names: Sequence[str]) -> str:
+    """Return why nested cross-validation is impossible with these folds, "" if it is possible."""
     classes = sorted(used["label"].unique())
     targets = np.asarray(pd.Index(classes).get_indexer(used["label"]), np.int64)
     fold = np.asarray(pd.Index(names).get_indexer(used["fold"]), np.int64)
     outer = outer_folds.deal(fold, used["group"].to_numpy(str), targets)
-    if reason := outer_folds.unusable_reason(outer, targets, classes):
-        raise InputError(
-            f"folds: {reason}. Nested cross-validation selects without each fold and without each pair of folds (of"
-            " halves, if there are two folds); use more folds in params.yaml, or folds with several classes each"
-        )
+    return outer_folds.unusable_reason(outer, targets, classes)
 
 
 def _with_skipped(table: pd.DataFrame, names: Sequence[str], seed: int) -> pd.Series:

@@ -17,8 +17,7 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         columns fold, label, images: every pair, those without images included, sorted.
     """
-    wide = _wide(table)
-    return wide.T.rename_axis("fold").reset_index().melt("fold", value_name="images").sort_values(["fold", "label"])
+    return _cells(_wide(table).T).sort_values(["fold", "label"])
 
 
 def deviations(table: pd.DataFrame) -> pd.DataFrame:
@@ -41,7 +40,7 @@ def deviations(table: pd.DataFrame) -> pd.DataFrame:
     wide = _wide(table)
     used = table[table["use"] == "train"]
     largest = used.groupby(["label", "group"]).size().groupby("label").max().rename("largest_group")
-    cells = wide.reset_index().melt("label", var_name="fold", value_name="images")
+    cells = _cells(wide)
     cells["even_share"] = cells["label"].map(wide.mean(axis=1))
     cells = cells.merge(largest.reset_index(), on="label", validate="many_to_one")
     cells["deviation"] = (cells["images"] - cells["even_share"]).abs()
@@ -112,6 +111,11 @@ def crossing_groups(table: pd.DataFrame) -> pd.DataFrame:
     """
     used = table[table["use"] == "train"]
     return used[used.groupby("group")["fold"].transform("nunique") > 1]
+
+
+def _cells(wide: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per cell, with the column images; `stack`, because with `melt` a class may not be called fold."""
+    return wide.stack().rename("images").reset_index()
 
 
 def _wide(table: pd.DataFrame) -> pd.DataFrame:

@@ -8,18 +8,28 @@ import os
 import re
 import stat
 import unicodedata
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from podium import contracts
 from podium.core.errors import InputError
 from podium.images import decode
 
-SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # Windows and macOS leave these in folders and archives
+SYSTEM_FILES = (  # what systems leave in folders and archives, in lower case
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "recycler", "system volume information"),  # Windows
+    *("__macosx", "icon\r"),  # macOS
+    *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot"),  # Synology and QNAP
+    *("lost+found", "__pycache__"),
+)
+NO_DECODER = f"{contracts.NOT_AN_IMAGE}: no decoder knows its content, and its name has no image's ending"
 
+_STREAM = re.compile(r".:zone\.identifier(:\$data)?$", re.IGNORECASE)  # Windows' note of where a file is from
+_IMAGE_ENDINGS = frozenset[str]().union(*decode.ENDINGS.values())
 _SCRIPT = re.compile(r"</script|<!--", re.IGNORECASE)  # would end or hide the script with a plot's data
 
-Row = tuple[dict[str, Any], decode.Pixels | None]  # a row of contracts.FACTS, and the pixels unless there is a problem
+# a row of contracts.FACTS and decode.DecodedImage.bits; and the pixels unless there is a problem
+Row = tuple[dict[str, Any], decode.Pixels | None]
 
 
 @dataclass(frozen=True)
@@ -53,8 +63,37 @@ def walk(folder: Path) -> tuple[list[ImageFile], int]:
     return sorted(files, key=lambda file: file.image_id), ignored
 
 
-def read(file: ImageFile, *, short_side: int, max_megapixels: float) -> Row:
-    """Read and decode one file; never raise because of its kind or content."""
+def of_file(path: Path) -> ImageFile:
+    """Return a file that a user names, under its own name; a link is followed."""
+    target = path.resolve()
+    return replace(_image_file(target, target.parent, target.parent), image_id=_escaped(path.name))
+
+
+def split(files: list[ImageFile]) -> tuple[list[str], list[str]]:
+    """Return the ids of the images, broken ones too, and those of the other files (`is_image`), without decoding."""
+    images = [file.image_id for file in files if is_image(file)]
+    return images, sorted({file.image_id for file in files}.difference(images))
+
+
+def is_image(file: ImageFile) -> bool:
+    """Return whether a file is an image, possibly a broken one: its name has an image's ending, or a decoder knows it.
+
+    The ending counts too, because a broken download is an image that the contest may ask for.
+    """
+    if file.problem:
+        return not file.problem.startswith(contracts.NOT_AN_IMAGE)
+    return PurePosixPath(file.image_id).suffix.lower() in _IMAGE_ENDINGS or decode.is_known(file.path)
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Return the names of the folders in `folder`, without ignored ones; [] if there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))
+
+
+def read(file: ImageFile, *, short_side: int, max_megapixels: float, bit_depth: int = decode.FULL_DEPTH) -> Row:
+    """Read and decode one file as podium.images.decode does; never raise because of its kind or content."""
     size, sha256, decoded = 0, "", decode.DecodedImage(problem=file.problem)
     if not file.problem:
         try:
@@ -63,8 +102,14 @@ def read(file: ImageFile, *, short_side: int, max_megapixels: float) -> Row:
                 sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
                 opened.seek(0)
                 decoded = decode.decode(
-                    opened, name=file.image_id, short_side=short_side, max_megapixels=max_megapixels
+                    opened,
+                    name=file.image_id,
+                    short_side=short_side,
+                    max_megapixels=max_megapixels,
+                    bit_depth=bit_depth,
                 )
+            if decoded.problem and not decoded.format and not is_image(file):
+                decoded = decode.DecodedImage(problem=NO_DECODER)
         except OSError as error:
             decoded = decode.DecodedImage(problem=f"cannot be read: {error.strerror}")
     facts = {
@@ -77,12 +122,13 @@ def read(file: ImageFile, *, short_side: int, max_megapixels: float) -> Row:
         "sha256": sha256,
         "problem": decoded.problem,
         "note": decoded.note,
+        "bits": decoded.bits,
     }
     return facts, decoded.pixels
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in SYSTEM_FILES
+    return name.startswith(".") or name.lower() in SYSTEM_FILES or bool(_STREAM.search(name))
 
 
 def _refuse(error: OSError) -> None:
@@ -111,8 +157,9 @@ def _escaped(name: str) -> str:
 
 
 def _place_problem(path: Path, target: Path, home: Path) -> str:
+    if path.is_symlink() and target.is_dir():
+        where = "" if target.is_relative_to(home) else " that leaves the image folder"
+        return f"{contracts.NOT_AN_IMAGE}: a link to a folder{where}, not followed: put the folder itself here"
     if path.is_symlink() and not target.is_relative_to(home):
         return "a link that leaves the image folder, not followed: put the file itself here (DVC: cache.type copy)"
-    if path.is_symlink() and target.is_dir():
-        return "a link to a folder, not followed: put the folder itself here"
     return "" if stat.S_ISREG(target.stat().st_mode) else "no regular file: remove it"

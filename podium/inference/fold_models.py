@@ -114,7 +114,9 @@ def predict_folds(
         with stored_images.shared(test, test.image_ids, path.parent, name) as test_images:
             write(path, rows(test_images))
 
-    devices.reproducibly(name, run)
+    batch = f"batches of {batch_size} images of {max(image_sizes)} x {max(image_sizes)} pixels"
+    with devices.memory_explained(name, batch, "set batch_size of the member's section infer lower in params.yaml"):
+        devices.reproducibly(name, run)
 
 
 def load_model(path: Path, *, classes: Sequence[str]) -> tuple[torch.nn.Module, Preprocessing]:

@@ -260,3 +260,9 @@ def read(path: Path) -> Checkpoint:
     if META_KEY not in metadata:
         raise InputError(f"{path}: lacks the metadata of weights that a stage wrote; run `dvc repro` to rebuild it")
     return Checkpoint(state, json.loads(metadata[META_KEY]))
+
+
+def licence(backbone: str) -> str:
+    """Return the licence of timm's pretrained weights, "" where timm does not state it."""
+    config = timm.get_pretrained_cfg(backbone, allow_unregistered=True)
+    return str(getattr(config, "license", None) or "")

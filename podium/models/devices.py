@@ -1,9 +1,11 @@
 """Set device, threads and precision of a torch process, so that the same inputs give the same bytes."""
 
+import ctypes
 import gc
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +18,10 @@ from podium.models.settings import TorchSettings
 Result = TypeVar("Result")
 
 _NOT_DETERMINISTIC = "does not have a deterministic implementation"  # in torch's own error
+_NO_MEMORY = ("out of memory", "can't allocate memory")  # of CUDA; of the CPU's allocator
+_WORKER_DIED = "DataLoader worker"
 _PYTHON_DEFAULT = (700, 10, 10)  # thresholds of garbage collection; cli.run starts with others
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of glibc's mallopt (malloc.h)
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -78,7 +83,48 @@ def start(settings: TorchSettings) -> torch.device:
     chosen = first if settings.device == "auto" else settings.device
     if not available[chosen]:
         raise InputError(f"params.yaml: torch.device: this machine has no {chosen}; set auto or cpu")
+    if chosen == "cpu":
+        _keep_freed_memory()
     return torch.device(chosen)
+
+
+def _keep_freed_memory() -> None:
+    """Make glibc keep freed memory, because each training step needs the same large blocks again.
+
+    Otherwise each step gets them from the kernel, which fills them with zeros. That took up to half of the time of a
+    convolutional network's training on a CPU (docs/log.md, 2026-11-26). Without glibc nothing happens.
+    Source: mallopt(3).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_MMAP_MAX, 0)  # large blocks come from the heap, too
+        mallopt(_TRIM_THRESHOLD, -1)  # the heap never shrinks
+
+
+@contextmanager
+def memory_explained(name: str, batch: str, remedy: str) -> Iterator[None]:
+    """Turn torch's errors about memory into ones that say what to set.
+
+    Args:
+        name: of the stage.
+        batch: what needs the memory, e.g. "batches of 32 images of 224 x 224 pixels".
+        remedy: the settings that make it smaller.
+
+    Raises:
+        InputError: the device has no memory left, or a process that loads images has died.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error)
+        if isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY):
+            raise InputError(f"{name}: the device has no memory left for {batch}: {remedy}, or free it") from None
+        if _WORKER_DIED in text:
+            raise InputError(
+                f"{name}: a process that loads images died ({text.splitlines()[0]}). If memory or /dev/shm is too small"
+                " (in docker: --shm-size), set PODIUM_WORKERS=0: the results are the same"
+            ) from None
+        raise
 
 
 def reproducibly(name: str, run: Callable[[], Result]) -> Result:

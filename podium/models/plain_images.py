@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from podium.core import workers
+from podium.core import interrupts, workers
 from podium.core.pixels import PixelPack
 from podium.models.preprocessing import Preprocessing
 
@@ -48,9 +48,12 @@ def worker_count(device: torch.device) -> int:
 def loader(images: Dataset[Any], device: torch.device, **batching: Any) -> DataLoader[Any]:
     """Return a loader whose order and result do not depend on the number of worker processes."""
     cv2.setNumThreads(0)
+    n_workers = worker_count(device)
+    if n_workers:
+        workers.make_socket_folder()
     return DataLoader(
         images,
-        num_workers=worker_count(device),
+        num_workers=n_workers,
         worker_init_fn=_start_worker,
         generator=torch.Generator().manual_seed(0),  # otherwise the loader draws from the training's random stream
         pin_memory=device.type == "cuda",
@@ -59,6 +62,7 @@ def loader(images: Dataset[Any], device: torch.device, **batching: Any) -> DataL
 
 
 def _start_worker(_worker: int) -> None:
+    interrupts.leave_to_parent()
     cv2.setNumThreads(0)
 
 

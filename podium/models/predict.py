@@ -51,16 +51,13 @@ def probabilities(
     Returns:
         transform -> probabilities (n_images, n_classes), rows summing to 1.
     """
-    rows: dict[str, list[NDArray[np.float32]]] = {transform: [] for transform in transforms}
+    rows = {transform: _OutputRows(len(images)) for transform in transforms}
     for batch in _batches(model, images, batch_size, numerics, label):
         for transform in transforms:
             with numerics.autocast():
                 logits = model(numerics.layout(TTA[transform](batch)))
-            rows[transform].append(torch.softmax(logits.float(), dim=1).cpu().numpy())
-    return {
-        transform: np.concatenate(batches) if batches else np.empty((0, 0), np.float32)
-        for transform, batches in rows.items()
-    }
+            rows[transform].add(torch.softmax(logits.float(), dim=1))
+    return {transform: written.values for transform, written in rows.items()}
 
 
 @torch.inference_mode()
@@ -77,15 +74,38 @@ def features(
 
     The arguments are those of `probabilities`.
     """
-    rows = []
+    rows = _OutputRows(len(images))
     for batch in _batches(model, images, batch_size, numerics, label):
         by_transform = []
         for transform in transforms:
             inputs = numerics.layout(TTA[transform](batch))
             with numerics.autocast():
                 by_transform.append(model.forward_head(model.forward_features(inputs), pre_logits=True))  # type: ignore[operator]
-        rows.append(torch.stack(by_transform, 1).float().cpu().numpy())
-    return np.concatenate(rows) if rows else np.empty((0, len(transforms), 0), np.float32)
+        rows.add(torch.stack(by_transform, 1).float())
+    return rows.values if len(images) else np.empty((0, len(transforms), 0), np.float32)
+
+
+class _OutputRows:
+    """Outputs of all images in one array.
+
+    A small tensor kept after each batch would split the memory that `devices.start` makes the C library keep, and the
+    process would grow with each batch.
+
+    Attributes:
+        values: (n_images, ...); (0, 0) without images.
+    """
+
+    def __init__(self, n_images: int) -> None:
+        self.n_images, self.n_written = n_images, 0
+        self.values: NDArray[np.float32] = np.empty((0, 0), np.float32)
+
+    def add(self, outputs: torch.Tensor) -> None:
+        """Copy a batch's outputs (batch, ...) behind the earlier ones."""
+        if not self.n_written:
+            self.values = np.empty((self.n_images, *outputs.shape[1:]), np.float32)
+        stop = self.n_written + len(outputs)
+        self.values[self.n_written : stop] = outputs.cpu().numpy()
+        self.n_written = stop
 
 
 def _batches(

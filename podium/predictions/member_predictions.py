@@ -26,14 +26,15 @@ from podium.predictions.tta import (
     JOINT_PROBE,
     PRETRAIN,
     PROBE,
+    PSEUDO,
     Tta,
     alternative_ttas,
     default_tta,
     single_ttas,
 )
-from podium.training.settings import FixresSettings
+from podium.training.settings import FixresSettings, PhaseSettings, PseudoSettings
 
-JOINT_PROBE_SIZE = 0  # every member's features are of its own training size
+JOINT_PROBE_SIZE = 0  # every member's features are a mean over its own sizes
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ class MemberPredictions:
     weighted: frozenset[str] = frozenset()
 
 
-def of_member(root: Path, name: str, member: MemberSettings, fixres: FixresSettings | None) -> MemberPredictions:
+def of_member(
+    root: Path, name: str, member: MemberSettings, fixres: FixresSettings | None, pseudo: PseudoSettings | None = None
+) -> MemberPredictions:
     """Describe a member of params.yaml.
 
     Args:
@@ -64,11 +67,19 @@ def of_member(root: Path, name: str, member: MemberSettings, fixres: FixresSetti
         name: of the member.
         member: its settings.
         fixres: its settings in the map `fixres`; None where it is not there.
+        pseudo: its settings in the map `pseudo`; None where it is not there.
     """
     phases = {PRETRAIN: member.pretrain, FINETUNE: member.finetune}
     last = FINETUNE if member.finetune.epochs > 0 else PRETRAIN  # whose weights `infer` predicts with
-    trained = {FINETUNE: phases[last], PRETRAIN: member.pretrain} | ({} if fixres is None else {FIXRES: fixres})
-    folders = {FINETUNE: "infer", FIXRES: "infer_fixres", PRETRAIN: "infer_pretrain", PROBE: "probe"}
+    optional: dict[str, PhaseSettings | None] = {FIXRES: fixres, PSEUDO: pseudo}
+    trained = {FINETUNE: phases[last], PRETRAIN: member.pretrain} | {k: v for k, v in optional.items() if v is not None}
+    folders = {
+        FINETUNE: "infer",
+        FIXRES: "infer_fixres",
+        PRETRAIN: "infer_pretrain",
+        PROBE: "probe",
+        PSEUDO: "infer_pseudo",
+    }
     phase = FINETUNE if member.is_trained else PROBE
     default = default_tta(member.infer.image_sizes, member.infer.transforms, member.model.image_size, phase)
     alternatives = alternative_ttas(
@@ -77,6 +88,7 @@ def of_member(root: Path, name: str, member: MemberSettings, fixres: FixresSetti
         training_size=member.model.image_size,
         fixres_size=None if fixres is None else fixres.image_size,
         has_pretrain=min(member.pretrain.epochs, member.finetune.epochs) > 0,
+        has_pseudo=pseudo is not None,
     )
     return MemberPredictions(
         name,
@@ -134,7 +146,7 @@ def read_predicted(member: MemberPredictions, tta: Tta, rows: pd.DataFrame, clas
         )
         for single in single_ttas(tta)
     )
-    return _mean(found, member, tta)
+    return averaged(found, [member.transforms.index(transform) for transform in tta.transforms])
 
 
 def read_test(
@@ -152,7 +164,7 @@ def read_test(
         )
         for single in single_ttas(tta)
     )
-    return _mean(found, member, tta)
+    return averaged(found, [member.transforms.index(transform) for transform in tta.transforms])
 
 
 def logs(
@@ -187,24 +199,25 @@ def members_of(values: dict[str, Any]) -> dict[str, MemberSettings]:
 
 def blend_members(values: dict[str, Any], root: Path) -> dict[str, MemberPredictions]:
     """Return all members of the blend that params.yaml describes, sorted by name."""
-    third = {
-        name: params.parse(section, f"fixres.{name}", FixresSettings)
-        for name, section in params.section(values, "fixres").items()
-    }
+    fixres, pseudo = by_member(values, "fixres", FixresSettings), by_member(values, "pseudo", PseudoSettings)
     found = {name: of_external(root, name) for name in params.section(values, "external")}
     for name, member in members_of(values).items():
-        found[name] = of_member(root, name, member, third.get(name))
+        found[name] = of_member(root, name, member, fixres.get(name), pseudo.get(name))
     if has_joint_probe(values):
         found[JOINT_PROBE] = of_joint_probe(root)
     return dict(sorted(found.items()))
 
 
-def _mean(found: Iterable[Probs], member: MemberPredictions, tta: Tta) -> Probs:
-    """Average predictions (1 size, transforms, images, classes) over a TTA's transforms, and over all of `found`."""
-    places = [member.transforms.index(transform) for transform in tta.transforms]
+def by_member(values: dict[str, Any], key: str, cls: type[params.SectionT]) -> dict[str, params.SectionT]:
+    """Return the settings of an optional phase, by member."""
+    return {name: params.parse(section, f"{key}.{name}", cls) for name, section in params.section(values, key).items()}
+
+
+def averaged(found: Iterable[Probs], places: Sequence[int]) -> Probs:
+    """Average predictions (1 size, transforms, images, classes) over some transforms, and over all of `found`."""
     total, count = None, 0
     for probs in found:
-        mean = probs[0, places].mean(axis=0)
+        mean = probs[0, list(places)].mean(axis=0)
         total, count = (mean if total is None else total + mean), count + 1
     if total is None:
         raise ValueError("a TTA has a size and a phase")

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 IDENTITY = "identity"
 FLIPS = ("hflip", IDENTITY)  # of an image that is as likely mirrored, but not upside down
-PROBE, PRETRAIN, FINETUNE, FIXRES = "probe", "pretrain", "finetune", "fixres"  # whose weights predict
+# whose weights predict
+PROBE, PRETRAIN, FINETUNE, FIXRES, PSEUDO = "probe", "pretrain", "finetune", "fixres", "pseudo"
 JOINT_PROBE, ELSEWHERE = "joint_probe", "elsewhere"  # predictions that no member's own stage makes
 
 
@@ -46,11 +47,13 @@ def alternative_ttas(
     training_size: int,
     fixres_size: int | None = None,
     has_pretrain: bool = False,
+    has_pseudo: bool = False,
 ) -> tuple[Tta, ...]:
     """Return the single predictions that are compared with the default TTA.
 
     They are the other sizes, the default size in the identity transform alone (and in `FLIPS`, where more transforms
-    are predicted), the probe at every size, phase 1 at the training size, and `fixres` at its size.
+    are predicted), the probe at every size, phase 1 at the training size, `fixres` at its size, and `pseudo` at every
+    size.
 
     Args:
         default: of `default_tta`; of the probe where no phase is trained.
@@ -58,8 +61,10 @@ def alternative_ttas(
         training_size: pixels.
         fixres_size: pixels; None where the member has no phase `fixres`.
         has_pretrain: whether phase 1 was trained, and another phase after it.
+        has_pseudo: whether the member has the phase `pseudo`.
     """
     phases = (default.phases,) if default.phases == (PROBE,) else (default.phases, (PROBE,))
+    phases = (*phases, (PSEUDO,)) if has_pseudo else phases
     sizes = [Tta((size,), default.transforms, phase) for phase in phases for size in sorted(image_sizes)]
     fewer = [part for part in ((IDENTITY,), FLIPS) if set(part) < set(default.transforms)]
     in_fewer = [replace(default, transforms=part) for part in fewer]
@@ -80,7 +85,7 @@ def average_ttas(default: Tta, alternatives: Iterable[Tta], harmful: Iterable[Tt
     alike = [tta for tta in alternatives if tta.transforms == default.transforms and tta not in left_out]
     sizes = {
         phase: sorted({size for tta in [default, *alike] if tta.phases == (phase,) for size in tta.image_sizes})
-        for phase in (FINETUNE, PROBE)
+        for phase in (FINETUNE, PROBE, PSEUDO)
     }
     common = tuple(size for size in sizes[FINETUNE] if size in sizes[PROBE])
     averages = [Tta(tuple(found), default.transforms, (phase,)) for phase, found in sizes.items() if len(found) > 1]

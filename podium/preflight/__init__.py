@@ -1,5 +1,6 @@
 """Preflight: the checks of the stage `check`, before anything is trained or removed.
 
+broken_locks.py    files of DVC that a kill has cut off
 cpu.py             whether this machine's CPU emulates bf16
 folder_checks.py     image folders that hold no images, or classes elsewhere
 git_checks.py      the repository has a commit; inputs that neither git nor DVC tracks

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from podium.contest.settings import ContestSettings
 from podium.core.errors import InputError, some
+from podium.images import image_files
 
 # endings of files that hold no image that `prepare` can read
 NO_IMAGES = {
@@ -27,14 +28,21 @@ NO_IMAGES = {
 }
 
 
-def require_images(image_ids: Sequence[str], key: str, folder: str) -> None:
-    """Refuse a folder whose files are all of a kind that holds no image.
+def require_images(images: Sequence[str], others: Sequence[str], key: str, folder: str) -> None:
+    """Refuse a folder without an image but with files of a kind that looks like data of images.
+
+    Args:
+        images: ids of the folder's images.
+        others: ids of its other files.
+        key: of params.yaml that names the folder.
+        folder: its path.
 
     Raises:
         InputError: names the kind and what to do.
     """
-    kinds = Counter(NO_IMAGES.get(PurePosixPath(image_id).suffix.lower(), "") for image_id in image_ids)
-    if kinds and not kinds[""]:
+    kinds = Counter(NO_IMAGES.get(PurePosixPath(file).suffix.lower(), "") for file in others)
+    del kinds[""]
+    if kinds and not images:
         (kind, count), *_ = kinds.most_common()
         raise InputError(
             f"params.yaml: {key}: {folder} holds {count} files of {kind} and no image: Podium reads images such as"
@@ -57,7 +65,7 @@ def require_two_classes(classes: Sequence[str], image_ids: Sequence[str], c: Con
             f"; {classes[0]} holds the folders {some(inner, 3)}: if these are the classes, say images.train:"
             f" {c.images.train.rstrip('/')}/{classes[0]}"
         )
-    found = f"only one class, {classes[0]!r}" if classes else "no labelled train image"
+    found = f"only one class, {classes[0]!r}" if classes else "no labelled image that can be used"
     raise InputError(f"params.yaml: contest: there is {found}; a classifier needs two{hint}")
 
 
@@ -73,9 +81,8 @@ def messages(image_ids: Sequence[str], c: ContestSettings, root: Path) -> list[s
         return []
     first = {image_id.split("/")[0] for image_id in image_ids if "/" in image_id}
     pairs = {tuple(image_id.split("/")[:2]) for image_id in image_ids if image_id.count("/") > 1}
-    there = [path.name for path in sorted((root / c.images.train).iterdir()) if path.is_dir()]
     # with contest.lists, other folders are left out on purpose
-    empty = [name for name in there if name not in first and not name.startswith((".", "__"))]
+    empty = [name for name in image_files.class_folders(root / c.images.train) if name not in first]
     found = []
     if empty and not c.lists.selects("train"):
         found.append(f"WARNING: class folders without an image, so these classes are missing: {some(empty)}")

@@ -11,10 +11,15 @@ def require_commit(root: Path) -> None:
     """Refuse a repository without a commit: DVCLive fails in one, and only when the first training starts.
 
     Raises:
-        InputError: `root` is a git repository without a commit.
+        InputError: `root` is a git repository without a commit, or one that git cannot or will not read.
     """
-    command = ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"]
-    if (root / ".git").exists() and subprocess.run(command, capture_output=True, check=False).returncode != 0:
+    if not (root / ".git").exists():
+        return
+    done = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    if done.returncode != 0 and done.stderr:  # e.g. a folder of another owner: git's message has the remedy
+        said = " ".join(done.stderr.split())
+        raise InputError(f"{root.resolve()}: git cannot read this repository, and DVC's logging needs it: {said}")
+    if done.returncode != 0:
         raise InputError("this git repository has no commit yet, and DVC's logging needs one: run `git commit`")
 
 
@@ -29,9 +34,8 @@ def untracked_warning(paths: Iterable[str], root: Path) -> str:
     """
     absolute = {(root / path).resolve() for path in paths}
     inside = sorted(str(path) for path in absolute if path.is_relative_to(root.resolve()))
-    command = ["git", "-C", str(root), "ls-files", "-z", "--others", "--exclude-standard", "--directory"]
-    command += ["--no-empty-directory", "--", *inside]
-    done = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", check=False)
+    words = ["ls-files", "-z", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "--", *inside]
+    done = _git(root, *words)
     untracked = done.stdout.rstrip("\0").split("\0")
     if done.returncode != 0 or untracked == [""]:
         return ""
@@ -39,3 +43,12 @@ def untracked_warning(paths: Iterable[str], root: Path) -> str:
         f"neither git nor DVC tracks {some(untracked)}: `dvc exp run` would commit these files to git. First run"
         " `dvc add` for images and weights, and `git add` for small files"
     )
+
+
+def _git(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run git in `root`; where git is not installed, return a failed run that says so."""
+    command = ["git", "-C", str(root), *words]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", check=False)
+    except FileNotFoundError:
+        return subprocess.CompletedProcess(command, 127, "", "git is not installed: install it")

@@ -1,18 +1,38 @@
 """The user's tables, read as later stages read them, so that a mistake in one is reported before any training."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from podium.contest import external, ids, image_lists, label_sources, labels, records, submission
+from podium.contest import external, ids, image_lists, label_sources, labels, lost_images, records, submission
+from podium.contest.image_lists import ImageSelection
+from podium.contest.label_sources import TrainFiles
 from podium.contest.settings import ContestSettings
 from podium.core.errors import InputError, some
-from podium.folds import rare_classes
+from podium.folds import assignment, rare_classes
 from podium.images import image_files
 from podium.preflight import folder_checks
 from podium.preflight.settings import Podium
 from podium.scoring import scores
+
+
+@dataclass(frozen=True)
+class SubsetFiles:
+    """The files in the folder of a subset, none of them decoded.
+
+    Attributes:
+        images: ids of the images, broken ones too.
+        others: ids of the other files.
+        left_out: ids of files that `contest.lists` leaves out.
+        selection: what `contest.lists` says of images and others.
+    """
+
+    images: list[str]
+    others: list[str]
+    left_out: list[str]
+    selection: ImageSelection
 
 
 def check(p: Podium, root: Path) -> list[str]:
@@ -28,35 +48,50 @@ def check(p: Podium, root: Path) -> list[str]:
     c = p.contest
     if not all((root / path).exists() for path in (c.images.train, c.images.test, c.labels, c.template)):
         return []
-    found = {subset: _selection(c, subset, root) for subset in ("train", "test")}
-    train, test = (list(selection.ids) for selection in found.values())
-    folder_checks.require_images(train, "contest.images.train", c.images.train)
-    folder_checks.require_images(test, "contest.images.test", c.images.test)
-    labelled = label_sources.read(train, c, root)[0]
-    classes = _check_labels(c, labelled, train, root)
-    folder_checks.require_two_classes(classes, train, c)
+    found = {subset: _files(c, subset, root) for subset in ("train", "test")}
+    train, test = found["train"], found["test"]
+    for subset, files in found.items():
+        folder_checks.require_images(
+            files.images, files.others, f"contest.images.{subset}", str(getattr(c.images, subset))
+        )
+    joined, lost = _check_labels(c, train, root)
+    used = joined.labels[joined.labels["use"] == "train"]
+    classes = sorted(set(used["label"]))
     messages = [
         *_notes(c, root),
-        *folder_checks.messages(train, c, root),
-        *_rare_classes(labelled, len(p.folds)),
-        *_selection_messages(c, found),
-        *_check_template(c, found["test"], classes, root),
+        *folder_checks.messages(train.images, c, root),
+        *_rare_classes(used, len(p.folds)),
+        *_selection_messages(c, {subset: files.selection for subset, files in found.items()}),
+        *_check_template(c, test, classes, root),
     ]
     # `check` cannot know yet whether a scored image lacks its row: the stage `external` refuses that
     for given in p.external.values():
         columns = given.columns
         external.read(
-            root / given.oof, image_ids=train, classes=classes, id_column=columns.id, fold_column=columns.fold
+            root / given.oof,
+            images=ids.ImageIndex(train.images, train.others),
+            classes=classes,
+            id_column=columns.id,
+            fold_column=columns.fold,
+            lost=lost,
         )
-        external.read(root / given.test, image_ids=test, classes=classes, id_column=columns.id)
+        external.read(
+            root / given.test,
+            images=ids.ImageIndex(test.images, test.others),
+            classes=classes,
+            id_column=columns.id,
+            lost=lost,
+        )
     return messages
 
 
-def _selection(c: ContestSettings, subset: str, root: Path) -> image_lists.ImageSelection:
-    """Return the images of a subset, without opening one."""
+def _files(c: ContestSettings, subset: str, root: Path) -> SubsetFiles:
     folder = str(getattr(c.images, subset))
-    files = [file.image_id for file in image_files.walk(root / folder)[0]]
-    return image_lists.select(files, c.lists, subset, root, folder)
+    files = image_files.walk(root / folder)[0]
+    selection = image_lists.select([file.image_id for file in files], c.lists, subset, root, folder)
+    images, others = image_files.split([file for file in files if file.image_id in selection.ids])
+    left_out = sorted({file.image_id for file in files}.difference(selection.ids))
+    return SubsetFiles(images, others, left_out, selection)
 
 
 def _notes(c: ContestSettings, root: Path) -> list[str]:
@@ -64,7 +99,7 @@ def _notes(c: ContestSettings, root: Path) -> list[str]:
     return [] if c.layout != "csv" else list(records.read(root / c.labels).notes)
 
 
-def _selection_messages(c: ContestSettings, found: Mapping[str, image_lists.ImageSelection]) -> list[str]:
+def _selection_messages(c: ContestSettings, found: Mapping[str, ImageSelection]) -> list[str]:
     messages = []
     for subset, selection in found.items():
         if c.lists.selects(subset):
@@ -84,34 +119,48 @@ def _selection_messages(c: ContestSettings, found: Mapping[str, image_lists.Imag
     return messages
 
 
-def _rare_classes(given: pd.DataFrame, n_folds: int) -> list[str]:
-    """Warn of classes with fewer groups than folds; duplicates, which join groups, are not known yet."""
-    used = given[given["label"] != ""]
+def _rare_classes(used: pd.DataFrame, n_folds: int) -> list[str]:
+    """Refuse and warn as `split` does, as far as it is known without duplicates, which join groups."""
     if (used["fold"] != "").any():
         return []
-    groups = used["group"].mask(used["group"] == "", used["image_id"])
+    groups = used["group"].where(used["group"] != "", "image " + used["image_id"])
+    assignment.require_enough(used.assign(group=groups), n_folds)
     return [f"WARNING: {warning}" for warning in rare_classes.warnings(used.assign(group=groups), n_folds)]
 
 
-def _check_labels(c: ContestSettings, given: pd.DataFrame, train: list[str], root: Path) -> list[str]:
-    """Read overrides; return the classes, sorted."""
-    classes = sorted(set(given["label"]) - {""})
-    images = ids.ImageIndex(train)
-    labels.read_overrides(root / c.overrides, images=images, classes=classes, label_type=c.label_type)
-    return classes
+def _check_labels(c: ContestSettings, train: SubsetFiles, root: Path) -> tuple[labels.JoinedLabels, set[str]]:
+    """Read labels and overrides; join them as if all images could be read, and name the classes without images."""
+    given = label_sources.read(TrainFiles(train.images, train.others, train.left_out), c, root)
+    lost_images.require_enough(given, (), c.max_missing, root / c.images.train)
+    overrides = labels.read_overrides(
+        root / c.overrides,
+        images=ids.ImageIndex(train.images, train.others),
+        classes=sorted(set(given.table["label"]) - {""}),
+        label_type=c.label_type,
+    )
+    every = sorted({*train.images, *given.table["image_id"], *overrides["image_id"]})
+    facts = pd.DataFrame({"image_id": every, "problem": ""}, dtype="str")
+    joined = labels.join(facts, given.table, overrides)
+    classes = sorted(set(joined.labels.loc[joined.labels["use"] == "train", "label"]))
+    folder_checks.require_two_classes(classes, train.images, c)
+    return joined, {*given.table["label"], *given.without_image}.difference(["", *classes])
 
 
-def _check_template(c: ContestSettings, test: image_lists.ImageSelection, classes: list[str], root: Path) -> list[str]:
+def _check_template(c: ContestSettings, test: SubsetFiles, classes: list[str], root: Path) -> list[str]:
     values = c.submission.values if "values" in c.submission.model_fields_set else None
     template = submission.check(
         root / c.template,
-        list(test.ids),
+        test.images,
+        others=test.others,
         classes=classes,
         values=values,
         labels=c.submission.labels,
         positive=c.submission.positive,
+        names=c.submission.names,
+        absent=c.submission.absent,
+        id_column=c.columns.id,
         settings=c.submission,
-        by_id=test.by_id,
+        by_id=test.selection.by_id,
     )
     messages = list(template.messages) if template is not None else []
     holds_labels = c.submission.values == "label" and not (

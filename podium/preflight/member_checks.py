@@ -5,7 +5,7 @@ Models are built on torch's meta device, which takes no memory and almost no tim
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,15 @@ from podium.training.settings import FixresSettings, PhaseSettings
 ANY_CLASSES = 3  # `check` does not know the contest's number of classes, and no backbone's body depends on it
 
 
-def check(name: str, settings: MemberSettings, fixres: FixresSettings | None, device: torch.device, root: Path) -> int:
+def check(
+    name: str, settings: MemberSettings, optional: Mapping[str, PhaseSettings], device: torch.device, root: Path
+) -> int:
     """Check one member; return the number of values in one of its models.
 
     Args:
         name: of the member, for the keys in errors.
         settings: of the member.
-        fixres: the member's settings in the map `fixres`, None if it is not in the map.
+        optional: the member's settings in the maps of optional phases, e.g. `fixres`, by map.
         device: that trains the member.
         root: of the project; weights files are relative to it.
 
@@ -41,7 +43,8 @@ def check(name: str, settings: MemberSettings, fixres: FixresSettings | None, de
     key = f"members.{name}"
     with _named(f"{key}.model"):
         Numerics(device, settings.model.precision)
-    model = _meta_model(settings, key)
+    phases = (settings.pretrain, settings.finetune, *optional.values())
+    model = _meta_model(settings.model, max(phase.drop_path for phase in phases), key)
     _check_size(model, settings.model, settings.model.image_size, f"{key}.model.image_size")
     for size in sorted({*settings.infer.image_sizes} - {settings.model.image_size}):
         _check_size(model, settings.model, size, f"{key}.infer.image_sizes")
@@ -51,9 +54,11 @@ def check(name: str, settings: MemberSettings, fixres: FixresSettings | None, de
     _check_phase(model, settings.pretrain, settings.pretrain_size, f"{key}.pretrain")
     _check_phase(model, settings.finetune, settings.model.image_size, f"{key}.finetune")
     _check_head_init(model, settings, key)
-    if fixres is not None:
-        _check_size(model, settings.model, fixres.image_size, f"fixres.{name}.image_size")
-        _check_phase(model, fixres, fixres.image_size, f"fixres.{name}")
+    for phase, own in optional.items():
+        size = own.image_size if isinstance(own, FixresSettings) else settings.model.image_size
+        if isinstance(own, FixresSettings):
+            _check_size(model, settings.model, size, f"{phase}.{name}.image_size")
+        _check_phase(model, own, size, f"{phase}.{name}")
     return sum(tensor.numel() for tensor in model.state_dict().values())
 
 
@@ -83,13 +88,12 @@ def _check_head_init(model: nn.Module, settings: MemberSettings, key: str) -> No
         backbones.linear_head(model, where)
 
 
-def _meta_model(settings: MemberSettings, key: str) -> nn.Module:
-    drop_path = max(settings.pretrain.drop_path, settings.finetune.drop_path)
+def _meta_model(settings: ModelSettings, drop_path: float, key: str) -> nn.Module:
     with _named(f"{key}.model"), torch.device("meta"), contextlib.redirect_stdout(io.StringIO()):
         return backbones.create(
-            settings.model.backbone,
+            settings.backbone,
             n_classes=ANY_CLASSES,
-            model_kwargs=settings.model.model_kwargs,
+            model_kwargs=settings.model_kwargs,
             drop_path=drop_path,
         ).eval()
 

@@ -10,27 +10,52 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-BY_FOLD = {"pretrain": "members", "finetune": "members", "fixres": "fixres"}  # <stage>/<name>/<fold>.*: owning map
+MAPS = ("members", "fixres", "pseudo", "distill", "external")  # of params.yaml, whose names own outputs
+BY_FOLD = {
+    "pretrain": "members",
+    "finetune": "members",
+    "fixres": "fixres",
+    "pseudo": "pseudo",
+    "distill": "distill",
+}  # <stage>/<name>/<fold>.*: owning map
 BY_NAME = {  # <folder>/<name>.*: owning map
     "models/weights": "members",
     "models/probe": "members",
+    "models/classifiers": "members",
     "data/probe": "members",
     "data/infer": "members",
     "data/infer_pretrain": "members",
     "data/infer_fixres": "fixres",
+    "data/infer_pseudo": "pseudo",
     "data/external": "external",
 }
-MAY_BE_EMPTY = ("data/fixres", "data/infer_fixres", "data/external")  # folders that stages depend on
+# folders that stages depend on
+MAY_BE_EMPTY = (
+    "models/fixres",
+    "data/fixres",
+    "data/infer_fixres",
+    "models/pseudo",
+    "data/pseudo",
+    "data/infer_pseudo",
+    "data/distill",
+    "data/external",
+)
 
 
-def orphans(
-    root: Path, *, members: Iterable[str], fixres: Iterable[str], external: Iterable[str], folds: Iterable[str]
-) -> list[Path]:
-    """Return files and folders under models/ and data/ that no name of params.yaml's maps and no fold owns, sorted."""
-    owners = {"members": set(members), "fixres": set(fixres), "external": set(external)}
+def orphans(root: Path, *, folds: Iterable[str], **maps: Iterable[str]) -> list[Path]:
+    """Return files and folders that no name of params.yaml's maps and no fold owns, sorted.
+
+    They lie under models/, data/ and .resume/ (states of unfinished trainings, podium/training/resume.py).
+
+    Args:
+        root: of the project.
+        folds: their names.
+        maps: the names in each of the `MAPS`.
+    """
+    owners = {key: set(maps[key]) for key in MAPS}
     fold_names = set(folds)
     unowned = []
-    for top in (root / "models", root / "data"):
+    for top in (root / "models", root / "data", root / ".resume"):
         for stage, owner in BY_FOLD.items():
             for folder in _entries(top / stage):
                 if folder.name not in owners[owner]:

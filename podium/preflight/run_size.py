@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from podium.preflight.settings import Podium
+from podium.preflight.settings import BY_MEMBER, Podium
 
 BYTES_PER_VALUE = 4  # float32
 
@@ -16,13 +16,14 @@ def summary(p: Podium, values: Mapping[str, int]) -> str:
     """
     trainings, size = 0, 0
     for name, member in p.members.items():
-        phases = [member.pretrain, member.finetune, *([p.fixres[name]] if name in p.fixres else [])]
+        phases = [member.pretrain, member.finetune, *p.optional_phases(name).values()]
         trainings += sum(phase.epochs > 0 for phase in phases) * len(p.folds)
         size += values[name] * BYTES_PER_VALUE * (1 + len(phases) * len(p.folds))
     external = f" (and {len(p.external)} external)" if p.external else ""
     members, probes = (f"{len(p.members)} {word}{'' if len(p.members) == 1 else 's'}" for word in ("member", "probe"))
-    of_fixres = f", {len(p.fixres) * len(p.folds)} of them fixres" if p.fixres else ""
+    optional = {key: len(getattr(p, key)) * len(p.folds) for key in BY_MEMBER}
+    of_optional = "".join(f", {count} of them {key}" for key, count in optional.items() if count)
     return (
-        f"{members}{external} x {len(p.folds)} folds: {trainings} trainings{of_fixres}, {probes},"
+        f"{members}{external} x {len(p.folds)} folds: {trainings} trainings{of_optional}, {probes},"
         f" models of {size / 1e6:,.0f} MB (results in DVC's cache are not computed again)"
     )

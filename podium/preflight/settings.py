@@ -1,7 +1,7 @@
 """The whole of params.yaml, which `check` validates, with the rules that cross sections."""
 
 import re
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,9 +14,10 @@ from podium.images.settings import PrepareSettings
 from podium.inference.settings import MemberSettings
 from podium.models.settings import TorchSettings
 from podium.scoring.scores import RANK_METRICS
-from podium.training.settings import FixresSettings
+from podium.training.settings import DistillSettings, FixresSettings, PhaseSettings, PseudoSettings
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_]*")
+BY_MEMBER = ("fixres", "pseudo", "distill")  # optional maps of phases after `finetune`, by member
 RESERVED = {"joint_probe": "the probe on all members' features", "blend": "the blend in tables of members"}
 
 
@@ -29,11 +30,21 @@ class Podium(FoldList):
     split: SplitSettings
     torch: TorchSettings
     members: dict[str, MemberSettings] = Field(min_length=1)
-    fixres: dict[
-        str, FixresSettings
-    ]  # by member; {} for none. DVC makes stages from both maps, so neither may be missing
+    # by member or name; {} for none. DVC makes stages from these maps, so none may be missing
+    fixres: dict[str, FixresSettings]
+    pseudo: dict[str, PseudoSettings]
+    distill: dict[str, DistillSettings]
     external: dict[str, ExternalSettings]
     ensemble: EnsembleSettings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _require_optional_maps(cls, values: Any) -> Any:
+        missing = [key for key in (*BY_MEMBER, "external") if isinstance(values, dict) and key not in values]
+        if missing:
+            lines = " and ".join(f"`{key}: {{}}`" for key in missing)
+            raise ValueError(f"{', '.join(missing)}: missing; dvc.yaml makes stages from it: add the line {lines}")
+        return values
 
     @field_validator("members", "external")
     @classmethod
@@ -47,13 +58,15 @@ class Podium(FoldList):
 
     @model_validator(mode="after")
     def _refuse_unknown_and_duplicate_names(self) -> Self:
-        if unknown := sorted(self.fixres.keys() - self.members.keys()):
-            raise ValueError(f"fixres.{unknown[0]}: no member has this name; members are {', '.join(self.members)}")
-        if untrained := sorted(name for name in self.fixres if not self.members[name].is_trained):
-            raise ValueError(
-                f"fixres.{untrained[0]}: pretrain and finetune of this member have 0 epochs, so there is nothing to"
-                " continue from; remove it from fixres, or give a phase epochs"
-            )
+        for key in BY_MEMBER:
+            names = getattr(self, key).keys()
+            if unknown := sorted(names - self.members.keys()):
+                raise ValueError(f"{key}.{unknown[0]}: no member has this name; members are {', '.join(self.members)}")
+            if untrained := sorted(name for name in names if not self.members[name].is_trained):
+                raise ValueError(
+                    f"{key}.{untrained[0]}: pretrain and finetune of this member have 0 epochs, so there is nothing to"
+                    f" continue from; remove it from {key}, or give a phase epochs"
+                )
         for name, what in RESERVED.items():
             if name in {*self.members, *self.external}:
                 raise ValueError(f"{name} is the name of {what}; use another name")
@@ -62,10 +75,21 @@ class Podium(FoldList):
         return self
 
     @model_validator(mode="after")
+    def _refuse_students_of_predictions_made_elsewhere(self) -> Self:
+        if self.distill and self.external:
+            raise ValueError(
+                "distill and external: test predictions made elsewhere come from models that have seen all labels, so a"
+                " student would learn the labels of its held-out fold from them; empty one of the two maps"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _require_keys_that_dvc_tracks(self) -> Self:
         """DVC reports a parameter or path of dvc.yaml that is missing unhelpfully, and only after all training."""
         missing = [
-            f"contest.{key}" for key in type(self.contest).model_fields if key not in self.contest.model_fields_set
+            f"contest.{key}"
+            for key in type(self.contest).model_fields
+            if key not in {*self.contest.model_fields_set, *self.contest.OPTIONAL}
         ]
         missing += [
             f"contest.lists.{key}" for key in ("train", "test") if key not in self.contest.lists.model_fields_set
@@ -97,6 +121,11 @@ class Podium(FoldList):
                         f" prepare.short_side is {self.prepare.short_side}: raise it"
                     )
         return self
+
+    def optional_phases(self, name: str) -> dict[str, PhaseSettings]:
+        """Return a member's settings in the maps of optional phases, by map."""
+        maps: dict[str, dict[str, PhaseSettings]] = {key: getattr(self, key) for key in BY_MEMBER}
+        return {key: phases[name] for key, phases in maps.items() if name in phases}
 
     def _image_sizes(self, name: str) -> list[tuple[str, int]]:
         """Return all image sizes that a member uses, each with its key in params.yaml."""

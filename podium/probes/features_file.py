@@ -1,7 +1,7 @@
-"""A member's frozen features on disk: what the joint probe reads."""
+"""A member's frozen features, averaged over image sizes: on disk, they are what the joint probe reads."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,27 @@ from podium.core import tables
 from podium.core.errors import InputError, some
 
 Features = NDArray[np.float32]
+
+
+def size_order(image_sizes: Sequence[int], training_size: int) -> list[int]:
+    """Return the sizes in the order in which features are added up: the training size, or the first one, first."""
+    first = training_size if training_size in image_sizes else image_sizes[0]
+    return sorted(image_sizes, key=lambda size: (size != first, size))
+
+
+def mean_over_sizes(features: Iterable[Features]) -> Features:
+    """Return the mean of an image's features at several sizes (n_images, n_transforms, n_features)."""
+    total, count = None, 0
+    for one in features:
+        total, count = (one if total is None else total + one), count + 1
+    if total is None:
+        raise ValueError("a member predicts at one size at least")
+    return divided(total, count)
+
+
+def divided(total: Features, count: int) -> Features:
+    """Return the mean of `count` features whose sum is `total`."""
+    return total if count == 1 else total / np.float32(count)
 
 
 def write(path: Path, features: dict[str, tuple[Sequence[str], Features]]) -> None:

@@ -11,16 +11,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from podium.core import seeding, tables
-from podium.probes import features_file, linear_probe
-from podium.probes.member_probe import prediction_tables, read_images
+from podium.probes import classifier_file, features_file, linear_probe
+from podium.probes.member_probe import classifiers, prediction_tables, read_images
 
-IMAGE_SIZE = 0  # every member's features are of its own training size
+IMAGE_SIZE = 0  # every member's features are a mean over its own sizes
 TRANSFORM = "identity"  # features are averaged over the TTA transforms
 SEED = 0
+CLASSIFIERS = "models/joint_probe/classifiers.safetensors"
 
 
 def run(members: Sequence[str], fold_names: Sequence[str], root: Path) -> dict[str, float | None]:
-    """Write the joint probe's predictions; return the chosen C by fold.
+    """Write the joint probe's predictions and classifiers; return the chosen C by fold.
 
     Args:
         members: names of two members at least, sorted.
@@ -41,6 +42,7 @@ def run(members: Sequence[str], fold_names: Sequence[str], root: Path) -> dict[s
     )
     table = pd.concat(prediction_tables(images, probed, IMAGE_SIZE, [TRANSFORM]), ignore_index=True)
     tables.write(table, root / "data/joint_probe/predictions.parquet", tables.PREDICTIONS)
+    classifier_file.write(root / CLASSIFIERS, classifiers(images, {IMAGE_SIZE: probed.fitted}))
     return probed.strengths
 
 

@@ -139,14 +139,19 @@ def predict_folds(
     for fold in seeds:
         held_out = folds == fold
         if fold not in fitted:
-            only = np.eye(n_classes, dtype=np.float32)[targets[(folds != fold) & (targets >= 0)][0]]
+            only = np.eye(n_classes, dtype=np.float32)[single_class(targets, folds, fold)]
             found.train[held_out] = only
             found.test[fold] = np.broadcast_to(only, (*test.shape[:2], n_classes))
             continue
         weights, biases, _ = fitted[fold]
         found.train[held_out] = softmax(inputs[held_out] @ weights.T + biases, axis=-1)
-        found.test[fold] = _softmax_of(test, weights, biases)
+        found.test[fold] = softmax_of(test, weights, biases)
     return found
+
+
+def single_class(targets: NDArray[np.int64], folds: NDArray[np.str_], fold: str) -> int:
+    """Return the index of the first class outside a fold: the only one, where the fold has no classifier."""
+    return int(targets[(folds != fold) & (targets >= 0)][0])
 
 
 def fit_folds(
@@ -176,7 +181,7 @@ def _require_finite(inputs: NDArray[np.float32]) -> None:
         raise InputError("the backbone's features are not finite: set precision: fp32, or use other weights")
 
 
-def _softmax_of(
+def softmax_of(
     inputs: NDArray[np.float32], weights: NDArray[np.float64], biases: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Predict features (n_images, n_transforms, n_features), of which there may be none."""

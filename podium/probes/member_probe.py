@@ -18,7 +18,8 @@ from podium.models import backbones, devices, plain_images, predict, probe_heads
 from podium.models.preprocessing import Preprocessing
 from podium.models.probe_heads import ProbeHeads
 from podium.models.settings import ModelSettings, TorchSettings
-from podium.probes import features_file, linear_probe
+from podium.probes import classifier_file, features_file, linear_probe
+from podium.probes.classifier_file import Classifiers
 from podium.probes.linear_probe import Fitted, ProbePredictions
 
 BATCH = 64  # fits where training fits, because no gradients are stored
@@ -73,21 +74,24 @@ class MemberProbe:
     root: Path
 
     def run(self, image_sizes: Sequence[int]) -> dict[int, dict[str, float | None]]:
-        """Write the predictions at all sizes, the features for the joint probe, and the heads for the trainings.
+        """Write predictions and classifiers of all sizes, the features for the joint probe, the heads for trainings.
 
-        The features are those of the training size, or of the first size where the training size is not predicted. At
-        that size the regressions' C is chosen, for all sizes, because choosing takes most of the time. The heads are
-        those of the training size, for all values of `image_sizes` and `transforms` the same.
+        The features are the mean over all sizes (docs/log.md, 2026-11-29). At the training size, or the first one where
+        the training size is not predicted, the regressions' C is chosen, for all sizes, because choosing takes most of
+        the time. The heads are those of the training size, for all values of `image_sizes` and `transforms` the same.
 
         Returns:
             the chosen C by image size and fold.
         """
         images, found = self.images, []
         strengths: dict[int, dict[str, float | None]] = {}
+        by_size: dict[int, Mapping[str, Fitted]] = {}
         heads: ProbeHeads | None = None
-        first = self.model.image_size if self.model.image_size in image_sizes else image_sizes[0]
-        for size in sorted(image_sizes, key=lambda size: (size != first, size)):
+        total: dict[str, features_file.Features] = {}
+        first, *_ = sizes = features_file.size_order(image_sizes, self.model.image_size)
+        for size in sizes:
             features = self._features(size)
+            total = {subset: total[subset] + values if total else values for subset, values in features.items()}
             probed = linear_probe.predict_folds(
                 features["train"],
                 images.targets,
@@ -97,19 +101,23 @@ class MemberProbe:
                 seeds=self._seeds,
                 strengths=strengths.get(first),
             )
-            strengths[size] = probed.strengths
+            strengths[size], by_size[size] = probed.strengths, probed.fitted
             if size == self.model.image_size:
                 heads = self._heads(features["train"], probed.fitted)
             found += list(prediction_tables(images, probed, size, self.transforms))
-            if size == first:
-                ids = {"train": images.image_ids, "test": images.test_ids}
-                path = self.root / f"data/probe/{self.member}.safetensors"
-                features_file.write(path, {subset: (ids[subset], features[subset]) for subset in ids})
+        self._write_features({subset: features_file.divided(values, len(sizes)) for subset, values in total.items()})
         path = self.root / f"data/probe/{self.member}.parquet"
         tables.write(pd.concat(found, ignore_index=True), path, tables.PREDICTIONS)
+        path = self.root / f"models/classifiers/{self.member}.safetensors"
+        classifier_file.write(path, classifiers(images, by_size))
         path = self.root / f"models/probe/{self.member}.safetensors"
         probe_heads.write(path, heads or self._heads(None, {}))
         return strengths
+
+    def _write_features(self, features: Mapping[str, features_file.Features]) -> None:
+        ids = {"train": self.images.image_ids, "test": self.images.test_ids}
+        path = self.root / f"data/probe/{self.member}.safetensors"
+        features_file.write(path, {subset: (ids[subset], features[subset]) for subset in ids})
 
     @property
     def _seeds(self) -> dict[str, int]:
@@ -158,11 +166,7 @@ class MemberProbe:
         """Return the placed backbone with its initial weights, built once for all sizes."""
         p = self.model
         numerics = devices.Numerics(devices.start(self.torch), p.precision, p.channels_last)
-        checkpoint = backbones.read(self.root / f"models/weights/{self.member}.safetensors")
-        values = checkpoint.meta["preprocessing"]
-        preprocessing = Preprocessing(tuple(values["mean"]), tuple(values["std"]), p.resize, p.crop_fraction)
-        model = backbones.create(p.backbone, n_classes=len(self.images.classes), model_kwargs=p.model_kwargs)
-        backbones.load(model, checkpoint.state, f"weights of {self.member}")
+        model, preprocessing = frozen_backbone(self.root, self.member, p, len(self.images.classes))
         return numerics.place(model), preprocessing, numerics
 
     def _features(self, image_size: int) -> dict[str, features_file.Features]:
@@ -187,6 +191,27 @@ class MemberProbe:
             transforms=transforms,
             label=f"probe@{self.member} {subset} at {image_size}",
         )
+
+
+def frozen_backbone(root: Path, member: str, p: ModelSettings, n_classes: int) -> tuple[nn.Module, Preprocessing]:
+    """Build a member's backbone with its initial weights, and its preprocessing."""
+    checkpoint = backbones.read(root / f"models/weights/{member}.safetensors")
+    values = checkpoint.meta["preprocessing"]
+    preprocessing = Preprocessing(tuple(values["mean"]), tuple(values["std"]), p.resize, p.crop_fraction)
+    model = backbones.create(p.backbone, n_classes=n_classes, model_kwargs=p.model_kwargs)
+    backbones.load(model, checkpoint.state, f"weights of {member}")
+    return model, preprocessing
+
+
+def classifiers(images: ProbeImages, by_size: Mapping[int, Mapping[str, Fitted]]) -> Classifiers:
+    """Return what `predict_folds` fitted, by image size and fold, as it is written for new images."""
+    single = {
+        fold: linear_probe.single_class(images.targets, images.folds, fold)
+        for fold in images.fold_names
+        if any(fold not in fitted for fitted in by_size.values())
+    }
+    fitted = {(size, fold): one[:2] for size, folds in by_size.items() for fold, one in folds.items()}
+    return Classifiers(images.classes, fitted, single)
 
 
 def prediction_tables(

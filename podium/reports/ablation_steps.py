@@ -12,21 +12,22 @@ from podium.inference.settings import MemberSettings
 from podium.predictions import calibration, member_predictions, prediction_files
 from podium.predictions.calibration import Probs
 from podium.predictions.member_predictions import MemberPredictions
-from podium.predictions.tta import FIXRES, IDENTITY, Tta
+from podium.predictions.tta import FIXRES, IDENTITY, PSEUDO, Tta
 from podium.reports import ablation
 from podium.reports.ablation import Step
 from podium.scoring import evaluation_set, scores
 from podium.scoring.evaluation_set import EvaluationSet
-from podium.training.settings import PhaseSettings
+from podium.training.settings import DistillSettings, PhaseSettings
 
 
 @dataclass(frozen=True)
 class AblationInputs:
-    """Settings and tables; `folds` is sorted by image_id."""
+    """Settings and tables; `folds` is sorted by image_id, `students` are the map `distill`."""
 
     root: Path
     members: dict[str, MemberSettings]
     predictions: dict[str, MemberPredictions]
+    students: dict[str, DistillSettings]
     fold_names: list[str]
     folds: pd.DataFrame
     classes: list[str]
@@ -54,7 +55,8 @@ def load(root: Path) -> AblationInputs:
     fold_names = [str(fold) for fold in params.section(values, "folds")]
     images = evaluation_set.of_folds(used, fold_names, classes, scores.named(contest.metric, classes))
     members, predictions = member_predictions.members_of(values), member_predictions.blend_members(values, root)
-    return AblationInputs(root, members, predictions, fold_names, folds, classes, images)
+    students = member_predictions.by_member(values, "distill", DistillSettings)
+    return AblationInputs(root, members, predictions, students, fold_names, folds, classes, images)
 
 
 def of_member(inputs: AblationInputs, name: str) -> list[Step]:
@@ -78,15 +80,20 @@ def of_member(inputs: AblationInputs, name: str) -> list[Step]:
     return [*steps, Step(name, "choice", "sizes, transforms and phases with the smallest left-out cost", chosen)]
 
 
-def of_fixres(inputs: AblationInputs, predictions: MemberPredictions) -> list[Step]:
-    """Return a member's phase `fixres` after the phase before it, in the same TTA; [] where it has none.
+DISTILL = "distill"  # in place of a member's name
+LATER = {FIXRES: "a third phase", PSEUDO: "pseudo-labels"}  # optional phases after `finetune`
+
+
+def of_later_phase(inputs: AblationInputs, predictions: MemberPredictions, phase: str) -> list[Step]:
+    """Return a member's phase of `LATER` after the phase before it, in the same TTA; [] where it has none.
 
     Where the phase before is not predicted at that size, its default TTA is used, and the step includes the change of
     size.
     """
-    tta = next((tta for tta in predictions.alternatives if FIXRES in tta.phases), None)
-    if tta is None:
+    found = [tta for tta in predictions.alternatives if phase in tta.phases]
+    if not found:
         return []
+    tta = next((tta for tta in found if tta.image_sizes == predictions.default.image_sizes), found[0])
     same = replace(tta, phases=predictions.default.phases)
     before = same if same in predictions.alternatives else predictions.default
     at = "at {0.image_sizes[0]} pixels".format
@@ -94,11 +101,11 @@ def of_fixres(inputs: AblationInputs, predictions: MemberPredictions) -> list[St
         _step(
             inputs,
             predictions.name,
-            "before fixres",
+            f"before {phase}",
             f"the phase before it {at(before)}",
             _at(inputs, predictions, before),
         ),
-        _step(inputs, predictions.name, "fixres", f"a third phase {at(tta)}", _at(inputs, predictions, tta)),
+        _step(inputs, predictions.name, phase, f"{LATER[phase]} {at(tta)}", _at(inputs, predictions, tta)),
     ]
 
 
@@ -112,6 +119,21 @@ def of_blend(inputs: AblationInputs) -> list[list[Step]]:
             Step("blend", f"blend over {name}", what, blend),
         ]
         for name in inputs.predictions
+    ]
+
+
+def of_student(inputs: AblationInputs, name: str) -> list[list[Step]]:
+    """Return a student of `distill` after its own last phase, and after the blend: one pass at the training size."""
+    member = inputs.members[name]
+    size, last = member.model.image_size, "finetune" if member.finetune.epochs > 0 else "pretrain"
+    what = f"one pass of {name} at {size} pixels"
+    before = _phase(inputs, f"{last}/{name}", size, getattr(member, last))
+    after = _phase(inputs, f"distill/{name}", size, inputs.students[name])
+    student = _step(inputs, DISTILL, name, f"{what}, trained with the blend's predictions of test images", after)
+    blend = Step(DISTILL, f"blend for {name}", "the blend", _read_oof(inputs, "oof"))
+    return [
+        [_step(inputs, DISTILL, f"{name} before", f"{what}, as trained before", before), student],
+        [blend, replace(student, name=f"{name} over the blend")],
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise importing it searches for updates online
 
 import albumentations as A
+import cv2
 import numpy as np
 
 from podium.core.errors import InputError
@@ -15,6 +16,7 @@ from podium.training.auto_augment import RandAugment, TrivialAugment
 
 OWN_OPS = {"TrivialAugment": TrivialAugment, "RandAugment": RandAugment}
 NESTED_OPS = {"OneOf", "SomeOf", "Sequential"}
+LONGEST_SIDE = 32_766  # pixels: OpenCV's affine ops and remap count in 16 bits
 IMAGE_SIZE = "image_size"  # in an op's arguments, this word is replaced by the training size
 
 
@@ -38,7 +40,17 @@ def build(spec: Sequence[dict[str, Any]], image_size: int, key: str) -> A.Compos
 def apply(pipeline: A.Compose, image: Image, seed: int) -> Image:
     """Augment one image (height, width, 3); the same seed gives the same result in any process."""
     pipeline.set_random_seed(seed)
+    image = _within(image, LONGEST_SIDE)
     return np.ascontiguousarray(pipeline(image=image)["image"])
+
+
+def _within(image: Image, longest: int) -> Image:
+    """Shrink an image whose longer side has more pixels than `longest`, e.g. a panorama of 40,000 x 300."""
+    sides = image.shape[:2]
+    if max(sides) <= longest:
+        return image
+    height, width = (max(1, round(side * longest / max(sides))) for side in sides)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _try_out(pipeline: A.Compose, image_size: int, key: str) -> None:
@@ -46,7 +58,7 @@ def _try_out(pipeline: A.Compose, image_size: int, key: str) -> None:
     side = max(2 * image_size, 256)
     try:
         augmented = apply(pipeline, np.full((side, side, 3), 128, np.uint8), seed=0)
-    except (ValueError, KeyError, IndexError) as error:
+    except Exception as error:  # albumentations and OpenCV raise many classes of errors for wrong arguments
         raise InputError(f"params.yaml: {key}: fails on an image of {side} x {side} pixels: {error}") from None
     if augmented.dtype != np.uint8 or augmented.ndim != 3 or augmented.shape[2] != 3:
         raise InputError(
@@ -88,7 +100,7 @@ def _construct(cls: Any, kwargs: dict[str, Any], key: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             return cls(**kwargs)
-    except (TypeError, ValueError, UserWarning) as error:
+    except Exception as error:  # each op checks its arguments in its own way
         raise InputError(f"params.yaml: {key}: {error}") from None
 
 

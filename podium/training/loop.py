@@ -24,6 +24,7 @@ from podium.models.backbones import head_names, is_head, norms
 from podium.models.devices import Numerics
 from podium.models.preprocessing import Preprocessing
 from podium.training.mixup import Mix
+from podium.training.resume import Stateful, TrainingState
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,15 @@ def fit(
     seed: int,
     name: str,
     on_epoch: Callable[[Epoch, nn.Module], None],
+    start: TrainingState | None = None,
+    on_state: Callable[[int, int, dict[str, Any]], None] | None = None,
 ) -> nn.Module:
     """Train a model in place and return the final model (itself, or an average of its weights).
 
     Args:
         model: on the device of `numerics`.
-        batches: epochs * steps_per_epoch pairs of uint8 images (batch, 3, size, size) and class indices (batch,).
+        batches: for each epoch that is left, steps_per_epoch pairs of uint8 images (batch, 3, size, size) and class
+            indices (batch,).
         epochs: passes over the images.
         steps_per_epoch: batches of one epoch.
         optimizer: over the model's trainable parameters.
@@ -81,6 +85,9 @@ def fit(
         seed: of dropout and stochastic depth; each epoch derives its own.
         name: of the training, for the progress bar and errors.
         on_epoch: called after each epoch with its record and the model that would be final.
+        start: the state after the first epochs, to go on from there.
+        on_state: called after each epoch but the last with the number of epochs, the number of updates and the parts
+            of a TrainingState, which the next epoch will change.
 
     Raises:
         InputError: the loss is not finite; names the training, the epoch and the step.
@@ -89,9 +96,15 @@ def fit(
     mean: AveragedModel | None = None
     forward = torch.compile(model) if compiled else model
     scaler = torch.amp.GradScaler(numerics.device.type, enabled=numerics.precision == "fp16")
-    updates = 0
-    bar = tqdm(total=epochs * steps_per_epoch, desc=name, disable=not shown(), leave=False)
-    for epoch in range(epochs):
+    first, updates = 0, 0
+    if start is not None:
+        first, updates = start.epochs, start.updates
+        mean = AveragedModel(model, avg_fn=_mean, use_buffers=True) if "mean" in start.parts else None
+        start.load_into(_parts(model, optimizer, scaler, average, mean))
+    bar = tqdm(
+        total=epochs * steps_per_epoch, initial=first * steps_per_epoch, desc=name, disable=not shown(), leave=False
+    )
+    for epoch in range(first, epochs):
         torch.manual_seed(seeding.derive(seed, "dropout", epoch))
         set_mode(model, "backbone" if epoch < head_only_epochs else frozen)
         losses = []
@@ -121,6 +134,9 @@ def fit(
         averaged = average if mean is None else mean
         final = model if averaged is None else averaged.module
         on_epoch(Epoch(epoch, math.fsum(losses) / len(losses), _base_lr(optimizer)), final)
+        if on_state is not None and epoch + 1 < epochs:
+            parts = _parts(model, optimizer, scaler, average, mean)
+            on_state(epoch + 1, updates, {part: value.state_dict() for part, value in parts.items()})
     bar.close()
     return final
 
@@ -150,6 +166,19 @@ def set_mode(model: nn.Module, frozen: str) -> None:
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
                 module.requires_grad_(False)
+
+
+def _parts(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    average: nn.Module | None,
+    mean: nn.Module | None,
+) -> dict[str, Stateful]:
+    """Return by name what training changes."""
+    parts: dict[str, Stateful | None] = {"model": model, "optimizer": optimizer, "scaler": scaler}
+    parts |= {"average": average, "mean": mean}
+    return {name: part for name, part in parts.items() if part is not None}
 
 
 def _update(

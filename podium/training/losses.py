@@ -43,17 +43,34 @@ class SoftTargetLoss(nn.Module):
 
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the loss of logits and targets (batch, n_classes)."""
+        return self.of_images(logits, targets).mean()
+
+    def of_images(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the loss of each image (batch,), weighed by its classes."""
         losses = self._losses(logits, targets)
-        return losses.mean() if self.class_weights is None else (losses * (targets @ self.class_weights)).mean()
+        return losses if self.class_weights is None else losses * (targets @ self.class_weights)
 
     def _losses(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return the loss of each image (batch,)."""
+        """Return the loss of each image (batch,), all classes alike."""
         if self.sigmoid_loss is not None:  # summed over classes, so that one lr suits few classes and many
             smooth = targets * (1 - self.label_smoothing) + self.label_smoothing / targets.shape[1]
             return self.sigmoid_loss(logits, smooth).sum(1)
         if self.log_prior is not None:
             logits = logits + self.log_prior
         return functional.cross_entropy(logits, targets, label_smoothing=self.label_smoothing, reduction="none")
+
+
+class WeighedImagesLoss(nn.Module):
+    """Another loss, averaged over a batch whose images have weights: each row of targets sums to its image's weight."""
+
+    def __init__(self, loss: SoftTargetLoss) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the loss of logits and targets (batch, n_classes)."""
+        weights = targets.sum(1)
+        return (self.loss.of_images(logits, targets / weights[:, None]) * weights).mean()
 
 
 def _bce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -40,5 +40,5 @@ def build(*, mixup: float, cutmix: float, n_classes: int, seed: int) -> Mix:
 
 
 def soft(targets: torch.Tensor, n_classes: int) -> torch.Tensor:
-    """Convert class indices (batch,) to one-hot rows (batch, n_classes), float32."""
-    return functional.one_hot(targets, n_classes).float()
+    """Convert class indices (batch,) to one-hot rows (batch, n_classes), float32; soft targets stay as they are."""
+    return targets if targets.is_floating_point() else functional.one_hot(targets, n_classes).float()

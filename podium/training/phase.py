@@ -1,6 +1,7 @@
 """The inputs and outputs of one phase: its job in params.yaml, the images of its fold, its held-out predictions.
 
-The phases are `pretrain` (phase 1, with mixup; not ImageNet pretraining), `finetune` and `fixres`.
+The phases are `pretrain` (phase 1, with mixup; not ImageNet pretraining), `finetune`, `fixres`, `pseudo`
+and `distill`.
 """
 
 from dataclasses import dataclass
@@ -13,14 +14,23 @@ from numpy.typing import NDArray
 from podium.core import params, tables
 from podium.core.errors import InputError
 from podium.models.settings import ModelSettings, TorchSettings
-from podium.training.settings import FinetuneSettings, FixresSettings, PretrainSettings
+from podium.training.settings import (
+    DistillSettings,
+    FinetuneSettings,
+    FixresSettings,
+    PretrainSettings,
+    PseudoSettings,
+)
 
-Settings = PretrainSettings | FinetuneSettings | FixresSettings
+Settings = PretrainSettings | FinetuneSettings | FixresSettings | PseudoSettings
 _SETTINGS: dict[str, type[Settings]] = {
     "pretrain": PretrainSettings,
     "finetune": FinetuneSettings,
     "fixres": FixresSettings,
+    "pseudo": PseudoSettings,
+    "distill": DistillSettings,
 }
+OPTIONAL = ("fixres", "pseudo", "distill")  # phases with a top-level map of their own, by member
 
 
 @dataclass(frozen=True)
@@ -48,12 +58,17 @@ class TrainingJob:
     @property
     def image_size(self) -> int:
         """Return the side, in pixels, of the images that this phase trains on and predicts."""
-        own = None if isinstance(self.settings, FinetuneSettings) else self.settings.image_size
+        own = self.settings.image_size if isinstance(self.settings, PretrainSettings | FixresSettings) else None
         return self.model.image_size if own is None else own
 
     def path(self, top: str, ending: str) -> Path:
         """Return the path of an output under models/ or data/."""
         return self.root / top / self.phase / self.member / f"{self.fold}{ending}"
+
+    @property
+    def state_path(self) -> Path:
+        """Return the path of the state of an unfinished training; DVC deletes outputs, so it is none of them."""
+        return self.path(".resume", ".state")
 
 
 @dataclass(frozen=True)
@@ -62,6 +77,14 @@ class LabelledImages:
 
     image_ids: list[str]
     targets: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SoftLabelledImages:
+    """Images with soft labels (n_images, n_classes); a row sums to the weight of its image in the loss."""
+
+    image_ids: list[str]
+    targets: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -124,4 +147,4 @@ def load_job(phase: str, member: str, fold: str, root: Path) -> TrainingJob:
 
 
 def _key(phase: str, member: str) -> str:
-    return f"fixres.{member}" if phase == "fixres" else f"members.{member}.{phase}"
+    return f"{phase}.{member}" if phase in OPTIONAL else f"members.{member}.{phase}"

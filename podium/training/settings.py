@@ -1,4 +1,4 @@
-"""Settings of the training phases: a member's sections `pretrain` and `finetune`, and the map `fixres`.
+"""Settings of the training phases: a member's sections `pretrain` and `finetune`, the maps of optional phases.
 
 `pretrain` is phase 1, with mixup; not ImageNet pretraining.
 """
@@ -182,3 +182,43 @@ class FixresSettings(PhaseSettings):
                 f"{', '.join(given)}: fixres always trains classifier and norms of a finetuned model: remove it"
             )
         return self
+
+
+class PseudoSettings(PhaseSettings):
+    """Optional phase after `finetune`, with pseudo-labels: an entry of the top-level map `pseudo`, by member.
+
+    Trains on the labelled images of the other folds, and on images whose labels the fold's model does not know: test
+    images, and the images of its own fold. Their labels are soft: what that model predicts before the phase. So no
+    label of the held-out fold reaches it.
+
+    Sources: Lee 2013, Pseudo-label (ICML workshop); Xie et al. 2020, arXiv 1911.04252 (soft labels).
+
+    Attributes:
+        epochs: at least 1; to omit the phase, remove the member from the map.
+        threshold: images are left out whose likeliest class has a lower probability; 0 for none.
+        weight: of such an image in the loss; a labelled image has 1.
+        temperature: the predicted log probabilities are divided by it: below 1 they become surer, above 1 less sure.
+    """
+
+    epochs: int = Field(ge=1)
+    threshold: float = Field(0.0, ge=0, lt=1)
+    weight: float = Field(1.0, gt=0)
+    temperature: float = Field(1.0, gt=0)
+    head_init: Literal["auto", "keep", "probe"] = "keep"  # of a finetuned model
+
+    @model_validator(mode="after")
+    def _refuse_another_head(self) -> Self:
+        if "head_init" in self.model_fields_set:
+            raise ValueError("head_init: this phase always goes on with the classifier of a finetuned model: remove it")
+        return self
+
+
+class DistillSettings(PseudoSettings):
+    """Optional last phase, distillation of the blend to this member: an entry of the top-level map `distill`.
+
+    The same as `pseudo`, but the soft labels are what the blend of the fold's models predicts, and only test images
+    have them: the student is scored as it would predict new images, so it may not have seen its held-out images.
+
+    Source: Hinton et al. 2015, arXiv 1503.02531. There the teacher labels its own training images. Why it does not
+    here stands in docs/honest_scores.md.
+    """

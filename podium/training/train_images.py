@@ -5,14 +5,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from podium.core import seeding
 from podium.core.errors import InputError
-from podium.core.pixels import PixelPack
+from podium.core.pixels import PixelPack, Pixels
 from podium.models.plain_images import loader, to_tensor
 from podium.models.preprocessing import Preprocessing
 from podium.training import augment
+
+TEST = "/"  # before the id of a test image among train images: no id of an image begins with it
+
+
+class TrainAndTest:
+    """The pixels of train images by id, and of test images by `TEST` and id: both may have the same ids."""
+
+    def __init__(self, train: PixelPack, test: PixelPack) -> None:
+        self.train, self.test = train, test
+
+    def __getitem__(self, image_id: str) -> Pixels:
+        """Return the pixels of an image."""
+        return self.test[image_id.removeprefix(TEST)] if image_id.startswith(TEST) else self.train[image_id]
 
 
 class Draw(NamedTuple):
@@ -29,14 +43,14 @@ class Draw(NamedTuple):
     repeat: int = 0
 
 
-class TrainImages(Dataset[tuple[torch.Tensor, int]]):
-    """Augmented images by `Draw`: uint8 (3, image_size, image_size) and the class index."""
+class TrainImages(Dataset[tuple[torch.Tensor, Any]]):
+    """Augmented images by `Draw`: uint8 (3, image_size, image_size), and class index or soft target (n_classes,)."""
 
     def __init__(
         self,
-        packed: PixelPack,
+        packed: PixelPack | TrainAndTest,
         image_ids: Sequence[str],
-        targets: Sequence[int],
+        targets: Sequence[int] | NDArray[np.float32],
         *,
         preprocessing: Preprocessing,
         image_size: int,
@@ -53,7 +67,12 @@ class TrainImages(Dataset[tuple[torch.Tensor, int]]):
         """Return the number of images."""
         return len(self.image_ids)
 
-    def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, int]:
+    @property
+    def classes(self) -> list[int]:
+        """Return the class index of each image: of a soft target, that of its likeliest class."""
+        return [int(np.argmax(target)) if np.ndim(target) else int(target) for target in self.targets]
+
+    def __getitem__(self, draw: Draw) -> tuple[torch.Tensor, Any]:
         """Return the image of a draw, augmented as in that epoch."""
         image_id = self.image_ids[draw.image]
         repeat = [draw.repeat] if draw.repeat else []  # what fills up a batch is another sample, not a copy
@@ -61,7 +80,7 @@ class TrainImages(Dataset[tuple[torch.Tensor, int]]):
         image = self.packed[image_id]
         try:
             image = augment.apply(self.pipeline, image, seed)
-        except ValueError as error:
+        except Exception as error:  # albumentations and OpenCV raise many classes of errors
             raise InputError(
                 f"params.yaml: {self.key}: fails on {image_id}, {image.shape[:2]} pixels: {error}"
             ) from None
@@ -77,23 +96,32 @@ class EpochBatches(Sampler[list[Draw]]):
 
     Args:
         balanced: the images' class indices, to draw each class equally often; None to draw each image once.
+        first_epoch: earlier epochs are left out; the others are the same as with them.
     """
 
     def __init__(
-        self, n_images: int, batch_size: int, epochs: int, seed: int, balanced: Sequence[int] | None = None
+        self,
+        n_images: int,
+        batch_size: int,
+        epochs: int,
+        seed: int,
+        balanced: Sequence[int] | None = None,
+        *,
+        first_epoch: int = 0,
     ) -> None:
         self.n_images, self.batch_size, self.epochs, self.seed = n_images, batch_size, epochs, seed
+        self.first_epoch = first_epoch
         self.steps_per_epoch = -(-n_images // batch_size)
         targets = np.asarray([] if balanced is None else balanced)
         self.images_by_class = [np.flatnonzero(targets == k) for k in np.unique(targets)]
 
     def __len__(self) -> int:
-        """Return the number of batches in all epochs."""
-        return self.epochs * self.steps_per_epoch
+        """Return the number of batches in all epochs from the first one on."""
+        return (self.epochs - self.first_epoch) * self.steps_per_epoch
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        """Yield the batches of epoch 0, 1, ..."""
-        for epoch in range(self.epochs):
+        """Yield the batches of the first epoch, the next one, ..."""
+        for epoch in range(self.first_epoch, self.epochs):
             rng = np.random.default_rng(seeding.derive(self.seed, "order", epoch))
             draws = self._balanced(epoch, rng) if self.images_by_class else self._shuffled(epoch, rng)
             for start in range(0, len(draws), self.batch_size):

@@ -1,6 +1,6 @@
 """Train a phase with torch: build the model, fit it, predict the held-out fold, save."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from podium.core import pixels, seeding
+from podium.core import interrupts, pixels, seeding
+from podium.core.pixels import PixelPack
 from podium.models import backbones, devices, plain_images, predict
 from podium.models.preprocessing import Preprocessing
-from podium.training import head_init, loop, losses, mixup, schedules, train_images
-from podium.training.phase import FoldImages, TrainingJob, write_predictions
-from podium.training.settings import PretrainSettings
+from podium.training import head_init, loop, losses, mixup, pseudo_labels, resume, schedules, train_images
+from podium.training.phase import FoldImages, LabelledImages, SoftLabelledImages, TrainingJob, write_predictions
+from podium.training.settings import DistillSettings, PretrainSettings, PseudoSettings
 
 EVALUATION_BATCH = 64  # for predictions: fits in memory where training fits, because no gradients are stored
 
@@ -25,7 +26,10 @@ def train(job: TrainingJob, weights: Path, data: FoldImages) -> None:
     """Train a phase with at least one epoch; write weights, held-out predictions and curves."""
     device = devices.start(job.torch)
     numerics = devices.Numerics(device, job.model.precision, job.model.channels_last)
-    devices.reproducibly(job.name, lambda: Trainer(job, backbones.read(weights), data, numerics).run())
+    batch = f"batches of {job.settings.batch_size} images of {job.image_size} x {job.image_size} pixels"
+    remedy = f"set params.yaml: {job.key}.batch_size lower (accumulate higher), precision: bf16 or a lower image_size"
+    with devices.memory_explained(job.name, batch, remedy):
+        devices.reproducibly(job.name, lambda: Trainer(job, backbones.read(weights), data, numerics).run())
 
 
 class Trainer:
@@ -42,13 +46,47 @@ class Trainer:
         )
         self.seed = seeding.derive(job.model.seed, job.phase, job.member, job.fold)
         self.last: NDArray[np.float32]  # held-out probabilities after the last epoch (n_images, n_classes)
+        self.curves: list[dict[str, float]] = []  # for each epoch, name -> value of what it logged
+        self.states: resume.StateFile | None = None
 
     def run(self) -> None:
-        """Train and write all outputs."""
-        model = self.numerics.place(self._model())
-        with Live(dir=str(self.job.path("data", ".live")), dvcyaml=None, save_dvc_exp=False) as live:
-            final = self._fit(model, live)
-        self._write(final)
+        """Train, from the state of an earlier run if there is one, and write all outputs."""
+        model = self._model()
+        self.states = resume.StateFile(self.job.state_path, self.job, self._key_of(model))
+        try:
+            with Live(dir=str(self.job.path("data", ".live")), dvcyaml=None, save_dvc_exp=False) as live:
+                final = self._fit(self.numerics.place(model), live)
+            self._write(final)
+        except BaseException as error:
+            self.states.save()
+            if isinstance(error, interrupts.StopSignal):
+                error.advice = self.states.advice
+            raise
+        self.states.remove()
+
+    def _key_of(self, model: nn.Module) -> Callable[[], str]:
+        """Return a function that makes the training's key; only long trainings need it, and it reads all pixels."""
+        start = resume.weights_digest(model)
+        return lambda: resume.training_key(
+            self.job,
+            self.data,
+            pack=self.packed,
+            preprocessing=self.preprocessing,
+            start=start,
+            device=self.numerics.device,
+            others=self._others,
+        )
+
+    @property
+    def _others(self) -> list[Path]:
+        """Return the files of the test images and their labels that the optional phases read."""
+        s = self.job.settings
+        test = [self.job.root / "data/prepare/test/pixels.arrow"] if isinstance(s, PseudoSettings) else []
+        return [*test, self._teacher] if isinstance(s, DistillSettings) else test
+
+    @property
+    def _teacher(self) -> Path:
+        return self.job.root / f"data/ensemble/teacher/{self.job.fold}.parquet"
 
     def _model(self) -> nn.Module:
         job = self.job
@@ -79,9 +117,15 @@ class Trainer:
             layer_decay=s.layer_decay,
             head_lr_factor=s.head_lr_factor,
         )
-        images = self._train_images()
+        images = self._train_images(model)
+        start = self._start(live)
         order = train_images.EpochBatches(
-            len(images), s.batch_size, s.epochs, self.seed, images.targets if s.sampler == "balanced" else None
+            len(images),
+            s.batch_size,
+            s.epochs,
+            self.seed,
+            images.classes if s.sampler == "balanced" else None,
+            first_epoch=0 if start is None else start.epochs,
         )
         scheduler = schedules.build_scheduler(
             optimizer,
@@ -114,32 +158,67 @@ class Trainer:
             seed=self.seed,
             name=job.name,
             on_epoch=lambda epoch, final: self._log(live, epoch, final),
+            start=start,
+            on_state=self._keep,
         )
 
-    def _train_images(self) -> train_images.TrainImages:
+    def _start(self, live: Live) -> resume.TrainingState | None:
+        """Read the state of an earlier run, and log its curves again."""
+        start = None if self.states is None else self.states.read()
+        for number, values in enumerate(start.curves if start is not None else []):
+            live.step = number
+            self._log_values(live, values)
+        return start
+
+    def _keep(self, epochs: int, updates: int, parts: dict[str, Any]) -> None:
+        if self.states is not None:
+            self.states.keep(resume.TrainingState(epochs, updates, parts, self.curves))
+        interrupts.check()
+
+    def _train_images(self, model: nn.Module) -> train_images.TrainImages:
+        s = self.job.settings
+        packed: PixelPack | train_images.TrainAndTest = self.packed
+        labels: LabelledImages | SoftLabelledImages = self.data.train
+        if isinstance(s, PseudoSettings):
+            test = pixels.open_pack(self.job.root / "data/prepare/test/pixels.arrow")
+            packed = train_images.TrainAndTest(self.packed, test)
+            predicted = self._taught() if isinstance(s, DistillSettings) else self._predicted(model, test)
+            labels = pseudo_labels.joined(self.data.train, predicted, s, self.job.name)
         return train_images.TrainImages(
-            self.packed,
-            self.data.train.image_ids,
-            self.data.train.targets.tolist(),
+            packed,
+            labels.image_ids,
+            labels.targets if isinstance(labels, SoftLabelledImages) else labels.targets.tolist(),
             preprocessing=self.preprocessing,
             image_size=self.job.image_size,
-            augmentation=self.job.settings.augmentation,
+            augmentation=s.augmentation,
             key=f"{self.job.key}.augmentation",
             seed=self.seed,
         )
 
-    def _plain(self, image_ids: Sequence[str]) -> plain_images.PlainImages:
-        return plain_images.PlainImages(self.packed, image_ids, self.preprocessing, self.job.image_size)
+    def _taught(self) -> SoftLabelledImages:
+        """Read what the blend of this fold's models predicts of the test images."""
+        return pseudo_labels.read_teacher(self._teacher, self.data.classes)
+
+    def _predicted(self, model: nn.Module, test: PixelPack) -> SoftLabelledImages:
+        """Predict the images whose labels this fold's model does not know: its held-out images and all test images.
+
+        Held-out images get their pseudo-labels as test images do. Without them, the model would have been confirmed in
+        its errors on test images alone, so its held-out predictions would be those of another kind of image.
+        """
+        ids = self.data.held_out.image_ids
+        probs = np.concatenate([self._probs(model, self.packed, ids), self._probs(model, test, test.image_ids)])
+        return SoftLabelledImages([*ids, *(train_images.TEST + image_id for image_id in test.image_ids)], probs)
 
     def _loss(self) -> nn.Module:
         s, device = self.job.settings, self.numerics.device
         targets, n_classes = torch.from_numpy(self.data.train.targets), len(self.data.classes)
-        return losses.SoftTargetLoss(
+        loss = losses.SoftTargetLoss(
             losses.balanced_weights(targets, n_classes).to(device) if s.class_weights == "balanced" else None,
             s.label_smoothing,
             name=s.loss,
             log_prior=losses.log_class_shares(targets, n_classes).to(device) if s.loss == "logit_adjusted" else None,
         )
+        return losses.WeighedImagesLoss(loss) if isinstance(s, PseudoSettings) else loss
 
     def _mix(self) -> mixup.Mix:
         s, n_classes = self.job.settings, len(self.data.classes)
@@ -147,32 +226,41 @@ class Trainer:
         return mixup.build(**mixed, n_classes=n_classes, seed=self.seed)
 
     def _log(self, live: Live, epoch: loop.Epoch, final: nn.Module) -> None:
-        live.step = epoch.number
-        live.log_metric("train/loss", epoch.loss)
-        live.log_metric("train/lr", epoch.lr)
+        values = {"train/loss": epoch.loss, "train/lr": epoch.lr}
         if self.job.settings.curves or epoch.number == self.job.settings.epochs - 1:
-            self._log_held_out(live, epoch, final)
-        live.make_summary()
+            values |= self._held_out_scores(epoch, final)
+        live.step = epoch.number
+        self._log_values(live, values)
 
-    def _log_held_out(self, live: Live, epoch: loop.Epoch, final: nn.Module) -> None:
+    def _log_values(self, live: Live, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            live.log_metric(name, value)
+        live.make_summary()
+        self.curves.append(values)
+
+    def _held_out_scores(self, epoch: loop.Epoch, final: nn.Module) -> dict[str, float]:
         # does not use podium/scoring: a change there must not retrain anything
-        self.last = self._held_out(final)
+        self.last = self._probs(final, self.packed, self.data.held_out.image_ids)
         targets, probs = self.data.held_out.targets, self.last.astype(np.float64)
         if not np.isfinite(probs).all():
             raise loop.diverged(self.job.name, "the held-out predictions are not finite", epoch.number)
         probs /= probs.sum(axis=1, keepdims=True)
         logs = torch.from_numpy(probs).clamp_min(np.finfo(np.float64).eps).log()
-        live.log_metric("held_out/accuracy_score", float((probs.argmax(1) == targets).mean()))
-        live.log_metric("held_out/log_loss", functional.nll_loss(logs, torch.from_numpy(targets)).item())
+        return {
+            "held_out/accuracy_score": float((probs.argmax(1) == targets).mean()),
+            "held_out/log_loss": functional.nll_loss(logs, torch.from_numpy(targets)).item(),
+        }
 
-    def _held_out(self, model: nn.Module) -> NDArray[np.float32]:
-        return predict.probabilities(
+    def _probs(self, model: nn.Module, packed: PixelPack, image_ids: Sequence[str]) -> NDArray[np.float32]:
+        """Predict images as they are (n_images, n_classes)."""
+        probs = predict.probabilities(
             model,
-            self._plain(self.data.held_out.image_ids),
+            plain_images.PlainImages(packed, image_ids, self.preprocessing, self.job.image_size),
             transforms=["identity"],
             batch_size=EVALUATION_BATCH,
             numerics=self.numerics,
         )["identity"]
+        return probs.reshape(len(image_ids), len(self.data.classes))
 
     def _write(self, final: nn.Module) -> None:
         job, data = self.job, self.data

@@ -1,0 +1,216 @@
+"""Measure what settings of a training gain over seeds: `python -m docs.measure.ablation ROOT MEMBER --out FOLDER`.
+
+ROOT is a project in which `dvc repro probe` is done. Trains variants of one member in one process, each with the same
+folds and seeds, and compares each variant with its baseline as `tools.seeds` does. A variant is a few settings changed.
+Predictions stay in FOLDER, one folder per variant and seed; a second call reads them.
+"""
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from podium.core import params, pixels, tables
+from podium.inference import fold_models
+from podium.models import devices, predict
+from podium.models.plain_images import PlainImages
+from podium.models.settings import ModelSettings, TorchSettings
+from podium.predictions import calibration, prediction_files
+from podium.scoring import evaluation_set, scores
+from podium.scoring.evaluation_set import EvaluationSet
+from podium.training import phase, phase_run
+from tools import seeds
+
+Probs = NDArray[np.float32]
+Changes = Mapping[str, Mapping[str, Any]]  # section of the member -> keys; a key that is None is removed
+
+FLIP = {"HorizontalFlip": {"p": 0.5}}
+CROPS = {"RandomResizedCrop": {"size": ["image_size", "image_size"], "scale": [0.5, 1.0]}}
+BASE = "base"
+VARIANTS: dict[str, Changes] = {
+    BASE: {},
+    "new_head": {"finetune": {"head_init": "keep"}},
+    "no_layer_decay": {"finetune": {"layer_decay": None}},
+    "ema": {"finetune": {"ema_decay": 0.95}},
+    "drop_path": {"finetune": {"drop_path": 0.1}},
+    "no_crops": {"finetune": {"augmentation": [FLIP]}},
+    "trivial_augment": {"finetune": {"augmentation": [CROPS, FLIP, {"TrivialAugment": {"p": 1.0}}]}},
+    "rand_augment": {
+        "finetune": {"augmentation": [CROPS, FLIP, {"RandAugment": {"num_ops": 2, "magnitude": 9, "p": 1.0}}]}
+    },
+    "bce": {"finetune": {"loss": "bce"}},
+    "focal": {"finetune": {"loss": "focal"}},
+    "logit_adjusted": {"finetune": {"loss": "logit_adjusted"}},
+    "balanced_sampler": {"finetune": {"sampler": "balanced"}},
+    "average_epochs": {"finetune": {"average_epochs": 2}},
+    "mixup_first": {"pretrain": {"epochs": 2, "mixup": 0.2, "cutmix": 0.0}, "finetune": {"epochs": -2}},
+    "mixup_cutmix_first": {"pretrain": {"epochs": 2, "mixup": 0.2, "cutmix": 1.0}, "finetune": {"epochs": -2}},
+    "clean_first": {"pretrain": {"epochs": 2, "mixup": 0.0, "cutmix": 0.0}, "finetune": {"epochs": -2}},
+    "small_first": {
+        "pretrain": {"epochs": 2, "mixup": 0.0, "cutmix": 0.0, "image_size": 0.75},
+        "finetune": {"epochs": -2},
+    },
+}
+# As AutoGluon's AutoMM trains images by default: AdamW, 20 epochs, a new head, one augmentation; minutes instead of one
+LONG: dict[str, Changes] = {
+    "automm": {
+        "finetune": {
+            "epochs": 20,
+            "warmup_epochs": 2,
+            "layer_decay": 0.9,
+            "head_init": "keep",
+            "augmentation": [{"TrivialAugment": {"p": 1.0}}],
+        }
+    }
+}
+BASELINES = {"mixup_first": "clean_first", "mixup_cutmix_first": "clean_first", "small_first": "clean_first"}
+TTAS = {  # of the trained baseline
+    "hflip": ("identity", "hflip"),
+    "d4": ("identity", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"),
+}
+WEIGHTED = {"logit_adjusted", "balanced_sampler"}  # their probabilities lack the class priors
+
+
+def main() -> None:
+    """Train what is not there yet and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m docs.measure.ablation", description="Settings over seeds.")
+    parser.add_argument("root", type=Path)
+    parser.add_argument("member")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS))
+    args = parser.parse_args()
+    root, out = args.root.resolve(), args.out.resolve()
+    for seed in args.seeds:
+        for variant in args.variants:
+            if not (folder := out / variant / str(seed)).exists():
+                _train(root, args.member, (VARIANTS | LONG)[variant], seed, folder)
+        if BASE in args.variants:
+            _predict(root, args.member, out / BASE / str(seed))
+    names = [*args.variants, *(TTAS if BASE in args.variants else ())]
+    runs = [_run(root, args.member, names, out, seed) for seed in args.seeds]
+    pairs = [(_way(BASELINES.get(name, BASE)), _way(name)) for name in names if name != BASE]
+    rows = (seeds.HEAD, ["---"] * len(seeds.HEAD), *seeds.table(pairs, runs))
+    print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+
+
+def changed(member: Mapping[str, Mapping[str, Any]], changes: Changes, seed: int) -> dict[str, dict[str, Any]]:
+    """Return a member's settings with a variant's changes.
+
+    A negative number of epochs is taken off the member's. An image size below 1 is a share of the member's.
+    """
+    settings = {section: dict(values) for section, values in member.items()}
+    settings["model"]["seed"] = seed
+    if changes.get("pretrain"):  # phase 1 is as phase 2, but for the changes
+        settings["pretrain"] = dict(settings["finetune"])
+    for section, values in changes.items():
+        settings[section] |= {key: _value(key, value, settings) for key, value in values.items()}
+        settings[section] = {key: value for key, value in settings[section].items() if value is not None}
+    for section in ("pretrain", "finetune"):
+        if settings[section].get("warmup_epochs", 0) >= settings[section]["epochs"] > 0:
+            settings[section]["warmup_epochs"] = settings[section]["epochs"] / 2
+        if settings[section]["epochs"] == 1:
+            settings[section].pop("curves", None)
+    return settings
+
+
+def _value(key: str, value: Any, settings: Mapping[str, Mapping[str, Any]]) -> Any:
+    if key == "epochs" and value < 0:
+        return settings["finetune"]["epochs"] + value
+    if key == "image_size" and value < 1:
+        return int(settings["model"]["image_size"] * value) // 16 * 16
+    return value
+
+
+def _train(root: Path, member: str, changes: Changes, seed: int, folder: Path) -> None:
+    """Run both phases on every fold in a copy of the project; move the last phase's predictions to `folder`."""
+    values = params.read(root)
+    values["members"] = {member: changed(values["members"][member], changes, seed)}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        work = Path(name)
+        for kept in ("data/prepare", "data/split", "models/weights", "models/probe"):
+            (work / kept).parent.mkdir(parents=True, exist_ok=True)
+            (work / kept).symlink_to(root / kept)
+        (work / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+        before, folds = work / f"models/weights/{member}.safetensors", [str(fold) for fold in values["folds"]]
+        for fold in folds:
+            weights = before
+            for part in ("pretrain", "finetune"):
+                phase_run.run(phase.load_job(part, member, fold, work), weights)
+                weights = work / f"models/{part}/{member}/{fold}.safetensors"
+        finished = work / f"data/finetune/{member}"
+        if not changes:
+            shutil.move(work / f"models/finetune/{member}", finished / "models")
+        finished.rename(folder)
+
+
+def _predict(root: Path, member: str, folder: Path) -> None:
+    """Predict each held-out fold with the baseline's models in the TTAs: FOLDER/<tta>.npy (images, classes)."""
+    if all((folder / f"{name}.npy").exists() for name in TTAS):
+        return
+    model_settings = params.load(f"members.{member}.model", ModelSettings, root)
+    device = devices.start(params.load("torch", TorchSettings, root))
+    numerics = devices.Numerics(device, model_settings.precision, model_settings.channels_last)
+    used, classes = _used(root)
+    pack = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
+    found = {name: np.empty((len(used), len(classes)), np.float32) for name in TTAS}
+    for fold in sorted(used["fold"].unique()):
+        model, preprocessing = fold_models.load_model(folder / f"models/{fold}.safetensors", classes=classes)
+        here = (used["fold"] == fold).to_numpy()
+        images = PlainImages(pack, list(used["image_id"][here]), preprocessing, model_settings.image_size)
+        probs = predict.probabilities(
+            numerics.place(model), images, transforms=list(predict.TTA), batch_size=8, numerics=numerics
+        )
+        for name, transforms in TTAS.items():
+            found[name][here] = np.mean([probs[transform] for transform in transforms], axis=0)
+    for name, probs_of_tta in found.items():
+        np.save(folder / f"{name}.npy", probs_of_tta)
+
+
+def _used(root: Path) -> tuple[Any, list[str]]:
+    folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
+    used = folds[folds["use"] == "train"].reset_index(drop=True)
+    return used, sorted(used["label"].unique())
+
+
+def _run(root: Path, member: str, names: Sequence[str], out: Path, seed: int) -> seeds.SeedRun:
+    values, (used, classes) = params.read(root), _used(root)
+    metric = scores.named(params.section(values, "contest.metric"), classes)
+    images = evaluation_set.of_folds(used, [str(fold) for fold in values["folds"]], classes, metric)
+    probs, shifts = {}, {}
+    for name in names:
+        term = seeds.Term(name, None)
+        if name in TTAS:
+            probs[term] = cast(Probs, np.load(out / BASE / str(seed) / f"{name}.npy"))
+            continue
+        found = prediction_files.read_train(
+            sorted((out / name / str(seed)).glob("*.parquet")),
+            image_ids=list(used["image_id"]),
+            folds=list(used["fold"]),
+            classes=classes,
+            image_sizes=[values["members"][member]["model"]["image_size"]],
+            transforms=["identity"],
+        )
+        probs[term] = found[0, 0]
+        if name in WEIGHTED:
+            shifts[term] = _shifts(images, len(classes))
+    return seeds.SeedRun(str(seed), images, probs, shifts)
+
+
+def _shifts(images: EvaluationSet, n_classes: int) -> Probs:
+    return calibration.prior_shifts(images.targets, images.folds, n_classes)[images.folds]
+
+
+def _way(name: str) -> seeds.Way:
+    return seeds.Way(name, (seeds.Term(name, None),), False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""Write the recipe: what `ensemble` decided, for images that come later (recipe_schema.py)."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from podium.contest import submission
+from podium.core import params, tables
+from podium.ensembling.inputs import EnsembleInputs
+from podium.ensembling.nested_cv import NONE_HELD_OUT, ChosenMember, Outcome
+from podium.ensembling.recipe_schema import (
+    NOVELTY,
+    PATH,
+    VERSION,
+    RecipeFile,
+    RecipeMember,
+    RecipeNetwork,
+    RecipeNovelty,
+    RecipeScore,
+    StoredBlend,
+    StoredDecision,
+)
+from podium.ensembling.tta_selection import TtaCandidate
+from podium.images.settings import PrepareSettings
+from podium.predictions.tta import ELSEWHERE, JOINT_PROBE, PROBE
+from podium.probes import features_file, novelty
+
+IDENTITY = "identity"
+
+
+def write(
+    inputs: EnsembleInputs,
+    members: Mapping[str, ChosenMember],
+    candidates: Mapping[str, Sequence[TtaCandidate]],
+    outcome: Outcome,
+    summary: Mapping[str, Any],
+) -> RecipeFile:
+    """Write recipe.json and the references of the novelty; return the recipe."""
+    known = _write_novelty(inputs, candidates)
+    blend = StoredBlend.of(outcome.recipe.blend)
+    stored = [_member(inputs, name, member) for name, member in members.items()]
+    used = [one for index, one in enumerate(stored) if not blend.weights or blend.weights[index] > 0]
+    decision = outcome.recipe.decision
+    found = RecipeFile(
+        version=VERSION,
+        classes=inputs.classes,
+        labels=_labels(inputs),
+        folds=list(inputs.fold_names),
+        prepare=params.parse(params.read(inputs.root).get("prepare", {}), "prepare", PrepareSettings),
+        networks={name: _network(inputs, name) for name in inputs.members},
+        members=stored,
+        method=outcome.selection.method,
+        blend=blend,
+        temperature=outcome.recipe.temperature,
+        decision=None if decision is None else StoredDecision.of(decision),
+        novelty=known,
+        score=RecipeScore(**{key: summary[key] for key in RecipeScore.model_fields}),
+        files={path: _sha256(inputs.root / path) for path in sorted(_paths(inputs, used, known))},
+    )
+    tables.write_json(found.model_dump(mode="json"), inputs.root / PATH)
+    return found
+
+
+def _labels(inputs: EnsembleInputs) -> list[str]:
+    """Return the classes as the submission spells them."""
+    settings = inputs.contest.submission
+    spelled = submission.spellings(inputs.classes, settings.labels, inputs.template, settings.names)
+    return [spelled[name] for name in inputs.classes]
+
+
+def _network(inputs: EnsembleInputs, name: str) -> RecipeNetwork:
+    settings = inputs.members[name]
+    mean, std = _mean_and_std(inputs.root / f"models/weights/{name}.safetensors")
+    return RecipeNetwork(
+        model=settings.model,
+        mean=mean,
+        std=std,
+        batch_size=settings.infer.batch_size,
+        feature_sizes=features_file.size_order(settings.infer.image_sizes, settings.model.image_size),
+        transforms=list(settings.infer.transforms),
+    )
+
+
+def _mean_and_std(path: Path) -> tuple[Any, Any]:
+    """Read the mean and std of initial weights (podium.models.initial_weights), without torch."""
+    if not path.exists():
+        return None, None
+    with safetensors.safe_open(str(path), framework="numpy") as opened:
+        values = json.loads(opened.metadata()["podium"])["preprocessing"]
+    return values["mean"], values["std"]
+
+
+def _member(inputs: EnsembleInputs, name: str, member: ChosenMember) -> RecipeMember:
+    choice = member.choices[NONE_HELD_OUT]
+    phases, shifts = choice.tta.phases, inputs.prior_shifts(name)
+    shift = next((shifts[phase] for phase in phases if phase in shifts), None)
+    rows = {} if shift is None else dict(zip(inputs.fold_names, shift.tolist(), strict=True))
+    special = {ELSEWHERE: "elsewhere", JOINT_PROBE: "joint_probe"}
+    return RecipeMember(
+        name=name,
+        source=special.get(phases[0], "network"),
+        image_sizes=list(choice.tta.image_sizes),
+        transforms=list(choice.tta.transforms),
+        phases=list(phases),
+        temperature=choice.calibration.temperature,
+        prior_strength=choice.calibration.prior_strength,
+        log_priors=rows,
+    )
+
+
+def _paths(inputs: EnsembleInputs, used: Sequence[RecipeMember], known: RecipeNovelty | None) -> Iterator[str]:
+    """Name the files that predict; a path may come several times."""
+    if known is not None:
+        yield from (NOVELTY, f"models/weights/{known.member}.safetensors")
+    for member in used:
+        if member.source == "joint_probe":
+            yield "models/joint_probe/classifiers.safetensors"
+            yield from (f"models/weights/{name}.safetensors" for name in inputs.members)
+        for phase in member.phases if member.source == "network" else ():
+            if phase == PROBE:
+                yield from (f"models/{folder}/{member.name}.safetensors" for folder in ("weights", "classifiers"))
+            else:
+                yield from (f"models/{phase}/{member.name}/{fold}.safetensors" for fold in inputs.fold_names)
+
+
+def _sha256(path: Path) -> str:
+    if not path.exists():
+        return ""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _write_novelty(inputs: EnsembleInputs, candidates: Mapping[str, Sequence[TtaCandidate]]) -> RecipeNovelty | None:
+    """Fit the novelty on the features of the member with the best probe; None where no features were written."""
+    path = inputs.root / NOVELTY
+    costs = {
+        name: min(one.log_loss for one in candidates[name] if one.tta.phases == (PROBE,))
+        for name in inputs.members
+        if (inputs.root / f"data/probe/{name}.safetensors").exists()
+    }
+    if not costs:
+        novelty.write(path, np.zeros((0, 1), np.float32))
+        return None
+    name = min(costs, key=lambda member: costs[member])
+    transforms = list(inputs.members[name].infer.transforms)
+    transform = IDENTITY if IDENTITY in transforms else transforms[0]
+    source, place = inputs.root / f"data/probe/{name}.safetensors", transforms.index(transform)
+    train = features_file.read(source, "train", list(inputs.used["image_id"]))[:, place]
+    found = novelty.fit(train, inputs.used["fold"].to_numpy(str))
+    novelty.write(path, found.references)
+    test = features_file.read(source, "test", inputs.readable)[:, place] if inputs.readable else train[:0]
+    return RecipeNovelty(
+        member=name,
+        transform=transform,
+        threshold=found.threshold,
+        n_references=len(found.references),
+        false_alarms=float((found.ratios(test) > 1).mean()) if len(test) else None,
+    )

@@ -1,0 +1,167 @@
+"""What to do next, the most important first: each advice in a sentence, with the section that shows the reason."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from podium.core import params
+from podium.core.errors import some
+from podium.folds import balance
+from podium.page.page_inputs import PageInputs
+
+MOST_HARMFUL = 3  # members that are named
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing to do.
+
+    Attributes:
+        text: what was found and what to do.
+        section: id of the page's section that shows it.
+        command: to copy, or "".
+    """
+
+    text: str
+    section: str
+    command: str = ""
+
+
+def all_advice(inputs: PageInputs) -> list[Advice]:
+    """Return everything that is worth doing, the most important first, and the submission last."""
+    found = [advice for rule in RULES for advice in rule(inputs)]
+    last = Advice("Submit data/ensemble/submission.csv; it is complete and in your template's form.", "reproduce")
+    return [*found, last]
+
+
+def _chance(inputs: PageInputs) -> Iterator[Advice]:
+    review = inputs.summary("data/review/summary.json")
+    if review["members_at_chance"] and len(review["members_at_chance"]) == len(review["members"]):
+        text = "No member is better than chance. Check that ids and labels belong together before anything else."
+        yield Advice(text, "members")
+
+
+def _split_groups(inputs: PageInputs) -> Iterator[Advice]:
+    crossing = balance.crossing_groups(inputs.table("data/split/folds.csv"))
+    if len(crossing):
+        yield Advice(
+            f"The score is optimistic: your own folds split {crossing['group'].nunique()} groups or sets of"
+            f" duplicates ({len(crossing)} images). Give all images of a group the same fold.",
+            "folds",
+        )
+
+
+def _wrong_labels(inputs: PageInputs) -> Iterator[Advice]:
+    n_flagged = inputs.summary("data/review/summary.json")["flagged"]
+    if n_flagged and len(inputs.table("data/review/overrides_to_consider.csv")):
+        yield Advice(
+            f"Look at {_counted(n_flagged, 'label')} that may be wrong, and copy the rows you agree with into"
+            f" {inputs.contest.overrides}.",
+            "suspects",
+        )
+
+
+def _conflicts(inputs: PageInputs) -> Iterator[Advice]:
+    conflicts = inputs.table("data/split/conflicts.csv")
+    if len(conflicts):
+        n_clusters = conflicts["cluster"].nunique()
+        yield Advice(
+            f"{_counted(n_clusters, 'set')} of duplicates {_has(n_clusters)} different labels. Correct them in the"
+            " overrides, or set split.conflicting_duplicates.",
+            "data",
+        )
+
+
+def _metadata(inputs: PageInputs) -> Iterator[Advice]:
+    verdict = inputs.summary("data/audit/summary.json").get("label_from_metadata", {})
+    if verdict.get("well_above_chance"):
+        yield Advice(
+            f"File metadata predicts the label (AUC {verdict['auc']:.2f}, chance 0.5), by"
+            f" {', '.join(verdict['telling'][:3])}. Check that the classes were collected in the same way: a model may"
+            " learn that difference instead of the content.",
+            "data",
+        )
+
+
+def _shift(inputs: PageInputs) -> Iterator[Advice]:
+    audit = inputs.summary("data/audit/summary.json")
+    for question, by in (("test_from_metadata", "metadata"), ("test_from_colours", "mean colours")):
+        if audit.get(question, {}).get("well_above_chance"):
+            yield Advice(
+                f"Test images differ from train images in their {by} (AUC {audit[question]['auc']:.2f}, chance 0.5). "
+                "The score may not hold on them.",
+                "data",
+            )
+
+
+def _leaks(inputs: PageInputs) -> Iterator[Advice]:
+    n_leaks = inputs.summary("data/analyze/summary.json")["test_images_with_a_train_duplicate"]
+    if n_leaks:
+        n_test = inputs.summary("metrics/summary.json")["n_test_images"]
+        yield Advice(
+            f"{n_leaks:,} of {n_test:,} test images {_has(n_leaks)} a duplicate in train. A leaderboard score is"
+            " optimistic on them. If the rules allow it, ensemble.leaked_labels uses their labels.",
+            "data",
+        )
+
+
+def _unusable(inputs: PageInputs) -> Iterator[Advice]:
+    unreadable = sum(int((facts["problem"] != "").sum()) for facts in inputs.facts.values())
+    if unreadable:
+        yield Advice(f"{_counted(unreadable, 'image')} cannot be read. Replace or remove them.", "data")
+    problems = len(inputs.table("data/label/problems.csv"))
+    if problems:
+        yield Advice(f"The label table has {_counted(problems, 'problem')}: data/label/problems.csv.", "data")
+
+
+def _harmful(inputs: PageInputs) -> Iterator[Advice]:
+    members = inputs.table("data/ensemble/members.csv")
+    weightless = set(members.loc[members["weight"] == 0, "member"])
+    value = inputs.table("data/report/members.csv")
+    harmful = value[(value["effect"] == "harms") & ~value["member"].isin(weightless)].sort_values("log_loss_gain")
+    for name in harmful["member"].head(MOST_HARMFUL):
+        maps = [key for key in ("members", "external") if name in params.section(inputs.values, key)]
+        command = f"dvc exp run -S '~{maps[0]}.{name}'" if maps else ""
+        yield Advice(f"{name} harms the equal mean of the members. Try without it.", "members", command)
+
+
+def _worse_steps(inputs: PageInputs) -> Iterator[Advice]:
+    steps = inputs.table("data/ladder/ladder.csv")
+    worse = steps[(steps["verdict"] == "worse") & (steps["member"] != "blend")]
+    if len(worse):
+        named = some([f"{row.member}: {row.step}" for row in worse.itertuples()])
+        yield Advice(f"{_counted(len(worse), 'step')} made a member worse ({named}). Try without.", "ablation")
+
+
+def _confused(inputs: PageInputs) -> Iterator[Advice]:
+    pairs = inputs.table("data/report/confusion.csv")
+    wrong = pairs[pairs["label"] != pairs["predicted"]]
+    if len(wrong):
+        worst = wrong.sort_values(["images", "label", "predicted"], ascending=[False, True, True]).iloc[0]
+        yield Advice(
+            f"The most frequent mistake is {worst['label']} predicted as {worst['predicted']}"
+            f" ({_counted(int(worst['images']), 'image')}, {worst['share']:.0%} of the class). Look at them first.",
+            "mistakes",
+        )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _has(number: int) -> str:
+    return "has" if number == 1 else "have"
+
+
+RULES: tuple[Callable[[PageInputs], Iterator[Advice]], ...] = (
+    _chance,
+    _split_groups,
+    _wrong_labels,
+    _conflicts,
+    _metadata,
+    _shift,
+    _leaks,
+    _unusable,
+    _harmful,
+    _worse_steps,
+    _confused,
+)

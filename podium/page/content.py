@@ -1,0 +1,116 @@
+"""What the page's templates show, as plain values: head, contest, score, reproduction; the sections add theirs."""
+
+import hashlib
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from podium.page import advice, data_sections, galleries, model_sections, rendering
+from podium.page.page_inputs import PageInputs
+from podium.scoring import scores
+
+LIBRARIES = (
+    "torch",
+    "timm",
+    "torchvision",
+    "scikit-learn",
+    "numpy",
+    "pandas",
+    "opencv-python-headless",
+    "albumentations",
+    "cleanlab",
+    "dvc",
+    "vl-convert-python",
+)
+
+
+def page(inputs: PageInputs) -> str:
+    """Return the whole page."""
+    content = {
+        "head": _head(inputs),
+        "score": _score(inputs),
+        "advice": advice.all_advice(inputs),
+        "contest": _contest(inputs),
+        "data": data_sections.data(inputs),
+        "folds": data_sections.folds(inputs),
+        "curves": model_sections.curves(inputs),
+        "ablation": model_sections.ablation(inputs),
+        "members": model_sections.members(inputs),
+        "errors": model_sections.errors(inputs),
+        "calibration": model_sections.calibration(inputs),
+        "mistakes": galleries.mistakes(inputs),
+        "suspects": model_sections.suspects(inputs),
+        "versions": _versions(),
+        "digests": _digests(inputs),
+    }
+    return rendering.render("index.html.j2", content)
+
+
+def _head(inputs: PageInputs) -> dict[str, Any]:
+    return {
+        "name": contest_name(inputs.contest.images.train),
+        "train": len(inputs.facts["train"]),
+        "test": len(inputs.facts["test"]),
+        "classes": len(inputs.classes),
+    }
+
+
+def contest_name(folder: str) -> str:
+    """Return a name for the contest: the last folder of its train images that is not called train or images."""
+    names = [part for part in Path(folder).parts if part.lower() not in ("train", "images", "data", "contest")]
+    return names[-1] if names else folder
+
+
+def _score(inputs: PageInputs) -> dict[str, Any]:
+    summary = inputs.summary("metrics/summary.json")
+    metric = str(summary["metric"])
+    used = inputs.used
+    commonest = float(used["label"].value_counts().max() / len(used))
+    return {
+        **summary,
+        "name": metric.replace("_", " "),
+        "is_loss": scores.is_loss(metric),
+        "is_log_loss": metric == scores.LOG_LOSS,
+        "commonest": commonest if metric == "accuracy" else None,
+        "optimism": abs(summary["oof_score_naive"] - summary["oof_score"]),
+        "n_wrong": int((inputs.probs.argmax(1) != [inputs.classes.index(label) for label in used["label"]]).sum()),
+        "leaks": inputs.summary("data/analyze/summary.json")["test_images_with_a_train_duplicate"],
+        "flagged": inputs.summary("data/review/summary.json")["flagged"],
+    }
+
+
+def _contest(inputs: PageInputs) -> list[tuple[str, str]]:
+    contest, label = inputs.contest, inputs.summary("data/label/summary.json")
+    submission = contest.submission
+    written = "the class" if submission.values == "label" else "probabilities"
+    return [
+        ("Task", f"assign one of {len(inputs.classes):,} classes to each test image"),
+        (
+            "Metric",
+            f"{contest.metric.replace('_', ' ')}{' (lower is better)' if scores.is_loss(contest.metric) else ''}",
+        ),
+        ("Train images", f"{contest.images.train}: {label['images']:,}, of which {label['used']:,} are used"),
+        ("Test images", f"{contest.images.test}: {len(inputs.facts['test']):,}"),
+        ("Labels", "one folder per class" if contest.layout == "folders" else contest.labels),
+        ("Overrides", contest.overrides),
+        ("Submission", f"data/ensemble/submission.csv with {written} of each test image"),
+    ]
+
+
+def _versions() -> list[tuple[str, str]]:
+    found = [("Python", platform.python_version())]
+    for library in LIBRARIES:
+        try:
+            found.append((library, version(library)))
+        except PackageNotFoundError:
+            found.append((library, "not installed"))
+    return found
+
+
+def _digests(inputs: PageInputs) -> list[tuple[str, str]]:
+    """Return what identifies the images and the folds: SHA-256 of their files' digests, and of every image's fold."""
+    folds = inputs.table("data/split/folds.csv").sort_values("image_id")
+    lines = {f"{subset} images": facts["image_id"] + " " + facts["sha256"] for subset, facts in inputs.facts.items()}
+    lines["labels and folds"] = folds[["image_id", "label", "use", "fold"]].agg(" ".join, axis=1)
+    return [(name, hashlib.sha256("\n".join(text).encode()).hexdigest()[:16]) for name, text in lines.items()]

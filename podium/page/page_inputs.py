@@ -1,0 +1,126 @@
+"""The tables and settings that the page is made of."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from podium import contracts
+from podium.contest.settings import ContestSettings
+from podium.core import params, pixels, tables
+from podium.core.pixels import PixelPack
+from podium.core.tables import Contract
+from podium.predictions import prediction_files
+from podium.predictions.prediction_files import Probs
+from podium.reports import ablation, confusion, diversity, reliability
+
+TABLES: dict[str, Contract] = {
+    "data/label/problems.csv": contracts.PROBLEMS,
+    "data/analyze/findings.csv": contracts.FINDINGS,
+    "data/analyze/clusters.csv": contracts.CLUSTERS,
+    "data/analyze/leaks.csv": contracts.LEAKS,
+    "data/split/folds.csv": tables.FOLDS,
+    "data/split/conflicts.csv": contracts.CONFLICTS,
+    "data/ensemble/members.csv": contracts.MEMBERS,
+    "data/ensemble/methods.csv": contracts.METHODS,
+    "data/ensemble/blend.csv": contracts.BLEND,
+    "data/review/suspects.csv": contracts.SUSPECTS,
+    "data/review/overrides_to_consider.csv": contracts.OVERRIDES,
+    "data/report/confusion.csv": confusion.CONFUSION,
+    "data/report/confusion_plot.csv": confusion.CONFUSION,
+    "data/report/classes.csv": confusion.CLASSES,
+    "data/report/reliability.csv": reliability.RELIABILITY,
+    "data/report/members.csv": diversity.MEMBER_VALUE,
+    "data/ladder/ladder.csv": ablation.ABLATION,
+}
+SUMMARIES = (
+    "data/label/summary.json",
+    "data/analyze/summary.json",
+    "data/split/balance.json",
+    "data/audit/summary.json",
+    "data/review/summary.json",
+    "data/report/calibration.json",
+    "metrics/summary.json",
+)
+CURVES = "data/ensemble/curves.csv"
+
+
+@dataclass(frozen=True)
+class PageInputs:
+    """What the page is made of.
+
+    Attributes:
+        contest: settings of the contest.
+        values: of params.yaml.
+        facts: contracts.FACTS by subset.
+        packs: pixels by subset.
+        curves: contracts.CURVES with its series as floats.
+        probs: the blend's out-of-fold probabilities (images, classes), in the order of `used` and `classes`.
+        found: the other tables and summaries by their path.
+    """
+
+    contest: ContestSettings
+    values: dict[str, Any]
+    facts: dict[str, pd.DataFrame]
+    packs: dict[str, PixelPack]
+    curves: pd.DataFrame
+    probs: Probs
+    found: dict[str, Any]
+
+    def table(self, path: str) -> pd.DataFrame:
+        """Return one of TABLES."""
+        frame: pd.DataFrame = self.found[path]
+        return frame
+
+    def summary(self, path: str) -> dict[str, Any]:
+        """Return one of SUMMARIES."""
+        summary: dict[str, Any] = self.found[path]
+        return summary
+
+    @property
+    def used(self) -> pd.DataFrame:
+        """Return the train images that are scored, sorted by image_id."""
+        return used_images(self.table("data/split/folds.csv"))
+
+    @property
+    def classes(self) -> list[str]:
+        """Return the classes in the order of the models' outputs."""
+        return class_order(self.used)
+
+
+def load(root: Path) -> PageInputs:
+    """Read everything."""
+    values = params.read(root)
+    found: dict[str, Any] = {path: tables.read(root / path, contract) for path, contract in TABLES.items()}
+    found |= {path: tables.read_json(root / path) for path in SUMMARIES}
+    used = used_images(found["data/split/folds.csv"])
+    subsets = ("train", "test")
+    return PageInputs(
+        contest=params.parse(params.section(values, "contest"), "contest", ContestSettings),
+        values=values,
+        facts={name: tables.read(root / f"data/prepare/{name}/facts.csv", contracts.FACTS) for name in subsets},
+        packs={name: pixels.open_pack(root / f"data/prepare/{name}/pixels.arrow") for name in subsets},
+        curves=_curves(root / CURVES),
+        probs=prediction_files.read_oof(root / "data/ensemble/oof.parquet", used, class_order(used)),
+        found=found,
+    )
+
+
+def used_images(folds: pd.DataFrame) -> pd.DataFrame:
+    """Return the scored rows of tables.FOLDS, sorted by image_id."""
+    used = folds[folds["use"] == "train"]
+    return used.sort_values("image_id", ignore_index=True)
+
+
+def class_order(used: pd.DataFrame) -> list[str]:
+    """Return the classes in the order of the models' outputs."""
+    return sorted(used["label"].unique())
+
+
+def _curves(path: Path) -> pd.DataFrame:
+    curves = tables.read_text_csv(path)
+    series = [column for column in curves.columns if column not in contracts.CURVES.columns]
+    kinds = {"epoch": np.int64} | dict.fromkeys(series, np.float64)
+    return curves.replace({name: {"": "nan"} for name in series}).astype(kinds)

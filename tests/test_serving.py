@@ -1,0 +1,299 @@
+"""`make predict` and `make bundle` on a tiny contest: its test images get the predictions of `ensemble` again."""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from podium import contracts
+from podium.core import pixels, tables
+from podium.core.errors import InputError
+from podium.ensembling import recipe_schema
+from podium.ensembling.blending import Fitting, blended
+from podium.ensembling.method_registry import METHODS
+from podium.ensembling.recipe_schema import RecipeFile, RecipeMember, StoredBlend, StoredDecision
+from podium.inference import stored_images
+from podium.predictions import member_predictions
+from podium.predictions.tta import Tta
+from podium.scoring.thresholds import ExpectedPosition, Multipliers
+from podium.serving import image_stream, network_passes, new_predictions, selection_of_members
+from podium.serving.standalone import resize
+from stages import (
+    ensemble,
+    finetune,
+    fixres,
+    infer,
+    infer_fixres,
+    infer_pretrain,
+    joint_probe,
+    pretrain,
+    probe,
+    weights,
+)
+from tests import photos, tiny
+from tools import bundle as bundle_tool
+from tools import predict
+
+N_TEST, CHUNK = 11, 8
+CONTEST = {"images": {"train": "train", "test": "test"}, "metric": "accuracy"}
+UNTRAINED = {"pretrain": {"epochs": 0}, "finetune": {"epochs": 0}, "infer": {"transforms": ["identity"]}}
+
+
+def write_project(root: Path) -> None:
+    """A contest of a trained member with `fixres` and of one that is its probe, its test images as PNG files."""
+    members = {"a": tiny.member(), "b": tiny.member(model={"seed": 1}, **UNTRAINED)}
+    tiny.write(root, members, n_test=N_TEST)
+    values = yaml.safe_load((root / "params.yaml").read_text())
+    third = {"a": {"image_size": 40, "epochs": 1, "batch_size": 4, "lr": 0.01}}
+    values |= {"contest": CONTEST, "fixres": third, "external": {}, "ensemble": {"method": "equal"}}
+    tiny.write_params(root, values | {"prepare": {"short_side": 64}})
+    packed, rows = pixels.open_pack(root / "data/prepare/test/pixels.arrow"), []
+    for image_id in packed.image_ids:
+        (root / "test").mkdir(exist_ok=True)
+        cv2.imwrite(str(root / "test" / image_id), packed[image_id][..., ::-1])
+        rows.append(dict.fromkeys(contracts.FACTS.columns, "") | {"image_id": image_id})
+    facts = pd.DataFrame(rows).assign(width=1, height=1, bytes=1)
+    tables.write(facts, root / "data/prepare/test/facts.csv", contracts.FACTS)
+    tables.write_text("", root / "placeholders/none.csv")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("finished")
+    write_project(root)
+    for name in "ab":
+        weights.main(name, root=root)
+        probe.main(name, root=root)
+        for fold in "01":
+            pretrain.main(name, fold, root=root)
+            finetune.main(name, fold, root=root)
+        infer.main(name, root=root)
+        infer_pretrain.main(name, root=root)
+    for fold in "01":
+        fixres.main("a", fold, root=root)
+    infer_fixres.main("a", root=root)
+    joint_probe.main(root=root)
+    ensemble.main(root=root)
+    return root
+
+
+@pytest.fixture
+def root(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(new_predictions, "chunk_size", lambda _: CHUNK)
+    monkeypatch.setenv("PODIUM_WORKERS", "0")
+    return shutil.copytree(finished, tmp_path / "root")
+
+
+def predicted(root: Path, images: str = "test") -> pd.DataFrame:
+    predict.main(str(root / images), str(root / "out.csv"), root=root)
+    return tables.read_text_csv(root / "out.csv").set_index("image_id")
+
+
+def change(root: Path, **changes: Any) -> None:
+    path = root / recipe_schema.PATH
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_the_contests_own_test_images_get_their_labels_and_probabilities(root: Path) -> None:
+    (root / "test/t3b.png").write_bytes(b"no image")
+    found = predicted(root)
+    bad = found.loc["t3b.png"]
+    assert "image" in bad["problem"]
+    assert (bad.drop("problem") == "").all()
+    found = found.drop("t3b.png")
+    test = tables.read(root / "data/ensemble/test.parquet", contracts.TEST).set_index("image_id")
+    columns = ["p:blue", "p:red"]
+    np.testing.assert_array_equal(found.loc[test.index, columns].astype("float32"), test[columns])  # to the bit
+    submitted = tables.read_text_csv(root / "data/ensemble/submission.csv").set_index("image_id")["label"]
+    assert (found["label"] == submitted[found.index]).all()
+    assert (found["problem"] == "").all()
+
+
+def test_every_phase_size_and_probe_predicts_as_its_stage_did(root: Path) -> None:
+    recipe, image_ids = recipe_schema.read(root / recipe_schema.PATH), [f"t{i}.png" for i in range(N_TEST)]
+    known = member_predictions.blend_members(yaml.safe_load((root / "params.yaml").read_text()), root)
+    builder = new_predictions.load(root).builder
+    chunks = image_stream.chunks(image_stream.find(root / "test"), recipe.prepare, 64)
+    chunk = next(chunks)
+    flips = ("hflip", "identity")
+    ttas = [("a", Tta((32, 40), flips, ("finetune", "probe"))), ("a", Tta((40,), flips, ("fixres",)))]
+    ttas += [("a", Tta((32,), ("identity",), ("pretrain",))), ("b", Tta((40,), ("identity",), ("probe",)))]
+    ttas += [("joint_probe", known["joint_probe"].default)]
+    with stored_images.shared(chunk.packed, chunk.packed.image_ids, chunk.folder, "test") as images_at:
+        passes = network_passes.ChunkPredictions(builder, images_at, N_TEST)
+        for (name, tta), index in [(one, index) for one in ttas for index in (0, 1)]:
+            values = {"source": "joint_probe" if name == "joint_probe" else "network", "image_sizes": tta.image_sizes}
+            values |= {"transforms": tta.transforms, "phases": tta.phases, "prior_strength": 0}
+            member = RecipeMember.model_validate({"name": name, "temperature": 1, "log_priors": {}, **values})
+            stored = member_predictions.read_test(known[name], tta, sorted(image_ids), str(index), tiny.CLASSES)
+            np.testing.assert_allclose(passes.calibrated(member, index), stored, atol=1e-6, err_msg=f"{name} {tta}")
+
+
+def test_a_single_file_is_predicted_alone_and_an_odd_one_is_called_unlike(root: Path) -> None:
+    one = predicted(root, "test/t5.png")
+    folder = predicted(root)
+    assert list(one.index) == ["t5.png"]
+    columns = ["p:blue", "p:red"]
+    np.testing.assert_allclose(one[columns].astype(float), folder.loc[["t5.png"], columns].astype(float), atol=1e-6)
+    stripes = np.zeros((50, 50, 3), np.uint8)
+    stripes[::9] = 255
+    cv2.imwrite(str(root / "stripes.png"), stripes)
+    assert predicted(root, "stripes.png").loc["stripes.png", "unlike_training"] == "yes"
+    assert (folder["unlike_training"] == "yes").mean() < 0.5
+
+
+def test_files_that_differ_from_those_of_the_score_are_refused(root: Path) -> None:
+    path = next(path for path in json.loads((root / recipe_schema.PATH).read_text())["files"] if "weights" in path)
+    (root / path).write_bytes((root / path).read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match=path):
+        predicted(root)
+    change(root, version=99)
+    with pytest.raises(InputError, match=r"recipe\.json"):
+        predicted(root)
+
+
+def test_predictions_made_elsewhere_are_refused_unless_their_weight_is_0(root: Path) -> None:
+    recipe = json.loads((root / recipe_schema.PATH).read_text())
+    first, *others = recipe["members"]
+    theirs = first | {"name": "theirs", "source": "elsewhere", "phases": ["elsewhere"]}
+    shares = [1 / (len(others) + 1)] * (len(others) + 1)
+    change(root, members=[first, *others, theirs], blend={"kind": "linear", "weights": [*shares, 0.0]})
+    assert len(predicted(root)) == N_TEST
+    change(root, members=[*others, theirs], blend={"kind": "linear", "weights": shares})
+    with pytest.raises(InputError, match="theirs"):
+        predicted(root)
+
+
+@pytest.mark.parametrize("images", ["nothing", "empty"])
+def test_where_there_is_no_image_it_is_said(root: Path, images: str) -> None:
+    (root / "empty").mkdir()
+    with pytest.raises(InputError, match=images):
+        predicted(root, images)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_stored_blend_is_the_fitted_one_to_the_bit(method: str) -> None:
+    rng = np.random.default_rng(0)
+    members = [rng.dirichlet(np.ones(3), 60).astype(np.float32) for _ in range(2)]
+    fitted = METHODS[method].fit(members, Fitting(rng.integers(0, 3, 60)))
+    stored = StoredBlend.model_validate_json(StoredBlend.of(fitted).model_dump_json())
+    np.testing.assert_array_equal(blended(stored.build(), members), blended(fitted, members))
+
+
+@pytest.mark.parametrize(
+    "decision", [Multipliers(np.array([0.5, 2.0])), ExpectedPosition(np.array([1.0, 0.0]), np.array([0.31]))]
+)
+def test_a_stored_decision_is_the_fitted_one_to_the_bit(decision: Any) -> None:
+    probs = np.random.default_rng(0).dirichlet(np.ones(2), 60).astype(np.float32)
+    stored = StoredDecision.model_validate_json(StoredDecision.of(decision).model_dump_json())
+    np.testing.assert_array_equal(stored.build().apply(probs), decision.apply(probs))
+
+
+def test_the_schema_of_the_recipe_is_documented() -> None:
+    page = (Path(__file__).parents[1] / "docs/predict.md").read_text()
+    assert not [name for name in RecipeFile.model_fields if f"`{name}`" not in page]
+
+
+ALONE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import predict
+predict.main(*sys.argv[2:])
+print(sorted({"torch", "cv2", "pandas", "scipy", "timm", "podium"} & set(sys.modules)))
+"""
+
+
+@pytest.fixture(scope="module")
+def bundled(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a recipe whose member `a` is the mean of its trained networks and its probe at two sizes."""
+    for name in bundle_tool.NEEDED:
+        pytest.importorskip(name)
+    root = shutil.copytree(finished, tmp_path_factory.mktemp("bundled") / "root")
+    recipe = json.loads((root / recipe_schema.PATH).read_text())
+    recipe["members"][0] |= {"phases": ["finetune", "probe"], "image_sizes": [32, 40]}
+    paths = [f"models/finetune/a/{fold}.safetensors" for fold in recipe["folds"]]
+    files = {path: new_predictions.file_hash(root / path) for path in paths}
+    change(root, members=recipe["members"], files=recipe["files"] | files)
+    bundle_tool.main("all", str(root / "bundle"), root=root)
+    return root / "bundle"
+
+
+def run_alone(folder: Path, images: Path, out: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a bundle's predict.py where the project cannot be imported."""
+    command = [sys.executable, "-c", ALONE, *map(str, (folder, images, out))]
+    return subprocess.run(command, cwd=out.parent, text=True, capture_output=True, check=False)
+
+
+@pytest.mark.slow
+def test_a_bundle_predicts_alone_what_make_predict_predicts(root: Path, bundled: Path) -> None:
+    shutil.copy(bundled.parent / recipe_schema.PATH, root / recipe_schema.PATH)
+    (root / "test/t3b.png").write_bytes(b"no image")
+    cv2.imwrite(str(root / "test/wide.jpg"), photos.photo(1, 90, 200))
+    cv2.imwrite(str(root / "test/small.png"), photos.photo(2, 20, 24))
+    done = run_alone(bundled, root / "test", root / "alone.csv")
+    assert done.stdout == "[]\n", done.stderr
+    alone, here = tables.read_text_csv(root / "alone.csv").set_index("image_id"), predicted(root)
+    assert list(alone.columns) == list(here.columns)
+    for column in ("label", "unlike_training", "problem"):
+        assert (alone[column] == here[column]).all(), column
+    read = here["problem"] == ""
+    for column in ("p:blue", "p:red", "novelty"):
+        np.testing.assert_allclose(
+            alone.loc[read, column].astype(float), here.loc[read, column].astype(float), atol=1e-4
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["networks.json", "manifest.json", "recipe.json", "blend.py"])
+def test_a_file_that_was_tampered_with_is_refused(bundled: Path, tmp_path: Path, name: str) -> None:
+    copied = shutil.copytree(bundled, tmp_path / "copy")
+    (copied / name).write_text((copied / name).read_text() + "\n")
+    done = run_alone(copied, bundled.parent / "test", tmp_path / "out.csv")
+    assert name in done.stderr
+    assert done.returncode != 0
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_bundle_holds_card_licences_and_a_zip_of_itself(bundled: Path) -> None:
+    names = {path.relative_to(bundled).as_posix() for path in bundled.rglob("*") if path.is_file()}
+    assert names >= {"predict.py", "recipe.json", "manifest.json", "model_card.md", "LICENCES.md"}
+    assert not [name for name in names if name.endswith((".pkl", ".pt", ".pth"))]
+    with zipfile.ZipFile(f"{bundled}.zip") as opened:
+        assert set(opened.namelist()) == {f"bundle/{name}" for name in names}
+    card, recipe = (bundled / "model_card.md").read_text(), recipe_schema.read(bundled / "recipe.json")
+    assert f"{recipe.score.oof_score_low} to {recipe.score.oof_score_high}" in card
+
+
+def test_one_member_has_its_own_score_and_no_other_member(root: Path) -> None:
+    recipe = recipe_schema.read(root / recipe_schema.PATH)
+    members = tables.read(root / "data/ensemble/members.csv", contracts.MEMBERS).set_index("member")
+    best = selection_of_members.select(recipe, "best", root)
+    assert best.members[0].name == members["score"].idxmax()
+    alone = selection_of_members.select(recipe, "b", root)
+    assert [member.name for member in alone.members] == ["b"]
+    assert alone.score.oof_score == pytest.approx(members.loc["b", "score"], abs=1e-6)
+    with pytest.raises(InputError, match="nobody"):
+        selection_of_members.select(recipe, "nobody", root)
+
+
+@pytest.mark.parametrize(
+    "target", [(32, 32), (40, 40), (224, 224), (64, 20), (20, 64), (50, 100), (97, 31), (100, 190)]
+)
+def test_resizing_in_numpy_is_opencvs(target: tuple[int, int]) -> None:
+    image = photos.photo(3, 100, 128)
+    for ours, theirs in ((resize.INTER_AREA, cv2.INTER_AREA), (resize.INTER_CUBIC, cv2.INTER_CUBIC)):
+        if ours == resize.INTER_AREA and target[0] * target[1] > 100 * 128:
+            continue
+        found = resize.resize(image, target, ours).astype(int)
+        wanted = cv2.resize(image, target, interpolation=theirs).astype(int)
+        assert np.abs(found - wanted).max() <= 1
+        assert (found != wanted).mean() < 0.002

@@ -1,0 +1,144 @@
+"""The page of a made-up run: what it says, that it is escaped, offline and small; in Chromium where there is one."""
+
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podium.core import stage_times
+from stages import page
+from tests import page_run
+from tools import run_page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+WIDTHS = (390, 800, 1280)
+in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+MEASURE = """
+<script>
+const texts = [...document.querySelectorAll("body *")].filter(e => e.checkVisibility()
+  && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()));
+const links = [...document.querySelectorAll("a")];
+document.body.innerHTML = "<pre id=measured>" + JSON.stringify({
+  smallest: Math.min(...texts.map(e => parseFloat(getComputedStyle(e).fontSize)
+    * (e.ownerSVGElement ? Math.hypot(e.getScreenCTM().a, e.getScreenCTM().b) : 1))),
+  wider: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  dead: links.filter(a => !document.querySelector(a.getAttribute("href"))).map(a => a.href),
+  charts: [...document.querySelectorAll(".chart")].filter(f => f.querySelector("svg").checkVisibility() ||
+    f.querySelector(".narrow svg").checkVisibility()).length,
+}) + "</pre>";
+</script>
+"""
+
+
+class Elements(html.parser.HTMLParser):
+    """All elements of a page with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    page_run.write(folder)
+    page.main(root=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(root: Path) -> str:
+    return (root / page.PAGE).read_text(encoding="utf-8")
+
+
+def test_the_first_screen_says_how_good_how_sure_and_what_to_do_next(text: str) -> None:
+    first = text[text.index("<main") : text.index("<nav")]
+    for said in ("0.7500", "0.7123 to 0.7891", "data/contest/overrides.csv", "vit", "bytes", "submission.csv"):
+        assert said in first
+    assert "dvc exp run -S &#39;~members.vit&#39;" in first
+
+
+def test_what_comes_from_data_is_escaped(text: str) -> None:
+    assert "alert(" in text
+    assert "<script" not in text
+    assert {tag for tag, _ in Elements(text).found}.isdisjoint({"script", "iframe", "object", "embed"})
+
+
+def test_the_page_loads_nothing_and_every_link_and_image_has_its_target_and_name(text: str) -> None:
+    elements = Elements(text).found
+    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for tag, attributes in elements:
+        for name in ("href", "src"):
+            target = attributes.get(name) or ""
+            assert not target or target.startswith("data:") or target.removeprefix("#") in ids, target
+        assert tag != "img" or attributes["alt"]
+        assert tag != "svg" or (attributes["role"] == "img" and attributes["aria-label"])
+    assert "url(" not in text
+
+
+def test_the_same_tables_give_the_same_bytes(root: Path, tmp_path: Path) -> None:
+    page_run.write(tmp_path)
+    page.main(root=tmp_path)
+    assert (tmp_path / page.PAGE).read_bytes() == (root / page.PAGE).read_bytes()
+
+
+def test_a_thousand_classes_leave_the_page_short(tmp_path: Path, text: str) -> None:
+    page_run.write(tmp_path, n_classes=1000, per_class=1)
+    page.main(root=tmp_path)
+    large = (tmp_path / page.PAGE).read_text(encoding="utf-8")
+    assert len(large) < 4 * len(text) < 8e6
+    assert "1,000" in large
+
+
+def test_the_copy_of_make_has_commit_and_times(root: Path, text: str) -> None:
+    assert run_page.write(root / "data") is None
+    (root / stage_times.LOG).parent.mkdir()
+    rows = [f"2026-01-01T00:00:00,probe@a,{seconds}\n" for seconds in (30.0, 61.5)]
+    (root / stage_times.LOG).write_text("".join(rows))
+    assert run_page.write(root) == run_page.COPY
+    copied = (root / run_page.COPY).read_text(encoding="utf-8")
+    assert "probe@a" in copied
+    assert "61.5" in copied
+    assert "30.0" not in copied
+    assert copied.startswith(text[: text.index(run_page.START)])
+    assert copied.rstrip().endswith("</html>")
+
+
+@in_chromium
+def test_the_console_of_a_browser_stays_empty(root: Path, tmp_path: Path) -> None:
+    """The page's own policy forbids all requests, so a request would be an error in the console."""
+    assert "CONSOLE" not in chromium(root / page.PAGE, 800, tmp_path).stderr
+
+
+@in_chromium
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_browser_shows_no_small_text_and_no_overflow(text: str, tmp_path: Path, width: int) -> None:
+    policy = re.compile(r"<meta http-equiv[^>]*>")
+    assert policy.search(text)
+    path = tmp_path / "index.html"
+    path.write_text(policy.sub("", text).replace("</body>", MEASURE + "</body>"), encoding="utf-8")
+    found = re.search(r'<pre id="measured">(.*?)</pre>', chromium(path, width, tmp_path).stdout, re.DOTALL)
+    assert found
+    measured: dict[str, Any] = json.loads(found[1])
+    assert measured["smallest"] > 11.99
+    assert measured["wider"] <= 0
+    assert not measured["dead"]
+    assert measured["charts"] >= 7
+
+
+def chromium(path: Path, width: int, profile: Path) -> subprocess.CompletedProcess[str]:
+    """Open a file headless; stderr has the console, stdout the page as it is then."""
+    assert CHROMIUM is not None
+    options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom")
+    command = [CHROMIUM, *options, f"--user-data-dir={profile}/profile", f"--window-size={width},900", path.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)

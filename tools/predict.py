@@ -1,0 +1,27 @@
+"""Predict new images with the trained blend: `python -m tools.predict <folder or file> [predictions.csv]`."""
+
+import sys
+from pathlib import Path
+
+from podium.core import cli
+from podium.ensembling import recipe_schema
+
+
+def main(images: str, out: str = "predictions.csv", *, root: Path = Path()) -> None:
+    """Write a table with a row per file, and say what to know of it."""
+    known = recipe_schema.read(root / recipe_schema.PATH).novelty
+    from podium.serving import new_predictions  # torch takes seconds to import: not without a recipe
+
+    counts = new_predictions.write(Path(images), Path(out), root)
+    print(f"predict: {counts.files} files, {counts.unreadable} of them unreadable (column `problem`): {out}")
+    if known is None:
+        print("predict: the recipe does not know the training images' features: no image is called unlike them")
+        return
+    test = "" if known.false_alarms is None else f" ({known.false_alarms:.1%} of the contest's own test images are)"
+    print(f"predict: {counts.unlike} are unlike all training images: do not trust their labels{test}")
+
+
+if __name__ == "__main__":
+    if not sys.argv[1:] or not sys.argv[1]:
+        raise SystemExit("usage: make predict IMAGES=<folder or file> [OUT=predictions.csv]")
+    cli.run(main)

@@ -1,0 +1,42 @@
+"""Write logs/report.html: the page of the stage `page` with the commit and the times of this folder's run.
+
+They are no part of the stage's output, because that has the same bytes for the same tables, settings and libraries.
+"""
+
+import subprocess
+from pathlib import Path
+
+from podium.core import stage_times, tables
+from podium.page import rendering
+
+PAGE = Path("data/report/index.html")
+COPY = Path("logs/report.html")
+START, END = "<!-- run -->", "<!-- /run -->"
+
+
+def write(root: Path) -> Path | None:
+    """Write the copy and return its path; None where there is no page."""
+    if not (root / PAGE).exists():
+        return None
+    before, _, rest = (root / PAGE).read_text(encoding="utf-8").partition(START)
+    after = rest.partition(END)[2]
+    seconds = stage_times.last_seconds(root)
+    section = rendering.render(
+        "run.html.j2", {"commit": _commit(root), "times": list(seconds.items()), "total": sum(seconds.values())}
+    )
+    tables.write_text(before + section + after, root / COPY)
+    return COPY
+
+
+def _commit(root: Path) -> str:
+    """Return git's commit, and whether files differ from it; "" outside of git."""
+    try:
+        commit = _git(root, "rev-parse", "HEAD").strip()
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no").strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return commit + (", with changes that are not committed" if changed else "")
+
+
+def _git(root: Path, *words: str) -> str:
+    return subprocess.run(("git", *words), cwd=root, text=True, capture_output=True, check=True).stdout
