@@ -64,7 +64,7 @@ def submitted(root: Path, contest: dict[str, Any], folds: pd.DataFrame, probs: p
     """Write the submission of these probabilities (test images, classes) as `ensemble` does."""
     facts = tables.read(root / "data/prepare/test/facts.csv", contracts.FACTS)
     section = params.parse(contest, "contest", ContestSettings)
-    inputs = EnsembleInputs(root, section, EnsembleSettings(), {}, {}, FOLDS, folds, facts)
+    inputs = EnsembleInputs(root, section, EnsembleSettings(), {}, {}, FOLDS, folds, facts, has_students=False)
     table = tables.with_probs(pd.DataFrame({"image_id": inputs.readable}), probs.loc[inputs.readable].to_numpy(),
                               inputs.classes)  # fmt: skip
     outputs._write_submission(inputs, table, root / "submission.csv")
@@ -190,7 +190,7 @@ def test_folders_that_are_odd_are_named_by_check(tmp_path: Path) -> None:
     write_params(tmp_path, contest)
     with pytest.raises(InputError, match=r"only one class, 'animals'.*holds the folders cat, dog"):
         check.main("settings", root=tmp_path)
-    miniatures.images(home, "train/plants/oak/1.jpg")
+    miniatures.images(home, *(f"train/plants/oak/{i}.jpg" for i in range(3)))
     (home / "train/minerals").mkdir()
     p = params.parse(params.read(tmp_path), "", Podium)
     printed = "\n".join(input_tables.check(p, tmp_path))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from podium.contest import label_sources, records
+from podium.contest.label_sources import TrainFiles
 from podium.contest.settings import ContestSettings
 from podium.core import params
 from podium.core.errors import InputError
@@ -42,7 +43,7 @@ def contest(**changes: Any) -> ContestSettings:
 
 
 def read(root: Path, images: list[str] = IMAGES, **changes: Any) -> tuple[dict[str, str], list[str], list[str]]:
-    table, problems = label_sources.read(images, contest(**changes), root)
+    table, problems, _ = label_sources.read(TrainFiles(images), contest(**changes), root)
     rows = dict(zip(table["image_id"], table["label"], strict=True))
     return rows, list(table["group"]), [image_id for image_id, _ in problems]
 
@@ -115,8 +116,8 @@ def test_numbers_of_json_are_written_as_they_stand_and_lists_are_nothing(tmp_pat
         ("x.json", b'["a"]', "x.json: must hold a list of records"),
         ("x.json", b'{"a": 1}', "x.json: must hold a list of records, or images and annotations.* a"),
         ("x.jsonl", b"{}\n{", "x.jsonl: line 2 is not valid JSON"),
-        ("x.json.gz", b"no gzip", "x.json.gz: cannot be read"),
-        ("x.csv.zip", b"no zip", "x.csv.zip: cannot be read"),
+        ("x.json.gz", b"no gzip", "x.json.gz: cannot be unpacked"),
+        ("x.csv.zip", b"no zip", "x.csv.zip: cannot be unpacked"),
         ("x.csv.zip", zipped(a="", b=""), "x.csv.zip: must hold one file, holds a, b"),
     ],
 )
@@ -156,3 +157,40 @@ def test_several_folders_are_one_class(tmp_path: Path) -> None:
     assert labels == {"Cover/1.jpg": "0", "UERD/1.jpg": "1", "JMiPOD/1.jpg": "1"}
     with pytest.raises(InputError, match=r"columns\.classes: no image has the label Uerd"):
         read(tmp_path, images, layout="folders", labels=NO_FILE, columns={"classes": {"Uerd": "1"}})
+
+
+def test_labels_without_an_image_are_counted_by_class_unless_a_list_leaves_the_file_out(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("id;label\na;x\nb;y\nlost;z\nlost2;x\nunused;y\nnotes.txt;y\n")
+    columns = {"id": "id", "label": "label", "classes": {"x": "first", "z": "third"}}
+    files = TrainFiles(["a.jpg", "b.jpg"], ["notes.txt"], ["unused.jpg"])
+    given = label_sources.read(files, contest(columns=columns), tmp_path)
+    assert given.table["label"].tolist() == ["first", "y", "y"]
+    assert given.without_image == {"first": 1, "third": 1}
+    assert [image_id for image_id, _ in given.problems] == ["lost", "lost2", "unused"]
+
+
+@pytest.mark.parametrize("ending", ["csv.gz", "csv.zip", "json.gz", "json.zip", "jsonl.gz"])
+def test_a_cut_archive_is_named(tmp_path: Path, ending: str) -> None:
+    text = "id,label\n" + "".join(f"{i},{i * 7919}\n" for i in range(2000))
+    packed = gzip.compress(text.encode()) if ending.endswith("gz") else zipped(a=text)
+    (tmp_path / f"x.{ending}").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(InputError, match=r"cannot be unpacked .*: is it cut"):
+        read(tmp_path, labels=f"x.{ending}")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"<html>;", "is a web page"),
+        ("id;label\na;x\n".encode("utf-16"), "UTF-16"),
+        (b"PK\x03\x04;", "workbook"),
+        (b'id;label\na;"x\n', "row 2: a quote is opened"),
+        (b"id;label\na;x\nb;x;y\n", "line 3 has 3 cells.* holds ';'"),
+    ],
+)
+def test_what_is_no_table_of_cells_keeps_its_advice_whatever_separates_cells(
+    tmp_path: Path, data: bytes, words: str
+) -> None:
+    (tmp_path / "labels.csv").write_bytes(data)
+    with pytest.raises(InputError, match=words):
+        read(tmp_path)

@@ -133,14 +133,14 @@ def columns(
     return TemplateColumns(position, tuple(at for at in range(position + 1, width) if at != row_class), row_class)
 
 
-def class_texts(rows: pd.DataFrame, columns: TemplateColumns, settings: SubmissionSettings) -> list[str]:
+def class_texts(rows: pd.DataFrame, places: TemplateColumns, settings: SubmissionSettings) -> list[str]:
     """Return the class of each row of a long template, without rows that name none; [] if it is not long."""
-    if columns.row_class is not None:
-        return list(rows[columns.row_class])
+    if places.row_class is not None:
+        return list(rows[places.row_class])
     if not is_long(settings):
         return []
     pattern = re.compile(settings.id_pattern or "")
-    found = [pattern.fullmatch(written.strip()) for written in rows[columns.id]]
+    found = [pattern.fullmatch(written.strip()) for written in rows[places.id]]
     return [match["class"] or "" for match in found if match is not None]
 
 
