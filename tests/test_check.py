@@ -360,7 +360,11 @@ def test_a_duplicate_key_is_refused_with_its_line(tmp_path: Path) -> None:
     ("labels", "changes", "words"),
     [
         ("0.png,x\n1.png,x\n2.png,x\n", {}, "only one class, 'x'"),
-        ("0.png,x\n1.png,y\n2.png,x\n3.png,y\n", {"folds": list(range(12))}, r"12 folds in class 'x' \(2 images"),
+        (
+            "0.png,x\n1.png,y\n2.png,x\n3.png,y\n",
+            {"folds": list(range(12))},
+            r"12 folds in every .* 'x' \(2 images",
+        ),
         ("0.png,x\n1.png,y\n2.png,x\n3.png,y\n" + "".join(f"q{i},z\n" for i in range(5)), {}, "max_missing .* to 0.56"),
     ],
 )
@@ -385,10 +389,12 @@ def test_files_that_are_no_images_need_no_label_and_no_row(tmp_path: Path) -> No
     (tmp_path / "c/template.csv").write_text("image_id,y,x\n1,0,0\n0,0,0\n")
     (tmp_path / "c/test/0.json").write_text("{}")
     messages = input_tables.check(params.parse(params.read(tmp_path), "", Podium), tmp_path)
-    assert messages == ["template template.csv: header image_id,y,x, 2 rows"]
+    folders, template = messages
+    assert folders.endswith("these classes are missing: notes")
+    assert template == "template template.csv: header image_id,y,x, 2 rows"
 
 
-def test_a_class_that_overrides_drop_has_a_way_out(tmp_path: Path) -> None:
+def test_a_rare_class_is_kept_and_may_be_dropped(tmp_path: Path) -> None:
     project(tmp_path, contest__submission={"values": "probabilities"})
     (tmp_path / "c/train.csv").write_text("image_id,label\n0.png,x\n1.png,y\n2.png,x\n3.png,rare\n")
     for row in [f"{n}.png,{'xy'[n % 2]}" for n in range(4, 14)]:
@@ -396,8 +402,8 @@ def test_a_class_that_overrides_drop_has_a_way_out(tmp_path: Path) -> None:
         with (tmp_path / "c/train.csv").open("a") as opened:
             opened.write(f"{row}\n")
     (tmp_path / "c/template.csv").write_text("image_id,rare,x,y\n1.png,0,0,0\n0.png,0,0,0\n")
-    with pytest.raises(InputError, match=r"'rare' \(1 images .*drop the images of class 'rare' in contest\.overrides"):
-        check.main("settings", root=tmp_path)
+    (warning, _) = input_tables.check(params.parse(params.read(tmp_path), "", Podium), tmp_path)
+    assert "kept: 'rare' (1 images" in warning
     (tmp_path / "c/overrides.csv").write_text("image_id,action,reason\n3.png,drop,too rare\n")
     with pytest.raises(InputError, match=r'contest\.submission\.absent: \["rare"\]'):
         check.main("settings", root=tmp_path)
