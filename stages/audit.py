@@ -25,13 +25,16 @@ QUESTIONS = {
 
 def main(*, root: Path = Path()) -> None:
     """Measure leakage, run adversarial validation, and list the labels of test images' duplicates."""
-    class_folders = params.section(params.read(root), "contest.layout") == "folders"
+    layout = params.section(params.read(root), "contest.layout")
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
     leaks = tables.read(root / "data/analyze/leaks.csv", contracts.LEAKS)
     groups = _groups(folds, leaks)
-    features = {subset: _features(root / "data/prepare" / subset, groups[subset], class_folders) for subset in SUBSETS}
+    features = {
+        subset: _features(root / "data/prepare" / subset, groups[subset], layout == "folders") for subset in SUBSETS
+    }
+    of_files = [*metadata.FILE, *(() if layout == "names" else metadata.NAME)]  # the label stands in these names
     verdicts = {
-        "label_from_metadata": auditing.label_leakage(features["train"], folds, [*metadata.FILE, *metadata.NAME], SEED),
+        "label_from_metadata": auditing.label_leakage(features["train"], folds, of_files, SEED),
         "label_from_colours": auditing.label_leakage(features["train"], folds, list(metadata.COLOURS), SEED),
         "test_from_metadata": auditing.adversarial_validation(
             features["train"], features["test"], list(metadata.FILE), SEED

@@ -1,4 +1,4 @@
-"""Stage `label`: join the label CSV (or class folders) and the overrides to the train images, into data/label/.
+"""Stage `label`: join labels (of a table, folders or names) and overrides to the train images, into data/label/.
 
 Reads data/prepare/train/facts.csv. Writes labels.csv (contracts.LABELS: one row per image, unreadable ones too),
 overrides_applied.csv (the effect of each override), problems.csv and summary.json. Checks that the classes that have
@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from podium import contracts
-from podium.contest import ids, labels, lookalikes, lost_images, submission
+from podium.contest import ids, label_sources, labels, lookalikes, lost_images, submission
 from podium.contest.settings import ContestSettings
 from podium.core import cli, params, tables
 from podium.core.errors import legible, some
@@ -43,7 +43,9 @@ def main(*, root: Path = Path()) -> None:
 def _read(facts: pd.DataFrame, settings: ContestSettings, root: Path) -> tuple[labels.GivenLabels, labels.JoinedLabels]:
     """Read labels and overrides, and join them to the images, and to files that are no images if they name them."""
     images, others = ids.split_files(facts)
-    given = labels.read_contest(images, others, settings, root)
+    given = label_sources.read(
+        label_sources.TrainFiles(images, others, _left_out(facts, settings, root)), settings, root
+    )
     overrides = labels.read_overrides(
         root / settings.overrides,
         images=ids.ImageIndex(images, others),
@@ -54,9 +56,17 @@ def _read(facts: pd.DataFrame, settings: ContestSettings, root: Path) -> tuple[l
     return given, labels.join(facts[facts["image_id"].isin(named)], given.table, overrides)
 
 
+def _left_out(facts: pd.DataFrame, settings: ContestSettings, root: Path) -> list[str]:
+    """Return the files of the folder of train images that `contest.lists` leaves out."""
+    if not settings.lists.selects("train"):
+        return []
+    files, _ = image_files.walk(root / settings.images.train)
+    return sorted({file.image_id for file in files}.difference(facts["image_id"]))
+
+
 def _empty_folders(facts: pd.DataFrame, settings: ContestSettings, root: Path) -> list[str]:
-    """Warn of class folders without an image; there are none with a label CSV."""
-    if settings.layout == "csv":
+    """Warn of class folders without an image; there are none with other labels, and `contest.lists` leaves some out."""
+    if settings.layout != "folders" or settings.lists.selects("train"):
         return []
     folders = image_files.class_folders(root / settings.images.train)
     return lost_images.empty_folders(folders, ids.split_files(facts)[0])
@@ -73,6 +83,7 @@ def _check_submission(classes: list[str], settings: ContestSettings, root: Path)
         positive=form.positive,
         names=form.names,
         absent=form.absent,
+        settings=form,
         id_column=settings.columns.id,
     )
 

@@ -14,6 +14,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from podium import contracts
+from podium.contest import image_lists
+from podium.contest.list_settings import ImageLists
 from podium.core import cli, parallel, params, pixels, progress, tables
 from podium.core.errors import InputError, legible, some
 from podium.images import decode, image_files
@@ -32,6 +34,7 @@ def main(subset: str = "", *, root: Path = Path()) -> None:
     settings = params.load("prepare", PrepareSettings, root)
     folder = _folder(subset, root)
     files, ignored = image_files.walk(folder)
+    files = _chosen(files, subset, root)
     out = root / "data/prepare" / subset
     read = partial(
         image_files.read,
@@ -66,6 +69,20 @@ def _folder(subset: str, root: Path) -> Path:
     if not folder.is_dir():
         raise InputError(f"contest.images.{subset}: {folder} is no folder; correct it in params.yaml")
     return folder
+
+
+def _chosen(files: list[image_files.ImageFile], subset: str, root: Path) -> list[image_files.ImageFile]:
+    """Return the files that `contest.lists` names, or all."""
+    contest = params.section(params.read(root), "contest")
+    lists = params.parse(contest.get("lists", {}), "contest.lists", ImageLists)
+    if not lists.selects(subset):
+        return files
+    image_ids = [file.image_id for file in files]
+    chosen = image_lists.select(image_ids, lists, subset, root, str(contest["images"][subset]))
+    print(f"prepare: {subset}: contest.lists names {len(chosen.ids)} of {len(files)} files")
+    if chosen.missing:
+        print(f"prepare: {subset}: {len(chosen.missing)} entries name no file: {some(list(chosen.missing), SHOWN)}")
+    return [file for file in files if file.image_id in chosen.ids]
 
 
 def _progress(

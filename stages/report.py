@@ -14,7 +14,7 @@ from podium.contest.settings import ContestSettings
 from podium.core import cli, params, tables
 from podium.predictions import prediction_files
 from podium.predictions.blend_names import blend_names
-from podium.reports import confusion, diversity, reliability
+from podium.reports import confusion, diversity, reliability, unseen_classes
 from podium.scoring import intervals, scores
 
 ERRORS = 3  # most frequent errors printed
@@ -49,10 +49,15 @@ def main(*, root: Path = Path()) -> None:
     groups = intervals.dense(inputs.used["group"].to_numpy(str))
     probs = _read(inputs, "oof")
     _report_blend(root / "data/report", targets, probs, groups, inputs.classes)
+    metric = scores.named(inputs.contest.metric, inputs.classes)
+    unseen = unseen_classes.summary(inputs.used, targets, probs, metric)
+    tables.write_json(unseen, root / "data/report/unseen_classes.json")
+    for sentence in unseen_classes.sentences(unseen):
+        print(f"report: {sentence}")
     pairs, members = diversity.compare_members(
         lambda name: _read(inputs, f"members/{name}"),
         inputs.names,
-        metric=scores.named(inputs.contest.metric, inputs.classes),
+        metric=metric,
         targets=targets,
         groups=groups,
     )

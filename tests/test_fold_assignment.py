@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from podium.core import params
 from podium.core.errors import InputError
-from podium.folds import assignment
+from podium.folds import assignment, rare_classes
 from podium.folds.settings import FoldList
 
 NO_CLUSTERS = pd.DataFrame({"image_id": [], "cluster": []}, dtype="str")
@@ -139,27 +139,57 @@ def test_user_folds_that_do_not_fit_are_refused(own: list[str], words: str) -> N
 
 
 def one_small_class() -> pd.DataFrame:
-    return labels_table(["a"] * 30 + ["tiny"] * 2)
+    return labels_table(["a", "b"] * 15 + ["tiny"] * 2)
 
 
 def one_grouped_class() -> pd.DataFrame:
-    return labels_table(["a"] * 30 + ["tiny"] * 9, group=[""] * 30 + ["g", "h", "h"] * 3)
+    return labels_table(["a", "b"] * 15 + ["tiny"] * 9, group=[""] * 30 + ["g", "h", "h"] * 3)
 
 
 @pytest.mark.parametrize(
-    ("table", "words"),
-    [(one_small_class, r"'tiny' \(2 images in 2 groups\)"), (one_grouped_class, r"'tiny' \(9 images in 2 groups\)")],
+    ("labels", "words"),
+    [(one_small_class, "'tiny' (2 images in 2 groups)"), (one_grouped_class, "'tiny' (9 images in 2 groups)")],
 )
-def test_a_class_with_too_few_groups_is_named(table: Callable[[], pd.DataFrame], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        assign(table())
+def test_a_class_with_fewer_groups_than_folds_is_kept_in_two_folds_and_named(
+    labels: Callable[[], pd.DataFrame], words: str
+) -> None:
+    for seed in range(5):
+        assigned = assign(labels(), seed=seed)
+        tiny = assigned.table[assigned.table["label"] == "tiny"]
+        assert tiny["fold"].nunique() == 2
+        assert (tiny.groupby("group")["fold"].nunique() == 1).all()
+        assert any(words in warning for warning in assigned.warnings)
+        assert not any("never trained" in warning for warning in assigned.warnings)
+
+
+def test_classes_of_one_image_are_kept_and_named_together() -> None:
+    """As of whales: most are in one photo."""
+    labels = labels_table(["new"] * 20 + ["few"] * 4 + [f"w{i}" for i in range(30)])
+    assigned = assign(labels)
+    assert set(assigned.table["use"]) == {"train"}
+    assert assigned.table["fold"].isin(NAMES).all()
+    (warning,) = [warning for warning in assigned.warnings if "never trained" in warning]
+    assert "'w0'" in warning
+    assert "25 more" in warning
+
+
+def test_classes_that_share_a_fold_by_chance_are_spread() -> None:
+    used = pd.DataFrame({"label": list("aaabbcc"), "group": list("1234567"), "fold": list("0120000")})
+    fold = rare_classes.spread(used, ("0", "1", "2"))
+    assert fold.groupby(used["label"]).nunique().to_dict() == {"a": 3, "b": 2, "c": 2}
+    assert (fold != used["fold"]).sum() == 2
+
+
+def test_too_few_groups_in_every_class_are_refused() -> None:
+    with pytest.raises(InputError, match=r"every class: 'a' \(2 images in 2 groups\)"):
+        assign(labels_table(["a", "a", "b", "b"]))
 
 
 @pytest.mark.parametrize(
     ("labels", "groups", "n_folds"),
     [
-        ("a" * 30 + "bbb", "", 5),  # fewer folds
-        ("a" * 9 + "b" * 9 + "c", "", 2),  # two folds are the fewest: only the class can go
+        ("aaabbb", "", 5),  # fewer folds
+        ("acaabadbd", "gihmljmgi", 2),  # more folds, or without a rare class
         ("aabb", "", 2),  # neither more nor fewer folds work
         ("a" * 9 + "b", "", 2),  # a single class would be left
         ("ab" * 9, "g" * 16 + "hi", 2),
@@ -178,7 +208,7 @@ def test_the_way_out_that_an_error_names_works(labels: str, groups: str, n_folds
         rest = table[~table["label"].isin(re.findall("'(.)'", dropped[0]))]
         assign(rest, names=[str(i) for i in range(n_folds)])
     assert "add images" in message
-    assert bool(numbers or dropped) == (labels not in ("aabb", "a" * 9 + "b") and not groups)
+    assert bool(numbers or dropped) == (labels in ("aaabbb", "acaabadbd"))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from podium import contracts
 from podium.contest import ids, labels, paths
+from podium.contest.list_settings import ImageLists
 from podium.core.errors import InputError
 from podium.core.placeholders import NO_FILE, NO_FOLDER
 
@@ -160,7 +161,8 @@ def test_floats_as_text_are_classes_of_that_name(tmp_path):
     ("text", "words"),
     [
         ("image,label\na,x\n", r"no column 'id'; there are \['image', 'label'\]"),
-        ("id;label\na;x\n", "labels.csv: its cells are separated by semicolons"),
+        ("id:label\na:x\n", r"no column 'id', 'label'; there are \['id:label'\]; cells are separated by commas"),
+        ("id;label\na;x\nb;x;y\n", "labels.csv: line 3 has 3 cells, the lines before it have 2; .* holds ';'"),
         ("id,label,label\na,x,y\n", "several columns are called 'label'"),
         ("id,label\na,x,y\nb,x,y\n", "labels.csv: line 2 has 3 cells, the lines before it have 2; put quotes"),
         ("", "labels.csv: holds no cells"),
@@ -560,6 +562,24 @@ def test_paths_that_work(place, change):
 def test_paths_that_cannot_work_are_refused_by_key(place, change, words):
     with pytest.raises(InputError, match=rf"(?m)^params.yaml: {words}"):
         paths.check_paths(place, **{**PATHS, **change})
+
+
+def test_train_and_test_may_share_a_folder_that_lists_tell_apart(place):
+    train, test = ImageLists(train_pattern="^a"), ImageLists(test_pattern="^b")
+    both = ImageLists(train_pattern="^a", test_pattern="^b")
+    for folders, lists, fits in [
+        ({"test": "c/train"}, both, True),
+        ({"test": "c/train"}, train, False),
+        ({"train": "c"}, train, True),
+        ({"train": "c"}, test, False),
+        ({"test": "c"}, test, True),
+    ]:
+        change = {**PATHS, **dict.fromkeys(("labels", "overrides", "template"), NO_FILE), **FOLDERS, **folders}
+        if fits:
+            paths.check_paths(place, **change, lists=lists)
+        else:
+            with pytest.raises(InputError, match=r"two folders.*contest\.lists\.(train|test)"):
+                paths.check_paths(place, **change, lists=lists)
 
 
 def test_all_wrong_paths_are_reported_at_once(place):

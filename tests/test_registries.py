@@ -49,7 +49,7 @@ def test_what_decides_and_the_thresholds_fit_each_metric() -> None:
     assert facts["quadratic_kappa"] == ("log_loss", "fitted")
     for name in ("mcc", "kappa"):
         assert facts[name] == ("log_loss", "tested")
-    for name in ("accuracy", "micro_f1", "log_loss"):
+    for name in ("accuracy", "micro_f1", "log_loss", "kl_divergence", "map@5", "top_accuracy@1", "pf1"):
         assert facts[name] == ("log_loss", "likeliest")
 
 

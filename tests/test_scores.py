@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from podium.contest.settings import ContestSettings
+from podium.core import params
 from podium.core.errors import InputError
-from podium.scoring import label_scores, rank_scores, scores
+from podium.scoring import comparison, intervals, label_scores, rank_scores, scores
 
 FIVE = ("0", "1", "2", "3", "10")
 ALL = [scores.named(name, FIVE) for name in scores.NAMES]
+CURVES = tuple(name for name, metric in scores.METRICS.items() if metric.of_ranks)
 BY_NAME = {metric.name: metric for metric in ALL}
 
 
@@ -28,7 +30,8 @@ def by_scikit_learn(name: str, targets: np.ndarray, probs: np.ndarray, weights: 
     guess, exact = probs.argmax(1), probs.astype(float) / probs.astype(float).sum(1, keepdims=True)
     given = {"sample_weight": weights}
     here = np.unique(targets[weights > 0])
-    curves = {"roc_auc": metrics.roc_auc_score, "average_precision": metrics.average_precision_score}
+    curves = {"roc_auc": metrics.roc_auc_score, "column_auc": metrics.roc_auc_score,
+              "average_precision": metrics.average_precision_score, "weighted_auc": alaskas_auc}  # fmt: skip
     if name in curves:
         judged = [1] if n_classes == 2 else here
         return float(np.mean([curves[name](targets == k, probs[:, k], **given) for k in judged]))
@@ -37,6 +40,15 @@ def by_scikit_learn(name: str, targets: np.ndarray, probs: np.ndarray, weights: 
         "balanced_accuracy": lambda: metrics.recall_score(targets, guess, labels=here, average="macro", **given),
         "macro_f1": lambda: metrics.f1_score(targets[weights > 0], guess[weights > 0], average="macro",
                                              sample_weight=weights[weights > 0], zero_division=0),
+        "f_beta@2": lambda: metrics.fbeta_score(
+            targets[weights > 0], guess[weights > 0], beta=2, average="binary" if n_classes == 2 else "macro",
+            sample_weight=weights[weights > 0], zero_division=0),
+        "map@5": lambda: np.average([mean_of_hits(t, row, 5) for t, row in zip(targets, probs, strict=True)],
+                                    weights=weights),
+        "top_accuracy@1": lambda: metrics.accuracy_score(targets, guess, **given),
+        "pf1": lambda: np.mean([kaggles_pf1(targets == k, probs[:, k].astype(float), weights)
+                                for k in ([1] if n_classes == 2 else here)]),
+        "kl_divergence": lambda: metrics.log_loss(targets, exact, labels=range(n_classes), **given),
         "micro_f1": lambda: metrics.f1_score(targets, guess, average="micro", **given),
         "mcc": lambda: metrics.matthews_corrcoef(targets, guess, **given),
         "kappa": lambda: metrics.cohen_kappa_score(targets, guess, **given),
@@ -44,6 +56,31 @@ def by_scikit_learn(name: str, targets: np.ndarray, probs: np.ndarray, weights: 
             targets, guess, labels=range(n_classes), weights="quadratic", **given),
         "log_loss": lambda: metrics.log_loss(targets, exact, labels=range(n_classes), **given),
     }[name]()  # fmt: skip
+
+
+def alaskas_auc(positive: np.ndarray, score: np.ndarray, sample_weight: np.ndarray) -> float:
+    """The area between true positive rates 0 and 0.4 twice, and between 0.4 and 1, over that of a perfect ranking."""
+    false, true, _ = metrics.roc_curve(positive, score, sample_weight=sample_weight, drop_intermediate=False)
+    cut = np.interp(0.4, true, false)
+    false, true = np.append(false, cut), np.append(true, 0.4)
+    order = np.lexsort((true, false))
+    false, true = false[order], true[order]
+    parts = [np.trapezoid(np.clip(true, low, high) - low, false) for low, high in ((0, 0.4), (0.4, 1))]
+    return (2 * parts[0] + parts[1]) / (2 * 0.4 + 0.6)
+
+
+def mean_of_hits(target: int, row: np.ndarray, k: int) -> float:
+    """Average precision of k guesses with one right answer, guess by guess as on Kaggle."""
+    for place, guess in enumerate(np.argsort(-row, kind="stable")[:k]):
+        if guess == target:
+            return 1 / (place + 1)
+    return 0.0
+
+
+def kaggles_pf1(positive: np.ndarray, p: np.ndarray, weights: np.ndarray) -> float:
+    true, false = (p * positive * weights).sum(), (p * ~positive * weights).sum()
+    precision, recall = true / (true + false), true / (positive * weights).sum()
+    return 2 * precision * recall / (precision + recall)
 
 
 @pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
@@ -67,7 +104,7 @@ def test_values_are_scikit_learns_whatever_the_weights_and_with_a_class_that_no_
     probs[:40] = np.round(probs[:40], 1)  # ties
     weights = np.random.default_rng(1).integers(0, 4, (300, 3)).astype(np.float32)
     weights[targets == absent, :] = 0
-    if n_classes == 2 and absent is not None and name in ("roc_auc", "average_precision"):
+    if n_classes == 2 and ((absent is not None and name in CURVES) or (absent == 1 and name == "pf1")):
         assert np.isnan(metric.weighted(targets, probs, weights)).all()
         return
     with warnings.catch_warnings():
@@ -82,15 +119,15 @@ def test_values_are_scikit_learns_whatever_the_weights_and_with_a_class_that_no_
     assert metric.function(targets[here], probs[here]) == pytest.approx(expected[0], abs=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in scores.NAMES if name not in ("roc_auc", "average_precision")])
+@pytest.mark.parametrize("name", [name for name in scores.NAMES if name not in CURVES])
 def test_images_of_one_class_have_a_defined_value(name: str) -> None:
     targets, probs = np.full(4, 2), np.tile(np.eye(5, dtype=np.float32)[2], (4, 1))
     nothing_beyond_chance = name in ("kappa", "quadratic_kappa", "mcc")
-    expected = 0 if nothing_beyond_chance or name == "log_loss" else 1
+    expected = 0 if nothing_beyond_chance or BY_NAME[name].is_log_loss else 1
     assert BY_NAME[name].function(targets, probs) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
+@pytest.mark.parametrize("name", CURVES)
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_one_class_alone_has_no_curve(name: str, n_classes: int) -> None:
     with pytest.raises(ValueError, match=f"{name} needs images of two classes"):
@@ -125,8 +162,54 @@ def test_quadratic_kappa_is_refused_where_classes_have_no_order(classes: tuple[s
 
 
 def test_params_may_name_every_metric_and_no_other() -> None:
-    schema = ContestSettings.model_json_schema()["properties"]["metric"]
-    assert sorted(schema["enum"]) == sorted(scores.NAMES)
+    for name in (*scores.NAMES, "map@12", "f_beta@0.5", "top_accuracy@3", "max a.b:c", "min a:b"):
+        assert contest(name).metric == name
+    for name in ("map", "map@0", "map@x", "map@2.5", "f_beta@-1", "accuracy@3", "a:b", "max a", "mean a:b", ""):
+        with pytest.raises(InputError, match=r"contest\.metric: .* is no metric"):
+            contest(name)
+
+
+def contest(metric: str) -> ContestSettings:
+    return params.parse({"images": {"train": "a", "test": "b"}, "metric": metric}, "contest", ContestSettings)
+
+
+def test_the_number_after_the_at_is_k_or_beta() -> None:
+    targets, probs = np.array([0, 1, 2]), np.tile(np.array([0.5, 0.3, 0.2], np.float32), (3, 1))
+    shares = {f"top_accuracy@{k}": k / 3 for k in (1, 2, 3)}
+    shares |= {"map@1": 1 / 3, "map@2": (1 + 1 / 2) / 3, "map@3": (1 + 1 / 2 + 1 / 3) / 3}
+    for name, share in shares.items():
+        assert scores.named(name, "abc").function(targets, probs) == pytest.approx(share)
+    targets, probs = noisy(5)
+    f1, macro_f1 = (scores.named(name, FIVE).function(targets, probs) for name in ("f_beta@1", "macro_f1"))
+    assert f1 == pytest.approx(macro_f1)
+
+
+def brier(targets: np.ndarray, probs: np.ndarray, classes: tuple[str, ...]) -> float:
+    assert classes == FIVE
+    return float(((probs - np.eye(len(classes))[targets]) ** 2).sum(1).mean())
+
+
+@pytest.mark.parametrize("direction", ["min", "max"])
+def test_a_metric_of_ones_own_is_scored_compared_and_given_an_interval(direction: str) -> None:
+    name = f"{direction} {__name__}:brier"
+    metric = scores.named(name, FIVE)
+    (targets, probs), (_, better) = noisy(5), noisy(5, strength=0.9)
+    assert metric.function(targets, probs) == pytest.approx(brier(targets, probs, FIVE))
+    assert scores.is_loss(name) == (direction == "min") == (metric.utility(targets, probs) < 0)
+    groups = np.arange(300)
+    low, high = intervals.score_interval(metric, targets, probs, groups)
+    spread = ((probs - np.eye(5)[targets]) ** 2).sum(1).std() / 300**0.5
+    assert high - low == pytest.approx(2 * 1.97 * spread, rel=0.2)
+    assert low < metric.function(targets, probs) < high
+    found = comparison.compare(metric, targets, base=probs, candidate=better, groups=groups)
+    assert (found.in_metric.low > 0) == (direction == "min")
+    assert (found.in_metric.high < 0) == (direction == "max")
+
+
+@pytest.mark.parametrize("place", ["no_such_module:f", f"{__name__}:no_such_function"])
+def test_a_metric_that_cannot_be_imported_is_an_error_that_names_the_key(place: str) -> None:
+    with pytest.raises(InputError, match=r"contest\.metric: max .*no_such"):
+        scores.named(f"max {place}", FIVE)
 
 
 def test_counts_of_many_weightings_are_those_of_each() -> None:

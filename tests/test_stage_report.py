@@ -10,7 +10,7 @@ import yaml
 from podium import contracts
 from podium.core import tables
 from podium.core.errors import InputError
-from podium.reports import confusion, diversity, reliability
+from podium.reports import confusion, diversity, reliability, unseen_classes
 from podium.scoring import scores
 from stages import report
 
@@ -27,6 +27,7 @@ OUTPUTS = [
     "differences.csv",
     "members.csv",
     "reliability.csv",
+    "unseen_classes.json",
 ]
 
 
@@ -150,7 +151,7 @@ def test_dvc_plots_cover_every_table(tmp_path: Path) -> None:
                     template = (PROJECT / f".dvc/plots/{plot['template']}.json").read_text()
                     json.loads(template)
                     assert fields(template, column) <= columns | {"rev", "at", "place", "panel"}
-    assert shown == {name for name in OUTPUTS if name not in ("calibration.json", "confusion.csv")}
+    assert shown == {name for name in OUTPUTS if not name.endswith(".json") and name != "confusion.csv"}
 
 
 def fields(template: str, column: str) -> set[str]:
@@ -170,3 +171,16 @@ def fields(template: str, column: str) -> set[str]:
 
     walk(json.loads(template))
     return names
+
+
+def test_classes_that_are_all_in_one_fold_are_named_with_the_score_without_them() -> None:
+    used = pd.DataFrame({"label": ["a", "a", "b", "b", "c", "d"], "fold": list("010101")})
+    targets, probs = np.array([0, 0, 1, 1, 2, 3]), np.eye(4, dtype=np.float32)[[0, 0, 1, 1, 0, 0]]
+    found = unseen_classes.summary(used, targets, probs, scores.SCORES["accuracy"])
+    assert (found["classes"], found["images"], found["score_without"]) == (["c", "d"], 2, 1)
+    (sentence,) = unseen_classes.sentences(found)
+    assert "c, d" in sentence
+    assert "0.6667" in sentence
+    assert (
+        unseen_classes.sentences(unseen_classes.summary(used[:4], targets[:4], probs[:4], scores.SCORES["mcc"])) == []
+    )

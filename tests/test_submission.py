@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from podium.contest import submission
+from podium.contest.settings import SubmissionSettings
+from podium.core import params
 from podium.core.errors import InputError
 from podium.core.placeholders import NO_FILE
 
@@ -389,6 +391,117 @@ def test_the_positive_class_may_be_spelled_as_another_number_and_must_be_a_class
             submission.check(
                 path, IDS, classes=["cat", "dog"], values="probabilities", labels="template", positive="cow"
             )
+
+
+# --- other forms of templates
+
+
+def form(**settings) -> SubmissionSettings:
+    return params.parse(settings, "contest.submission", SubmissionSettings)
+
+
+def filled(tmp_path: Path, text: str, rows=PROBS, classes=("cat", "dog"), by_id=None, **settings) -> list[list[str]]:
+    """Read a template and write the submission as `ensemble` does, after `check` has passed it."""
+    path, test_ids, by_id = template_file(tmp_path, text), sorted(rows), by_id or {}
+    how = form(**settings)
+    common = {"labels": how.labels, "positive": how.positive, "settings": how, "by_id": by_id}
+    set_values = how.values if "values" in settings else None
+    submission.check(path, test_ids, classes=classes, values=set_values, **common)
+    template = submission.read_template(path, test_ids, classes, how, by_id)
+    prior = [1 / len(classes)] * len(classes)
+    return write(tmp_path, rows, classes, prior, template=template, test_ids=test_ids, values=how.values, **common)[0]
+
+
+def test_an_index_column_is_copied_and_so_are_named_columns(tmp_path):
+    text = ",Id,Category\n0,b,cat\n1,a,cat\n"
+    expected = [["", "Id", "Category"], ["0", "b", "dog"], ["1", "a", "cat"]]
+    assert filled(tmp_path, text) == expected
+    assert filled(tmp_path, text, id="Id", value="Category") == expected
+    rows = filled(tmp_path, "what,x,name\ncat,7,b\ncat,8,a\n", id="name", value="what")
+    assert rows == [["what", "x", "name"], ["dog", "7", "b"], ["cat", "8", "a"]]
+
+
+def test_numbers_that_are_image_ids_are_no_index(tmp_path):
+    rows = filled(tmp_path, ",label\n0,cat\n1,cat\n", {"0.jpg": [0.9, 0.1], "1.jpg": [0.1, 0.9]})
+    assert rows == [["", "label"], ["0", "cat"], ["1", "dog"]]
+
+
+def test_the_header_without_a_template_is_that_of_the_settings(tmp_path):
+    assert filled(tmp_path, "", id="Id", value="Category")[0] == ["Id", "Category"]
+
+
+def test_a_cell_holds_the_likeliest_labels_in_their_order(tmp_path):
+    probs = {"a.jpg": [0.1, 0.6, 0.3], "b.jpg": [0.4, 0.2, 0.4]}
+    classes = ("new_whale", "w_1", "w_2")
+    text = "Image,Id\nb.jpg,w_1 w_2 new_whale\na.jpg,w_1 w_2 new_whale\n"
+    rows = filled(tmp_path, text, probs, classes, top=2)
+    assert rows == [["Image", "Id"], ["b.jpg", "new_whale w_2"], ["a.jpg", "w_1 w_2"]]
+    assert filled(tmp_path, text, probs, classes, top=9)[1] == ["b.jpg", "new_whale w_2 w_1"]
+    assert filled(tmp_path, "", probs, classes, top=2, separator=";")[1] == ["a.jpg", "w_1;w_2"]
+    with pytest.raises(InputError, match=r"separator: '_' is also in the labels"):
+        filled(tmp_path, "", probs, classes, top=2, separator="_")
+
+
+def test_ranked_labels_are_spelled_as_in_the_template(tmp_path):
+    probs = {"a.jpg": [0.1, 0.9]}
+    assert filled(tmp_path, "id,label\na,7 3\n", probs, ("3.0", "7.0"), top=2)[1] == ["a", "7 3"]
+
+
+def test_numbers_are_expected_values(tmp_path):
+    rows = filled(tmp_path, "Id,Score\na,50\nb,50\n", classes=("10", "20"), values="number")
+    assert [float(p) for _, p in rows[1:]] == pytest.approx([11, 18])
+    with pytest.raises(InputError, match="classes that are numbers, not cat"):
+        filled(tmp_path, "Id,Score\na,50\n", values="number")
+
+
+LONG = {
+    "column": ("id,kind,p\nb,dog,0\nb,cat,0\na,cat,0\n", {"class_column": "kind"}),
+    "id": ("row_id,p\nb_dog,0\nb_cat,0\na_cat,0\n", {"id_pattern": "(?P<id>.+)_(?P<class>[^_]+)"}),
+}
+
+
+@pytest.mark.parametrize(("text", "settings"), LONG.values(), ids=LONG.keys())
+def test_a_long_template_has_a_row_per_image_and_class(tmp_path, text, settings):
+    rows = filled(tmp_path, text, **settings)
+    assert [float(row[-1]) for row in rows[1:]] == pytest.approx([0.8, 0.2, 0.9])
+    assert [row[:-1] for row in rows] == [line.split(",")[:-1] for line in text.split()]
+    for wrong, words in {"cow": "no class of the labels", "cat": "several rows for one test image"}.items():
+        with pytest.raises(InputError, match=words):
+            filled(tmp_path, text.replace("dog", wrong), **settings)
+    with pytest.raises(InputError, match="values: label has no effect"):
+        filled(tmp_path, text, values="label", **settings)
+
+
+def test_one_row_stands_for_several_images(tmp_path):
+    by_id = {"p_L": ["a.jpg", "b.jpg"], "p_R": ["x/c.png"]}
+    rows = filled(tmp_path, "id,cancer\np_R,0\np_L,0\n", by_id=by_id, values="probabilities", positive="dog")
+    assert [(row[0], float(row[1])) for row in rows[1:]] == [("p_R", 0.6), ("p_L", pytest.approx(0.45))]
+    assert [row[0] for row in filled(tmp_path, "", by_id=by_id)] == ["image_id", "p_L", "p_R"]
+
+
+def test_a_pattern_takes_the_images_id_out_of_a_longer_one(tmp_path):
+    rows = filled(tmp_path, "clip,label\na.aif,0\nb.aif,0\n", id_pattern=r"(?P<id>.*)\.aif")
+    assert rows[1:] == [["a.aif", "cat"], ["b.aif", "dog"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "words"),
+    [
+        ("Id,p\na,0\n", {"id": "id"}, r"submission\.id: .*one column 'id'"),
+        ("Id,p\na,0\n", {"value": "q"}, r"submission\.value: .*one column 'q'"),
+        ("a,0\n", {"value": "q"}, r"submission\.value: .*no header"),
+        ("Id,p\na,0\n", {"id_pattern": "x(?P<id>.)"}, "no such test image"),
+        ("Id,p\na,0\n", {"id_pattern": "("}, "no regular expression"),
+        ("Id,p\na,0\n", {"id_pattern": "x"}, r"lacks the named group \(\?P<id>"),
+        ("", {"id_pattern": "(?P<id>.)"}, "id_pattern: has no effect"),
+        ("", {"top": 2, "values": "probabilities"}, "top 2 writes labels"),
+        ("", {"separator": ","}, "separator has no effect"),
+        ("id,kind,p,q\na,cat,0,0\n", {"class_column": "kind"}, "needs one column of values"),
+    ],
+)
+def test_a_form_that_does_not_fit_is_refused_with_its_key(tmp_path, text, settings, words):
+    with pytest.raises(InputError, match=words):
+        filled(tmp_path, text, **settings)
 
 
 # --- validation of the written file

@@ -22,13 +22,20 @@ class ImageIndex:
 
     The forms of an id, in this order: the image's path inside its folder; that path without the file's ending; the
     file name; the file name without its ending. Then the same forms again, with Unicode composed: macOS stores letters
-    and their accents as separate characters.
+    and their accents as separate characters. Last, the same for a path that begins with the name of the image folder.
     """
 
-    def __init__(self, image_ids: Iterable[str], others: Iterable[str] = ()):
-        """Index the images; `others` are files that are no images, found only where no image has the name."""
+    def __init__(self, image_ids: Iterable[str], others: Iterable[str] = (), folder: str = ""):
+        """Index the images.
+
+        Args:
+            image_ids: of the images.
+            others: files that are no images, found only where no image has the name.
+            folder: name of the image folder.
+        """
         files = list(others)
-        self._others = ImageIndex(files) if files else None
+        self._folder = f"{folder}/"
+        self._others = ImageIndex(files, folder=folder) if files else None
         self._forms: tuple[dict[str, list[str]], ...] = tuple(defaultdict(list) for _ in range(4))
         for image_id in sorted(image_ids):
             path = PurePosixPath(image_id)
@@ -46,6 +53,7 @@ class ImageIndex:
             InputError: the id is empty, may leave the image folder, or could mean several images.
         """
         keys = [_inside(text, place) for text in dict.fromkeys((written, written.strip()))]
+        keys += [key.removeprefix(self._folder) for key in keys if key.startswith(self._folder)]
         for key in keys:
             for form in self._forms:
                 if matches := form.get(key):

@@ -17,10 +17,8 @@ import numpy as np
 import pandas as pd
 
 from podium import contracts
-from podium.contest import lookalikes
+from podium.contest import lookalikes, records
 from podium.contest.ids import ImageIndex, as_number, composed, number_text
-from podium.contest.settings import ContestSettings
-from podium.core import tables
 from podium.core.errors import InputError, legible, some
 from podium.core.placeholders import is_none
 
@@ -71,57 +69,44 @@ class JoinedLabels(NamedTuple):
     overrides_applied: pd.DataFrame
 
 
-def read_contest(image_ids: Iterable[str], others: Iterable[str], c: ContestSettings, root: Path) -> GivenLabels:
-    """Read the labels as the section `contest` says: `read_labels` from a CSV, or `folder_labels`.
-
-    Args:
-        image_ids: of the train images.
-        others: the other files of their folder; a label CSV may name them as images.
-        c: the section `contest`.
-        root: of the project.
-    """
-    if c.layout == "folders":
-        return GivenLabels(*folder_labels(image_ids, label_type=c.label_type), {})
-    return read_labels(
-        root / c.labels,
-        images=ImageIndex(image_ids, others),
-        id_column=c.columns.id,
-        label_column=c.columns.label,
-        group_column=c.columns.group,
-        fold_column=c.columns.fold,
-        label_type=c.label_type,
-        whole_labels=c.whole_labels,
-    )
-
-
 def read_labels(
     path: Path,
     *,
     images: ImageIndex,
     id_column: str,
-    label_column: str,
+    label_column: str | Sequence[str],
     group_column: str | None = None,
     fold_column: str | None = None,
     label_type: str = "text",
     whole_labels: Sequence[str] = (),
+    left_out: ImageIndex | None = None,
 ) -> GivenLabels:
-    """Read a label CSV into one row per image that it names.
+    """Read a table of labels into one row per image that it names.
 
     Args:
+        label_column: name of the column; or of one-hot columns, of which the one that holds 1 names the class.
         label_type: "text" keeps labels as written; with "number", `1`, `1.0` and `01` are one class, spelled `1`.
         whole_labels: labels that are one class although they look like several.
+        left_out: files of the image folder that `contest.lists` leaves out; their labels lack no image.
 
     Raises:
         InputError: a column is missing; an id is unsafe, ambiguous, or repeated with different labels; no id names an
             image; a cell holds several labels, or no number with `label_type: number`, or a label that differs from
             another one only in spelling; a labelled image has no fold.
     """
-    columns = {"id": id_column, "label": label_column, "group": group_column, "fold": fold_column}
-    table = _read_columns(path, columns)
+    columns = {"id": id_column, "group": group_column, "fold": fold_column}
+    if isinstance(label_column, str):
+        table = _read_columns(path, columns | {"label": label_column})
+    else:
+        table = _read_columns(path, columns | {f"label {name}": name for name in label_column})
+        table["label"] = _from_one_hot(table, label_column, path)
     table["image_id"] = [images.find(written, f"{path}: row {row}") for row, written in table["id"].items()]
     unknown = table[table["image_id"].isna()]
+    out = [left_out is not None and _names_some(left_out, written) for written in unknown["id"]]
+    faults = ["contest.lists leaves it out" if is_out else "there is no such image" for is_out in out]
     problems = [
-        (legible(written), f"{path.name}: row {row}: there is no such image") for row, written in unknown["id"].items()
+        (legible(written), f"{path.name}: row {row}: {fault}")
+        for (row, written), fault in zip(unknown["id"].items(), faults, strict=True)
     ]
     table = table[table["image_id"].notna()].copy()
     if table.empty:
@@ -138,8 +123,16 @@ def read_labels(
     return GivenLabels(
         table[["image_id", "label", "group", "fold"]].reset_index(drop=True),
         problems + repeats,
-        _count(unknown.drop_duplicates("id")["label"], set(table["label"]), label_type),
+        _count(unknown[~np.array(out, bool)].drop_duplicates("id")["label"], set(table["label"]), label_type),
     )
+
+
+def _names_some(images: ImageIndex, written: str) -> bool:
+    """Return whether an id names one or several of the images."""
+    try:
+        return images.find(written, "") is not None
+    except InputError:
+        return True
 
 
 def folder_labels(image_ids: Iterable[str], *, label_type: str = "text") -> tuple[pd.DataFrame, list[Problem]]:
@@ -151,7 +144,7 @@ def folder_labels(image_ids: Iterable[str], *, label_type: str = "text") -> tupl
     ids = sorted(image_ids)
     inside = [image_id for image_id in ids if "/" in image_id]
     names = pd.Series([image_id.split("/")[0] for image_id in inside], index=inside, dtype="str")
-    labels = _one_spelling(names, label_type, "the class folders")
+    labels = one_spelling(names, label_type, "the class folders")
     table = pd.DataFrame({"image_id": inside, "label": list(labels), "group": "", "fold": ""}, dtype="str")
     return table, [(image_id, "lies in no class folder: move it into one") for image_id in ids if "/" not in image_id]
 
@@ -259,18 +252,36 @@ def _kinds_of_skip(table: pd.DataFrame) -> pd.Series:
 
 def _read_columns(path: Path, columns: Mapping[str, str | None]) -> pd.DataFrame:
     """Read the columns {our name: the file's name, or None for an empty column}; the index is the row number."""
-    # pandas must not parse the header: it would read an extra first column as the index and rename repeated columns.
-    cells = tables.read_text_csv(path, header=False)
-    header = [str(cell) for cell in cells.iloc[0]]
+    read = records.read(path)
+    header = read.header
     wanted = [name for name in columns.values() if name is not None]
     if missing := [name for name in wanted if name not in header]:
         hint = "" if len(header) > 1 else "; cells are separated by commas"
         raise InputError(f"{path}: no column {', '.join(map(repr, missing))}; there are {header}{hint}")
     if repeated := [name for name in wanted if header.count(name) > 1]:
         raise InputError(f"{path}: several columns are called {', '.join(map(repr, repeated))}; rename all but one")
-    rows = cells.iloc[1:]
-    data = {ours: "" if name is None else rows[header.index(name)] for ours, name in columns.items()}
-    return pd.DataFrame(data, index=rows.index, dtype="str").rename(index=lambda position: position + 1)
+    data = {ours: "" if name is None else read.column(name) for ours, name in columns.items()}
+    return pd.DataFrame(data, index=read.cells.index, dtype="str")
+
+
+def _from_one_hot(table: pd.DataFrame, names: Sequence[str], path: Path) -> pd.Series:
+    """Return the name of the column that holds 1; "" where none does."""
+    cells = table[[f"label {name}" for name in names]].apply(lambda column: column.str.strip())
+    numbers = cells.map(as_number)
+    ones = (numbers == 1).to_numpy(bool)
+    if (wrong := ~(ones | (numbers == 0).to_numpy(bool) | (cells == "").to_numpy())).any():
+        row, column = np.argwhere(wrong)[0]
+        raise InputError(
+            f"{path}: row {table.index[row]}, column {names[column]!r}: {cells.iloc[row, column]!r} is neither 0 nor 1;"
+            " one-hot columns hold one 1 a row, and shares or votes are no labels here"
+        )
+    if (several := ones.sum(axis=1) > 1).any():
+        shown = {row: "+".join(np.array(names)[ones[at]]) for at, row in enumerate(table.index) if several[at]}
+        raise InputError(
+            f"{path}: {several.sum()} rows have a 1 in several of the columns {some(list(names))}, but an image has one"
+            f" class here: {_rows(pd.Series(shown))}"
+        )
+    return pd.Series(np.where(ones.any(axis=1), np.array(names)[ones.argmax(axis=1)], ""), table.index, dtype="str")
 
 
 def _labels(labels: pd.Series, label_type: str, path: Path, whole_labels: Sequence[str]) -> pd.Series:
@@ -278,7 +289,7 @@ def _labels(labels: pd.Series, label_type: str, path: Path, whole_labels: Sequen
     labels = labels.where(~labels.isin([label for label in labels.unique() if not lookalikes.visible(label)]), "")
     filled = labels[labels != ""]
     _refuse_several(filled, path, whole_labels)
-    return _one_spelling(filled, label_type, str(path)).reindex(labels.index, fill_value="")
+    return one_spelling(filled, label_type, str(path)).reindex(labels.index, fill_value="")
 
 
 def _count(labels: pd.Series, classes: Iterable[str], label_type: str) -> dict[str, int]:
@@ -328,7 +339,7 @@ def _is_several(label: str, known: frozenset[str]) -> bool:
     return bool(_LIST.fullmatch(label)) or any(len(p) > 1 and known.issuperset(p) for p in parts)
 
 
-def _one_spelling(labels: pd.Series, label_type: str, where: str) -> pd.Series:
+def one_spelling(labels: pd.Series, label_type: str, where: str) -> pd.Series:
     """Give equal numbers one spelling; refuse texts that differ only in spelling, or are unsafe to show."""
     for pattern, fault in _UNSAFE.items():
         if (unsafe := labels[labels.str.contains(pattern, regex=True)]).size:

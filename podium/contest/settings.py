@@ -1,10 +1,12 @@
 """The `contest` section: the contest's files and their form; and the sections under `external`."""
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from podium.contest.list_settings import ImageLists
 from podium.core.params import Section
+from podium.core.patterns import pattern_with
 from podium.core.placeholders import NO_FILE, FileOrNone, FolderOrNone
 from podium.scoring.scores import MetricName
 
@@ -19,39 +21,74 @@ def _as_texts(value: Any) -> Any:
 
 
 class ImageFolders(Section):
-    """Two folders, because with train and test in one, every new test image would retrain everything."""
+    """The folders of train and of test images; one may be or hold the other if `contest.lists` tells them apart."""
 
     train: str = Field(min_length=1)
     test: FolderOrNone
 
 
 class LabelColumns(Section):
-    """Names of the label CSV's columns; null for a column that it does not have."""
+    """Names of the label table's columns, null for a column that it does not have; or what stands for them.
+
+    Attributes:
+        label: of the labels; or a list of one-hot columns, of which the one that holds 1 names the class.
+        pattern: with `layout: names`, a regular expression with a group `label`, and perhaps `group` and `fold`, that
+            is looked for in each train image's path.
+        classes: label -> class, to give several labels one class; other labels keep their names.
+    """
 
     id: str = Field("image_id", min_length=1)
-    label: str = Field("label", min_length=1)
+    label: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=2)] = "label"
     group: str | None = Field(None, min_length=1)
     fold: str | None = Field(None, min_length=1)
+    pattern: Annotated[str, pattern_with("label")] | None = None
+    classes: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _accept_numbers(cls, value: Any) -> Any:
+        """YAML reads 1 as a number, and a label is text."""
+        if not isinstance(value, dict):
+            return value
+        return {str(old): str(new) for old, new in value.items() if not isinstance(old, bool)}
+
+    @property
+    def label_name(self) -> str:
+        """Return the header of a column of labels, where no template has one."""
+        return self.label if isinstance(self.label, str) else "label"
 
 
 class SubmissionSettings(Section):
     """The form of the submission, where the template does not decide it.
 
     Attributes:
-        values: "label" writes the predicted class, "probabilities" one column per class.
+        values: "label" writes the predicted class, "probabilities" one column per class, "number" the expected value
+            of classes that are numbers.
         positive: with `probabilities`, the one class whose probability is written, in a single column; null
             writes a column per class.
         header: true, false, or "template" (as in the template; true without a template).
         labels: how class names are written: "template" (as in the template's cells, else as given),
             "given" (as in the label CSV), "int" (`1.0` as `1`) or "float" (`1` as `1.0`).
+        top: with `label`, how many labels stand in a cell, the likeliest first, with `separator` between them.
+        id, value: names of the template's columns of ids and of values; all others are copied. Null: ids come first,
+            or after an index column, and values after them. Without a template: the header.
+        class_column: name of the column with the class of each row, in a template with a row per image and class.
+        id_pattern: a regular expression for ids that hold more than the image's id: its group `id` is the image's, its
+            group `class` the class of the row.
         names: class -> how the submission writes it, in a cell or as a column's name, where that differs from `labels`.
         absent: columns of the submission that no train image belongs to; their probability is 0.
     """
 
-    values: Literal["label", "probabilities"] = "label"
+    values: Literal["label", "probabilities", "number"] = "label"
     header: bool | Literal["template"] = "template"
     labels: Literal["template", "given", "int", "float"] = "template"
     positive: str | None = Field(None, min_length=1)
+    top: int = Field(1, ge=1)
+    separator: str = Field(" ", min_length=1)
+    id: str | None = Field(None, min_length=1)
+    value: str | None = Field(None, min_length=1)
+    class_column: str | None = Field(None, min_length=1)
+    id_pattern: Annotated[str, pattern_with("id")] | None = None
     names: dict[str, str] = Field(default_factory=dict)
     absent: tuple[str, ...] = ()
 
@@ -76,12 +113,21 @@ class SubmissionSettings(Section):
             raise ValueError("positive writes one class's probability: say values: probabilities, and remove labels")
         return self
 
+    @model_validator(mode="after")
+    def _refuse_top_without_effect(self) -> Self:
+        if self.top > 1 and self.values != "label":
+            raise ValueError(f"top {self.top} writes labels: say values: label")
+        if "separator" in self.model_fields_set and self.top == 1:
+            raise ValueError("separator has no effect with top 1; remove it")
+        return self
+
 
 class ContestSettings(Section):
     """A contest: image folders, labels, overrides, metric and the submission's form.
 
     Attributes:
-        layout: "csv" (labels in a CSV) or "folders" (one sub-folder of images.train per class).
+        layout: "csv" (labels in a table: CSV, JSON, COCO), "folders" (one sub-folder of images.train per class) or
+            "names" (labels in the images' names: columns.pattern).
         label_type: "text" reads labels as written; with "number", `1`, `1.0` and `01` are one class.
         max_missing: share of the labels, 0 to 1, that may lack an image or have an unreadable one; more stop the run.
         whole_labels: labels that are one class although they look like several, e.g. `rust scab` beside `rust` and
@@ -93,7 +139,8 @@ class ContestSettings(Section):
     OPTIONAL: ClassVar[tuple[str, ...]] = ("max_missing", "whole_labels")  # dvc.yaml does not name these keys
 
     images: ImageFolders
-    layout: Literal["csv", "folders"] = "csv"
+    lists: ImageLists = ImageLists()
+    layout: Literal["csv", "folders", "names"] = "csv"
     labels: FileOrNone = NO_FILE
     columns: LabelColumns = LabelColumns()
     label_type: Literal["text", "number"] = "text"
@@ -108,8 +155,8 @@ class ContestSettings(Section):
 
     @model_validator(mode="after")
     def _refuse_whole_labels_without_effect(self) -> Self:
-        if self.whole_labels and self.layout == "folders":
-            raise ValueError("whole_labels has no effect with layout: folders; remove it")
+        if self.whole_labels and self.layout != "csv":
+            raise ValueError(f"whole_labels has no effect with layout: {self.layout}; remove it")
         return self
 
 

@@ -6,6 +6,7 @@ errors.py        InputError: the error for a user's mistake
 interrupts.py    signals that end a stage early
 parallel.py      work spread over processes, with results in order
 params.py        params.yaml -> frozen settings, or an error that names the key
+patterns.py      regular expressions in params.yaml
 pixels.py        the packed image file: write it once, memory-map it
 placeholders.py  placeholder paths for inputs that a contest does not have
 progress.py      whether to show progress bars

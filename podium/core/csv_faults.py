@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 SNIFFED = 4096  # bytes from the beginning of a file
-SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 _SIGNATURES = {  # beginning of a file (without a byte order mark and blanks) -> what it is, and what to do
     b"<": "is a web page or XML, not a CSV: download the file itself, if need be after a login",
-    b"{": "is JSON, not a CSV: convert it",
+    b"{": "is JSON, not a CSV: convert it; a table of labels may be JSON if its name ends in .json",
     b"PK\x03\x04": "is a zip archive or an .xlsx workbook: unpack it, or save the sheet as `CSV UTF-8`",
     b"\x1f\x8b": "is compressed by gzip: unpack it, or name it .csv.gz",
     b"\xd0\xcf\x11\xe0": "is an .xls workbook: save the sheet as `CSV UTF-8`",
@@ -16,14 +16,14 @@ _SIGNATURES = {  # beginning of a file (without a byte order mark and blanks) ->
     b"\xfe\xff": "is UTF-16, not UTF-8: save it as `CSV UTF-8`",
     b"version https://git-lfs": "is a pointer of Git LFS: run `git lfs pull`",
 }
-_COMPRESSED = (".bz2", ".gz", ".tar", ".xz", ".zip", ".zst")  # pandas unpacks files of these endings
+COMPRESSED = (".bz2", ".gz", ".tar", ".xz", ".zip", ".zst")  # pandas unpacks files of these endings
 _RAGGED = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # pandas' messages
 _OPEN_QUOTE = re.compile(r"EOF inside string starting at row (\d+)")
 
 
 def of_beginning(path: Path) -> str:
     """Return what the file's first bytes say that it is instead of a UTF-8 CSV; "" for a CSV and a compressed one."""
-    if path.suffix in _COMPRESSED:
+    if path.suffix in COMPRESSED:
         return ""
     with path.open("rb") as file:
         start = file.read(SNIFFED)
@@ -45,17 +45,19 @@ def of_separators(header: str, path: Path) -> str:
     )
 
 
-def of_error(error: Exception, path: Path) -> str:
+def of_error(error: Exception, path: Path, separator: str = ",") -> str:
     """Return what an error of pandas' reader means, and what to do."""
-    if path.suffix in _COMPRESSED:
+    if path.suffix in COMPRESSED:
         return f"cannot be unpacked ({_first_line(error)}): is it cut? Copy or download it again, or unpack it"
     if isinstance(error, UnicodeDecodeError):
         return f"is not UTF-8 ({_first_line(error)}): save it as `CSV UTF-8`"
     if ragged := _RAGGED.search(str(error)):
         expected, line, actual = ragged.groups()
-        return of_separators(_first_line_of(path), path) or (
+        other = of_separators(_first_line_of(path), path) if separator == "," else ""
+        mark = "a comma" if separator == "," else repr(separator)
+        return other or (
             f"line {line} has {actual} cells, the lines before it have {expected}; put quotes around a cell that holds"
-            " a comma, and remove a comma at the end of a line"
+            f" {mark}, and remove {mark} at the end of a line"
         )
     if opened := _OPEN_QUOTE.search(str(error)):
         return f"row {int(opened[1]) + 1}: a quote is opened and never closed; close it, or double it inside of a cell"

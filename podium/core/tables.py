@@ -62,21 +62,27 @@ _FORMULA = re.compile(r"\s*[=+@-]\s*\S")
 _KINDS = {"text": "str", "int": "int64", "float": "float64"}
 
 
-def read_text_csv(path: Path, header: bool = True) -> pd.DataFrame:
+def read_text_csv(path: Path, header: bool = True, separator: str = ",") -> pd.DataFrame:
     """Read a CSV with every cell as text, exactly as written; without a header the columns are 0, 1, ...
 
     Args:
         header: False for a user's file, which may be no CSV at all.
+        separator: between cells.
 
     Raises:
         InputError: the file is missing, empty, not UTF-8, ragged or cannot be unpacked; or, without a header, its cells
-            are separated by something else than commas.
+            are separated by something else than `separator`.
     """
     try:
         if not header and (fault := csv_faults.of_beginning(path)):
             raise InputError(f"{path}: {fault}")
         table = pd.read_csv(
-            path, dtype="str", keep_default_na=False, header=0 if header else None, encoding="utf-8-sig"
+            path,
+            dtype="str",
+            keep_default_na=False,
+            header=0 if header else None,
+            encoding="utf-8-sig",
+            sep=separator,
         )
     except FileNotFoundError:
         raise InputError(f"{path}: not found") from None
@@ -85,9 +91,9 @@ def read_text_csv(path: Path, header: bool = True) -> pd.DataFrame:
     except OSError as error:
         if error.filename is not None:  # not of the modules that unpack
             raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-        raise InputError(f"{path}: {csv_faults.of_error(error, path)}") from None
+        raise InputError(f"{path}: {csv_faults.of_error(error, path, separator)}") from None
     except Exception as error:  # pandas and the modules that unpack raise a dozen classes of errors
-        raise InputError(f"{path}: {csv_faults.of_error(error, path)}") from None
+        raise InputError(f"{path}: {csv_faults.of_error(error, path, separator)}") from None
     if not header and table.shape[1] == 1 and (fault := csv_faults.of_separators(str(table.iloc[0, 0]), path)):
         raise InputError(f"{path}: {fault}")
     return table

@@ -10,8 +10,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from podium import contracts
+from podium.contest import image_lists, submission
 from podium.contest.ids import split_files
 from podium.contest.settings import ContestSettings
+from podium.contest.submission import Template
 from podium.core import parallel, params, progress, tables
 from podium.core.errors import InputError
 from podium.ensembling import nested_cv, tta_selection
@@ -76,6 +78,27 @@ class EnsembleInputs:
     def test_files(self) -> tuple[list[str], list[str]]:
         """Return the ids of the test images, and of files in the test folder that are no images."""
         return split_files(self.test)
+
+    @cached_property
+    def by_id(self) -> dict[str, list[str]]:
+        """Return the test images of each id that the template may have; {} if ids are names of files."""
+        c = self.contest
+        return image_lists.select(self.test["image_id"], c.lists, "test", self.root, c.images.test).by_id
+
+    @cached_property
+    def template(self) -> Template | None:
+        """Return the contest's submission template; None if there is none."""
+        form, (images, others) = self.contest.submission, self.test_files
+        return submission.read_template(
+            self.root / self.contest.template,
+            images,
+            self.classes,
+            form,
+            self.by_id,
+            others=others,
+            names=form.names,
+            absent=form.absent,
+        )
 
     @property
     def readable(self) -> list[str]:

@@ -105,19 +105,19 @@ def _write_submission(inputs: EnsembleInputs, test_probs: pd.DataFrame, path: Pa
         path,
         test_probs=test_probs,
         prior={name: float(shares[name]) for name in inputs.classes},
-        template=submission.read_template(
-            inputs.root / contest.template, test_ids, inputs.classes, others=others, names=names, absent=absent
-        ),
+        template=inputs.template,
         test_ids=test_ids,
         others=others,
         names=names,
         absent=absent,
         id_column=contest.columns.id,
-        label_column=contest.columns.label,
+        label_column=contest.columns.label_name,
         values=contest.submission.values,
         header=contest.submission.header,
         labels=contest.submission.labels,
         positive=contest.submission.positive,
+        settings=contest.submission,
+        by_id=inputs.by_id,
     )
     for message in messages:
         print(f"ensemble: {message}")

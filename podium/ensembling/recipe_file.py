@@ -68,10 +68,8 @@ def write(
 
 def _labels(inputs: EnsembleInputs) -> list[str]:
     """Return the classes as the submission spells them."""
-    test_ids, others = inputs.test_files
-    template = submission.read_template(inputs.root / inputs.contest.template, test_ids, others=others)
     settings = inputs.contest.submission
-    spelled = submission.spellings(inputs.classes, settings.labels, template, settings.names)
+    spelled = submission.spellings(inputs.classes, settings.labels, inputs.template, settings.names)
     return [spelled[name] for name in inputs.classes]
 
 

@@ -4,5 +4,6 @@ assignment.py    groups of images that stay together, and stratified folds of th
 balance.py       how evenly the classes are spread over the folds
 conflicts.py     duplicates whose labels differ
 outer_folds.py   the outer folds of nested cross-validation
+rare_classes.py  classes with fewer groups than folds
 settings.py      the section `split` and the list `folds`
 """

@@ -1,6 +1,7 @@
 """Assign images to folds: join the images that must stay in one fold to groups, and draw stratified folds."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from podium.core import seeding
 from podium.core.errors import InputError, some
-from podium.folds import balance, outer_folds
+from podium.folds import balance, outer_folds, rare_classes
 from podium.folds.settings import FOLD
 
 MOST_TRIED, MOST_NAMED = 10, 3  # numbers of folds that an error's remedy tries and names
@@ -59,8 +60,10 @@ def assign(
         table.loc[used, "fold"] = draw(table[used], names, seed)
     _require_nested_cv(table[used], names, own, seed)
     table["fold"] = _with_skipped(table, names, seed).mask(table["image_id"].isin(unreadable), "")
-    warnings = [*_crossing_warnings(table), *_unseen_warnings(table[used]), *([] if own else balance.warnings(table))]
-    return FoldAssignment(table[["image_id", "label", "use", "reason", "group", "fold"]], tuple(warnings))
+    warned = [*_crossing_warnings(table), *_unseen_warnings(table[used])]
+    if not own:
+        warned += [*rare_classes.warnings(table[used], len(names)), *balance.warnings(table)]
+    return FoldAssignment(table[["image_id", "label", "use", "reason", "group", "fold"]], tuple(warned))
 
 
 def connect(labels: pd.DataFrame, clusters: pd.DataFrame) -> pd.Series:
@@ -84,7 +87,7 @@ def connect(labels: pd.DataFrame, clusters: pd.DataFrame) -> pd.Series:
 
 
 def draw(used: pd.DataFrame, names: Sequence[str], seed: int) -> list[str]:
-    """Draw stratified folds that no group crosses.
+    """Draw stratified folds that no group crosses. A class with fewer groups than folds is spread as far as it goes.
 
     Args:
         used: image_id, label and group, sorted by image_id.
@@ -95,7 +98,7 @@ def draw(used: pd.DataFrame, names: Sequence[str], seed: int) -> list[str]:
         each row's fold.
 
     Raises:
-        InputError: a class has fewer groups than there are folds, or a fold remains empty.
+        InputError: every class has fewer groups than there are folds, or a fold remains empty.
 
     Source: scikit-learn's StratifiedGroupKFold.
     """
@@ -117,9 +120,12 @@ def _drawn(used: pd.DataFrame, names: Sequence[str], seed: int) -> NDArray[np.ob
 
     splitter = StratifiedGroupKFold(n_splits=len(names), shuffle=True, random_state=seed)
     fold = np.full(len(used), "", dtype=object)
-    for name, (_, held_out) in zip(names, splitter.split(used, used["label"], used["group"]), strict=True):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")  # `rare_classes` warns of it
+        parts = list(splitter.split(used, used["label"], used["group"]))
+    for name, (_, held_out) in zip(names, parts, strict=True):
         fold[held_out] = name
-    return fold
+    return np.asarray(rare_classes.spread(used.assign(fold=fold), names), dtype=object)
 
 
 def check_own(table: pd.DataFrame, names: Sequence[str]) -> None:
@@ -175,7 +181,7 @@ def _other_numbers(used: pd.DataFrame, n_folds: int, seed: int) -> str:
 def _works(used: pd.DataFrame, n_folds: int, seed: int) -> bool:
     """Return whether that many folds can be drawn and leave enough for nested cross-validation."""
     groups = used.groupby("label")["group"].nunique()
-    if len(groups) < 2 or groups.min() < n_folds:
+    if len(groups) < 2 or groups.max() < n_folds:
         return False
     names = [str(n) for n in range(n_folds)]
     fold = _drawn(used, names, seed)
@@ -183,7 +189,7 @@ def _works(used: pd.DataFrame, n_folds: int, seed: int) -> bool:
 
 
 def require_enough(used: pd.DataFrame, n_folds: int, seed: int = 0) -> None:
-    """Refuse classes with fewer groups than there are folds.
+    """Refuse labels of which every class has fewer groups than there are folds.
 
     Args:
         used: image_id, label and group.
@@ -193,13 +199,11 @@ def require_enough(used: pd.DataFrame, n_folds: int, seed: int = 0) -> None:
     Raises:
         InputError: names the classes, and what works.
     """
-    counts = used.groupby("label").agg(images=("image_id", "size"), groups=("group", "nunique"))
-    few = counts[counts["groups"] < n_folds]
-    if not few.empty:
-        rows = [f"{label!r} ({images} images in {groups} groups)" for label, images, groups in few.itertuples()]
+    rare = rare_classes.table(used, n_folds)
+    if len(rare) == used["label"].nunique():
         raise InputError(
-            f"labels: too few groups for {n_folds} folds in class {some(rows)}: each fold needs a group of the class to"
-            f" score; {_other_numbers(used, n_folds, seed)}"
+            f"labels: too few groups for {n_folds} folds in every class: {rare_classes.described(rare)}; a fold needs a"
+            f" group of some class to score; {_other_numbers(used, n_folds, seed)}"
         )
 
 
@@ -245,8 +249,6 @@ def _crossing_warnings(table: pd.DataFrame) -> list[str]:
 
 def _unseen_warnings(used: pd.DataFrame) -> list[str]:
     """Warn of classes that are in one fold only: the model of this fold is never trained on them."""
-    n_folds = used.groupby("label")["fold"].nunique()
-    return [
-        f"all images of class {label!r} are in one fold, so this fold's model is never trained on the class"
-        for label in n_folds[n_folds < 2].index
-    ]
+    if not (names := [repr(label) for label in rare_classes.unseen(used)]):
+        return []
+    return [f"all images of class {some(names)} are in one fold, so this fold's model is never trained on the class"]

@@ -2,6 +2,7 @@
 
 broken_locks.py    files of DVC that a kill has cut off
 cpu.py             whether this machine's CPU emulates bf16
+folder_checks.py     image folders that hold no images, or classes elsewhere
 git_checks.py      the repository has a commit; inputs that neither git nor DVC tracks
 input_paths.py     the user's files and folders that params.yaml names: they exist, and outside the outputs
 input_tables.py    the user's tables: labels, overrides, template, external predictions

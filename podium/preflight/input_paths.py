@@ -16,6 +16,8 @@ def by_key(p: Podium) -> dict[str, str]:
     given = {
         "contest.images.train": c.images.train,
         "contest.images.test": c.images.test,
+        "contest.lists.train": c.lists.train,
+        "contest.lists.test": c.lists.test,
         "contest.labels": c.labels,
         "contest.overrides": c.overrides,
         "contest.template": c.template,
@@ -67,5 +69,7 @@ def require(p: Podium, root: Path) -> None:
         label_column=c.columns.label,
         group_column=c.columns.group,
         fold_column=c.columns.fold,
+        pattern=c.columns.pattern,
+        lists=c.lists,
         made_later=MADE_LATER,
     )

@@ -1,17 +1,38 @@
 """The user's tables, read as later stages read them, so that a mistake in one is reported before any training."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from podium.contest import external, ids, labels, lost_images, submission
+from podium.contest import external, ids, image_lists, label_sources, labels, lost_images, records, submission
+from podium.contest.image_lists import ImageSelection
+from podium.contest.label_sources import TrainFiles
 from podium.contest.settings import ContestSettings
-from podium.folds import assignment
+from podium.core.errors import InputError, some
+from podium.folds import assignment, rare_classes
 from podium.images import image_files
+from podium.preflight import folder_checks
 from podium.preflight.settings import Podium
 from podium.scoring import scores
 
-Files = tuple[list[str], list[str]]  # ids of a folder's images, and of its other files
+
+@dataclass(frozen=True)
+class SubsetFiles:
+    """The files in the folder of a subset, none of them decoded.
+
+    Attributes:
+        images: ids of the images, broken ones too.
+        others: ids of the other files.
+        left_out: ids of files that `contest.lists` leaves out.
+        selection: what `contest.lists` says of images and others.
+    """
+
+    images: list[str]
+    others: list[str]
+    left_out: list[str]
+    selection: ImageSelection
 
 
 def check(p: Podium, root: Path) -> list[str]:
@@ -27,57 +48,110 @@ def check(p: Podium, root: Path) -> list[str]:
     c = p.contest
     if not all((root / path).exists() for path in (c.images.train, c.images.test, c.labels, c.template)):
         return []
-    train, test = (image_files.split(image_files.walk(root / path)[0]) for path in (c.images.train, c.images.test))
-    classes, lost = _check_labels(p, train, root)
-    messages = _check_template(c, test, classes, root)
+    found = {subset: _files(c, subset, root) for subset in ("train", "test")}
+    train, test = found["train"], found["test"]
+    for subset, files in found.items():
+        folder_checks.require_images(
+            files.images, files.others, f"contest.images.{subset}", str(getattr(c.images, subset))
+        )
+    joined, lost = _check_labels(c, train, root)
+    used = joined.labels[joined.labels["use"] == "train"]
+    classes = sorted(set(used["label"]))
+    messages = [
+        *_notes(c, root),
+        *folder_checks.messages(train.images, c, root),
+        *_rare_classes(used, len(p.folds)),
+        *_selection_messages(c, {subset: files.selection for subset, files in found.items()}),
+        *_check_template(c, test, classes, root),
+    ]
     # `check` cannot know yet whether a scored image lacks its row: the stage `external` refuses that
     for given in p.external.values():
         columns = given.columns
         external.read(
             root / given.oof,
-            images=ids.ImageIndex(*train),
+            images=ids.ImageIndex(train.images, train.others),
             classes=classes,
             id_column=columns.id,
             fold_column=columns.fold,
             lost=lost,
         )
-        external.read(root / given.test, images=ids.ImageIndex(*test), classes=classes, id_column=columns.id, lost=lost)
+        external.read(
+            root / given.test,
+            images=ids.ImageIndex(test.images, test.others),
+            classes=classes,
+            id_column=columns.id,
+            lost=lost,
+        )
     return messages
 
 
-def _check_labels(p: Podium, train: Files, root: Path) -> tuple[list[str], set[str]]:
-    """Read labels and overrides; return the classes that have images if all can be read, sorted, and the others."""
-    c, (images, others) = p.contest, train
-    given = labels.read_contest(images, others, c, root)
+def _files(c: ContestSettings, subset: str, root: Path) -> SubsetFiles:
+    folder = str(getattr(c.images, subset))
+    files = image_files.walk(root / folder)[0]
+    selection = image_lists.select([file.image_id for file in files], c.lists, subset, root, folder)
+    images, others = image_files.split([file for file in files if file.image_id in selection.ids])
+    left_out = sorted({file.image_id for file in files}.difference(selection.ids))
+    return SubsetFiles(images, others, left_out, selection)
+
+
+def _notes(c: ContestSettings, root: Path) -> list[str]:
+    """Say how the label table is read where that is not obvious."""
+    return [] if c.layout != "csv" else list(records.read(root / c.labels).notes)
+
+
+def _selection_messages(c: ContestSettings, found: Mapping[str, ImageSelection]) -> list[str]:
+    messages = []
+    for subset, selection in found.items():
+        if c.lists.selects(subset):
+            messages.append(f"contest.lists names {len(selection.ids)} {subset} images")
+        if selection.missing:
+            messages.append(
+                f"WARNING: contest.lists.{subset}: {len(selection.missing)} entries name no file:"
+                f" {some(list(selection.missing))}"
+            )
+    if c.lists.selects("train") and c.lists.selects("test") and c.images.train == c.images.test:
+        both = sorted(set(found["train"].ids) & set(found["test"].ids))
+        if both:
+            raise InputError(
+                f"params.yaml: contest.lists: {len(both)} files are named as train and as test images: {some(both)};"
+                " correct the lists or patterns"
+            )
+    return messages
+
+
+def _rare_classes(used: pd.DataFrame, n_folds: int) -> list[str]:
+    """Refuse and warn as `split` does, as far as it is known without duplicates, which join groups."""
+    if (used["fold"] != "").any():
+        return []
+    groups = used["group"].where(used["group"] != "", "image " + used["image_id"])
+    assignment.require_enough(used.assign(group=groups), n_folds)
+    return [f"WARNING: {warning}" for warning in rare_classes.warnings(used.assign(group=groups), n_folds)]
+
+
+def _check_labels(c: ContestSettings, train: SubsetFiles, root: Path) -> tuple[labels.JoinedLabels, set[str]]:
+    """Read labels and overrides; join them as if all images could be read, and name the classes without images."""
+    given = label_sources.read(TrainFiles(train.images, train.others, train.left_out), c, root)
     lost_images.require_enough(given, (), c.max_missing, root / c.images.train)
     overrides = labels.read_overrides(
         root / c.overrides,
-        images=ids.ImageIndex(images, others),
+        images=ids.ImageIndex(train.images, train.others),
         classes=sorted(set(given.table["label"]) - {""}),
         label_type=c.label_type,
     )
-    every = sorted({*images, *given.table["image_id"], *overrides["image_id"]})
+    every = sorted({*train.images, *given.table["image_id"], *overrides["image_id"]})
     facts = pd.DataFrame({"image_id": every, "problem": ""}, dtype="str")
     joined = labels.join(facts, given.table, overrides)
-    classes = list(labels.require_classes(joined.labels))
-    if c.columns.fold is None:
-        _require_groups(joined.labels, len(p.folds))
-    return classes, {*given.table["label"], *given.without_image}.difference(["", *classes])
+    classes = sorted(set(joined.labels.loc[joined.labels["use"] == "train", "label"]))
+    folder_checks.require_two_classes(classes, train.images, c)
+    return joined, {*given.table["label"], *given.without_image}.difference(["", *classes])
 
 
-def _require_groups(table: pd.DataFrame, n_folds: int) -> None:
-    """Refuse what `split` refuses, as far as it is known without duplicates: a class with too few groups."""
-    used = table[table["use"] == "train"]
-    own = used["group"].where(used["group"] != "", "image " + used["image_id"])
-    assignment.require_enough(used.assign(group=own), n_folds)
-
-
-def _check_template(c: ContestSettings, test: Files, classes: list[str], root: Path) -> list[str]:
+def _check_template(c: ContestSettings, test: SubsetFiles, classes: list[str], root: Path) -> list[str]:
     values = c.submission.values if "values" in c.submission.model_fields_set else None
     template = submission.check(
         root / c.template,
-        test[0],
-        others=test[1],
+        test.images,
+        others=test.others,
         classes=classes,
         values=values,
         labels=c.submission.labels,
@@ -85,12 +159,22 @@ def _check_template(c: ContestSettings, test: Files, classes: list[str], root: P
         names=c.submission.names,
         absent=c.submission.absent,
         id_column=c.columns.id,
+        settings=c.submission,
+        by_id=test.selection.by_id,
     )
     messages = list(template.messages) if template is not None else []
-    holds_labels = c.submission.values == "label" and not (template is not None and template.class_columns)
-    if holds_labels and not scores.named(c.metric, classes).judges_labels:
+    holds_labels = c.submission.values == "label" and not (
+        template is not None and (template.class_columns or template.is_long)
+    )
+    metric = scores.named(c.metric, classes)
+    if holds_labels and not metric.judges_labels and not metric.labels_read:
         messages.append(
             f"WARNING: contest.metric {c.metric} scores probabilities, but the submission will hold labels; see"
             " contest.submission.values and contest.submission.positive"
+        )
+    if metric.labels_read > 1 and holds_labels and c.submission.top != metric.labels_read:
+        messages.append(
+            f"WARNING: contest.metric {c.metric} reads {metric.labels_read} labels an image, but"
+            f" contest.submission.top writes {c.submission.top}"
         )
     return messages

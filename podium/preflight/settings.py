@@ -91,6 +91,9 @@ class Podium(FoldList):
             for key in type(self.contest).model_fields
             if key not in {*self.contest.model_fields_set, *self.contest.OPTIONAL}
         ]
+        missing += [
+            f"contest.lists.{key}" for key in ("train", "test") if key not in self.contest.lists.model_fields_set
+        ]
         for name, member in self.members.items():
             if "weights_file" not in member.model.model_fields_set:
                 missing.append(f"members.{name}.model.weights_file")

@@ -9,4 +9,5 @@ member_votes.py: each member's out-of-fold predictions, and whether they are bet
 reliability.py: reliability by bins and the calibration error.
 review_summary.py: the counts and the printed lines of `review`.
 suspect_sheet.py: the sheet of the most suspect labels.
+unseen_classes.py: classes that are all in one fold, of which scores say nothing.
 """

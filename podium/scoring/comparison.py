@@ -94,8 +94,7 @@ def compare_runs(
     pairs = list(zip(bases, candidates, strict=True))
     if all(scores.alike(base, candidate) for base, candidate in pairs):
         return Comparison(intervals.NOTHING, intervals.NOTHING, 1.0)
-    is_log_loss = metric.name == scores.LOG_LOSS
-    n_tests = n_comparisons * (1 if is_log_loss else 2)
+    n_tests = n_comparisons * (1 if metric.is_log_loss else 2)
     level = 1 - (1 - intervals.LEVEL) / n_tests
     gains = np.array([scores.log_losses(targets, base) - scores.log_losses(targets, new) for base, new in pairs])
     in_log_loss = _mean_over_runs(gains, groups, level)
@@ -105,7 +104,7 @@ def compare_runs(
         in_metric = _mean_over_runs(hits, groups, level)
         if in_metric == intervals.NOTHING:
             in_metric = intervals.no_difference_seen(groups)
-    elif not is_log_loss:
+    elif not metric.is_log_loss:
         in_metric = intervals.score_evidence_of_runs(
             metric, targets, bases=bases, candidates=candidates, groups=groups, level=level
         )

@@ -149,16 +149,20 @@ def score_interval(metric: scores.Metric, targets: Targets, probs: Probs, groups
 
     log_loss: the mean's interval with Hall's correction, or where groups are unequal and it is wider, the interval of
     the mean's logarithm. Scores: Wilson's interval, which is right at 0 and 100% too, for as many images as would give
-    the score's clustered variance; scores that may be negative are moved to [0, 1] for it. Of a mean over classes with
+    the score's clustered variance; scores that may be negative are moved to [0, 1] for it. A metric of one's own may
+    have any value: the normal interval of a bootstrap by group. Of a mean over classes with
     a rare one, no narrower than what the classes' own intervals give: few images of a class that are all right show no
     variance. All use quantiles of Student's t on the degrees of freedom that the groups leave (`_freedom`): for
     accuracy its own, for other scores those of the log loss.
     """
     mean = _Mean.of(_hits(targets, probs) if metric.is_share_of_images else scores.log_losses(targets, probs), groups)
-    if metric.name == scores.LOG_LOSS:
+    if metric.is_log_loss:
         low, high = mean.interval() if mean.error > 0 else _equal_losses(mean.value, n_groups(groups))
         return max(low, 0.0), min(high, scores.WORST_LOSS)
     value = metric.function(targets, probs)
+    if metric.lowest == -np.inf:
+        half = _quantile(mean.freedom) * _spread(metric.weighted(targets, probs, group_draws(groups)))
+        return value - half, value + half
     shift, scale = -metric.lowest, 1 - metric.lowest  # to [0, 1]
     share = (value + shift) / scale
     if metric.is_share_of_images:

@@ -74,6 +74,15 @@ def macro_f1(counts: Counts) -> Values:
     return _mean(2 * counts.hits, counts.true + counts.predicted)
 
 
+def f_beta(counts: Counts, beta: float) -> Values:
+    """Return the mean F-beta over the classes that occur or are predicted; of two classes the second's.
+
+    0 where the second of two classes neither occurs nor is predicted.
+    """
+    above, below = (1 + beta**2) * counts.hits, beta**2 * counts.true + counts.predicted
+    return _ratio(above[..., 1], below[..., 1]) if above.shape[-1] == 2 else _mean(above, below)
+
+
 def matthews(counts: Counts) -> Values:
     """Return Matthews' correlation coefficient.
 

@@ -24,8 +24,9 @@ class Metric:
         name: as in `contest.metric`.
         greater_is_better: false for a loss.
         mean_over: "images" of a mean over images, "classes" of a mean over classes (one of which may be rare), "none".
-        lowest: the lowest value: 0, or -1 of a score that may be negative. The highest must be 1, except that of
-            log_loss: the interval of a score is that of a share.
+        lowest: the lowest value: 0, or -1 of a score that may be negative. The highest must be 1, because the interval
+            of a score is that of a share; except of the log loss, and of a metric whose lowest value is -inf, which may
+            have any value: its interval is that of a normal variable.
         chosen_by: what decides between candidates. "log_loss", since a score of predicted classes moves by whole
             images and hides what the probabilities show; "balanced_log_loss", with every class at the same weight, for
             metrics that give all classes the same weight; or the metric "itself".
@@ -40,6 +41,8 @@ class Metric:
         images_of_area: (area, positives, negatives) -> how many images' share would be as sure as the area under a
             curve of so many groups; of a mean of curves.
         positions: (classes,) of ordered classes, where the metric needs them.
+        labels_read: how many labels of an image a metric of ranked labels reads; 0 for other metrics.
+        is_log_loss: it is the log loss, perhaps by another name: its interval is that of a mean of losses.
     """
 
     name: str
@@ -54,6 +57,8 @@ class Metric:
     of_ordered: Callable[[Counts, Values], Values] | None = None
     images_of_area: Callable[[float, int, int], float] | None = None
     positions: Values | None = None
+    labels_read: int = 0
+    is_log_loss: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a metric whose facts contradict each other."""

@@ -15,6 +15,8 @@ from scipy.sparse import csc_array
 
 Values = NDArray[np.float64]
 
+DOUBLED_BELOW = 0.4  # true positive rate, of the weighted AUC
+
 
 @dataclass(frozen=True, eq=False)
 class RankedScores:
@@ -62,6 +64,39 @@ def _average_precision(ranked: RankedScores) -> Values:
     return _ratio(gained, hits[0], there)
 
 
+def _doubled(rate: Values) -> Values:
+    """Return the height that a true positive rate counts for (ALASKA2): below 0.4 twice; the highest is 1."""
+    return (rate + np.minimum(rate, DOUBLED_BELOW)) / (1 + DOUBLED_BELOW)
+
+
+def _doubled_integral(rate: Values) -> Values:
+    low = np.minimum(rate, DOUBLED_BELOW)
+    return (rate**2 / 2 + low**2 / 2 + DOUBLED_BELOW * (rate - low)) / (1 + DOUBLED_BELOW)
+
+
+def _weighted_auc(ranked: RankedScores) -> Values:
+    """Integrate `_doubled` of the true positive rate over the false positive rate, step by step from the top."""
+    n_positive = ranked.positives.sum(0)
+    n_negative = ranked.tied.sum(0) + ranked.between.sum(0)
+    there = (n_positive > 0) & (n_negative > 0)
+    after = _from_the_top(ranked.positives) / np.where(there, n_positive, 1)
+    before = np.vstack([after[1:], np.zeros_like(after[:1])])
+    rise = after - before
+    slope = np.divide(
+        _doubled_integral(after) - _doubled_integral(before), rise, out=_doubled(before), where=rise > 1e-12
+    )
+    area = (ranked.tied * slope + ranked.between[:-1] * _doubled(after)).sum(0)
+    return _ratio(area, n_negative, there)
+
+
+def _plain_weighted_auc(own: NDArray[Any], everything: NDArray[Any]) -> float:
+    steps, positives = np.unique(own, return_counts=True)
+    low, high = (np.searchsorted(everything, steps, side) for side in ("left", "right"))
+    between = np.append(low, len(everything)) - np.append(0, high)
+    columns = (positives, high - low - positives, between)
+    return float(_weighted_auc(RankedScores(*(column.astype(np.float64)[:, None] for column in columns)))[0])
+
+
 def _plain_roc_auc(own: NDArray[Any], everything: NDArray[Any]) -> float:
     low, high = (np.searchsorted(everything, own, side) for side in ("left", "right"))
     wins = (int(low.sum()) + int(high.sum()) - len(own) ** 2) / 2  # of ranks, but those among positives themselves
@@ -93,6 +128,16 @@ ROC_AUC = RankCurve(_roc_auc, _plain_roc_auc)
 # the mean, over positive images, of the share of positives among the images ranked no lower
 AVERAGE_PRECISION = RankCurve(_average_precision, _plain_average_precision)
 
+# the area whose part below a true positive rate of 0.4 counts twice
+WEIGHTED_AUC = RankCurve(_weighted_auc, _plain_weighted_auc)
+
+
+def class_ranks(targets: NDArray[np.int64], probs: NDArray[Any]) -> Values:
+    """Return each image's place of its own class by falling probability, from 1; ties go to the first class."""
+    own = probs[np.arange(len(targets)), targets][:, None]
+    earlier = np.arange(probs.shape[1]) < targets[:, None]
+    return np.asarray(1 + (probs > own).sum(1) + ((probs == own) & earlier).sum(1), np.float64)
+
 
 def one_against_rest(
     targets: NDArray[np.int64], probs: NDArray[Any], weights: NDArray[Any], curve: RankCurve
@@ -103,7 +148,7 @@ def one_against_rest(
         targets: (images,).
         probs: (images, classes).
         weights: (images, weightings), >= 0.
-        curve: ROC_AUC or AVERAGE_PRECISION.
+        curve: ROC_AUC, AVERAGE_PRECISION or WEIGHTED_AUC.
     """
     present = [int(k) for k in np.unique(targets)]
     judged = present if probs.shape[1] > 2 else [k for k in present if k == 1]

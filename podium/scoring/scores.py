@@ -1,5 +1,8 @@
 """The metrics by name (`contest.metric`): the registry of podium/scoring/metrics.
 
+A metric with a number is written with it after an @, e.g. `map@5`: its file has a function `at` of the number. A metric
+of the user's own is written as podium.scoring.own_metric says.
+
 All take `targets` (images,), class indices, and `probs` (images, classes), rows summing to 1. label_scores.py and
 rank_scores.py say what happens where a class has no image. `log_loss` looks at each image's own class alone.
 """
@@ -7,14 +10,15 @@ rank_scores.py say what happens where a class has no image. `log_loss` looks at 
 import importlib
 import math
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator
 
 from podium.core.errors import InputError, some
-from podium.scoring import metrics
+from podium.scoring import metrics, own_metric
 from podium.scoring.log_losses import ROUNDING, WORST_LOSS, alike, log_losses
 from podium.scoring.metric import Metric, Probs, Targets, Values
 
@@ -29,13 +33,17 @@ def _discovered() -> dict[str, Metric]:
     """
     found = {}
     for module in pkgutil.iter_modules(metrics.__path__):
-        metric = getattr(importlib.import_module(f"{metrics.__name__}.{module.name}"), "METRIC", None)
-        if not isinstance(metric, Metric) or metric.name != module.name:
+        imported = importlib.import_module(f"{metrics.__name__}.{module.name}")
+        metric, at = getattr(imported, "METRIC", None), getattr(imported, "at", None)
+        if not isinstance(metric, Metric) or metric.name.split("@")[0] != module.name:
             raise TypeError(f"podium/scoring/metrics/{module.name}.py: define METRIC, a Metric named {module.name!r}")
         found[metric.name] = metric
+        if at is not None:
+            WITH_NUMBER[module.name] = at
     return found
 
 
+WITH_NUMBER: dict[str, Callable[[float], Metric]] = {}  # by name without the number
 METRICS = _discovered()
 NAMES = tuple(METRICS)
 SCORES = {name: metric for name, metric in METRICS.items() if metric.of_ordered is None}  # need no order of the classes
@@ -43,10 +51,21 @@ LOG_LOSS = "log_loss"
 RANK_METRICS = tuple(name for name, metric in METRICS.items() if metric.of_ranks)
 
 
-if TYPE_CHECKING:
-    MetricName = str
-else:
-    MetricName = Literal[NAMES]
+def _known(name: str) -> str:
+    """Return the name of a metric; refuse other names.
+
+    Raises:
+        ValueError: pydantic makes an error of it that names the key.
+    """
+    if name in METRICS or own_metric.is_own(name) or _with_number(name) is not None:
+        return name
+    raise ValueError(
+        f"{name!r} is no metric; choose one of {', '.join(NAMES)} (any number after the @), or name a function of your"
+        " own, e.g. `max my_module:my_function`"
+    )
+
+
+MetricName = Annotated[str, AfterValidator(_known)]
 
 
 def named(name: str, classes: Sequence[str]) -> Metric:
@@ -58,13 +77,17 @@ def named(name: str, classes: Sequence[str]) -> Metric:
     Raises:
         InputError: it needs an order, and the classes are not numbers.
     """
-    metric = METRICS[name]
+    if own_metric.is_own(name):
+        return own_metric.load(name, classes)
+    metric = METRICS.get(name) or _with_number(name)
+    if metric is None:
+        raise InputError(f"params.yaml: contest.metric: {name!r} is no metric")
     return metric if metric.of_ordered is None else replace(metric, positions=_positions(name, classes))
 
 
 def is_loss(name: str) -> bool:
     """Say whether lower is better; not of a name that the registry does not have, as an older commit's may be."""
-    return name in METRICS and not METRICS[name].greater_is_better
+    return own_metric.is_own_loss(name) or (name in METRICS and not METRICS[name].greater_is_better)
 
 
 def accuracy_score(targets: Targets, probs: Probs) -> float:
@@ -80,6 +103,16 @@ def log_loss(targets: Targets, probs: Probs) -> float:
 def accuracy_standard_error(accuracy: float, n_images: int) -> float:
     """Return the binomial standard error of an accuracy, as if images were independent."""
     return math.sqrt(accuracy * (1 - accuracy) / n_images)
+
+
+def _with_number(name: str) -> Metric | None:
+    """Return the metric of a name such as `map@5`; None if there is none."""
+    family, _, written = name.partition("@")
+    number = _number(written)
+    if family not in WITH_NUMBER or not 0 < number < math.inf:
+        return None
+    metric = WITH_NUMBER[family](number)
+    return metric if metric.labels_read in (0, number) else None
 
 
 def _positions(metric: str, classes: Sequence[str]) -> Values:

@@ -21,4 +21,5 @@ METRIC = Metric(
     chosen_by="log_loss",
     thresholds="likeliest",
     of_probs=_mean,
+    is_log_loss=True,
 )

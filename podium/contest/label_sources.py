@@ -1,0 +1,105 @@
+"""Where labels come from: one reader per `contest.layout`, all with the same result.
+
+csv      a table (podium.contest.records); its label column, or one-hot columns
+folders  the first folder of each image
+names    a regular expression on each image's path
+
+`contest.columns.classes` then renames labels, so that several become one class.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from podium.contest import labels
+from podium.contest.ids import ImageIndex
+from podium.contest.labels import GivenLabels
+from podium.contest.settings import ContestSettings
+from podium.core.errors import InputError, some
+
+
+@dataclass(frozen=True)
+class TrainFiles:
+    """Ids of the files in the folder of train images.
+
+    Attributes:
+        images: broken ones too.
+        others: files that are no images; a label table may name them as images.
+        left_out: files that `contest.lists` leaves out; a label table may name them, too.
+    """
+
+    images: Sequence[str]
+    others: Sequence[str] = ()
+    left_out: Sequence[str] = ()
+
+
+def read(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabels:
+    """Read the labels as the section `contest` says.
+
+    Raises:
+        InputError: as the reader; or `classes` names a label that is not there.
+    """
+    given = SOURCES[c.layout](files, c, root)
+    return _renamed(given, c.columns.classes) if c.columns.classes else given
+
+
+def _from_table(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabels:
+    folder = Path(c.images.train).name
+    return labels.read_labels(
+        root / c.labels,
+        images=ImageIndex(files.images, files.others, folder),
+        id_column=c.columns.id,
+        label_column=c.columns.label,
+        group_column=c.columns.group,
+        fold_column=c.columns.fold,
+        label_type=c.label_type,
+        whole_labels=c.whole_labels,
+        left_out=ImageIndex(files.left_out, folder=folder) if files.left_out else None,
+    )
+
+
+def _from_folders(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabels:  # noqa: ARG001
+    return GivenLabels(*labels.folder_labels(files.images, label_type=c.label_type), {})
+
+
+def _from_names(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabels:  # noqa: ARG001
+    """Read label, group and fold from the named groups of `contest.columns.pattern`, found anywhere in the path."""
+    image_ids = sorted(files.images)
+    pattern = re.compile(c.columns.pattern or "")
+    found = {image_id: match for image_id in image_ids if (match := pattern.search(image_id))}
+    if not found:
+        raise InputError(
+            f"params.yaml: contest.columns.pattern: {pattern.pattern} fits no train image: {some(image_ids, 3)}"
+        )
+    groups = {name: {i: m.groupdict().get(name) or "" for i, m in found.items()} for name in ("label", "group", "fold")}
+    where = f"contest.columns.pattern {pattern.pattern}"
+    label = labels.one_spelling(pd.Series(groups["label"], dtype="str"), c.label_type, where)
+    table = pd.DataFrame({"image_id": list(found), "label": list(label)} | {k: list(groups[k].values()) for k in
+                         ("group", "fold")}, dtype="str")  # fmt: skip
+    lacking = [(i, "contest.columns.pattern does not fit its name") for i in image_ids if i not in found]
+    return GivenLabels(table, lacking, {})
+
+
+SOURCES: dict[str, Callable[[TrainFiles, ContestSettings, Path], GivenLabels]] = {
+    "csv": _from_table,
+    "folders": _from_folders,
+    "names": _from_names,
+}
+
+
+def _renamed(given: GivenLabels, classes: Mapping[str, str]) -> GivenLabels:
+    known = {*given.table["label"], *given.without_image}
+    if unknown := [label for label in classes if label not in known]:
+        raise InputError(
+            f"params.yaml: contest.columns.classes: no image has the label {some(unknown)}; the labels are"
+            f" {some(sorted(known - {''}), 20)}"
+        )
+    without_image: Counter[str] = Counter()
+    for label, n in given.without_image.items():
+        without_image[classes.get(label, label)] += n
+    table = given.table.assign(label=given.table["label"].replace(dict(classes)))
+    return GivenLabels(table, given.problems, dict(sorted(without_image.items())))

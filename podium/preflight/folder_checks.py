@@ -1,0 +1,95 @@
+"""Image folders that cannot be what they seem, found by the names of their files before any is opened."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from podium.contest.settings import ContestSettings
+from podium.core.errors import InputError, some
+from podium.images import image_files
+
+# endings of files that hold no image that `prepare` can read
+NO_IMAGES = {
+    ".dcm": "DICOM",
+    ".nii": "NIfTI volumes",
+    ".npy": "NumPy arrays",
+    ".npz": "NumPy arrays",
+    ".parquet": "tables of numbers",
+    ".json": "JSON",
+    ".bson": "BSON",
+    ".tfrec": "TFRecord",
+    ".tfrecord": "TFRecord",
+    ".wav": "audio",
+    ".aif": "audio",
+    ".aiff": "audio",
+    ".flac": "audio",
+    ".mp3": "audio",
+    ".ogg": "audio",
+}
+
+
+def require_images(images: Sequence[str], others: Sequence[str], key: str, folder: str) -> None:
+    """Refuse a folder without an image but with files of a kind that looks like data of images.
+
+    Args:
+        images: ids of the folder's images.
+        others: ids of its other files.
+        key: of params.yaml that names the folder.
+        folder: its path.
+
+    Raises:
+        InputError: names the kind and what to do.
+    """
+    kinds = Counter(NO_IMAGES.get(PurePosixPath(file).suffix.lower(), "") for file in others)
+    del kinds[""]
+    if kinds and not images:
+        (kind, count), *_ = kinds.most_common()
+        raise InputError(
+            f"params.yaml: {key}: {folder} holds {count} files of {kind} and no image: Podium reads images such as"
+            " JPEG, PNG or TIFF, so write one image per case first"
+        )
+
+
+def require_two_classes(classes: Sequence[str], image_ids: Sequence[str], c: ContestSettings) -> None:
+    """Refuse labels of one class, with a hint where the class folders lie one level deeper.
+
+    Raises:
+        InputError: there are fewer than two classes.
+    """
+    if len(classes) > 1:
+        return
+    inner = sorted({image_id.split("/")[1] for image_id in image_ids if image_id.count("/") > 1})
+    hint = ""
+    if c.layout == "folders" and classes and inner:
+        hint = (
+            f"; {classes[0]} holds the folders {some(inner, 3)}: if these are the classes, say images.train:"
+            f" {c.images.train.rstrip('/')}/{classes[0]}"
+        )
+    found = f"only one class, {classes[0]!r}" if classes else "no labelled image that can be used"
+    raise InputError(f"params.yaml: contest: there is {found}; a classifier needs two{hint}")
+
+
+def messages(image_ids: Sequence[str], c: ContestSettings, root: Path) -> list[str]:
+    """Warn of class folders without an image, and of folders within class folders.
+
+    Args:
+        image_ids: of the train images.
+        c: settings of the contest.
+        root: of the project.
+    """
+    if c.layout != "folders":
+        return []
+    first = {image_id.split("/")[0] for image_id in image_ids if "/" in image_id}
+    pairs = {tuple(image_id.split("/")[:2]) for image_id in image_ids if image_id.count("/") > 1}
+    # with contest.lists, other folders are left out on purpose
+    empty = [name for name in image_files.class_folders(root / c.images.train) if name not in first]
+    found = []
+    if empty and not c.lists.selects("train"):
+        found.append(f"WARNING: class folders without an image, so these classes are missing: {some(empty)}")
+    if len(pairs) > len(first):
+        found.append(
+            f"WARNING: class folders hold folders: the class is the first of both, so there are {len(first)} classes;"
+            f" if it is the second ({len(pairs)} folders, e.g. {'/'.join(min(pairs))}), say layout: names and"
+            " columns.pattern: '^[^/]+/(?P<label>[^/]+)/'"
+        )
+    return found

@@ -1,0 +1,22 @@
+"""F-beta (`f_beta@2`: recall counts more than precision), mean over classes; of two classes the second's."""
+
+from functools import partial
+
+from podium.scoring import label_scores
+from podium.scoring.metric import Metric
+
+
+def at(beta: float) -> Metric:
+    """Return F-beta."""
+    return Metric(
+        name=f"f_beta@{beta:g}",
+        greater_is_better=True,
+        mean_over="none",
+        lowest=0,
+        chosen_by="log_loss",
+        thresholds="fitted",
+        of_counts=partial(label_scores.f_beta, beta=beta),
+    )
+
+
+METRIC = at(2)

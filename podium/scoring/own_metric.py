@@ -1,0 +1,90 @@
+"""A metric of the user's own: `max module:function` where higher is better, `min module:function` of a loss.
+
+The function takes targets (images,), the index of each image's class; probs (images, classes), rows summing to 1; and
+classes, the names in the order of the columns. It returns a number. The module is found from the project's folder, e.g.
+`data.contest.my_metric` is the file data/contest/my_metric.py.
+"""
+
+import importlib
+import math
+import re
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from podium.core.errors import InputError
+from podium.scoring.metric import Metric, Probs, Targets, Values
+
+_FORM = re.compile(r"(max|min) ([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
+
+OwnFunction = Callable[[Targets, Probs, Sequence[str]], float]
+
+
+def is_own(name: str) -> bool:
+    """Say whether a metric's name has the form of a metric of the user's own."""
+    return _FORM.fullmatch(name) is not None
+
+
+def is_own_loss(name: str) -> bool:
+    """Say whether it has that form, and lower is better."""
+    return is_own(name) and name.startswith("min ")
+
+
+def load(name: str, classes: Sequence[str]) -> Metric:
+    """Import the function and make a Metric of it. Log loss chooses between candidates, as for most metrics.
+
+    Raises:
+        InputError: it cannot be imported.
+    """
+    function = _function(name)
+    return Metric(
+        name=name,
+        greater_is_better=not is_own_loss(name),
+        mean_over="none",
+        lowest=-math.inf,
+        chosen_by="log_loss",
+        thresholds="likeliest",
+        of_probs=partial(_weighted, function=function, classes=tuple(classes), name=name),
+    )
+
+
+def _function(name: str) -> OwnFunction:
+    _, module, attribute = _FORM.fullmatch(name).groups()  # type: ignore[union-attr]
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        function: OwnFunction = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise InputError(
+            f"params.yaml: contest.metric: {name}: cannot be imported from the project's folder: {error}"
+        ) from None
+    return function
+
+
+def _weighted(
+    targets: Targets,
+    probs: Probs,
+    weights: NDArray[Any],
+    *,
+    function: OwnFunction,
+    classes: Sequence[str],
+    name: str,
+) -> Values:
+    """Call the function for every weighting: an image of weight 2 stands there twice."""
+    positions, values = np.arange(len(targets)), []
+    for column in weights.T:
+        rows = np.repeat(positions, column.astype(np.int64))
+        values.append(_value(function(targets[rows], probs[rows], classes), name))
+    return np.array(values, np.float64)
+
+
+def _value(value: Any, name: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"params.yaml: contest.metric: {name} must return a number, not {value!r}") from None
