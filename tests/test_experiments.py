@@ -55,7 +55,7 @@ def test_a_member_is_added_and_one_taken_out(repo: Graph) -> None:
 def test_a_grid_is_queued_run_and_shown_in_words(repo: Graph, capsys: pytest.CaptureFixture[str]) -> None:
     repo.dvc("exp", "run", "--queue", "-S", "ensemble.method=greedy,logits")
     ran = repo.dvc("exp", "run", "--run-all", "-j", "1")
-    assert ran == dict.fromkeys(["check", *BLENDING], 2)
+    assert ran == dict.fromkeys(["check", *BLENDING, "page"], 2)
     experiments.main("--width", "80", root=repo.root)
     head, workspace, commit, *tried = capsys.readouterr().out.splitlines()
     assert head.split() == ["experiment", "changed"]  # the stand-ins have no scores

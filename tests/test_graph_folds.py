@@ -7,6 +7,7 @@ runs two).
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -57,7 +58,11 @@ def test_members_side_by_side_leave_the_lock_of_a_sequential_run(built: Graph, r
     chains = {member: of_member(member, *PHASES, "infer", folds=FOLDS) for member in "ab"}
     forget(repo, chains["a"] + chains["b"])
 
+    started = Barrier(2)
+
     def run(chain: list[str]) -> None:
+        repo.run("dvc", "--version")  # each thread starts its server; then both chains begin together
+        started.wait(60)
         for stage in chain:
             repo.run("dvc", "--wait-for-lock", "repro", "-s", stage, seconds=0.2)
 

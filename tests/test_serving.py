@@ -54,7 +54,14 @@ def write_project(root: Path) -> None:
     tiny.write(root, members, n_test=N_TEST)
     values = yaml.safe_load((root / "params.yaml").read_text())
     third = {"a": {"image_size": 40, "epochs": 1, "batch_size": 4, "lr": 0.01}}
-    values |= {"contest": CONTEST, "fixres": third, "external": {}, "ensemble": {"method": "equal"}}
+    values |= {
+        "contest": CONTEST,
+        "fixres": third,
+        "pseudo": {},
+        "distill": {},
+        "external": {},
+        "ensemble": {"method": "equal"},
+    }
     tiny.write_params(root, values | {"prepare": {"short_side": 64}})
     packed, rows = pixels.open_pack(root / "data/prepare/test/pixels.arrow"), []
     for image_id in packed.image_ids:

@@ -13,10 +13,20 @@ from numpy.typing import NDArray
 INTER_AREA, INTER_CUBIC = "area", "cubic"
 FIXED = 2048  # OpenCV's fixed-point weights of bilinear interpolation
 A = -0.75  # of the cubic kernel
+IMREAD_UNCHANGED = -1
 
 Image = NDArray[np.uint8]
 Places = NDArray[np.int64]
 Weights = NDArray[Any]  # (output pixels, input pixels)
+
+
+class error(Exception):  # the name that OpenCV gives it
+    """An error of OpenCV; none is raised here."""
+
+
+def imdecode(_content: NDArray[np.uint8], _flags: int) -> NDArray[np.generic] | None:
+    """Read nothing: of colours in 16 bits the bundle has the upper 8, as Pillow reads them."""
+    return None
 
 
 def resize(image: Image, size: tuple[int, int], interpolation: str) -> Image:
