@@ -472,6 +472,41 @@ def test_a_long_template_has_a_row_per_image_and_class(tmp_path, text, settings)
         filled(tmp_path, text, values="label", **settings)
 
 
+@pytest.mark.parametrize(("text", "settings"), LONG.values(), ids=LONG.keys())
+def test_rows_of_a_long_template_may_name_classes_otherwise_or_be_of_absent_ones(tmp_path, text, settings):
+    path, how = template_file(tmp_path, text.replace("dog", "Hund").replace("a,cat", "a,cow")), form(**settings)
+    own = {"names": {"dog": "Hund"}, "absent": ["cow"] if "a,cow" in path.read_text() else []}
+    options = {"labels": "template", "positive": None, "settings": how}
+    with pytest.raises(InputError, match=r"Hund.*contest\.submission\.names"):
+        submission.check(path, IDS, classes=["cat", "dog"], values=None, **options)
+    classes = {"values": "label", "id_column": "id"}
+    assert submission.check_classes(path, ["cat", "dog"], **classes, **options, **own) == []
+    template = submission.check(path, IDS, classes=["cat", "dog"], values=None, **options, **own)
+    rows, _ = write(tmp_path, template=template, settings=how, **own)
+    assert [float(row[-1]) for row in rows[1:]] == pytest.approx([0.8, 0.2, 0 if own["absent"] else 0.9])
+
+
+def test_classes_are_checked_without_a_test_image_whatever_the_columns_are(tmp_path):
+    options = {"labels": "template", "positive": None, "names": {}, "absent": [], "values": "label", "id_column": "id"}
+    for text in (",Id,cat,dog\n0,b,0.5,0.5\n1,a,0.5,0.5\n", ",cat,dog\n0,0.5,0.5\n1,0.5,0.5\n"):
+        path = template_file(tmp_path, text)
+        assert submission.check_classes(path, ["cat", "dog"], **options) == []
+        with pytest.raises(InputError, match=r"no column for .*'cow'"):
+            submission.check_classes(path, ["cat", "cow", "dog"], **options)
+    path = template_file(tmp_path, "what,x,name\ncat,7,b\nkitten,8,a\n")
+    (warning,) = submission.check_classes(path, ["cat", "dog"], **options, settings=form(id="name", value="what"))
+    assert "'kitten'" in warning
+
+
+def test_an_id_means_files_that_are_no_images_only_where_it_has_no_image(tmp_path):
+    by_id, others = {"p": ["a.jpg", "a.txt"], "q": ["notes.txt"]}, ["a.txt", "notes.txt"]
+    assert [row[0] for row in write(tmp_path, others=others, by_id=by_id)[0]] == ["image_id", "p"]
+    template = submission.read_template(template_file(tmp_path, "id\nq\np\n"), IDS, by_id=by_id, others=others)
+    assert [row.images for row in template.rows] == [("notes.txt",), ("a.jpg",)]
+    rows, _ = write(tmp_path, template=template, others=others, by_id=by_id)
+    assert [row[0] for row in rows] == ["id", "q", "p"]
+
+
 def test_one_row_stands_for_several_images(tmp_path):
     by_id = {"p_L": ["a.jpg", "b.jpg"], "p_R": ["x/c.png"]}
     rows = filled(tmp_path, "id,cancer\np_R,0\np_L,0\n", by_id=by_id, values="probabilities", positive="dog")
