@@ -15,6 +15,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from podium.core import cli, params, tables
+from podium.images.settings import PrepareSettings
 from podium.inference.settings import MemberSettings
 from podium.models import devices, plain_images, predict
 from podium.models.settings import TorchSettings
@@ -72,7 +73,7 @@ def _features(root: Path, member: str, settings: MemberSettings, folder: Path) -
     numerics = devices.Numerics(device, settings.model.precision, settings.model.channels_last)
     model, preprocessing = member_probe.frozen_backbone(root, member, settings.model, 2)  # its head is not used
     size = settings.model.image_size
-    prepare = params.load("prepare", image_stream.PrepareSettings, root)
+    prepare = params.load("prepare", PrepareSettings, root)
     chunks = image_stream.chunks(image_stream.find(folder)[:MOST], prepare, MOST)
     chunk = next(chunks)  # it lives as long as `chunks`
     images = plain_images.PlainImages(chunk.packed, chunk.packed.image_ids, preprocessing, size)

@@ -103,7 +103,7 @@ def _member(inputs: EnsembleInputs, name: str, member: ChosenMember) -> RecipeMe
     special = {ELSEWHERE: "elsewhere", JOINT_PROBE: "joint_probe"}
     return RecipeMember(
         name=name,
-        source=special.get(phases[0], "network"),  # type: ignore[arg-type]
+        source=special.get(phases[0], "network"),
         image_sizes=list(choice.tta.image_sizes),
         transforms=list(choice.tta.transforms),
         phases=list(phases),

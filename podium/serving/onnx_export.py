@@ -48,7 +48,7 @@ def write(model: nn.Module, folder: Path, name: str, sizes: Sequence[int]) -> di
     Raises:
         InputError: no export gives what torch gives.
     """
-    model = model.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    model = model.to(memory_format=torch.contiguous_format).eval()
     everywhere = folder / f"{name}.onnx"
     if _is_exported(model, everywhere, sizes, any_size=True):
         return {ANY: everywhere.name}
