@@ -120,8 +120,9 @@ def _harmful(inputs: PageInputs) -> Iterator[Advice]:
     harmful = value[(value["effect"] == "harms") & ~value["member"].isin(weightless)].sort_values("log_loss_gain")
     for name in harmful["member"].head(MOST_HARMFUL):
         maps = [key for key in ("members", "external") if name in params.section(inputs.values, key)]
-        command = f"dvc exp run -S '~{maps[0]}.{name}'" if maps else ""
-        yield Advice(f"{name} harms the equal mean of the members. Try without it.", "members", command)
+        if maps:  # the joint probe cannot be removed
+            command = f"dvc exp run -S '~{maps[0]}.{name}'"
+            yield Advice(f"{name} harms the equal mean of the members. Try without it.", "members", command)
 
 
 def _worse_steps(inputs: PageInputs) -> Iterator[Advice]:
