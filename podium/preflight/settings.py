@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from podium.analysis.settings import AnalyzeSettings
 from podium.contest.settings import ContestSettings, ExternalSettings
 from podium.core.params import Section
+from podium.core.placeholders import NO_FILE
 from podium.ensembling.settings import EnsembleSettings
 from podium.folds.settings import FoldList, SplitSettings
 from podium.images.settings import PrepareSettings
@@ -98,7 +99,9 @@ class Podium(FoldList):
             if "weights_file" not in member.model.model_fields_set:
                 missing.append(f"members.{name}.model.weights_file")
         if missing:
-            raise ValueError(f"{', '.join(missing)}: missing; dvc.yaml reads it, so add it with its default")
+            lists = f"lists: {{train: {NO_FILE}, test: {NO_FILE}}}"
+            line = f", e.g. `{lists}` under `contest`" if any("lists" in key for key in missing) else ""
+            raise ValueError(f"{', '.join(missing)}: missing; dvc.yaml reads it, so add it with its default{line}")
         return self
 
     @model_validator(mode="after")
