@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from podium.core import params, pixels, tables
+from podium.core import cli, params, pixels, tables
 from podium.inference import fold_models
 from podium.models import devices, predict
 from podium.models.plain_images import PlainImages
@@ -77,7 +77,7 @@ TTAS = {  # of the trained baseline
 WEIGHTED = {"logit_adjusted", "balanced_sampler"}  # their probabilities lack the class priors
 
 
-def main() -> None:
+def main(*words: str) -> None:
     """Train what is not there yet and print a table."""
     parser = argparse.ArgumentParser(prog="python -m docs.measure.ablation", description="Settings over seeds.")
     parser.add_argument("root", type=Path)
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS))
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     root, out = args.root.resolve(), args.out.resolve()
     for seed in args.seeds:
         for variant in args.variants:
@@ -213,4 +213,4 @@ def _way(name: str) -> seeds.Way:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

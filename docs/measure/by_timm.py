@@ -21,7 +21,7 @@ import pandas as pd
 import timm
 import torch
 
-from podium.core import params, pixels, tables
+from podium.core import cli, params, pixels, tables
 from podium.core.errors import InputError
 from podium.models import devices, predict
 from podium.models.plain_images import PlainImages
@@ -30,7 +30,7 @@ from podium.models.settings import ModelSettings, TorchSettings
 from podium.training.phase import FoldImages, LabelledImages, read_fold
 
 
-def main() -> None:
+def main(*words: str) -> None:
     """Train and predict every fold for every seed."""
     parser = argparse.ArgumentParser(prog="python -m docs.measure.by_timm", description="Training by timm's script.")
     parser.add_argument("root", type=Path)
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=20)
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     root = args.root.resolve()
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
     for seed in args.seeds:
@@ -112,4 +112,4 @@ class FoldRun:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
-from podium.core import params
+from podium.core import cli, params
 from podium.models.settings import TorchSettings
 from podium.predictions.member_predictions import members_of
 from podium.probes import features_file, joint_probe, linear_probe, member_probe
@@ -21,11 +21,11 @@ from podium.probes.member_probe import MemberProbe, ProbeImages
 Features = NDArray[np.float32]
 
 
-def main() -> None:
+def main(*words: str) -> None:
     """Print a row per way of joining sizes."""
     parser = argparse.ArgumentParser(prog="python -m docs.measure.joint_sizes", description="Sizes of a joint probe.")
     parser.add_argument("root", type=Path)
-    root = parser.parse_args().root
+    root = parser.parse_args(words).root
     values = params.read(root)
     images = member_probe.read_images(root, [str(fold) for fold in values["folds"]])
     torch = params.load("torch", TorchSettings, root)
@@ -60,4 +60,4 @@ def _out_of_fold(inputs: Features, images: ProbeImages) -> Features:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

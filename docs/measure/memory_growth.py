@@ -15,6 +15,7 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
+from podium.core import cli
 from podium.models import devices, predict
 from podium.models.plain_images import PlainImages
 from podium.models.preprocessing import Preprocessing
@@ -36,13 +37,13 @@ class RandomImages(PlainImages):
         return _noise(self.image_size, index)
 
 
-def main() -> None:
+def main(*words: str) -> None:
     """Print one line per epoch."""
     parser = argparse.ArgumentParser(prog="python -m docs.measure.memory_growth", description="Memory by steps.")
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--epoch", type=int, default=250, help="steps of one epoch")
     parser.add_argument("--release", action="store_true", help="give freed memory back to the kernel")
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     if args.release:
         devices._keep_freed_memory = lambda: None
     numerics = devices.Numerics(devices.start(TorchSettings(device="cpu", threads=2)), channels_last=True)
@@ -94,4 +95,4 @@ def _resident_mb() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)
