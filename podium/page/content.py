@@ -74,7 +74,7 @@ def _score(inputs: PageInputs) -> dict[str, Any]:
         "is_log_loss": metric == scores.LOG_LOSS,
         "commonest": commonest if metric == "accuracy" else None,
         "optimism": abs(summary["oof_score_naive"] - summary["oof_score"]),
-        "n_wrong": int((inputs.probs.argmax(1) != [inputs.classes.index(label) for label in used["label"]]).sum()),
+        "n_wrong": int((inputs.probs.argmax(1) != inputs.targets).sum()),
         "leaks": inputs.summary("data/analyze/summary.json")["test_images_with_a_train_duplicate"],
         "flagged": inputs.summary("data/review/summary.json")["flagged"],
     }

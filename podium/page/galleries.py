@@ -84,7 +84,7 @@ def mistakes(inputs: PageInputs) -> Gallery:
     used, classes = inputs.used, inputs.classes
     suspected = set(inputs.table("data/review/suspects.csv").query("flagged == 'yes'")["image_id"])
     predicted = inputs.probs.argmax(1)
-    targets = pd.Index(classes).get_indexer(used["label"])
+    targets = inputs.targets
     wrong = np.flatnonzero(predicted != targets)
     sure = inputs.probs[wrong, predicted[wrong]].round(6)
     order = wrong[np.lexsort((wrong, -sure))]

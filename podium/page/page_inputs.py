@@ -1,11 +1,13 @@
 """The tables and settings that the page is made of."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from podium import contracts
 from podium.contest.settings import ContestSettings
@@ -79,15 +81,20 @@ class PageInputs:
         summary: dict[str, Any] = self.found[path]
         return summary
 
-    @property
+    @cached_property
     def used(self) -> pd.DataFrame:
         """Return the train images that are scored, sorted by image_id."""
         return used_images(self.table("data/split/folds.csv"))
 
-    @property
+    @cached_property
     def classes(self) -> list[str]:
         """Return the classes in the order of the models' outputs."""
         return class_order(self.used)
+
+    @cached_property
+    def targets(self) -> NDArray[np.intp]:
+        """Return the class index of each of `used`."""
+        return np.asarray(pd.Index(self.classes).get_indexer(self.used["label"]))
 
 
 def load(root: Path) -> PageInputs:
