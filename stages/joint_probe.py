@@ -20,7 +20,7 @@ def main(*, root: Path = Path()) -> None:
     fold_names = [str(fold) for fold in params.section(values, "folds")]
     if len(members) < 2:
         tables.write_empty_predictions(root, root / "data/joint_probe/predictions.parquet")
-        classifier_file.write(root / "models/joint_probe/classifiers.safetensors", Classifiers([], {}, {}))
+        classifier_file.write(root / classifier_file.JOINT, Classifiers([], {}, {}))
         print("joint_probe: skipped, because a single member has nothing to be joined with")
         return
     from podium.probes import joint_probe  # torch takes seconds to import: not for a single member

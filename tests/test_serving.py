@@ -228,7 +228,7 @@ def bundled(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = json.loads((root / recipe_schema.PATH).read_text())
     recipe["members"][0] |= {"phases": ["finetune", "probe"], "image_sizes": [32, 40]}
     paths = [f"models/finetune/a/{fold}.safetensors" for fold in recipe["folds"]]
-    files = {path: new_predictions.file_hash(root / path) for path in paths}
+    files = {path: tables.file_hash(root / path) for path in paths}
     change(root, members=recipe["members"], files=recipe["files"] | files)
     bundle_tool.main("all", str(root / "bundle"), root=root)
     return root / "bundle"

@@ -6,6 +6,7 @@ Every writer creates the parent folders (DVC does not) and replaces the file in 
 
 import csv
 import glob
+import hashlib
 import json
 import math
 import os
@@ -199,6 +200,14 @@ def _runs(pid: str) -> bool:
     except (ValueError, OverflowError, OSError):
         pass
     return True
+
+
+def file_hash(path: Path) -> str:
+    """Return a file's SHA-256, "" where there is none."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def formulas(texts: Iterable[str]) -> list[str]:

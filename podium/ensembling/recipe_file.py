@@ -1,6 +1,5 @@
 """Write the recipe: what `ensemble` decided, for images that come later (recipe_schema.py)."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,10 +26,8 @@ from podium.ensembling.recipe_schema import (
 )
 from podium.ensembling.tta_selection import TtaCandidate
 from podium.images.settings import PrepareSettings
-from podium.predictions.tta import ELSEWHERE, JOINT_PROBE, PROBE
-from podium.probes import features_file, novelty
-
-IDENTITY = "identity"
+from podium.predictions.tta import ELSEWHERE, IDENTITY, JOINT_PROBE, PROBE
+from podium.probes import classifier_file, features_file, novelty
 
 
 def write(
@@ -60,7 +57,7 @@ def write(
         decision=None if decision is None else StoredDecision.of(decision),
         novelty=known,
         score=RecipeScore(**{key: summary[key] for key in RecipeScore.model_fields}),
-        files={path: _sha256(inputs.root / path) for path in sorted(_paths(inputs, used, known))},
+        files={path: tables.file_hash(inputs.root / path) for path in sorted(_paths(inputs, used, known))},
     )
     tables.write_json(found.model_dump(mode="json"), inputs.root / PATH)
     return found
@@ -119,20 +116,13 @@ def _paths(inputs: EnsembleInputs, used: Sequence[RecipeMember], known: RecipeNo
         yield from (NOVELTY, f"models/weights/{known.member}.safetensors")
     for member in used:
         if member.source == "joint_probe":
-            yield "models/joint_probe/classifiers.safetensors"
+            yield classifier_file.JOINT
             yield from (f"models/weights/{name}.safetensors" for name in inputs.members)
         for phase in member.phases if member.source == "network" else ():
             if phase == PROBE:
-                yield from (f"models/{folder}/{member.name}.safetensors" for folder in ("weights", "classifiers"))
+                yield from (f"models/weights/{member.name}.safetensors", classifier_file.of_member(member.name))
             else:
                 yield from (f"models/{phase}/{member.name}/{fold}.safetensors" for fold in inputs.fold_names)
-
-
-def _sha256(path: Path) -> str:
-    if not path.exists():
-        return ""
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _write_novelty(inputs: EnsembleInputs, candidates: Mapping[str, Sequence[TtaCandidate]]) -> RecipeNovelty | None:

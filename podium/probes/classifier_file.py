@@ -17,6 +17,8 @@ META_KEY = "podium"  # a single key, because safetensors writes several keys in 
 
 Classifier = tuple[NDArray[np.float64], NDArray[np.float64]]  # weights (n_classes, n_features), biases (n_classes,)
 
+JOINT = "models/joint_probe/classifiers.safetensors"  # of the joint probe
+
 
 @dataclass(frozen=True)
 class Classifiers:
@@ -31,6 +33,11 @@ class Classifiers:
     classes: list[str]
     fitted: Mapping[tuple[int, str], Classifier]
     single: Mapping[str, int]
+
+
+def of_member(name: str) -> str:
+    """Return the path of a member's classifiers in the project."""
+    return f"models/classifiers/{name}.safetensors"
 
 
 def write(path: Path, classifiers: Classifiers) -> None:

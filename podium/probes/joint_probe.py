@@ -17,7 +17,6 @@ from podium.probes.member_probe import classifiers, prediction_tables, read_imag
 IMAGE_SIZE = 0  # every member's features are a mean over its own sizes
 TRANSFORM = "identity"  # features are averaged over the TTA transforms
 SEED = 0
-CLASSIFIERS = "models/joint_probe/classifiers.safetensors"
 
 
 def run(members: Sequence[str], fold_names: Sequence[str], root: Path) -> dict[str, float | None]:
@@ -42,7 +41,7 @@ def run(members: Sequence[str], fold_names: Sequence[str], root: Path) -> dict[s
     )
     table = pd.concat(prediction_tables(images, probed, IMAGE_SIZE, [TRANSFORM]), ignore_index=True)
     tables.write(table, root / "data/joint_probe/predictions.parquet", tables.PREDICTIONS)
-    classifier_file.write(root / CLASSIFIERS, classifiers(images, {IMAGE_SIZE: probed.fitted}))
+    classifier_file.write(root / classifier_file.JOINT, classifiers(images, {IMAGE_SIZE: probed.fitted}))
     return probed.strengths
 
 

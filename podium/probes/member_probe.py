@@ -108,8 +108,7 @@ class MemberProbe:
         self._write_features({subset: features_file.divided(values, len(sizes)) for subset, values in total.items()})
         path = self.root / f"data/probe/{self.member}.parquet"
         tables.write(pd.concat(found, ignore_index=True), path, tables.PREDICTIONS)
-        path = self.root / f"models/classifiers/{self.member}.safetensors"
-        classifier_file.write(path, classifiers(images, by_size))
+        classifier_file.write(self.root / classifier_file.of_member(self.member), classifiers(images, by_size))
         path = self.root / f"models/probe/{self.member}.safetensors"
         probe_heads.write(path, heads or self._heads(None, {}))
         return strengths

@@ -1,6 +1,5 @@
 """A folder that predicts without this project: ONNX networks, recipe, a small predict.py, model card and hashes."""
 
-import hashlib
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from podium.ensembling import recipe_schema
 from podium.ensembling.recipe_schema import RecipeFile, RecipeMember
 from podium.models.settings import TorchSettings
 from podium.predictions.tta import PROBE
-from podium.probes import joint_probe, novelty
+from podium.probes import classifier_file, novelty
 from podium.serving import model_card, new_predictions, onnx_export, selection_of_members
 from podium.serving.network_passes import NetworkBuilder
 
@@ -129,9 +128,9 @@ def _arrays(builder: NetworkBuilder) -> Arrays:
     found: Arrays = {}
     for member in _used(builder.recipe):
         if member.source == "joint_probe":
-            path = joint_probe.CLASSIFIERS
+            path = classifier_file.JOINT
         elif PROBE in member.phases:
-            path = f"models/classifiers/{member.name}.safetensors"
+            path = classifier_file.of_member(member.name)
         else:
             continue
         classifiers = builder.classifiers(path)
@@ -153,9 +152,9 @@ def _write_scripts(folder: Path) -> None:
             text = text.replace(f"{before}\n", f"{after}\n")
         tables.write_text(text, folder / name)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "predict.py")
-    manifest = {path.relative_to(folder).as_posix(): new_predictions.file_hash(path) for path in files}
+    manifest = {path.relative_to(folder).as_posix(): tables.file_hash(path) for path in files}
     tables.write_json(manifest, folder / "manifest.json")
-    sealed = f'MANIFEST_SHA256 = "{new_predictions.file_hash(folder / "manifest.json")}"'
+    sealed = f'MANIFEST_SHA256 = "{tables.file_hash(folder / "manifest.json")}"'
     script = (folder / "predict.py").read_text(encoding="utf-8")
     tables.write_text(script.replace(UNSEALED, sealed), folder / "predict.py")
 
@@ -169,4 +168,4 @@ def _zip(folder: Path) -> None:
 
 def digest(folder: Path) -> str:
     """Return the SHA-256 of a bundle's predict.py, which holds the hash of everything else."""
-    return hashlib.sha256((folder / "predict.py").read_bytes()).hexdigest()
+    return tables.file_hash(folder / "predict.py")

@@ -41,6 +41,7 @@ class NetworkBuilder:
     root: Path
     torch: TorchSettings
     _kept: dict[str, Built] = field(default_factory=dict)
+    _classifiers: dict[str, Classifiers] = field(default_factory=dict)
 
     @cached_property
     def numerics(self) -> dict[str, Numerics]:
@@ -61,8 +62,10 @@ class NetworkBuilder:
         return self._built(path, member, lambda: member_probe.frozen_backbone(self.root, member, model, n_classes))
 
     def classifiers(self, path: str) -> Classifiers:
-        """Return the linear classifiers of a probe."""
-        return classifier_file.read(self.root / path, self.recipe.classes)
+        """Return the linear classifiers of a probe; each file is read once."""
+        if path not in self._classifiers:
+            self._classifiers[path] = classifier_file.read(self.root / path, self.recipe.classes)
+        return self._classifiers[path]
 
     def _built(self, path: str, member: str, build: Callable[[], Built]) -> Built:
         if path in self._kept:
@@ -143,7 +146,7 @@ class ChunkPredictions:
     def _of_probe(self, member: RecipeMember, fold: str) -> Iterator[Probs]:
         known = self.builder.recipe.networks[member.name].transforms
         places = [known.index(transform) for transform in member.transforms]
-        classifiers = self.builder.classifiers(f"models/classifiers/{member.name}.safetensors")
+        classifiers = self.builder.classifiers(classifier_file.of_member(member.name))
         for size in member.image_sizes:
             probs = by_classifier(classifiers, size, fold, self.features(member.name, size))
             yield probs[:, places].transpose(1, 0, 2)[None]
@@ -151,7 +154,7 @@ class ChunkPredictions:
     def _joint(self, fold: str) -> Probs:
         networks = self.builder.recipe.networks
         inputs = joint_probe.side_by_side(self.mean_features(name) for name in sorted(networks))
-        classifiers = self.builder.classifiers(joint_probe.CLASSIFIERS)
+        classifiers = self.builder.classifiers(classifier_file.JOINT)
         return by_classifier(classifiers, joint_probe.IMAGE_SIZE, fold, inputs)[:, 0]
 
 

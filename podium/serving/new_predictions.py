@@ -1,9 +1,9 @@
 """Predict new images with the recipe of `ensemble`: a table with a row per file, written in chunks."""
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from podium.core import params, progress, tables
 from podium.core.errors import InputError, some
 from podium.ensembling import recipe_schema
+from podium.ensembling.nested_cv import Recipe
 from podium.ensembling.recipe_schema import RecipeFile
 from podium.images.image_files import ImageFile
 from podium.inference import stored_images
@@ -22,6 +23,7 @@ from podium.models.predict import CPU_BATCH
 from podium.models.settings import TorchSettings
 from podium.predictions.calibration import Probs
 from podium.probes import novelty
+from podium.probes.novelty import Novelty
 from podium.serving import image_stream
 from podium.serving.image_stream import ImageChunk
 from podium.serving.network_passes import ChunkPredictions, NetworkBuilder, batch_sizes
@@ -60,11 +62,10 @@ class BlendPredictor:
 
     def _blended(self, predictions: ChunkPredictions) -> Probs:
         """Blend each fold's models, average the folds, and decide, as `ensemble` does with test images."""
-        blend = self.recipe.build()
         total = np.zeros((predictions.n_images, len(self.recipe.classes)))
         for index in range(len(self.recipe.folds)):
-            total += blend.blended(self._members(predictions, index))
-        return blend.decided((total / len(self.recipe.folds)).astype(np.float32))
+            total += self._blend.blended(self._members(predictions, index))
+        return self._blend.decided((total / len(self.recipe.folds)).astype(np.float32))
 
     def _members(self, predictions: ChunkPredictions, index: int) -> Iterator[Probs]:
         """Yield each member's probabilities; a member of weight 0 is not computed."""
@@ -73,13 +74,21 @@ class BlendPredictor:
             yield predictions.calibrated(member, index) if self.recipe.contributes(place) else unused
 
     def _ratios(self, predictions: ChunkPredictions) -> Ratios | None:
-        known = self.recipe.novelty
-        if known is None:
+        known, measure = self.recipe.novelty, self._novelty
+        if known is None or measure is None:
             return None
         network = self.recipe.networks[known.member]
         features = predictions.mean_features(known.member)
-        measure = novelty.read(self.root / recipe_schema.NOVELTY, known.threshold)
         return measure.ratios(features[:, network.transforms.index(known.transform)])
+
+    @cached_property
+    def _blend(self) -> Recipe:
+        return self.recipe.build()
+
+    @cached_property
+    def _novelty(self) -> Novelty | None:
+        known = self.recipe.novelty
+        return None if known is None else novelty.read(self.root / recipe_schema.NOVELTY, known.threshold)
 
 
 def load(root: Path) -> BlendPredictor:
@@ -90,7 +99,7 @@ def load(root: Path) -> BlendPredictor:
     """
     recipe = recipe_schema.read(root / recipe_schema.PATH)
     require_predictable(recipe)
-    changed = [path for path, sha256 in recipe.files.items() if file_hash(root / path) != sha256 or not sha256]
+    changed = [path for path, sha256 in recipe.files.items() if tables.file_hash(root / path) != sha256 or not sha256]
     if changed:
         raise InputError(f"not the files that the blend was scored with: {some(changed)}; run `dvc repro`")
     return BlendPredictor(recipe, root, NetworkBuilder(recipe, root, params.load("torch", TorchSettings, root)))
@@ -104,14 +113,6 @@ def require_predictable(recipe: RecipeFile) -> None:
             f"the blend uses predictions made elsewhere ({some(elsewhere)}), and their models are not here: remove them"
             " from `external` in params.yaml and run `dvc repro`"
         )
-
-
-def file_hash(path: Path) -> str:
-    """Return a file's SHA-256, "" where there is none."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def write(images: Path, out: Path, root: Path) -> NewPredictionCounts:

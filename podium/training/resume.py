@@ -216,7 +216,7 @@ def training_key(
         "job": [job.phase, job.member, job.fold],
         "settings": [part.model_dump(mode="json") for part in (job.model, job.settings, job.torch)],
         "images": [data.classes, [[part.image_ids, part.targets.tolist()] for part in (data.train, data.held_out)]],
-        "pixels": [_file_digest(path) for path in (pack.path, *others)],
+        "pixels": [tables.file_hash(path) for path in (pack.path, *others)],
         "preprocessing": asdict(preprocessing),
         "start": start,
         "code": _code_digest(),
@@ -239,13 +239,8 @@ def _code_digest() -> str:
     home = Path(podium.__file__).parent
     digest = hashlib.sha256()
     for file in sorted(file for package in CODE for file in (home / package).rglob("*.py")):
-        digest.update(f"{file.relative_to(home).as_posix()} {_file_digest(file)} ".encode())
+        digest.update(f"{file.relative_to(home).as_posix()} {tables.file_hash(file)} ".encode())
     return digest.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _processor(device: torch.device) -> str:
