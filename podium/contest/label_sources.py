@@ -78,8 +78,9 @@ def _from_names(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabel
     groups = {name: {i: m.groupdict().get(name) or "" for i, m in found.items()} for name in ("label", "group", "fold")}
     where = f"contest.columns.pattern {pattern.pattern}"
     label = labels.one_spelling(pd.Series(groups["label"], dtype="str"), c.label_type, where)
-    table = pd.DataFrame({"image_id": list(found), "label": list(label)} | {k: list(groups[k].values()) for k in
-                         ("group", "fold")}, dtype="str")  # fmt: skip
+    columns = {"image_id": list(found), "label": list(label)}
+    columns |= {name: list(groups[name].values()) for name in ("group", "fold")}
+    table = pd.DataFrame(columns, dtype="str")
     lacking = [(i, "contest.columns.pattern does not fit its name") for i in image_ids if i not in found]
     return GivenLabels(table, lacking, {})
 

@@ -120,8 +120,9 @@ def read_template(
     template = _template(path, header, rows, columns, settings=settings, meanings=meanings)
     template = replace(template, messages=_messages(header, template.image_ids, test_ids, template))
     if template.is_long and len(columns.values) != 1:
-        raise InputError(f"{path}: has a row per image and class, so it needs one column of values, see"
-                         " contest.submission.value")  # fmt: skip
+        raise InputError(
+            f"{path}: has a row per image and class, so it needs one column of values, see contest.submission.value"
+        )
     if classes is not None and template.is_long:
         _row_classes(template, classes, names or {}, absent)
     if classes is not None and template.class_columns:

@@ -168,8 +168,7 @@ def _naming(folds: pd.Series) -> str:
 
 def _other_numbers(used: pd.DataFrame, n_folds: int, seed: int) -> str:
     """Return which numbers of folds work, and which classes may be dropped, for a message; each one is tried."""
-    groups = used.groupby("label")["group"].nunique()
-    rare = list(groups.index[groups < n_folds])
+    rare = list(rare_classes.table(used, n_folds).index)
     tried = (n for n in range(2, MOST_TRIED + 1) if n != n_folds and _works(used, n, seed))
     works = list(islice(tried, MOST_NAMED))
     ways = [f"use {' or '.join(map(str, works))} folds in params.yaml"] if works else []

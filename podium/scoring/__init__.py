@@ -2,6 +2,7 @@
 
 comparison.py      is B better than A: in the metric and in log loss, with a verdict
 evaluation_set.py  the scored images, their outer folds, and the cost that choices make small
+first_labels.py    metrics that read the k most probable classes of an image
 intervals.py       intervals and tests by group
 label_scores.py    scores of predicted classes, from counts
 log_losses.py      the log loss of each image; predictions that differ by rounding alone
