@@ -84,7 +84,7 @@ def read_labels(
     """Read a table of labels into one row per image that it names.
 
     Args:
-        label_column: name of the column; or of one-hot columns, of which the one that holds 1 names the class.
+        label_column: name of the column; or names of one-hot columns: the class is the column that holds 1.
         label_type: "text" keeps labels as written; with "number", `1`, `1.0` and `01` are one class, spelled `1`.
         whole_labels: labels that are one class although they look like several.
         left_out: files of the image folder that `contest.lists` leaves out; their labels lack no image.
@@ -103,7 +103,7 @@ def read_labels(
     table["image_id"] = [images.find(written, f"{path}: row {row}") for row, written in table["id"].items()]
     unknown = table[table["image_id"].isna()]
     out = [left_out is not None and _names_some(left_out, written) for written in unknown["id"]]
-    faults = ["contest.lists leaves it out" if is_out else "there is no such image" for is_out in out]
+    faults = ["contest.lists excludes it" if is_out else "there is no such image" for is_out in out]
     problems = [
         (legible(written), f"{path.name}: row {row}: {fault}")
         for (row, written), fault in zip(unknown["id"].items(), faults, strict=True)
@@ -285,7 +285,7 @@ def _from_one_hot(table: pd.DataFrame, names: Sequence[str], path: Path) -> pd.S
 
 
 def _labels(labels: pd.Series, label_type: str, path: Path, whole_labels: Sequence[str]) -> pd.Series:
-    """Check the labels (indexed by row) and give each class one spelling; a label that nobody sees becomes ""."""
+    """Check the labels (indexed by row) and give each class one spelling; a label without a visible character is ""."""
     labels = labels.where(~labels.isin([label for label in labels.unique() if not lookalikes.visible(label)]), "")
     filled = labels[labels != ""]
     _refuse_several(filled, path, whole_labels)
@@ -324,7 +324,7 @@ def _refuse_unknown(whole_labels: Sequence[str], labels: set[str], path: Path) -
 
 
 def _refuse_equal_groups(groups: pd.Series, path: Path) -> None:
-    """Refuse groups that nobody can tell apart: folds would split one group."""
+    """Refuse groups that differ only by invisible characters: folds would split one group."""
     odd = [group for group in groups.unique() if not group.isascii()]  # ids of millions of groups are mostly ASCII
     if odd and (alike := lookalikes.groups(groups, lookalikes.visible)):
         raise InputError(

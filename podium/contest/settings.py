@@ -31,7 +31,7 @@ class LabelColumns(Section):
     """Names of the label table's columns, null for a column that it does not have; or what stands for them.
 
     Attributes:
-        label: of the labels; or a list of one-hot columns, of which the one that holds 1 names the class.
+        label: of the labels; or a list of one-hot columns: the class is the column that holds 1.
         pattern: with `layout: names`, a regular expression with a group `label`, and perhaps `group` and `fold`, that
             is looked for in each train image's path.
         classes: label -> class, to give several labels one class; other labels keep their names.

@@ -106,7 +106,7 @@ def load(root: Path) -> BlendPredictor:
 
 
 def require_predictable(recipe: RecipeFile) -> None:
-    """Refuse a blend with predictions that were made elsewhere: nobody here has their model."""
+    """Refuse a blend with predictions that were made elsewhere, because their models are not here."""
     elsewhere = [m.name for i, m in enumerate(recipe.members) if m.source == "elsewhere" and recipe.contributes(i)]
     if elsewhere:
         raise InputError(

@@ -195,7 +195,7 @@ class PseudoSettings(PhaseSettings):
 
     Attributes:
         epochs: at least 1; to omit the phase, remove the member from the map.
-        threshold: images are left out whose likeliest class has a lower probability; 0 for none.
+        threshold: images whose highest class probability is lower are ignored; 0 for none.
         weight: of such an image in the loss; a labelled image has 1.
         temperature: the predicted log probabilities are divided by it: below 1 they become surer, above 1 less sure.
     """
