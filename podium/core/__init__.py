@@ -1,5 +1,6 @@
 """What every package needs: errors, settings, tables, pixels and worker processes.
 
+array_file.py    arrays and what they mean in one safetensors file
 cli.py           run a stage's main; show a user's mistake without a traceback
 csv_faults.py    what is wrong with a file that is no CSV, and what to do
 errors.py        InputError: the error for a user's mistake

@@ -1,15 +1,13 @@
 """Write the recipe: what `ensemble` decided, for images that come later (recipe_schema.py)."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 
 from podium.contest import submission
-from podium.core import params, tables
+from podium.core import array_file, params, tables
 from podium.ensembling.inputs import EnsembleInputs
 from podium.ensembling.nested_cv import NONE_HELD_OUT, ChosenMember, Outcome
 from podium.ensembling.recipe_schema import (
@@ -87,8 +85,7 @@ def _mean_and_std(path: Path) -> tuple[Any, Any]:
     """Read the mean and std of initial weights (podium.models.initial_weights), without torch."""
     if not path.exists():
         return None, None
-    with safetensors.safe_open(str(path), framework="numpy") as opened:
-        values = json.loads(opened.metadata()["podium"])["preprocessing"]
+    values = array_file.read_meta(path)["preprocessing"]
     return values["mean"], values["std"]
 
 

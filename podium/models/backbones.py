@@ -15,6 +15,7 @@ from timm.models import load_state_dict
 from torch import nn
 
 from podium.core import tables
+from podium.core.array_file import META_KEY
 from podium.core.errors import InputError, some
 from podium.models import family_registry
 
@@ -23,7 +24,6 @@ family_registry.register_all()
 Rgb = tuple[float, float, float]
 
 RESERVED = {"num_classes", "pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"}
-META_KEY = "podium"  # a single key, because safetensors writes several keys in no fixed order
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,14 @@
 """A probe's linear classifiers on disk, in full precision: new images are predicted with them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 from numpy.typing import NDArray
 
-from podium.core import tables
+from podium.core import array_file
 from podium.core.errors import InputError
-
-META_KEY = "podium"  # a single key, because safetensors writes several keys in no fixed order
 
 Classifier = tuple[NDArray[np.float64], NDArray[np.float64]]  # weights (n_classes, n_features), biases (n_classes,)
 
@@ -44,11 +39,9 @@ def write(path: Path, classifiers: Classifiers) -> None:
     """Write classifiers as safetensors; the same classifiers give the same bytes."""
     arrays: dict[str, NDArray[np.float64]] = {}
     for (size, fold), (weights, biases) in sorted(classifiers.fitted.items()):
-        arrays[f"{size}/{fold}.weights"] = np.ascontiguousarray(weights, np.float64)
-        arrays[f"{size}/{fold}.biases"] = np.ascontiguousarray(biases, np.float64)
-    meta = json.dumps({"classes": classifiers.classes, "single": dict(classifiers.single)}, sort_keys=True)
-    with tables.replacing(path) as temporary:
-        safetensors.numpy.save_file(arrays, str(temporary), metadata={META_KEY: meta})
+        name = f"{size}/{fold}"
+        arrays |= {f"{name}.weights": np.asarray(weights, np.float64), f"{name}.biases": np.asarray(biases, np.float64)}
+    array_file.write(path, arrays, {"classes": classifiers.classes, "single": dict(classifiers.single)})
 
 
 def read(path: Path, classes: Sequence[str]) -> Classifiers:
@@ -57,12 +50,11 @@ def read(path: Path, classes: Sequence[str]) -> Classifiers:
     Raises:
         InputError: the classifiers are of other classes than `classes`.
     """
-    with safetensors.safe_open(str(path), framework="numpy") as opened:
-        meta = json.loads(opened.metadata()[META_KEY])
-        fitted = {}
-        for name in [key.removesuffix(".weights") for key in opened.keys() if key.endswith(".weights")]:  # noqa: SIM118
-            size, _, fold = name.partition("/")
-            fitted[int(size), fold] = (opened.get_tensor(f"{name}.weights"), opened.get_tensor(f"{name}.biases"))
+    arrays, meta = array_file.read(path)
+    fitted = {}
+    for name in [key.removesuffix(".weights") for key in arrays if key.endswith(".weights")]:
+        size, _, fold = name.partition("/")
+        fitted[int(size), fold] = (arrays[f"{name}.weights"], arrays[f"{name}.biases"])
     if meta["classes"] != list(classes):
         raise InputError(
             f"{path}: the probe was fitted on classes {meta['classes']}, not {list(classes)}; run `dvc repro`"
