@@ -17,6 +17,7 @@ import yaml
 from numpy.typing import NDArray
 
 from podium.core import cli, params, pixels, tables
+from podium.core.errors import InputError
 from podium.inference import fold_models
 from podium.models import devices, predict
 from podium.models.plain_images import PlainImages
@@ -32,7 +33,7 @@ Changes = Mapping[str, Mapping[str, Any]]  # section of the member -> keys; a ke
 
 FLIP = {"HorizontalFlip": {"p": 0.5}}
 CROPS = {"RandomResizedCrop": {"size": ["image_size", "image_size"], "scale": [0.5, 1.0]}}
-BASE = "base"
+BASE, TIMM = "base", "timm"  # docs/measure/by_timm.py writes the predictions of the second
 VARIANTS: dict[str, Changes] = {
     BASE: {},
     "new_head": {"finetune": {"head_init": "keep"}},
@@ -41,9 +42,7 @@ VARIANTS: dict[str, Changes] = {
     "drop_path": {"finetune": {"drop_path": 0.1}},
     "no_crops": {"finetune": {"augmentation": [FLIP]}},
     "trivial_augment": {"finetune": {"augmentation": [CROPS, FLIP, {"TrivialAugment": {"p": 1.0}}]}},
-    "rand_augment": {
-        "finetune": {"augmentation": [CROPS, FLIP, {"RandAugment": {"num_ops": 2, "magnitude": 9, "p": 1.0}}]}
-    },
+    "rand_augment": {"finetune": {"augmentation": [CROPS, FLIP, {"RandAugment": {"n": 2, "m": 9}}]}},
     "bce": {"finetune": {"loss": "bce"}},
     "focal": {"finetune": {"loss": "focal"}},
     "logit_adjusted": {"finetune": {"loss": "logit_adjusted"}},
@@ -90,6 +89,8 @@ def main(*words: str) -> None:
     for seed in args.seeds:
         for variant in args.variants:
             if not (folder := out / variant / str(seed)).exists():
+                if variant == TIMM:
+                    raise InputError(f"{folder} is missing: python -m docs.measure.by_timm writes it")
                 _train(root, args.member, (VARIANTS | LONG)[variant], seed, folder)
         if BASE in args.variants:
             _predict(root, args.member, out / BASE / str(seed))

@@ -92,6 +92,7 @@ class FoldRun:
         return [
             *("--model", model.backbone, "--num-classes", str(len(self.data.classes))),
             *("--pretrained", "--pretrained-path", str(self.root / f"models/weights/{self.member}.safetensors")),
+            *("--model-kwargs", *(f"{key}={value}" for key, value in model.model_kwargs.items())),
             *("--img-size", str(model.image_size), "--mean", *map(str, model.mean), "--std", *map(str, model.std)),
             *("--opt", "adamw", "--weight-decay", "0.05", "--lr", "1e-4", "--warmup-epochs", "2"),
             *("--batch-size", "32", "--workers", "0", "--device", "cpu", "--checkpoint-hist", "1"),
@@ -100,7 +101,7 @@ class FoldRun:
 
     def _predicted(self, state: Mapping[str, Any]) -> pd.DataFrame:
         model, classes = self._model, self.data.classes
-        network = timm.create_model(model.backbone, num_classes=len(classes), img_size=model.image_size)
+        network = timm.create_model(model.backbone, num_classes=len(classes), **model.model_kwargs)
         network.load_state_dict(state)
         numerics = devices.Numerics(devices.start(params.load("torch", TorchSettings, self.root)))
         preprocessing = Preprocessing(model.mean, model.std, model.resize, model.crop_fraction)  # type: ignore[arg-type]
