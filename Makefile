@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all setup check repro results experiments compare tune predict bundle test fast faults lint format lock
+.PHONY: all setup new check repro results experiments compare tune predict bundle test fast faults lint format lock
 all: repro
 	@python -m tools.results
 
@@ -16,6 +16,9 @@ $(VENV)/installed: requirements.lock
 	@touch $@
 
 setup: $(VENV)/installed
+
+new: setup  # make new FOLDER=<folder> [YES=1] [RECIPE=<recipe>]: looks at a contest's files and writes params.yaml
+	@python -m tools.new "$(FOLDER)" $(if $(YES),--yes) $(if $(RECIPE),--recipe "$(RECIPE)")
 
 check: setup
 	@python -m stages.check

@@ -90,13 +90,20 @@ def guess(folder: Path, root: Path, ask: Ask = take_defaults) -> ContestGuess:
     if parts.template is not None:
         label_path = parts.table.path if parts.table else None
         parts.meaning = template_guess.meaning(parts.template, found, ImageNames(parts.test.images), label_path)
-    form = template_guess.submission(parts.template, parts.classes)
+    form = template_guess.submission(parts.template, parts.classes, parts.meaning)
     if form.question and form.other is not None and ask(form.question, False):
         form = form.other
+    section = _section(parts, form, root)
     return ContestGuess(
-        _section(parts, form, root), parts.why, _rows(parts), _warnings(parts), parts.classes, _group_counts(parts),
-        len(parts.train.images), len(parts.test.images),
-    )  # fmt: skip
+        section=section,
+        why=parts.why,
+        rows=_rows(parts),
+        warnings=_warnings(parts, form),
+        classes=parts.classes,
+        groups=_group_counts(parts),
+        n_train=len(parts.train.images),
+        n_test=len(parts.test.images),
+    )
 
 
 def _find_tables(parts: Parts) -> None:
@@ -205,6 +212,7 @@ def _columns(parts: Parts) -> Section:
         return {"id": table.id, "label": table.label if isinstance(table.label, str) else list(table.label),
                 "group": table.group}  # fmt: skip
     if named is None or named.pattern is None:
+        parts.why["columns"] = "no table, so no columns"
         return {}
     parts.why["columns.pattern"] = "; ".join(filter(None, [named.why, named.why_group]))
     parts.why["columns.classes"] = "one column of numbers in the template, and one folder sounds like the absence"
@@ -220,7 +228,7 @@ def _submission(parts: Parts, form: SubmissionGuess) -> Section:
             settings["value"], why["value"] = template.values[0], "the only other column"
     if parts.meaning.pattern is not None:
         settings["id_pattern"], why["id_pattern"] = parts.meaning.pattern, "a row per image and class"
-    if template is not None and len(template.values) > 1 and parts.classes:
+    if template is not None and len(template.values) > 1 and parts.classes and "class_column" not in settings:
         missing = [name for name in parts.classes if name not in template.values]
         unknown = [name for name in template.values if name not in parts.classes]
         if names := class_names.guessed(missing, unknown):
@@ -264,7 +272,7 @@ def _classes(parts: Parts) -> str:
     return f"{len(classes)} classes: {', '.join(classes[:4])}{', ...' if len(classes) > 4 else ''}"
 
 
-def _warnings(parts: Parts) -> list[str]:
+def _warnings(parts: Parts, form: SubmissionGuess) -> list[str]:
     found = [f"{path} cannot be read: {why}" for path, why in parts.found.unread.items()]
     if (table := parts.table) is not None:
         n_double, unlike = label_table.repeats(table)
@@ -279,7 +287,8 @@ def _warnings(parts: Parts) -> list[str]:
             found.append(f"{table.path}: {1 - table.ids_read:.0%} of the ids name no train image")
     elif parts.named is None:
         found.append("no labels found: set contest.layout and contest.labels in the file")
-    if parts.template is not None and len(set(parts.template.ids)) < len(parts.template.ids):
+    is_long = parts.meaning.pattern is not None or "class_column" in form.settings
+    if parts.template is not None and not is_long and len(set(parts.template.ids)) < len(parts.template.ids):
         found.append(f"{parts.template.path}: ids stand in several rows")
     if parts.template is not None and parts.meaning.share < 1:
         found.append(f"{parts.template.path}: {1 - parts.meaning.share:.0%} of the ids name no test image")

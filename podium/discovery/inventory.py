@@ -52,7 +52,7 @@ def take(folder: Path) -> Inventory:
         raise InputError(f"{folder}: is no folder; name the folder with the contest's images and tables")
     files = image_files.walk(folder)[0]
     images, others = image_files.split(files)
-    folder_checks.require_images(images, others, "make new", str(folder))
+    folder_checks.require_images(images, others, "contest.images", str(folder))
     if not images:
         archives = [name for name in others if name.endswith((".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"))]
         raise InputError(f"{folder}: holds no image{f'; unpack {archives[0]} first' if archives else ''}")

@@ -1,7 +1,7 @@
 """Find the table of labels, and which of its columns hold ids, labels and groups."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from podium.contest.ids import as_number
@@ -10,8 +10,20 @@ from podium.discovery.inventory import Inventory
 
 FEW = 20  # one-hot columns need no template up to this many
 LABEL_NAMES = tuple(  # best first; whole words of a header
-    re.compile(rf"(^|_){word}s?($|_)", re.IGNORECASE)
-    for word in ("label", "class", "category", "target", "species", "breed", "diagnosis", "y", "answer", "score", "type")
+    re.compile(rf"(^|_)({word})s?($|_)", re.IGNORECASE)
+    for word in (
+        "label",
+        "class",
+        "category",
+        "target",
+        "species",
+        "breed",
+        "diagnosis",
+        "y",
+        "answer",
+        "score",
+        "type",
+    )
 )
 GROUP_NAMES = tuple(  # best first: the coarsest that images share more than their label
     re.compile(rf"(^|_)({word})(_?(id|name|no|number|code))?$", re.IGNORECASE)
@@ -21,6 +33,7 @@ GROUP_NAMES = tuple(  # best first: the coarsest that images share more than the
         *("series", "sequence|seq", "burst", "session", "video|clip", "scene", "group"),
     )
 )
+Distinct = Mapping[str, set[str]]  # column -> its distinct cells, without empty ones
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -77,9 +90,10 @@ def find(
     if not candidates:
         return None
     _, _, path, own, label, why = max(candidates)
-    ids = found.columns[path, own]
+    columns = {name: found.columns[path, name] for name in found.tables[path].header}
+    ids = columns[own]
     group, why_group, others = group_column(found, path, {own, *([label] if isinstance(label, str) else label)})
-    return LabelTable(path, own, label, group, why, why_group, others, tuple(_labels(found, path, label)), tuple(ids),
+    return LabelTable(path, own, label, group, why, why_group, others, tuple(_labels(columns, label)), tuple(ids),
                       train.share(ids))  # fmt: skip
 
 
@@ -98,31 +112,45 @@ def label_column(
     found: Inventory, path: str, own: str, values: Sequence[str], cells: Collection[str]
 ) -> tuple[str | tuple[str, ...], str] | None:
     """Return the column of labels, or one-hot columns, and why; None if no column looks like labels."""
-    distinct = {name: set(found.columns[path, name]) - {""} for name in found.tables[path].header if name != own}
+    columns = {name: found.columns[path, name] for name in found.tables[path].header if name != own}
+    distinct = {name: set(column) - {""} for name, column in columns.items()}
     distinct = {name: texts for name, texts in distinct.items() if len(texts) > 1}
-    if len(values) > 1:
-        if len(hot := tuple(name for name in values if _is_hot(distinct.get(name, set())))) > 1:
-            return hot, "the template has the same columns, and they hold 0 and 1"
-        shares = {name: len(texts & set(values)) / len(values) for name, texts in distinct.items()}
-        if shares and max(shares.values()) >= 0.5:
-            return max(shares, key=lambda name: shares[name]), "it holds the names of the template's columns"
-    value = values[0] if len(values) == 1 else None
-    if value in distinct:
-        return str(value), "the template has a column of this name"
-    alike = [name for name in distinct if value is not None and _are_alike(name, value)]
-    if alike:
-        return alike[0], f"the template's column is called {value}"
+    by_template = _by_columns(distinct, values) if len(values) > 1 else _by_column(distinct, values, cells)
+    return by_template or _by_itself(columns, distinct)
+
+
+def _by_columns(distinct: Distinct, values: Sequence[str]) -> tuple[str | tuple[str, ...], str] | None:
+    """Compare columns with those of a template that has a column per class."""
+    if len(hot := tuple(name for name in values if _is_hot(distinct.get(name, set())))) > 1:
+        return hot, "the template has the same columns, and they hold 0 and 1"
+    shares = {name: len(texts & set(values)) / len(values) for name, texts in distinct.items()}
+    best = max(shares, key=lambda name: shares[name], default="")
+    return (best, "it holds the names of the template's columns") if shares.get(best, 0) >= 0.5 else None
+
+
+def _by_column(distinct: Distinct, values: Sequence[str], cells: Collection[str]) -> tuple[str, str] | None:
+    """Compare columns with the name and the cells of a template's one column of values."""
+    for value in values:
+        if value in distinct:
+            return value, "the template has a column of this name"
+        if alike := [name for name in distinct if _are_alike(name, value)]:
+            return alike[0], f"the template's column is called {value}"
     tokens = {token for cell in cells for token in cell.split()}
-    if held := [n for n, texts in distinct.items() if len(tokens) > 1 and tokens <= texts and not _all_numbers(texts)]:
-        return held[0], "it holds the labels of the template's cells"
+    for name, texts in distinct.items():
+        if len(tokens) > 1 and tokens <= texts and not _all_numbers(texts):
+            return name, "it holds the labels of the template's cells"
+    return None
+
+
+def _by_itself(columns: Mapping[str, Sequence[str]], distinct: Distinct) -> tuple[str | tuple[str, ...], str] | None:
+    """Look at the columns' own names and values."""
     for pattern in LABEL_NAMES:
         if named := [name for name in distinct if pattern.search(_snake(name))]:
             return named[0], "its name says so"
     hot = tuple(name for name, texts in distinct.items() if _is_hot(texts))
-    if 2 < len(hot) <= FEW and all(row.count("1") == 1 for row in _rows(found, path, hot)):
+    if 2 < len(hot) <= FEW and all(row.count("1") == 1 for row in _rows(columns, hot)):
         return hot, "each row has a 1 in one of these columns"
-    n_rows = len(found.columns[path, own])
-    few = [name for name, texts in distinct.items() if 2 * len(texts) <= n_rows and group_rank(name) is None]
+    few = [n for n, texts in distinct.items() if 2 * len(texts) <= len(columns[n]) and group_rank(n) is None]
     return (few[0], "the only column whose values repeat") if len(few) == 1 else None
 
 
@@ -137,7 +165,11 @@ def group_column(found: Inventory, path: str, taken: Collection[str]) -> tuple[s
         return None, "no column looks like patients or sites", ()
     (_, name, n_values), *others = sorted(ranked)
     n_rows = len(found.columns[path, name])
-    return name, f"{n_values} values in {n_rows} rows: one value's images stay in one fold", tuple(n for _, n, _ in others)
+    return (
+        name,
+        f"{n_values} values in {n_rows} rows: one value's images stay in one fold",
+        tuple(n for _, n, _ in others),
+    )
 
 
 def group_rank(name: str) -> int | None:
@@ -162,15 +194,16 @@ def are_spelled_unlike(labels: Collection[str]) -> bool:
     return bool(numbers) and None not in numbers and len(set(numbers)) < len(set(labels))
 
 
-def _labels(found: Inventory, path: str, label: str | tuple[str, ...]) -> list[str]:
+def _labels(columns: Mapping[str, Sequence[str]], label: str | tuple[str, ...]) -> list[str]:
     if isinstance(label, str):
-        return found.columns[path, label]
-    return [label[row.index("1")] if "1" in row else "" for row in _rows(found, path, label)]
+        return list(columns[label])
+    return [label[row.index("1")] if "1" in row else "" for row in _rows(columns, label)]
 
 
-def _rows(found: Inventory, path: str, hot: Sequence[str]) -> list[tuple[str, ...]]:
-    columns = (found.columns[path, name] for name in hot)
-    return [tuple(cell.removesuffix(".0") for cell in row) for row in zip(*columns, strict=True)]
+def _rows(columns: Mapping[str, Sequence[str]], hot: Sequence[str]) -> list[tuple[str, ...]]:
+    return [
+        tuple(cell.removesuffix(".0") for cell in row) for row in zip(*(columns[name] for name in hot), strict=True)
+    ]
 
 
 def _is_hot(texts: Collection[str]) -> bool:

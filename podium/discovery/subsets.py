@@ -117,7 +117,7 @@ def _beside(rest: Sequence[str], test: ImageSet) -> ImageSet:
 
 def _by_file_names(images: Sequence[str]) -> tuple[ImageSet, ImageSet]:
     sets = []
-    for subset, pattern in _FILES.items():
+    for pattern in _FILES.values():
         chosen = [image for image in images if pattern.match(PurePosixPath(image).name)]
         if not chosen:
             return NO_IMAGES, NO_IMAGES

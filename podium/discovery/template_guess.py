@@ -1,7 +1,7 @@
 """The template: which table it is, which test images its ids mean, and the form of the submission that it asks for."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -112,9 +112,9 @@ def meaning(template: TemplateGuess, found: Inventory, test: ImageNames, label_t
 def _long(template: TemplateGuess, test: ImageNames) -> IdMeaning:
     """Look for ids that end or begin with something else than the image's id."""
     found = [IdMeaning(0)]
-    for mark in "_-|:. ":
-        other = rf"[^{re.escape(mark)}]+"
-        for pattern in (rf"(?P<id>.+){re.escape(mark)}(?P<class>{other})", rf"(?P<class>{other}){re.escape(mark)}(?P<id>.+)"):
+    for mark in map(re.escape, "_-|:. "):
+        other = rf"(?P<class>[^{mark}]+)"
+        for pattern in (rf"(?P<id>.+){mark}{other}", rf"{other}{mark}(?P<id>.+)"):
             matches = [match for text in template.ids if (match := re.fullmatch(pattern, text))]
             if len(matches) == len(template.ids):
                 own = [match["id"] for match in matches]
@@ -157,15 +157,17 @@ class SubmissionGuess:
         other: settings and metric if the answer is yes.
     """
 
-    settings: dict[str, object]
+    settings: Mapping[str, object]
     metric: str
     why: dict[str, str]
     question: str = ""
     other: "SubmissionGuess | None" = None
 
 
-def submission(template: TemplateGuess | None, classes: Sequence[str]) -> SubmissionGuess:
+def submission(template: TemplateGuess | None, classes: Sequence[str], meaning: IdMeaning) -> SubmissionGuess:
     """Say what values the template asks for, and the metric that such contests mostly have."""
+    if template is not None and (long := _of_rows(template, classes, meaning)) is not None:
+        return long
     if template is None or not template.value_places:
         what = "there is no template" if template is None else f"{template.path} has ids alone"
         return _labels(f"{what}: a class per image is the plainest form")
@@ -173,20 +175,44 @@ def submission(template: TemplateGuess | None, classes: Sequence[str]) -> Submis
         why = {"values": "a column per class in the template", "metric": "a probability per class: mostly log loss"}
         return SubmissionGuess({"values": "probabilities"}, "log_loss", why)
     cells = template.cells
+    if number := _ranked(cells, classes):
+        why = {"values": "labels in the cells", "top": f"{number} labels in a cell", "metric": "labels are ranked"}
+        return SubmissionGuess({"values": "label", "top": number}, f"map@{number}", why)
+    if not cells:
+        return _labels("one column beside the ids, and its cells are empty")
+    return _of_numbers(template, classes) or _labels("one column beside the ids, with a class in each cell")
+
+
+def _of_rows(template: TemplateGuess, classes: Sequence[str], meaning: IdMeaning) -> SubmissionGuess | None:
+    """Return the form of a template with a row per image and class; None if it is another one."""
+    why = {"values": "a row per image and class", "metric": "a probability per class: mostly log loss"}
+    if meaning.pattern is not None:
+        return SubmissionGuess({"values": "probabilities"}, "log_loss", why)
+    if len(template.value_places) != 2 or len(set(template.ids)) == len(template.ids) or template.header is None:
+        return None
+    for at in template.value_places:
+        if set(template.rows[at]) <= set(classes):
+            (other,) = set(template.value_places) - {at}
+            settings = {"values": "probabilities", "class_column": template.header[at], "value": template.header[other]}
+            why |= {"class_column": "it holds the classes", "value": "the other column"}
+            return SubmissionGuess(settings, "log_loss", why)
+    return None
+
+
+def _of_numbers(template: TemplateGuess, classes: Sequence[str]) -> SubmissionGuess | None:
+    """Return the form of a column of probabilities or other numbers; None if its cells look like classes."""
+    cells = template.cells
     numbers = [as_number(cell) for cell in cells]
-    if ranked := _ranked(cells, classes):
-        why = {"values": "labels in the template's cells", "top": f"{ranked} labels in a cell", "metric": "ranked labels"}
-        return SubmissionGuess({"values": "label", "top": ranked}, f"map@{ranked}", why)
-    if not cells or set(cells) & set(classes) - {"0"} or any(number is None for number in numbers):
-        why_not = "" if set(cells) & set(classes) or not cells else ", though its cells are other words"
-        return _labels(f"one column beside the ids, and its cells are classes{why_not}" if cells else "its cells are empty")
+    if set(cells) & set(classes) - {"0"} or any(number is None for number in numbers):
+        return None
     fractions = any(number is not None and 0 < number < 1 for number in numbers)
     if len(classes) == 2 and (fractions or (cells == ["0"] and set(classes) == {"0", "1"})):
         return _probability(template, classes, certain=fractions)
-    if len(classes) > 2 and len(cells) == 1 and "." in cells[0] and all(as_number(name) is not None for name in classes):
+    are_numbers = all(as_number(name) is not None for name in classes)
+    if len(classes) > 2 and len(cells) == 1 and "." in cells[0] and are_numbers:
         why = {"values": f"a number such as {cells[0]} in each row", "metric": "numbers: Podium decides by log loss"}
         return SubmissionGuess({"values": "number"}, "log_loss", why)
-    return _labels("one column beside the ids")
+    return None
 
 
 def _labels(why: str) -> SubmissionGuess:
