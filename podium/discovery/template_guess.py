@@ -164,9 +164,9 @@ class SubmissionGuess:
     other: "SubmissionGuess | None" = None
 
 
-def submission(template: TemplateGuess | None, classes: Sequence[str], meaning: IdMeaning) -> SubmissionGuess:
+def submission(template: TemplateGuess | None, classes: Sequence[str], of_ids: IdMeaning) -> SubmissionGuess:
     """Say what values the template asks for, and the metric that such contests mostly have."""
-    if template is not None and (long := _of_rows(template, classes, meaning)) is not None:
+    if template is not None and (long := _of_rows(template, classes, of_ids)) is not None:
         return long
     if template is None or not template.value_places:
         what = "there is no template" if template is None else f"{template.path} has ids alone"
@@ -183,10 +183,10 @@ def submission(template: TemplateGuess | None, classes: Sequence[str], meaning: 
     return _of_numbers(template, classes) or _labels("one column beside the ids, with a class in each cell")
 
 
-def _of_rows(template: TemplateGuess, classes: Sequence[str], meaning: IdMeaning) -> SubmissionGuess | None:
+def _of_rows(template: TemplateGuess, classes: Sequence[str], of_ids: IdMeaning) -> SubmissionGuess | None:
     """Return the form of a template with a row per image and class; None if it is another one."""
     why = {"values": "a row per image and class", "metric": "a probability per class: mostly log loss"}
-    if meaning.pattern is not None:
+    if of_ids.pattern is not None:
         return SubmissionGuess({"values": "probabilities"}, "log_loss", why)
     if len(template.value_places) != 2 or len(set(template.ids)) == len(template.ids) or template.header is None:
         return None
