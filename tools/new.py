@@ -17,6 +17,7 @@ from podium.core.errors import InputError, legible
 from podium.discovery import contest_guess, params_text
 from podium.discovery.contest_guess import ContestGuess
 from podium.images import image_files
+from podium.images.arrays import Scaling
 from podium.images.settings import PrepareSettings
 from podium.preflight import input_paths, input_tables
 from podium.preflight.settings import Podium
@@ -109,7 +110,7 @@ def _decoding_seconds(folder: Path) -> float:
     some = images[:: max(1, len(images) // SAMPLE)][:SAMPLE]
     settings, started = PrepareSettings(), time.perf_counter()
     for file in some:
-        image_files.read(file, short_side=settings.short_side, max_megapixels=settings.max_megapixels)
+        image_files.read(file, scaling=Scaling.of(settings))
     return (time.perf_counter() - started) / len(some)
 
 
