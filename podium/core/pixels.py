@@ -144,6 +144,8 @@ def as_rgb(pixels: Pixels) -> Pixels:
 def resized(pixels: Pixels, height: int, width: int, *, shrinks: bool) -> Pixels:
     """Resize an image (height, width, channels): by area interpolation if it shrinks, else by cubic interpolation."""
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    if pixels.shape[2] == RGB:
+        return np.asarray(cv2.resize(pixels, (width, height), interpolation=method), dtype=np.uint8)
     parts = [
         cv2.resize(np.ascontiguousarray(pixels[..., at : at + MOST_CHANNELS]), (width, height), interpolation=method)
         for at in range(0, pixels.shape[2], MOST_CHANNELS)
