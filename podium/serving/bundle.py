@@ -54,9 +54,7 @@ def write(out: Path, select: str, root: Path) -> RecipeFile:
     predictor = new_predictions.load(root)
     recipe = selection_of_members.select(predictor.recipe, select, root)
     if recipe.prepare.channels != RGB:
-        raise InputError(
-            f"make bundle writes networks of RGB images, and prepare.channels is {recipe.prepare.channels}"
-        )
+        raise InputError(f"a bundle predicts RGB images alone, and prepare.channels is {recipe.prepare.channels}")
     temporary = out.with_name(f"{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)

@@ -64,8 +64,8 @@ def _try_out(pipeline: A.Compose, image_size: int, key: str, channels: int) -> N
         raise InputError(f"params.yaml: {key}: fails on an image of {what}: {error}") from None
     if augmented.dtype != np.uint8 or augmented.ndim != 3 or augmented.shape[2] != channels:
         raise InputError(
-            f"params.yaml: {key}: turns bytes of {channels} channels into {augmented.dtype} {augmented.shape}; remove the"
-            " op that changes the type or the channels (mean and std are applied afterwards)"
+            f"params.yaml: {key}: turns bytes of {channels} channels into {augmented.dtype} {augmented.shape}; remove"
+            " the op that changes the type or the channels (mean and std are applied afterwards)"
         )
 
 
