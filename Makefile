@@ -68,6 +68,6 @@ format: setup
 	ruff format .
 
 lock:  # needs uv; takes the newest releases that are compatible with this torch
-	echo "torch==2.14.1" | uv pip compile pyproject.toml --extra dev --extra onnx --generate-hashes --universal \
-		--python-version 3.11 --constraint - --no-emit-index-url --custom-compile-command "make lock" \
+	echo "torch==2.14.1" | uv pip compile pyproject.toml --extra dev --extra onnx --extra dicom --generate-hashes \
+		--universal --python-version 3.11 --constraint - --no-emit-index-url --custom-compile-command "make lock" \
 		--output-file requirements.lock
