@@ -23,8 +23,14 @@ from tests.test_contests import SECTIONS, write_params
 from tools import new, new_members, speed
 
 REAL = PROJECT.parent / "shared/data"
-METRICS_NO_FILE_NAMES = {"macro_f1", "micro_f1", "quadratic_kappa", "weighted_auc", "column_auc"}
-GROUPS_ALL_THE_SAME = ("siim-isic-melanoma-classification", "iwildcam-2020-fgvc7", "alaska2-image-steganalysis")
+METRICS_NO_FILE_NAMES = {"macro_f1", "micro_f1", "quadratic_kappa", "weighted_auc", "column_auc", "pf1"}
+GROUPS_ALL_THE_SAME = (
+    "siim-isic-melanoma-classification",
+    "iwildcam-2020-fgvc7",
+    "alaska2-image-steganalysis",
+    "rsna-breast-cancer-detection",
+    "rsna-miccai-brain-tumor-radiogenomic-classification",
+)
 
 
 def written(guess: ContestGuess) -> dict[str, Any]:
@@ -57,11 +63,16 @@ def checked(root: Path, section: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("name", miniatures.MAKERS)
 def test_a_contest_is_found_as_a_person_would_write_it(name: str, tmp_path: Path) -> None:
     miniatures.MAKERS[name](tmp_path / "data/contest")
-    section = written(look(tmp_path))
-    write_params(tmp_path, section)
+    guess = look(tmp_path)
+    section = written(guess)
+    write_params(tmp_path, section, **({"channels": guess.channels} if guess.channels != 3 else {}))
     assert not [text for text in checked(tmp_path, section) if "names no" in text]
     ours, by_hand = labels(tmp_path, section), labels(tmp_path, SECTIONS[name])
     assert {image: label for image, (label, _) in ours.items()} == {i: label for i, (label, _) in by_hand.items()}
+    for key in ("case", "test_pattern"):
+        for part in ("columns", "lists"):
+            found, theirs = section[part].get(key), SECTIONS[name][part].get(key)
+            assert (found is None) == (theirs is None)
     if name in GROUPS_ALL_THE_SAME:
         assert ours == by_hand
     for key in ("values", "top"):
@@ -205,3 +216,18 @@ def test_a_larger_contest_takes_longer_and_a_gpu_gets_the_recipe_that_fits(monke
     large = new_members.propose(new_members.RunSize(1_000_000, 100, [500_000] * 2, 0.01), device, PROJECT)
     assert (large.recipe, yaml.safe_load(large.text)["folds"]) == ("strong_8gb", [0, 1, 2])
     assert sum(large.hours.values()) > 10 * sum(small.hours.values())
+
+
+@pytest.mark.parametrize("recipe", ["cpu", "quick", "strong_8gb", "antbee"])
+def test_members_take_the_channels_of_the_images(monkeypatch: pytest.MonkeyPatch, recipe: str) -> None:
+    monkeypatch.setattr(speed, "seconds_per_image", lambda model, size, device: 0.001)
+    monkeypatch.setattr(new_members, "_precision", lambda members, device: (None, ""))
+    device: Any = None
+    size = new_members.RunSize(100, 10, [50, 50], 0.01, channels=6)
+    values = yaml.safe_load(new_members.propose(size, device, PROJECT, recipe).text)
+    assert values["prepare"]["channels"] == 6
+    for member in values["members"].values():
+        assert member["model"]["model_kwargs"]["in_chans"] == 6
+        assert not {"ColorJitter", "TrivialAugment", "RandAugment"} & {
+            name for op in member["finetune"].get("augmentation", ()) for name in op
+        }

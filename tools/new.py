@@ -93,7 +93,7 @@ def _members(guess: ContestGuess, folder: Path, root: Path, recipe: str) -> str:
     from podium.models.settings import TorchSettings
     from tools import new_members
 
-    contest = new_members.RunSize(guess.n_train, guess.n_test, guess.groups, _decoding_seconds(folder))
+    contest = new_members.RunSize(guess.n_train, guess.n_test, guess.groups, _decoding_seconds(folder), guess.channels)
     proposal = new_members.propose(contest, devices.start(TorchSettings()), root, recipe)
     print(f"\nmembers of recipes/{proposal.recipe}.yaml: {proposal.why}")
     _print_table([(name, f"{60 * hours:.1f} minutes", "") for name, hours in proposal.hours.items()])

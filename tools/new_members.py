@@ -16,12 +16,13 @@ import yaml
 
 from podium.core.errors import InputError
 from podium.inference.settings import MemberSettings
-from podium.models.settings import ModelSettings
+from podium.models.settings import RGB, ModelSettings
 from podium.preflight import cpu
 from tools import speed
 
 TRAINING = 3  # a backward pass takes about twice as long as a forward pass
 GPU_RECIPES = ((70, "strong_80gb"), (20, "strong_24gb"), (7, "strong_8gb"))  # GB of memory -> recipe, the best first
+_IN_CHANS = "      model_kwargs: {{in_chans: {}}}  # as many as the images have\n"
 CPU_RECIPE, LOCAL_RECIPE = "cpu", "antbee"  # the second has the same members, with weights from files
 MOST_HOURS = 48.0  # on a GPU: then the next smaller recipe
 LONG_HOURS = 8.0  # then three folds instead of five
@@ -48,6 +49,7 @@ class RunSize:
     n_test: int
     groups: Sequence[int]
     decode: float  # seconds per image
+    channels: int = RGB
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,8 @@ def _fitted(name: str, why: str, contest: RunSize, device: torch.device, root: P
     text = re.sub(r"(?m)^folds: .*$", f"# {why_folds}\nfolds: {list(range(n))}", text)
     why_torch = "the cores of this machine; a GPU if there is one"
     text = re.sub(r"(?m)^torch: .*$", f"# {why_torch}\ntorch: {{threads: {threads}, device: auto}}", text)
+    if contest.channels != RGB:
+        text = _with_channels(text, contest.channels)
     if precision is not None:
         text = _with_precision(text, precision, reason)
     return Proposal(name, text, why, hours(n))
@@ -185,6 +189,17 @@ def _with_precision(text: str, precision: str, reason: str) -> str:
     if re.search(r"(?m)^      precision: ", text):
         return re.sub(r"(?m)^      precision: .*$", new, text)
     return re.sub(r"(?m)^(      weights_file: .*)$", rf"\1\n{new}", text)  # a key of `model` alone
+
+
+def _with_channels(text: str, channels: int) -> str:
+    """Set the channels of all images and members, and remove ops that take RGB alone."""
+    text = re.sub(r"(?m)^(prepare: \{.*)\}", rf"\1, channels: {channels}}}", text)
+    text = re.sub(r"(?m)^( +model_kwargs: \{)", rf"\1in_chans: {channels}, ", text)
+    text = re.sub(r"(?m)^( +- (ColorJitter|TrivialAugment|RandAugment): .*\n)", "", text)
+    blocks = text.split("    model:\n")
+    with_key = [block if "in_chans" in block.split("    pretrain:")[0] else _IN_CHANS.format(channels) + block
+                for block in blocks[1:]]  # fmt: skip
+    return "    model:\n".join([blocks[0], *with_key])
 
 
 def _path(name: str, root: Path) -> Path:

@@ -1,5 +1,6 @@
 """Discovery: look at a contest's folder and say how its `contest` section would read. `make new` writes what it finds.
 
+case_columns.py    several images of one case: folders, or columns
 class_labels.py    labels in the names of folders or files
 contest_guess.py   the whole `contest` section, with a reason for each value
 image_names.py     the images that an id may mean

@@ -1,13 +1,13 @@
 """The whole `contest` section of a folder, with a reason for each value, and a table of what was found."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from podium.contest import class_names
 from podium.core.placeholders import NO_FILE, NO_FOLDER
-from podium.discovery import class_labels, inventory, label_table, subsets, template_guess
+from podium.discovery import case_columns, class_labels, inventory, label_table, subsets, template_guess
 from podium.discovery.class_labels import NamedLabels
 from podium.discovery.image_names import ImageNames, inside
 from podium.discovery.inventory import Inventory
@@ -37,6 +37,7 @@ class ContestGuess:
         classes: the distinct labels.
         groups: number of images, or groups, of each class, in no order.
         n_train, n_test: images.
+        channels: of each image: 3 unless they are arrays of others.
     """
 
     section: Section
@@ -47,6 +48,7 @@ class ContestGuess:
     groups: list[int]
     n_train: int
     n_test: int
+    channels: int
 
 
 @dataclass
@@ -60,7 +62,7 @@ class Parts:
     table: LabelTable | None = None
     named: NamedLabels | None = None
     meaning: IdMeaning = DIRECT
-    lists: dict[str, str] = field(default_factory=dict)
+    folder_pattern: str | None = None
     why: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -84,10 +86,11 @@ def guess(folder: Path, root: Path, ask: Ask = take_defaults) -> ContestGuess:
     parts = Parts(found, *subsets.find(found))
     _find_tables(parts)
     _divide(parts)
+    _find_cases(parts)
     if parts.table is None and parts.train.folder is not None:
         values, cells = (parts.template.values, parts.template.cells) if parts.template else ([], [])
         parts.named = class_labels.find(parts.train, values, cells)
-    if parts.template is not None:
+    if parts.template is not None and parts.folder_pattern is None:
         label_path = parts.table.path if parts.table else None
         parts.meaning = template_guess.meaning(parts.template, found, ImageNames(parts.test.images), label_path)
     form = template_guess.submission(parts.template, parts.classes, parts.meaning)
@@ -103,6 +106,7 @@ def guess(folder: Path, root: Path, ask: Ask = take_defaults) -> ContestGuess:
         groups=_group_counts(parts),
         n_train=len(parts.train.images),
         n_test=len(parts.test.images),
+        channels=inventory.channels(found),
     )
 
 
@@ -117,6 +121,24 @@ def _find_tables(parts: Parts) -> None:
     if parts.template is not None:
         path, values, cells = parts.template.path, parts.template.values, parts.template.cells
     parts.table = label_table.find(found, train, path, values, cells)
+
+
+def _find_cases(parts: Parts) -> None:
+    """Look for ids that name folders of images, where none names an image."""
+    found, template = parts.found, parts.template
+    if parts.table is not None or template is None:
+        return
+    for path in found.tables:
+        own = None if path == template.path else case_columns.folder_column(found, path, parts.train)
+        table = None if own is None else label_table.of_ids(found, path, own, template.values, template.cells)
+        pattern = case_columns.folder_pattern(template.ids, parts.test)
+        if table is not None:
+            parts.table = replace(table, by_folder=True)
+            if pattern is not None:
+                parts.folder_pattern, image = pattern
+                example = next(folder for folder in image.split("/") if folder in set(template.ids))
+                parts.meaning = IdMeaning(1.0, example=(example, image))
+            return
 
 
 def _divide(parts: Parts) -> None:
@@ -188,6 +210,8 @@ def _lists(parts: Parts, place: _Places) -> Section:
             lists[f"{subset}_pattern"], why[f"{subset}_pattern"] = images.pattern, images.why
             why[subset] = "a pattern picks the files"
     table, template, meaning = parts.table, parts.template, parts.meaning
+    if parts.folder_pattern is not None:
+        lists["test_pattern"], why["test_pattern"] = parts.folder_pattern, "the template's ids name folders"
     if parts.train.by_list and table is not None:
         lists["train"], why["train"] = place(table.path), "the folder holds other images too; this table names them"
         if parts.found.tables[table.path].header[0] != table.id:
@@ -206,17 +230,32 @@ def _columns(parts: Parts) -> Section:
     table, named = parts.table, parts.named
     if table is not None:
         example = next((own for own in table.ids if ImageNames(parts.train.images).find(own)), "")
-        parts.why["columns.id"] = f"{example} is an image" if example else "its cells name train images"
+        by = "folders of train images" if table.by_folder else "train images"
+        parts.why["columns.id"] = f"{example} is an image" if example else f"its cells name {by}"
         parts.why["columns.label"] = f"{table.why_label}; {len(table.classes)} classes"
+        case = _case(parts, table)
         parts.why["columns.group"] = table.why_group + "".join(f"; or {name}?" for name in table.other_groups[:2])
         return {"id": table.id, "label": table.label if isinstance(table.label, str) else list(table.label),
-                "group": table.group}  # fmt: skip
+                "group": table.group} | ({} if case is None else {"case": case})  # fmt: skip
     if named is None or named.pattern is None:
         parts.why["columns"] = "no table, so no columns"
         return {}
     parts.why["columns.pattern"] = "; ".join(filter(None, [named.why, named.why_group]))
     parts.why["columns.classes"] = "one column of numbers in the template, and one folder sounds like the absence"
     return {"pattern": named.pattern} | ({"classes": named.classes} if named.classes else {})
+
+
+def _case(parts: Parts, table: LabelTable) -> str | list[str] | None:
+    """Return the column, or columns, of cases."""
+    if table.by_folder:
+        parts.why["columns.case"] = "ids name folders, whose images are predicted by their mean"
+        return table.id
+    if parts.template is None:
+        return None
+    found = case_columns.averaged(parts.found, table, parts.meaning, parts.template)
+    if found is not None:
+        parts.why["columns.case"] = "a row of the template means several images: they are predicted by their mean"
+    return found
 
 
 def _submission(parts: Parts, form: SubmissionGuess) -> Section:
@@ -250,8 +289,8 @@ def _rows(parts: Parts) -> list[tuple[str, str, str]]:
         rows.append((what, images.folder if images.folder else "-" if images.folder is None else ".", example))
     if (table := parts.table) is not None:
         names = ImageNames(parts.train.images)
-        own = next((own for own in table.ids if names.find(own)), "")
-        image = next(iter(names.find(own)), "")
+        own = table.ids[0] if table.by_folder else next((own for own in table.ids if names.find(own)), "")
+        image = next(iter(names.find(own)), "all images in the folder of this name")
         rows.append(("ids", f"{table.path}: {table.id}", f"id `{own}` -> {image}"))
         label = table.label if isinstance(table.label, str) else f"{len(table.label)} one-hot columns"
         rows.append(("labels", f"{table.path}: {label}", _classes(parts)))
@@ -281,7 +320,8 @@ def _warnings(parts: Parts, form: SubmissionGuess) -> list[str]:
         elif n_double:
             found.append(f"{table.path}: {n_double} ids stand in several rows, with one label each")
         labelled = ImageNames(parts.train.images).named(table.ids)
-        if bare := [image for image in parts.train.images if image not in labelled]:
+        bare = [] if table.by_folder else [image for image in parts.train.images if image not in labelled]
+        if bare:
             found.append(f"{len(bare)} train images have no label, e.g. {bare[0]}")
         if table.ids_read < 1:
             found.append(f"{table.path}: {1 - table.ids_read:.0%} of the ids name no train image")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from podium.contest.ids import as_number
 from podium.discovery.image_names import LEAST_SHARE, ImageNames, spread
@@ -48,7 +48,8 @@ class LabelTable:
         other_groups: other columns that look like groups.
         labels: the label of each row, "" where there is none.
         ids: the id of each row.
-        ids_read: share of ids that name a train image.
+        ids_read: share of ids that name a train image, or a folder of them.
+        by_folder: ids name folders.
     """
 
     path: str
@@ -61,6 +62,7 @@ class LabelTable:
     labels: tuple[str, ...]
     ids: tuple[str, ...]
     ids_read: float
+    by_folder: bool = False
 
     @property
     def classes(self) -> list[str]:
@@ -80,21 +82,38 @@ def find(
         values: names of the template's columns of values.
         cells: of its one column of values.
     """
-    candidates = []
+    tables = []
     for path in found.tables:
         if path == template or (own := id_column(found, path, train)) is None:
             continue
-        ids = found.columns[path, own]
-        if (chosen := label_column(found, path, own, values, cells)) is not None:
-            candidates.append((len(train.named(ids)), -len(path), path, own, *chosen))
-    if not candidates:
+        if (table := of_ids(found, path, own, values, cells)) is not None:
+            tables.append((len(train.named(table.ids)), -len(path), path, table))
+    if not tables:
         return None
-    _, _, path, own, label, why = max(candidates)
+    table = max(tables)[-1]
+    return replace(table, ids_read=train.share(table.ids))
+
+
+def of_ids(found: Inventory, path: str, own: str, values: Sequence[str], cells: Collection[str]) -> LabelTable | None:
+    """Return the table with this column of ids; None if no other column looks like labels."""
+    chosen = label_column(found, path, own, values, cells)
+    if chosen is None:
+        return None
+    label, why = chosen
     columns = {name: found.columns[path, name] for name in found.tables[path].header}
-    ids = columns[own]
     group, why_group, others = group_column(found, path, {own, *([label] if isinstance(label, str) else label)})
-    return LabelTable(path, own, label, group, why, why_group, others, tuple(_labels(columns, label)), tuple(ids),
-                      train.share(ids))  # fmt: skip
+    return LabelTable(
+        path=path,
+        id=own,
+        label=label,
+        group=group,
+        why_label=why,
+        why_group=why_group,
+        other_groups=others,
+        labels=tuple(_labels(columns, label)),
+        ids=tuple(columns[own]),
+        ids_read=1.0,
+    )
 
 
 def id_column(found: Inventory, path: str, images: ImageNames) -> str | None:
