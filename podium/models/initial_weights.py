@@ -47,4 +47,5 @@ def _random(p: ModelSettings, member: str, root: Path) -> Loaded:
     torch.manual_seed(seeding.derive(p.seed, member, "weights"))
     model = backbones.create(p.backbone, n_classes=0, model_kwargs=p.model_kwargs)
     half = (0.5,) * p.channels  # random weights belong to no data set with a mean: pixels are scaled to -1 to 1
-    return model.state_dict(), p.mean or half, p.std or half
+    mean, std = (backbones.per_channel(values or half, p.channels) for values in (p.mean, p.std))
+    return model.state_dict(), mean, std

@@ -23,7 +23,7 @@ class ModelSettings(Section):
         weights: "hub" (timm's pretrained ones, or those that a family's authors released), "none" (random), or "file"
             (`weights_file`: .safetensors or .pth).
         mean, std: of the model's input, one number per channel, for pixels in [0, 1]; required if a weights file does
-            not hold them.
+            not hold them. Those of RGB are repeated for other channels, as RGB weights are.
         image_size: of training, both sides, in pixels.
         resize: "squash" to a square, "crop" the centre, or "pad" with the mean colour.
         crop_fraction: with "crop", the fraction of the short side inside the crop.
@@ -53,7 +53,7 @@ class ModelSettings(Section):
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std go together: set both or neither")
         for name in ("mean", "std"):
-            if (given := getattr(self, name)) is not None and len(given) != self.channels:
+            if (given := getattr(self, name)) is not None and len(given) not in (RGB, self.channels):
                 raise ValueError(f"{name} has {len(given)} numbers, and the images have {self.channels} channels")
         if self.weights == "hub" and self.mean is not None:
             raise ValueError("mean and std come from the hub's configuration: remove them, or use `weights: file`")

@@ -17,6 +17,7 @@ from podium.training.auto_augment import RandAugment, TrivialAugment
 OWN_OPS = {"TrivialAugment": TrivialAugment, "RandAugment": RandAugment}
 NESTED_OPS = {"OneOf", "SomeOf", "Sequential"}
 LONGEST_SIDE = 32_766  # pixels: OpenCV's affine ops and remap count in 16 bits
+TRIED = 20  # draws
 IMAGE_SIZE = "image_size"  # in an op's arguments, this word is replaced by the training size
 
 
@@ -57,8 +58,12 @@ def _within(image: Image, longest: int) -> Image:
 def _try_out(pipeline: A.Compose, image_size: int, key: str, channels: int) -> None:
     """Refuse a pipeline that does not return bytes of these channels, e.g. Normalize; the training normalises."""
     side = max(2 * image_size, 256)
+    grey = np.full((side, side, channels), 128, np.uint8)
     try:
-        augmented = apply(pipeline, np.full((side, side, channels), 128, np.uint8), seed=0)
+        for seed in range(
+            1 if channels == pixels.RGB else TRIED
+        ):  # an op that takes RGB alone may not be drawn at once
+            augmented = apply(pipeline, grey, seed)
     except Exception as error:  # albumentations and OpenCV raise many classes of errors for wrong arguments
         what = f"{side} x {side} pixels" + (f" and {channels} channels" if channels != pixels.RGB else "")
         raise InputError(f"params.yaml: {key}: fails on an image of {what}: {error}") from None
