@@ -95,6 +95,9 @@ def test_a_large_or_damaged_array_is_a_problem_and_no_objects_are_loaded() -> No
     assert "max_megapixels" in read(npy(np.zeros((2000, 600), np.uint8))).problem
     assert "damaged" in read(npy(RAMP)[:-9]).problem
     assert "save numbers" in read(npy(np.array([[{}]], dtype=object))).problem
+    promise = io.BytesIO()
+    np.lib.format.write_array_header_1_0(promise, {"descr": "|u1", "fortran_order": False, "shape": (9, 9, 10**12)})
+    assert "prepare.channels is 3" in read(promise.getvalue()).problem
     assert "shape (3,)" in read(npy(np.zeros(3))).problem
 
 

@@ -20,7 +20,9 @@ from podium.models.settings import RGB, ModelSettings
 from podium.preflight import cpu
 from tools import speed
 
-TRAINING = 3  # a backward pass takes about twice as long as a forward pass
+TRAINING = (
+    4  # forward passes: 3.1 of vit_tiny_patch16_224 and 4.8 of mobilenetv2_100 on a CPU (docs/log.md, 2026-11-29)
+)
 GPU_RECIPES = ((70, "strong_80gb"), (20, "strong_24gb"), (7, "strong_8gb"))  # GB of memory -> recipe, the best first
 _IN_CHANS = "      model_kwargs: {{in_chans: {}}}  # as many as the images have\n"
 CPU_RECIPE, LOCAL_RECIPE = "cpu", "antbee"  # the second has the same members, with weights from files

@@ -68,6 +68,9 @@ def decode(file: BinaryIO, scaling: Scaling) -> DecodedImage:
     is_first = len(shape) == 3 and shape[-1] not in _allowed(scaling) and shape[0] in _allowed(scaling)
     height, width = shape[1:] if is_first else shape[:2]
     scaling.require_small(height, width)
+    count = GREY if len(shape) == 2 else shape[0] if is_first else shape[-1]
+    if count not in _allowed(scaling):  # before the values are read: a header may promise any number
+        raise ProblemError(_wrong_channels(count, scaling.channels))
     file.seek(0)
     values = np.load(file, allow_pickle=False)
     note = "channels in front" if is_first else ""
@@ -131,8 +134,12 @@ def with_channels(values: Values, channels: int) -> Values:
     if values.shape[2] == GREY and channels == RGB:
         return np.repeat(values, RGB, axis=2)
     if values.shape[2] != channels:
-        raise ProblemError(f"has {values.shape[2]} channels, and prepare.channels is {channels}")
+        raise ProblemError(_wrong_channels(values.shape[2], channels))
     return values
+
+
+def _wrong_channels(count: int, channels: int) -> str:
+    return f"has {count} channels, and prepare.channels is {channels}"
 
 
 def _allowed(scaling: Scaling) -> set[int]:

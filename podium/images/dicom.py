@@ -42,7 +42,7 @@ def decode(file: BinaryIO, scaling: Scaling) -> DecodedImage:
             raise ProblemError("DICOM without an image (no PixelData)")
         scaling.require_small(int(data.Rows), int(data.Columns))
         try:
-            values, note = _frame(data.pixel_array, data, scaling.channels)
+            values, note = _frame(data, scaling.channels)
             return _finished(data, values, note, scaling)
         except (NotImplementedError, RuntimeError, AttributeError) as error:
             syntax = data.file_meta.TransferSyntaxUID.name if "TransferSyntaxUID" in data.file_meta else "unknown"
@@ -53,14 +53,14 @@ def decode(file: BinaryIO, scaling: Scaling) -> DecodedImage:
             ) from None
 
 
-def _frame(values: Values, data: Any, channels: int) -> tuple[Values, str]:
-    """Return one image of several frames: frames as channels if there are as many, else the first."""
+def _frame(data: Any, channels: int) -> tuple[Values, str]:
+    """Return one image: of several frames the first, or frames as channels if there are as many as wanted."""
+    from pydicom.pixels import pixel_array
+
     count = int(data.get("NumberOfFrames", 1) or 1)
-    if count == 1:
-        return values, ""
-    if count == channels and values.ndim == 3:
-        return np.moveaxis(values, 0, -1), f"{count} frames as channels"
-    return values[0], "first of several frames"
+    if count == channels > 1 and int(data.get("SamplesPerPixel", 1)) == 1:
+        return np.moveaxis(pixel_array(data), 0, -1), f"{count} frames as channels"
+    return pixel_array(data, index=0), "first of several frames" if count > 1 else ""  # the others are not decoded
 
 
 def _finished(data: Any, values: Values, note: str, scaling: Scaling) -> DecodedImage:
