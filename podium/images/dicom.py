@@ -49,7 +49,7 @@ def decode(file: BinaryIO, scaling: Scaling) -> DecodedImage:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise ProblemError(
                 f"DICOM of the transfer syntax {syntax}, which cannot be decoded here ({reason}): decompress it, e.g."
-                " by `gdcmconv --raw` or `dcmdjpeg`"
+                " by `gdcmconv --raw` or `dcmdjpeg`, or install python-gdcm"
             ) from None
 
 
