@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all setup check repro results experiments compare tune predict bundle test fast faults lint format lock
+.PHONY: all setup new check repro results experiments compare tune predict bundle test fast faults lint format lock
 all: repro
 	@python -m tools.results
 
@@ -16,6 +16,9 @@ $(VENV)/installed: requirements.lock
 	@touch $@
 
 setup: $(VENV)/installed
+
+new: setup  # make new FOLDER=<folder> [YES=1] [RECIPE=<recipe>]: looks at a contest's files and writes params.yaml
+	@python -m tools.new "$(FOLDER)" $(if $(YES),--yes) $(if $(RECIPE),--recipe "$(RECIPE)")
 
 check: setup
 	@python -m stages.check
@@ -65,6 +68,6 @@ format: setup
 	ruff format .
 
 lock:  # needs uv; takes the newest releases that are compatible with this torch
-	echo "torch==2.14.1" | uv pip compile pyproject.toml --extra dev --extra onnx --generate-hashes --universal \
-		--python-version 3.11 --constraint - --no-emit-index-url --custom-compile-command "make lock" \
+	echo "torch==2.14.1" | uv pip compile pyproject.toml --extra dev --extra onnx --extra dicom --generate-hashes \
+		--universal --python-version 3.11 --constraint - --no-emit-index-url --custom-compile-command "make lock" \
 		--output-file requirements.lock

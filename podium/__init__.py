@@ -17,4 +17,5 @@ predictions  the members' out-of-fold and test predictions, test-time augmentati
 ensembling   blend the members, with nested cross-validation
 reports      confusion, calibration, diversity, ablation and suspected label errors
 preflight    check settings, models and disk before anything is trained
+discovery    look at a contest's folder and propose its settings
 """

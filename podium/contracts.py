@@ -42,6 +42,12 @@ OVERRIDES_APPLIED = Contract(  # a table apart from LABELS: an override that con
         "effect": "text",  # "relabelled", "dropped", "confirmed" (the same label) or "without effect" (unreadable)
     }
 )
+CASES = Contract(  # no rows where the contest has no cases
+    {
+        "image_id": "text",  # images that belong to a case
+        "case": "text",  # whose images are predicted by their mean
+    }
+)
 CONFLICTS = Contract(
     {
         "image_id": "text",  # every used image whose cluster of duplicates has several labels

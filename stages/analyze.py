@@ -58,7 +58,7 @@ def _images(path: Path) -> pd.DataFrame:
 
 def _prints(facts: pd.DataFrame, path: Path) -> fingerprints.Prints:
     """Fingerprint the usable images; facts.csv and the pack must have the same images."""
-    pack = pixels.open_pack(path)
+    pack = pixels.open_rgb(path)
     usable = facts.loc[facts["problem"] == "", "image_id"]
     differing = sorted(set(usable) ^ set(pack.image_ids))
     if differing:
@@ -74,7 +74,7 @@ def _measured(facts: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Measure the usable images for the image checks, with a progress bar on stderr."""
     usable = sorted(facts.loc[facts["problem"] == "", "image_id"])
     shown = tqdm(usable, f"check {path.parent.name}", unit="img", disable=not progress.shown())
-    return image_checks.measure(pixels.open_pack(path), shown)
+    return image_checks.measure(pixels.open_rgb(path), shown)
 
 
 def _write(

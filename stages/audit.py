@@ -73,7 +73,7 @@ def _features(folder: Path, groups: dict[str, str], class_folders: bool) -> pd.D
     facts["group"] = [groups.get(i, f"file {sha}") for i, sha in zip(facts["image_id"], facts["sha256"], strict=True)]
     facts = auditing.sample(facts, SEED)
     ids = list(facts["image_id"])
-    colours = metadata.of_colours(pixels.open_pack(folder / "pixels.arrow"), ids)
+    colours = metadata.of_colours(pixels.open_rgb(folder / "pixels.arrow"), ids)
     table = metadata.of_files(facts).join([metadata.of_names(ids, class_folders), colours], validate="one_to_one")
     return table.join(facts.set_index("image_id")["group"], validate="one_to_one")
 

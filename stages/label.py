@@ -1,8 +1,9 @@
 """Stage `label`: join labels (of a table, folders or names) and overrides to the train images, into data/label/.
 
 Reads data/prepare/train/facts.csv. Writes labels.csv (contracts.LABELS: one row per image, unreadable ones too),
-overrides_applied.csv (the effect of each override), problems.csv and summary.json. Checks that the classes that have
-images fit the template and the settings of the submission, because unreadable images are known only now.
+overrides_applied.csv (the effect of each override), cases.csv (contracts.CASES), problems.csv and summary.json. Checks
+that the classes that have images fit the template and the settings of the submission, because unreadable images are
+known only now.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from podium import contracts
-from podium.contest import ids, label_sources, labels, lookalikes, lost_images, submission
+from podium.contest import cases, ids, label_sources, labels, lookalikes, lost_images, submission
 from podium.contest.settings import ContestSettings
 from podium.core import cli, params, tables
 from podium.core.errors import legible, some
@@ -37,6 +38,9 @@ def main(*, root: Path = Path()) -> None:
         *_check_submission(list(summary["classes"]), settings, root),
     ]
     tables.write(joined.overrides_applied, root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
+    of_image = cases.read(joined.labels["image_id"], settings, root)
+    table = pd.DataFrame({"image_id": list(of_image), "case": list(of_image.values())}, dtype="str")
+    tables.write(table.sort_values("image_id"), root / "data/label/cases.csv", contracts.CASES)
     _write(joined.labels, sorted(given.problems + joined.problems), summary, root / "data/label")
 
 

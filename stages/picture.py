@@ -4,6 +4,7 @@
 (classes/), duplicates in train (clusters.png), test images with duplicates in train (leaks.png) and findings.png.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +29,7 @@ SPREADS = {  # measure -> colour of its marks
 def main(*, root: Path = Path()) -> None:
     """Write the tables and draw the sheets."""
     facts = {subset: tables.read(root / f"data/prepare/{subset}/facts.csv", contracts.FACTS) for subset in SUBSETS}
-    packs = {subset: pixels.open_pack(root / f"data/prepare/{subset}/pixels.arrow") for subset in SUBSETS}
+    packs = {subset: pixels.open_rgb(root / f"data/prepare/{subset}/pixels.arrow") for subset in SUBSETS}
     labels = tables.read(root / "data/label/labels.csv", contracts.LABELS)
     used = labels.loc[labels["use"] == "train", ["image_id", "label"]]
     folder = root / "data/picture"
@@ -67,7 +68,7 @@ def _draw_classes(used: pd.DataFrame, pack: pixels.PixelPack, pages: dict[str, l
 
 
 def _draw_findings(
-    label_of: dict[str, str], unused: set[str], packs: dict[str, pixels.PixelPack], analysis: Path, folder: Path
+    label_of: dict[str, str], unused: set[str], packs: Mapping[str, pixels.PixelPack], analysis: Path, folder: Path
 ) -> None:
     findings = tables.read(analysis / "findings.csv", contracts.FINDINGS)
     clusters = tables.read(analysis / "clusters.csv", contracts.CLUSTERS)

@@ -19,6 +19,7 @@ from podium.contest.list_settings import ImageLists
 from podium.core import cli, parallel, params, pixels, progress, tables
 from podium.core.errors import InputError, legible, some
 from podium.images import decode, image_files
+from podium.images.arrays import Scaling
 from podium.images.settings import PrepareSettings
 
 WORKERS_NEED = ("podium.images.image_files", "podium.core.pixels", "podium.images.settings")  # slow to import
@@ -36,12 +37,7 @@ def main(subset: str = "", *, root: Path = Path()) -> None:
     files, ignored = image_files.walk(folder)
     files = _chosen(files, subset, root)
     out = root / "data/prepare" / subset
-    read = partial(
-        image_files.read,
-        short_side=settings.short_side,
-        max_megapixels=settings.max_megapixels,
-        bit_depth=settings.bit_depth or decode.FULL_DEPTH,
-    )
+    read = partial(image_files.read, scaling=Scaling.of(settings))
     rows = []
     with pixels.Writer(out / "pixels.arrow", encoding=settings.encoding) as writer:
         for facts, decoded in _progress(read, files, subset):

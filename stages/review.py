@@ -58,7 +58,7 @@ def _write(root: Path, suspects: pd.DataFrame, labels: pd.Series, summary: dict[
     rows = label_errors.overrides_to_consider(suspects[:0] if at_chance else suspects)
     tables.write(rows, folder / "overrides_to_consider.csv", contracts.OVERRIDES)
     tables.write_json(summary, folder / "summary.json")
-    pack = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
+    pack = pixels.open_rgb(root / "data/prepare/train/pixels.arrow")
     warning = "no member is better than chance at these labels: this means nothing" if at_chance else ""
     drawing.write(suspect_sheet.draw(suspects, pack, warning), folder / "suspects.png")
 

@@ -7,10 +7,14 @@ truth is what this file makes up.
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import pydicom
 from PIL import Image
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 N_TRAIN, N_TEST = 18, 4
 _PICTURE = io.BytesIO()
@@ -26,12 +30,14 @@ class Miniature:
         header: of the submission.
         ids: of its rows, in their order, each with the image that it means.
         id_column: position of the ids.
+        together: id -> its images, of ids that mean several.
     """
 
     truth: dict[str, str]
     header: list[str]
     ids: dict[str, str]
     id_column: int = 0
+    together: dict[str, list[str]] = field(default_factory=dict)
 
 
 def csv(home: Path, name: str, *lines: str) -> None:
@@ -261,6 +267,69 @@ def herbarium(home: Path, top: str) -> Miniature:
     return Miniature({file: str(int(own) % 3) for own, file in ids.items()}, ["Id", "Predicted"], ids)
 
 
+def seti(home: Path) -> Miniature:
+    """Arrays of six channels, in half precision."""
+    names, tests = [f"0a{i:02}" for i in range(N_TRAIN)], [f"f{i:02}" for i in range(4)]
+    for i, path in enumerate([*(f"train/{n[0]}/{n}.npy" for n in names), *(f"test/{n[0]}/{n}.npy" for n in tests)]):
+        array(home / path, np.random.default_rng(i).normal(size=(6, 18, 20)).astype(np.float16))
+    csv(home, "train_labels.csv", "id,target", *(f"{n},{i % 2}" for i, n in enumerate(names)))
+    csv(home, "sample_submission.csv", "id,target", *(f"{n},0.5" for n in tests))
+    truth = {f"f/{n}.npy": str(i % 2) for i, n in enumerate(tests)}
+    return Miniature(truth, ["id", "target"], dict(zip(tests, truth, strict=True)))
+
+
+def breasts(home: Path) -> Miniature:
+    """DICOM; a row of the template is a breast of two images."""
+    rows = [(str(p), side, str(100 * p + 10 * (side == "R") + i)) for p in range(9) for side in "LR" for i in (1, 2)]
+    train = [f"{p},{image},{side},{int(p) % 3 == 0:d}" for p, side, image in rows if int(p) < 7]
+    tests = [(p, side, image) for p, side, image in rows if int(p) >= 7]
+    for p, _, image in rows:
+        dicom(home / f"{'train' if int(p) < 7 else 'test'}_images/{p}/{image}.dcm", int(image))
+    csv(home, "train.csv", "patient_id,image_id,laterality,cancer", *train)
+    csv(home, "test.csv", "patient_id,image_id,laterality,prediction_id",
+        *(f"{p},{image},{side},{p}_{side}" for p, side, image in tests))  # fmt: skip
+    ids = {f"{p}_{side}": [] for p, side, _ in tests}
+    for p, side, image in tests:
+        ids[f"{p}_{side}"].append(f"{p}/{image}.dcm")
+    csv(home, "sample_submission.csv", "prediction_id,cancer", *(f"{own},0.02" for own in ids))
+    truth = {image: str(int(own[-1] == "L")) for own, pair in ids.items() for image in pair}
+    return Miniature(truth, ["prediction_id", "cancer"], {own: pair[0] for own, pair in ids.items()}, together=ids)
+
+
+def brains(home: Path) -> Miniature:
+    """DICOM; a case is a folder of slices."""
+    ids = {f"{i:05}": [f"{i:05}/FLAIR/Image-{at}.dcm" for at in (1, 2)] for i in range(10)}
+    for i, slices in enumerate(ids.values()):
+        for at, file in enumerate(slices):
+            dicom(home / ("train" if i < 8 else "test") / file, 10 * i + at)
+    train, tests = list(ids)[:8], list(ids)[8:]
+    csv(home, "train_labels.csv", "BraTS21ID,MGMT_value", *(f"{own},{int(own) % 2}" for own in train))
+    csv(home, "sample_submission.csv", "BraTS21ID,MGMT_value", *(f"{own},0.5" for own in tests))
+    truth = {file: str(int(own) % 2) for own in tests for file in ids[own]}
+    return Miniature(truth, ["BraTS21ID", "MGMT_value"], {own: ids[own][0] for own in tests},
+                     together={own: ids[own] for own in tests})  # fmt: skip
+
+
+def array(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, values)
+
+
+def dicom(path: Path, seed: int) -> None:
+    """Write a grey image of 12 bits in which low values are white, as mammograms may be."""
+    data = pydicom.Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{seed}"
+    data.Rows, data.Columns, data.SamplesPerPixel = 12, 10, 1
+    data.PhotometricInterpretation, data.PixelRepresentation = "MONOCHROME1", 0
+    data.BitsAllocated, data.BitsStored, data.HighBit = 16, 12, 11
+    data.PixelData = np.random.default_rng(seed).integers(0, 4096, (12, 10), dtype=np.uint16).tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data.save_as(path, enforce_file_format=True)
+
+
 MAKERS: dict[str, Callable[[Path], Miniature]] = {
     "aerial-cactus-identification": cactus,
     "histopathologic-cancer-detection": histopathologic,
@@ -284,4 +353,7 @@ MAKERS: dict[str, Callable[[Path], Miniature]] = {
     "herbarium-2022-fgvc9": herbarium_2022,
     "herbarium-2020-fgvc7": lambda home: herbarium(home, "nybg2020/"),
     "herbarium-2021-fgvc8": lambda home: herbarium(home, ""),
+    "seti-breakthrough-listen": seti,
+    "rsna-breast-cancer-detection": breasts,
+    "rsna-miccai-brain-tumor-radiogenomic-classification": brains,
 }

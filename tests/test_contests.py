@@ -1,4 +1,4 @@
-"""Miniatures of 22 real contests, by the settings of docs/contests.md, from their files to a submission."""
+"""Miniatures of real contests, by the settings of docs/contests.md, from their files to a submission."""
 
 import csv
 import re
@@ -25,10 +25,11 @@ from tests import miniatures
 from tests.graph import PROJECT
 
 PAGE = (PROJECT / "docs/contests.md").read_text(encoding="utf-8")
-SECTIONS: dict[str, dict[str, Any]] = {
-    name: yaml.safe_load(body)["contest"]
+WHOLE: dict[str, dict[str, Any]] = {
+    name: yaml.safe_load(body)
     for name, body in re.findall(r"^### (\S+)$.*?^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 }
+SECTIONS: dict[str, dict[str, Any]] = {name: values["contest"] for name, values in WHOLE.items()}
 REFUSED = dict(re.findall(r'^\| (\S+) \| [^|]+ \| "\.\.\. (.+?) \.\.\." \|$', PAGE, re.MULTILINE))
 FOLDS = ("0", "1", "2")
 
@@ -39,17 +40,20 @@ def test_the_page_has_35_contests() -> None:
     assert len(SECTIONS) + len(REFUSED) == 35
 
 
-def write_params(root: Path, contest: dict[str, Any]) -> None:
+def write_params(root: Path, contest: dict[str, Any], **prepared: Any) -> None:
+    """Write params.yaml, with changes of the section `prepare`."""
     values: dict[str, Any] = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    values |= {"contest": contest, "folds": [int(name) for name in FOLDS]}
+    values |= {"contest": contest, "folds": [int(name) for name in FOLDS], "prepare": values["prepare"] | prepared}
+    for member in values["members"].values() if "channels" in prepared else ():
+        member["model"].setdefault("model_kwargs", {})["in_chans"] = prepared["channels"]
     (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     (root / "placeholders/empty").mkdir(parents=True)
     (root / "placeholders/none.csv").touch()
 
 
-def run_to_the_folds(root: Path, contest: dict[str, Any]) -> pd.DataFrame:
+def run_to_the_folds(root: Path, contest: dict[str, Any], **prepared: Any) -> pd.DataFrame:
     """Run the stages up to `split`, without a search for duplicates; return the folds."""
-    write_params(root, contest)
+    write_params(root, contest, **prepared)
     check.main("settings", root=root)
     for subset in ("train", "test"):
         prepare.main(subset, root=root)
@@ -82,7 +86,8 @@ def made_up(truth: dict[str, str], classes: list[str], seed: int = 0) -> pd.Data
 def test_a_contest_enters_by_its_settings_alone(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PODIUM_WORKERS", "1")
     contest, made = SECTIONS[name], miniatures.MAKERS[name](tmp_path / "data/contest")
-    folds = run_to_the_folds(tmp_path, contest)
+    channels = {key: value for key, value in WHOLE[name].get("prepare", {}).items() if key == "channels"}
+    folds = run_to_the_folds(tmp_path, contest, **channels)
     assert folds["use"].eq("train").all()
     classes = sorted(folds["label"].unique())
     assert set(made.truth.values()) <= set(classes)
@@ -91,6 +96,8 @@ def test_a_contest_enters_by_its_settings_alone(name: str, tmp_path: Path, monke
     assert header == made.header
     assert [row[made.id_column] for row in rows] == list(made.ids)
     expected = probs.loc[list(made.ids.values())]
+    for own, together in made.together.items():
+        expected.loc[made.ids[own]] = probs.loc[together].mean()
     check_cells(contest, rows, expected, [made.truth[image] for image in made.ids.values()], header)
 
 
@@ -144,15 +151,16 @@ def files(ending: str) -> dict[str, str]:
 
 
 SEVERAL = {"train/a.jpg": "", "train/b.jpg": "", "train/c.jpg": "", "test/t.jpg": ""}
+SPINES = "id,patient_overall,C1,C2\na,1,1,0\nb,1,1,1\nc,0,0,0\n"
 HOT = {"columns": {"id": "id", "label": ["ETT", "CVC"]}}
 WRONG: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "statoil-iceberg-classifier-challenge": (files(".json"), {}),
-    "seti-breakthrough-listen": (files(".npy"), {}),
     "the-icml-2013-whale-challenge-right-whale-redux": (files(".aif"), {}),
-    "rsna-breast-cancer-detection": (files(".dcm"), {}),
-    "rsna-miccai-brain-tumor-radiogenomic-classification": (files(".dcm"), {}),
-    "rsna-2022-cervical-spine-fracture-detection": (files(".dcm"), {}),
-    "siim-covid19-detection": (files(".dcm"), {}),
+    "rsna-2022-cervical-spine-fracture-detection": (
+        {f"train/{study}/1.dcm": "x" for study in "abc"} | {"test/t/1.dcm": "x", "train.csv": SPINES},
+        {"columns": {"id": "id", "label": ["patient_overall", "C1", "C2"], "case": "id"}},
+    ),
+    "siim-covid19-detection": (files(".dcm") | {"train.csv": "id,label\na_study,0\nb_study,1\n"}, {}),
     "cdiscount-image-classification-challenge": (files(".bson"), {}),
     "hms-harmful-brain-activity-classification": (files(".parquet"), {}),
     "plant-pathology-2021-fgvc8": (SEVERAL | {"train.csv": "id,label\na,scab\nb,scab rust\nc,rust\n"}, {}),

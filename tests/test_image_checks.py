@@ -16,6 +16,7 @@ from podium.analysis.image_checks import CHECKS
 from podium.analysis.settings import Thresholds
 from podium.core import pixels
 from podium.images import image_files
+from podium.images.arrays import Scaling
 
 PROJECT = Path(__file__).parents[1]
 THRESHOLDS = Thresholds().model_dump()
@@ -109,7 +110,7 @@ def test_flags_on_real_contests_are_those_of_imagelab_on_their_files(contest: st
     folder = Path(os.environ.get("PODIUM_SHARED", PROJECT.parent / "shared")) / "data" / contest / subset
     if not folder.is_dir():
         pytest.skip(f"no {folder}")
-    read = [image_files.read(file, short_side=320, max_megapixels=120) for file in image_files.walk(folder)[0][::3]]
+    read = [image_files.read(file, scaling=Scaling(320, 120, 16, 3, None)) for file in image_files.walk(folder)[0][::3]]
     images = {facts["image_id"]: image for facts, image in read if image is not None}
     facts = pd.DataFrame([facts for facts, _ in read])
     got = {(row[0], row[2]) for row in image_checks.find(measured(images), facts, subset, THRESHOLDS)}

@@ -9,6 +9,7 @@ from PIL import Image
 from podium import contracts
 from podium.core.errors import InputError
 from podium.images import image_files
+from podium.images.arrays import Scaling
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_a_file_is_an_image_by_its_content_or_by_the_ending_of_its_name(folder):
     assert others == ["README.txt", "a/b.json", "empty", "model"]
     assert {"scan.dat", "no_ending", "cut.PNG", "b.png"} < set(images)
     for file in image_files.walk(folder)[0]:
-        facts, _ = image_files.read(file, short_side=9, max_megapixels=1)
+        facts, _ = image_files.read(file, scaling=Scaling(9, 1, 16, 3, None))
         assert facts["problem"].startswith(contracts.NOT_AN_IMAGE) == (file.image_id in others)
 
 
@@ -85,7 +86,7 @@ def test_links_stay_inside(folder):
     assert "link to a folder" in found["again"]
     assert all("leads nowhere" in found[i] for i in ("gone.png", "circle"))
     for file in image_files.walk(folder)[0]:
-        facts, pixels = image_files.read(file, short_side=9, max_megapixels=1)
+        facts, pixels = image_files.read(file, scaling=Scaling(9, 1, 16, 3, None))
         assert (pixels is None) == bool(facts["problem"]) == (facts["sha256"] == "")
 
 
@@ -118,7 +119,7 @@ def test_a_name_that_would_run_in_the_page_of_plots_is_refused(folder, name):
 
 def test_an_unreadable_file_is_a_row(folder):
     file = image_files.ImageFile("gone.png", folder / "gone.png", "")
-    facts, pixels = image_files.read(file, short_side=9, max_megapixels=1)
+    facts, pixels = image_files.read(file, scaling=Scaling(9, 1, 16, 3, None))
     assert (facts["problem"], pixels) == ("cannot be read: No such file or directory", None)
 
 

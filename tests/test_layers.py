@@ -9,6 +9,7 @@ from tests import graph
 
 # From the top down. A package imports from the layers below its own; packages of one layer know nothing of each other.
 LAYERS = (
+    ("discovery",),
     ("page", "preflight", "serving"),
     ("ensembling", "reports"),
     ("predictions",),

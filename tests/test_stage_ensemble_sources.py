@@ -188,3 +188,27 @@ def test_pseudo_labels_are_used_at_any_size_where_their_cost_is_smallest(
     assert sizes >= {"32", "40"}
     curves = tables.read_text_csv(tmp_path / "data/ensemble/curves.csv")
     assert set(curves.loc[curves["member"] == "a", "phase"]) == {"finetune", "pseudo"}
+
+
+def test_images_of_a_case_are_predicted_and_scored_by_their_mean(tmp_path: Path) -> None:
+    """In the estimate by data/label/cases.csv, in the submission by the ids of the list of test images."""
+    contest.write_inputs(tmp_path)
+    tables.write_text("own,file\n" + "".join(f"{int(i[1]) // 2},{i}\n" for i in contest.TEST), tmp_path / "test.csv")
+    values = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    lists = {"train": "placeholders/none.csv", "test": "test.csv", "id": "own", "file": "file"}
+    values["contest"] |= {"lists": lists, "submission": {"values": "probabilities", "positive": "red"}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    for cases in ([], ["00.png", "12.png", "24.png"]):
+        table = pd.DataFrame({"image_id": cases, "case": "x"}, dtype="str")
+        tables.write(table, tmp_path / "data/label/cases.csv", contracts.CASES)
+        ensemble.main(root=tmp_path)
+        found = {name: probs_of(tmp_path, name) for name in ("members/a", "members/joint_probe", "oof")}
+        same = {name: of.loc[["00.png", "12.png", "24.png"]].drop_duplicates() for name, of in found.items()}
+        assert {len(rows) for rows in same.values()} == ({1} if cases else {3})
+        others = found["members/a"].drop(["00.png", "12.png", "24.png"])
+        assert len(others.drop_duplicates()) == len(others)
+    test = tables.read(tmp_path / "data/ensemble/test.parquet", contracts.TEST).set_index("image_id")["p:red"]
+    assert test["t4.png"] == test["t5.png"] != test["t6.png"]
+    submitted = tables.read_text_csv(tmp_path / "data/ensemble/submission.csv")
+    assert list(submitted.iloc[:, 0]) == ["0", "1", "2", "3"]
+    assert float(submitted.iloc[2, 1]) == pytest.approx(test["t4.png"])

@@ -154,7 +154,7 @@ def _draw(changes: pd.DataFrame, first: str, second: str, root: Path, path: Path
         return written
     if not (root / PACK).exists():
         return f"{written}; no pictures, because {PACK} is not in the workspace (`dvc checkout`)"
-    pack = pixels.open_pack(root / PACK)
+    pack = pixels.open_rgb(root / PACK)
     sections = [_section(kind, changes[changes["change"] == kind], pack) for kind in KINDS]
     shown = [section for section in sections if section.tiles]
     drawing.write(drawing.sheet(f"A: {first}   B: {second}", shown), path)

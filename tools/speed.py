@@ -80,7 +80,7 @@ def seconds_per_image(model: ModelSettings, image_size: int, device: torch.devic
     network = backbones.create(model.backbone, n_classes=ANY_CLASSES, model_kwargs=model.model_kwargs)
     network = numerics.place(network.eval())
     count = predict.CPU_BATCH if device.type == "cpu" else BATCH
-    images = numerics.layout(torch.randn(count, 3, image_size, image_size, device=device))
+    images = numerics.layout(torch.randn(count, model.channels, image_size, image_size, device=device))
 
     def predict_batch() -> None:
         with numerics.autocast():

@@ -1,5 +1,6 @@
 """The contest's own files: labels, overrides, predictions made elsewhere, and the submission.
 
+cases.py          several images of one case, from a column or a pattern
 class_names.py    how the submission names classes: settings and advice
 external.py       predictions made elsewhere, from CSVs
 ids.py            an id in a user's file -> the image that it means

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.contest import labels
+from podium.contest import cases, labels
 from podium.contest.ids import ImageIndex
 from podium.contest.labels import GivenLabels
 from podium.contest.settings import ContestSettings
@@ -44,6 +44,7 @@ def read(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabels:
         InputError: as the reader; or `classes` names a label that is not there.
     """
     given = SOURCES[c.layout](files, c, root)
+    given = cases.grouped(given, cases.read(given.table["image_id"], c, root))
     return _renamed(given, c.columns.classes) if c.columns.classes else given
 
 
@@ -59,6 +60,7 @@ def _from_table(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabel
         label_type=c.label_type,
         whole_labels=c.whole_labels,
         left_out=ImageIndex(files.left_out, folder=folder) if files.left_out else None,
+        folders=cases.of_folders(files.images) if cases.names_folders(c) else None,
     )
 
 

@@ -80,6 +80,7 @@ def read_labels(
     label_type: str = "text",
     whole_labels: Sequence[str] = (),
     left_out: ImageIndex | None = None,
+    folders: Mapping[str, Sequence[str]] | None = None,
 ) -> GivenLabels:
     """Read a table of labels into one row per image that it names.
 
@@ -88,6 +89,7 @@ def read_labels(
         label_type: "text" keeps labels as written; with "number", `1`, `1.0` and `01` are one class, spelled `1`.
         whole_labels: labels that are one class although they look like several.
         left_out: files of the image folder that `contest.lists` leaves out; their labels lack no image.
+        folders: id -> its images, where ids name folders.
 
     Raises:
         InputError: a column is missing; an id is unsafe, ambiguous, or repeated with different labels; no id names an
@@ -100,6 +102,9 @@ def read_labels(
     else:
         table = _read_columns(path, columns | {f"label {name}": name for name in label_column})
         table["label"] = _from_one_hot(table, label_column, path)
+    if folders is not None:
+        table["id"] = [list(folders.get(written, [written])) for written in table["id"].str.strip()]
+        table = table.explode("id").astype("str")
     table["image_id"] = [images.find(written, f"{path}: row {row}") for row, written in table["id"].items()]
     unknown = table[table["image_id"].isna()]
     out = [left_out is not None and _names_some(left_out, written) for written in unknown["id"]]

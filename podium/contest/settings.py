@@ -32,8 +32,10 @@ class LabelColumns(Section):
 
     Attributes:
         label: of the labels; or a list of one-hot columns: the class is the column that holds 1.
-        pattern: with `layout: names`, a regular expression with a group `label`, and perhaps `group` and `fold`, that
-            is looked for in each train image's path.
+        case: column, or list of columns, that several images of one case share; they are predicted by their mean. If it
+            is the column of ids, an id names the folder of a case's images.
+        pattern: with `layout: names`, a regular expression with a group `label`, and perhaps `group`, `fold` and
+            `case`, that is looked for in each train image's path.
         classes: label -> class, to give several labels one class; other labels keep their names.
     """
 
@@ -41,6 +43,7 @@ class LabelColumns(Section):
     label: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=2)] = "label"
     group: str | None = Field(None, min_length=1)
     fold: str | None = Field(None, min_length=1)
+    case: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     pattern: Annotated[str, pattern_with("label")] | None = None
     classes: dict[str, str] = Field(default_factory=dict)
 
@@ -152,6 +155,14 @@ class ContestSettings(Section):
     whole_labels: tuple[str, ...] = ()
 
     _whole_labels_as_texts = field_validator("whole_labels", mode="before")(_as_texts)
+
+    @model_validator(mode="after")
+    def _refuse_case_without_effect(self) -> Self:
+        if self.columns.case is not None and self.layout != "csv":
+            raise ValueError(
+                f"columns.case has no effect with layout: {self.layout}; give columns.pattern a group case"
+            )
+        return self
 
     @model_validator(mode="after")
     def _refuse_whole_labels_without_effect(self) -> Self:

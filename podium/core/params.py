@@ -58,13 +58,13 @@ _KINDS = {
 }
 
 
-def read(root: Path = Path()) -> dict[str, Any]:
-    """Read params.yaml under `root` as plain data.
+def read(root: Path = Path(), name: str = "params.yaml") -> dict[str, Any]:
+    """Read params.yaml, or a file like it, under `root` as plain data.
 
     Raises:
         InputError: the file is missing, is not YAML or holds no map.
     """
-    path = root / "params.yaml"
+    path = root / name
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

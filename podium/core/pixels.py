@@ -1,7 +1,8 @@
 """The packed image file: `prepare` writes it once, and every later stage memory-maps it.
 
 It is an Arrow IPC file, so that other tools can read it too. A record batch holds a few megabytes of images.
-Raw pixels are read without a copy. The pack holds readable images only.
+Raw pixels are read without a copy. The pack holds readable images only. All have the number of channels of
+`prepare.channels`, which is 3 (RGB) or follows from the number of bytes.
 """
 
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from podium.core import tables
 from podium.core.errors import InputError
 
-Pixels = NDArray[np.uint8]  # (height, width, 3) RGB
+Pixels = NDArray[np.uint8]  # (height, width, channels), RGB if there are 3
 
 SCHEMA = pa.schema(
     [
@@ -29,6 +30,8 @@ SCHEMA = pa.schema(
     ]
 )
 BATCH_BYTES = 4 << 20  # of images that a writer collects: small in memory, large enough for few batches
+RGB = 3  # channels
+MOST_CHANNELS = 4  # that OpenCV resizes by areas at once
 JPEG_QUALITY = 95
 JPEG_LONGEST_SIDE = 65500  # libjpeg's limit, pixels
 
@@ -70,7 +73,7 @@ class PixelPack:
         return image_id in self._places
 
     def __getitem__(self, image_id: str) -> Pixels:
-        """Return the pixels (height, width, 3), RGB; raw pixels are a read-only view of the file.
+        """Return the pixels (height, width, channels); raw pixels are a read-only view of the file.
 
         Raises:
             InputError: the pack has no such image.
@@ -82,7 +85,7 @@ class PixelPack:
         start, stop, height, width, encoding = self._places[image_id]
         stored = self._bytes[start:stop]
         if encoding == "raw":
-            return stored.reshape(height, width, 3)
+            return stored.reshape(height, width, -1)
         return np.asarray(cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB), dtype=np.uint8)
 
     def __getstate__(self) -> dict[str, Path]:
@@ -106,6 +109,48 @@ def open_pack(path: Path) -> PixelPack:
         raise InputError(f"{path}: not found; run `dvc repro prepare`") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path}: is no pack of pixels ({error}); run `dvc repro -f prepare`") from None
+
+
+class RgbPack(PixelPack):
+    """A pack whose images are RGB to look at, however many channels they have (`as_rgb`)."""
+
+    def __getitem__(self, image_id: str) -> Pixels:
+        """Return the pixels (height, width, 3)."""
+        return as_rgb(super().__getitem__(image_id))
+
+
+def open_rgb(path: Path) -> RgbPack:
+    """Open a pack for pictures and for the search for duplicates.
+
+    Raises:
+        InputError: as `open_pack`.
+    """
+    open_pack(path)
+    return RgbPack(path)
+
+
+def as_rgb(pixels: Pixels) -> Pixels:
+    """Return an image (height, width, 3): grey three times, or the means of three groups of channels."""
+    channels = pixels.shape[2]
+    if channels == RGB:
+        return pixels
+    if channels < RGB:
+        pixels = pixels[..., [0, channels - 1, 0]]
+        return np.ascontiguousarray(pixels)
+    groups = np.array_split(pixels, RGB, axis=2)
+    return np.stack([group.mean(axis=2).astype(np.uint8) for group in groups], axis=2)
+
+
+def resized(pixels: Pixels, height: int, width: int, *, shrinks: bool) -> Pixels:
+    """Resize an image (height, width, channels): by area interpolation if it shrinks, else by cubic interpolation."""
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    if pixels.shape[2] == RGB:
+        return np.asarray(cv2.resize(pixels, (width, height), interpolation=method), dtype=np.uint8)
+    parts = [
+        cv2.resize(np.ascontiguousarray(pixels[..., at : at + MOST_CHANNELS]), (width, height), interpolation=method)
+        for at in range(0, pixels.shape[2], MOST_CHANNELS)
+    ]
+    return np.concatenate([part.reshape(height, width, -1) for part in parts], axis=2)
 
 
 class Writer:
@@ -136,13 +181,15 @@ class Writer:
             self._flush()
 
     def add(self, image_id: str, pixels: Pixels) -> None:
-        """Append one image (height, width, 3), RGB.
+        """Append one image (height, width, channels).
 
         Raises:
             ValueError: the array has another shape or type, or the pack has the image already.
         """
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
-            raise ValueError(f"{image_id}: pixels must be (height, width, 3) uint8: {pixels.shape} {pixels.dtype}")
+        if pixels.ndim != 3 or pixels.dtype != np.uint8 or not pixels.size:
+            raise ValueError(
+                f"{image_id}: pixels must be (height, width, channels) uint8: {pixels.shape} {pixels.dtype}"
+            )
         if image_id in self._written:
             raise ValueError(f"{image_id}: added twice")
         self._written.add(image_id)
@@ -163,8 +210,8 @@ class Writer:
 
 
 def _encoded(pixels: Pixels, encoding: str) -> tuple[str, bytes]:
-    """Return the encoding and the bytes; an image too large for JPEG stays raw."""
-    if encoding == "raw" or max(pixels.shape) > JPEG_LONGEST_SIDE:
+    """Return the encoding and the bytes; an image that JPEG cannot hold stays raw."""
+    if encoding == "raw" or max(pixels.shape) > JPEG_LONGEST_SIDE or pixels.shape[2] != RGB:
         return "raw", pixels.tobytes()
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     done, coded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)

@@ -24,7 +24,7 @@ from podium.ensembling.settings import EnsembleSettings
 from podium.ensembling.tta_selection import OofByTta, TtaCandidate, TtaChoice
 from podium.folds.settings import FoldList
 from podium.inference.settings import MemberSettings
-from podium.predictions import calibration, member_predictions
+from podium.predictions import calibration, case_means, member_predictions
 from podium.predictions.calibration import Probs
 from podium.predictions.member_predictions import MemberPredictions
 from podium.predictions.tta import Tta, single_ttas
@@ -86,6 +86,12 @@ class EnsembleInputs:
         return image_lists.select(self.test["image_id"], c.lists, "test", self.root, c.images.test).by_id
 
     @cached_property
+    def test_cases(self) -> list[str]:
+        """Return, for each readable test image, what it is predicted together with: its id, or itself."""
+        ids = {image_id: own for own, images in self.by_id.items() for image_id in images}
+        return [f"id {ids[image_id]}" if image_id in ids else f"image {image_id}" for image_id in self.readable]
+
+    @cached_property
     def template(self) -> Template | None:
         """Return the contest's submission template; None if there is none."""
         form, (images, others) = self.contest.submission, self.test_files
@@ -127,7 +133,9 @@ def load(root: Path) -> EnsembleInputs:
         members=member_predictions.members_of(values),
         predictions=member_predictions.blend_members(values, root),
         fold_names=params.parse({"folds": params.section(values, "folds")}, "", FoldList).folds,
-        folds=tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True),
+        folds=case_means.with_cases(
+            tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True), root
+        ),
         test=facts.sort_values("image_id", ignore_index=True),
         has_students=bool(params.section(values, "distill")),
     )
@@ -241,6 +249,7 @@ def _test_of_fold(inputs: EnsembleInputs, name: str, member: ChosenMember, index
     probs = member_predictions.read_test(
         inputs.predictions[name], choice.tta, inputs.readable, inputs.fold_names[index], inputs.classes
     )
+    probs = case_means.over(probs, inputs.test_cases)
     shifts = inputs.prior_shifts(name)
     shift = next((shifts[phase][index] for phase in choice.tta.phases if phase in shifts), None)
     return choice.calibration.apply(calibration.log_probs(probs), shift)

@@ -14,7 +14,7 @@ from podium.ensembling import curves, leakage, nested_cv
 from podium.ensembling.evidence_tables import tta_cells
 from podium.ensembling.inputs import EnsembleInputs
 from podium.ensembling.nested_cv import NONE_HELD_OUT, ChosenMember, NestedCv, Outcome
-from podium.predictions import prediction_files
+from podium.predictions import case_means, prediction_files
 from podium.predictions.calibration import Probs
 from podium.predictions.tta import FIXRES, PSEUDO
 from podium.scoring import intervals, scores
@@ -136,7 +136,7 @@ def _held_out_score(inputs: EnsembleInputs, name: str, phase: str) -> float:
         image_sizes=[member.pretrain_size if phase == "pretrain" else member.model.image_size],
         transforms=["identity"],
     )
-    return inputs.metric.function(inputs.images.targets, probs[0, 0])
+    return inputs.metric.function(inputs.images.targets, case_means.averaged(probs[0, 0], inputs.used))
 
 
 def _trainings(inputs: EnsembleInputs) -> list[tuple[str, str, str]]:

@@ -1,6 +1,10 @@
 """Find and decode the image files of a contest.
 
-decode.py       an image file -> pixels, or why it cannot be read
+arrays.py       values of any type and number of channels -> pixels; .npy files
+channels.py     an image of PIL's formats with a number of channels other than 3
+decode.py       an image of PIL's formats -> RGB pixels, or why it cannot be read
+decoders.py     which decoder reads a file
+dicom.py        a DICOM file -> values, with its window
 image_files.py  the files of an image folder, each with its facts
 settings.py     the `prepare` section
 """

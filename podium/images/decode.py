@@ -71,7 +71,7 @@ class DecodedImage:
     bits: int = 0
 
 
-class _ProblemError(Exception):
+class ProblemError(Exception):
     """Why an image cannot be used, in words for the user."""
 
 
@@ -86,7 +86,7 @@ def decode(
         max_megapixels: an image with more, according to its header, is refused before it is decoded.
         bit_depth: of the values in 16-bit files; 2 ** bit_depth - 1 and more become white.
     """
-    with warnings.catch_warnings(record=True) as caught, _limited_to(max_megapixels):
+    with warnings.catch_warnings(record=True) as caught, limited_to(max_megapixels):
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)  # PIL's warning of damage that it could ignore
         decoded = _decode(file, name, short_side, bit_depth)
@@ -131,7 +131,7 @@ def upright(pixels: Pixels, orientation: int) -> Pixels:
 
 
 @contextmanager
-def _limited_to(max_megapixels: float) -> Iterator[None]:
+def limited_to(max_megapixels: float) -> Iterator[None]:
     """Set PIL's limit of pixels for the whole process; PIL warns above it and raises above twice the limit."""
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = int(max_megapixels * 1e6 / 2)
@@ -144,10 +144,10 @@ def _limited_to(max_megapixels: float) -> Iterator[None]:
 def _decode(file: BinaryIO, name: str, short_side: int, bit_depth: int) -> DecodedImage:
     result = DecodedImage()
     try:
-        with _open(file) as image:
+        with open_image(file) as image:
             result = DecodedImage(mode=image.mode, format=image.format or "")
             pixels, notes, bits = _upright_rgb(image, file, bit_depth)
-    except _ProblemError as problem:
+    except ProblemError as problem:
         return replace(result, problem=str(problem))
     except Image.DecompressionBombError as error:
         remedy = "raise it if the image is meant to be so large"
@@ -160,14 +160,19 @@ def _decode(file: BinaryIO, name: str, short_side: int, bit_depth: int) -> Decod
     return replace(result, pixels=small, width=width, height=height, note="; ".join(filter(None, notes)), bits=bits)
 
 
-def _open(file: BinaryIO) -> Image.Image:
+def open_image(file: BinaryIO) -> Image.Image:
+    """Open an image of FORMATS.
+
+    Raises:
+        ProblemError: it is none.
+    """
     if not file.read(1):
-        raise _ProblemError("empty file (0 bytes)")
+        raise ProblemError("empty file (0 bytes)")
     file.seek(0)
     try:
         return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
-        raise _ProblemError(f"no image (read are {', '.join(FORMATS)}), or broken before its pixels") from None
+        raise ProblemError(f"no image (read are {', '.join(FORMATS)}), or broken before its pixels") from None
 
 
 def _upright_rgb(image: Image.Image, file: BinaryIO, bit_depth: int) -> tuple[Pixels, list[str], int]:
@@ -181,7 +186,7 @@ def _upright_rgb(image: Image.Image, file: BinaryIO, bit_depth: int) -> tuple[Pi
     if is_grey and is_deep:
         bits = int(np.asarray(image).max()).bit_length()
     pixels, changes = _rgb(coloured, tags, bit_depth if is_deep else 0)
-    orientation = _exif_orientation(image)
+    orientation = exif_orientation(image)
     turned = max(orientation, _valid_orientation(tags.get(_ORIENTATION)))
     notes += [note, changes, f"turned upright from EXIF orientation {turned}" if turned > 1 else ""]
     return upright(pixels, orientation), notes, bits
@@ -192,7 +197,7 @@ def _is_sixteen_bit(image: Image.Image, tags: Mapping[int, Any]) -> bool:
     if image.format == "TIFF":
         is_deep = set(tags.get(_BITS_PER_SAMPLE, ())) == {16} and set(tags.get(_SAMPLE_FORMAT, (1,))) == {_UNSIGNED}
         if is_deep and tags.get(_PLANES) == _SEPARATE_PLANES and image.mode not in _SIXTEEN_BITS:
-            raise _ProblemError("16 bits in separate planes, which PIL misreads: save it with interleaved channels")
+            raise ProblemError("16 bits in separate planes, which PIL misreads: save it with interleaved channels")
         return is_deep
     tiles: Any = getattr(image, "tile", [])
     arguments = tiles[0].args if tiles else ()
@@ -218,7 +223,7 @@ def _deep_colour(image: Image.Image, file: BinaryIO, bit_depth: int) -> tuple[Im
     note = f"16 bits scaled to 8, 0 to {2**bit_depth - 1} becoming 0 to 255{_clipping_note(bits, bit_depth)}"
     if values is None:
         values, note = upper.astype(np.uint16) * 256, f"{note}; only the upper 8 of 16 bits could be read"
-    scaled = Image.fromarray(_scaled(values, 0, 2**bit_depth - 1))
+    scaled = Image.fromarray(as_bytes(values, 0, 2**bit_depth - 1))
     if image.has_transparency_data:
         scaled.putalpha(image.convert("RGBA").getchannel("A"))
     return scaled, bits, note
@@ -257,7 +262,7 @@ def _rgb(image: Image.Image, tags: Mapping[int, Any], bit_depth: int) -> tuple[P
     try:
         return np.asarray(image if image.mode == "RGB" else image.convert("RGB")), note
     except ValueError as error:
-        raise _ProblemError(f"its colours cannot be made RGB ({error}): save it as RGB") from None
+        raise ProblemError(f"its colours cannot be made RGB ({error}): save it as RGB") from None
 
 
 def _on_white(image: Image.Image) -> tuple[Image.Image, str]:
@@ -288,7 +293,7 @@ def _deep_grey(image: Image.Image, tags: Mapping[int, Any], bit_depth: int) -> t
     """
     values = np.asarray(image)
     low, high = (0.0, float(2**bit_depth - 1)) if bit_depth else _value_range(image, values, tags)
-    grey = _scaled(values, low, high)
+    grey = as_bytes(values, low, high)
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # PIL inverts only such TIFFs of at most 8 bits
         grey = 255 - grey
     note = f"{image.mode} scaled to 8 bits, {low:g} to {high:g} becoming 0 to 255"
@@ -300,7 +305,7 @@ def _deep_grey(image: Image.Image, tags: Mapping[int, Any], bit_depth: int) -> t
     return np.repeat(grey[..., None], 3, axis=2), note
 
 
-def _scaled(values: NDArray[Any], low: float, high: float) -> Pixels:
+def as_bytes(values: NDArray[Any], low: float, high: float) -> Pixels:
     """Return values as bytes, low becoming 0 and high 255; values outside are clipped."""
     scaled = values.astype(np.float32)  # from here on in place: images may be large
     scaled -= low
@@ -316,13 +321,13 @@ def _value_range(image: Image.Image, values: NDArray[Any], tags: Mapping[int, An
         return 0.0, 65535.0  # PIL scales to this for every maximum of the file
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
-        raise _ProblemError("holds values that are not finite numbers")
+        raise ProblemError("holds values that are not finite numbers")
     if image.mode == "F" and low >= 0 and high <= 1:
         return 0.0, 1.0
     return low, high
 
 
-def _exif_orientation(image: Image.Image) -> int:
+def exif_orientation(image: Image.Image) -> int:
     """Return 1 to 8; 1 if EXIF has no valid orientation."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)

@@ -14,7 +14,8 @@ from typing import Any
 
 from podium import contracts
 from podium.core.errors import InputError
-from podium.images import decode
+from podium.images import decode, decoders
+from podium.images.arrays import Scaling
 
 SYSTEM_FILES = (  # what systems leave in folders and archives, in lower case
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "recycler", "system volume information"),  # Windows
@@ -25,7 +26,6 @@ SYSTEM_FILES = (  # what systems leave in folders and archives, in lower case
 NO_DECODER = f"{contracts.NOT_AN_IMAGE}: no decoder knows its content, and its name has no image's ending"
 
 _STREAM = re.compile(r".:zone\.identifier(:\$data)?$", re.IGNORECASE)  # Windows' note of where a file is from
-_IMAGE_ENDINGS = frozenset[str]().union(*decode.ENDINGS.values())
 _SCRIPT = re.compile(r"</script|<!--", re.IGNORECASE)  # would end or hide the script with a plot's data
 
 # a row of contracts.FACTS and decode.DecodedImage.bits; and the pixels unless there is a problem
@@ -82,7 +82,7 @@ def is_image(file: ImageFile) -> bool:
     """
     if file.problem:
         return not file.problem.startswith(contracts.NOT_AN_IMAGE)
-    return PurePosixPath(file.image_id).suffix.lower() in _IMAGE_ENDINGS or decode.is_known(file.path)
+    return PurePosixPath(file.image_id).suffix.lower() in decoders.IMAGE_ENDINGS or _is_known(file.path)
 
 
 def class_folders(folder: Path) -> list[str]:
@@ -92,8 +92,8 @@ def class_folders(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))
 
 
-def read(file: ImageFile, *, short_side: int, max_megapixels: float, bit_depth: int = decode.FULL_DEPTH) -> Row:
-    """Read and decode one file as podium.images.decode does; never raise because of its kind or content."""
+def read(file: ImageFile, *, scaling: Scaling) -> Row:
+    """Read and decode one file as podium.images.decoders does; never raise because of its kind or content."""
     size, sha256, decoded = 0, "", decode.DecodedImage(problem=file.problem)
     if not file.problem:
         try:
@@ -101,13 +101,7 @@ def read(file: ImageFile, *, short_side: int, max_megapixels: float, bit_depth: 
                 size = os.fstat(opened.fileno()).st_size
                 sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
                 opened.seek(0)
-                decoded = decode.decode(
-                    opened,
-                    name=file.image_id,
-                    short_side=short_side,
-                    max_megapixels=max_megapixels,
-                    bit_depth=bit_depth,
-                )
+                decoded = decoders.decode_file(opened, name=file.image_id, scaling=scaling)
             if decoded.problem and not decoded.format and not is_image(file):
                 decoded = decode.DecodedImage(problem=NO_DECODER)
         except OSError as error:
@@ -125,6 +119,15 @@ def read(file: ImageFile, *, short_side: int, max_megapixels: float, bit_depth: 
         "bits": decoded.bits,
     }
     return facts, decoded.pixels
+
+
+def _is_known(path: Path) -> bool:
+    """Say whether a decoder knows a file's content."""
+    try:
+        with path.open("rb") as opened:
+            return bool(decoders.sniffed(opened.read(decoders.SNIFFED))) or decode.is_known(path)
+    except OSError:
+        return True
 
 
 def _is_hidden(name: str) -> bool:

@@ -19,7 +19,6 @@ from podium.core.pixels import PixelPack
 from podium.models.plain_images import PlainImages
 from podium.models.preprocessing import Preprocessing
 
-CHANNELS = 3
 ImagesAtSize = Callable[[Preprocessing, int], PlainImages]  # of a preprocessing and an image size in pixels
 
 
@@ -42,7 +41,7 @@ def shared(packed: PixelPack, image_ids: Sequence[str], folder: Path, name: str)
         @functools.cache
         def at_size(preprocessing: Preprocessing, image_size: int) -> PlainImages:
             nonlocal room
-            needed = len(image_ids) * CHANNELS * image_size**2
+            needed = len(image_ids) * len(preprocessing.mean) * image_size**2
             if needed > room:
                 print(
                     f"{name}: {folder} has little free space for {needed / 1e9:.1f} GB of test images at"
@@ -71,7 +70,7 @@ class StoredImages(PlainImages):
         self._file, self._is_complete = file, False
 
     def batches(self, batch_size: int, device: torch.device) -> Iterable[torch.Tensor]:
-        """Yield every image once, in order: uint8 (batch, 3, image_size, image_size), not yet on the device."""
+        """Yield every image once, in order: uint8 (batch, channels, image_size, image_size), not yet on the device."""
         self._file.seek(0)
         if self._is_complete:
             yield from self._read(batch_size)
@@ -84,7 +83,7 @@ class StoredImages(PlainImages):
         self._is_complete = True
 
     def _read(self, batch_size: int) -> Iterator[torch.Tensor]:
-        shape = CHANNELS, self.image_size, self.image_size
+        shape = len(self.preprocessing.mean), self.image_size, self.image_size
         for start in range(0, len(self), batch_size):
             count = min(batch_size, len(self) - start)
             pixels = np.fromfile(self._file, np.uint8, count * int(np.prod(shape)))

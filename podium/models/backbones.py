@@ -11,17 +11,16 @@ import safetensors
 import safetensors.torch
 import timm
 import torch
-from timm.models import load_state_dict
+from timm.models import adapt_input_conv, load_state_dict
 from torch import nn
 
 from podium.core import tables
 from podium.core.array_file import META_KEY
 from podium.core.errors import InputError, some
 from podium.models import family_registry
+from podium.models.settings import RGB
 
 family_registry.register_all()
-
-Rgb = tuple[float, float, float]
 
 RESERVED = {"num_classes", "pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"}
 
@@ -150,7 +149,7 @@ def _file_metadata(path: Path) -> dict[str, str]:
 
 
 def mean_and_std(
-    mean: Rgb | None, std: Rgb | None, metadata: Mapping[str, str], key: str
+    mean: Sequence[float] | None, std: Sequence[float] | None, metadata: Mapping[str, str], key: str
 ) -> tuple[Sequence[float], Sequence[float]]:
     """Return the input's mean and std from the member's settings or from a safetensors file's metadata.
 
@@ -167,7 +166,7 @@ def mean_and_std(
         _numbers(metadata[name], f"{key}.weights_file: its {name}") for name in ("mean", "std") if name in metadata
     ]
     if mean is not None and std is not None:
-        if len(stored) == 2 and stored != [list(mean), list(std)]:
+        if len(stored) == 2 and stored != [list(mean), list(std)] and len(mean) == RGB:
             raise InputError(
                 f"{key}: mean {mean} and std {std} differ from the weights file's {stored}; remove them here"
             )
@@ -193,6 +192,30 @@ def _numbers(text: str, source: str) -> list[float]:
     ):
         raise InputError(f"{source} is {text!r}, not a JSON list of 3 numbers from 0 to 1")
     return values
+
+
+def per_channel(values: Sequence[float], channels: int) -> Sequence[float]:
+    """Return mean or std of each channel, from those of RGB: repeated, or their mean for grey."""
+    if len(values) == channels:
+        return values
+    if channels == 1:
+        return (sum(values) / len(values),)
+    return tuple(values[at % len(values)] for at in range(channels))
+
+
+def with_channels(model: nn.Module, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return weights whose first layer takes as many channels as the model's: RGB weights repeated or summed, by timm.
+
+    Weights that differ in more than the channels stay as they are, so that `load` names them.
+    """
+    wanted = model.state_dict()
+    adapted = dict(state)
+    for name, tensor in state.items():
+        shape = tuple(wanted[name].shape) if name in wanted else ()
+        is_first = tensor.ndim == len(shape) == 4 and tensor.shape[1] == RGB
+        if is_first and shape == (tensor.shape[0], shape[1], *tensor.shape[2:]) and shape[1] != RGB:
+            adapted[name] = adapt_input_conv(shape[1], tensor)
+    return adapted
 
 
 def load(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> str:

@@ -29,20 +29,23 @@ def save(p: ModelSettings, member: str, root: Path) -> int:
 def _from_hub(p: ModelSettings, member: str, root: Path) -> Loaded:
     del member, root
     model, config = backbones.from_hub(p.backbone, p.model_kwargs)
-    return model.state_dict(), config["mean"], config["std"]
+    mean, std = (backbones.per_channel(config[key], p.channels) for key in ("mean", "std"))
+    return model.state_dict(), mean, std
 
 
 def _from_file(p: ModelSettings, member: str, root: Path) -> Loaded:
     state, metadata = backbones.read_file(root / p.weights_file)
     mean, std = backbones.mean_and_std(p.mean, p.std, metadata, f"params.yaml: members.{member}.model")
     model = backbones.create(p.backbone, n_classes=0, model_kwargs=p.model_kwargs)
+    state = backbones.with_channels(model, state)
     backbones.load(model, state, p.weights_file)
-    return state, mean, std
+    return state, backbones.per_channel(mean, p.channels), backbones.per_channel(std, p.channels)
 
 
 def _random(p: ModelSettings, member: str, root: Path) -> Loaded:
     del root
     torch.manual_seed(seeding.derive(p.seed, member, "weights"))
     model = backbones.create(p.backbone, n_classes=0, model_kwargs=p.model_kwargs)
-    half = (0.5, 0.5, 0.5)  # random weights belong to no data set with a mean: pixels are scaled to -1 to 1
-    return model.state_dict(), p.mean or half, p.std or half
+    half = (0.5,) * p.channels  # random weights belong to no data set with a mean: pixels are scaled to -1 to 1
+    mean, std = (backbones.per_channel(values or half, p.channels) for values in (p.mean, p.std))
+    return model.state_dict(), mean, std

@@ -19,7 +19,7 @@ from podium.models.preprocessing import Preprocessing
 
 
 class PlainImages(Dataset[torch.Tensor]):
-    """Unaugmented images by index, at one size: uint8 (3, image_size, image_size)."""
+    """Unaugmented images by index, at one size: uint8 (channels, image_size, image_size)."""
 
     def __init__(
         self, packed: PixelPack, image_ids: Sequence[str], preprocessing: Preprocessing, image_size: int
@@ -36,7 +36,7 @@ class PlainImages(Dataset[torch.Tensor]):
         return to_tensor(self.preprocessing.to_size(self.packed[self.image_ids[index]], self.image_size))
 
     def batches(self, batch_size: int, device: torch.device) -> Iterable[torch.Tensor]:
-        """Return every image once, in order: uint8 (batch, 3, image_size, image_size), not yet on the device."""
+        """Return every image once, in order: uint8 (batch, channels, image_size, image_size), not yet on the device."""
         return loader(self, device, batch_size=batch_size)
 
 
@@ -67,5 +67,5 @@ def _start_worker(_worker: int) -> None:
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:
-    """Convert an image (height, width, 3) to a tensor (3, height, width), values unchanged."""
+    """Convert an image (height, width, channels) to a tensor (channels, height, width), values unchanged."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -6,12 +6,13 @@ Its settings are stored with a model's weights (`Preprocessing.to_dict`), so tha
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]  # (height, width, 3), RGB
+from podium.core import pixels
+
+Image = NDArray[np.uint8]  # (height, width, channels), RGB if there are 3
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Preprocessing:
         crop_fraction: with "crop", the fraction of the short side inside the crop, in (0, 1].
     """
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     resize: str = "squash"
     crop_fraction: float = 1.0
 
@@ -40,7 +41,7 @@ class Preprocessing:
         return cls(mean, std, values["resize"], values["crop_fraction"])
 
     def to_size(self, image: Image, image_size: int) -> Image:
-        """Resize an image to (image_size, image_size, 3); an image of this size is returned unchanged."""
+        """Resize an image to (image_size, image_size, channels); an image of this size is returned unchanged."""
         if image.shape[:2] == (image_size, image_size):
             return image
         if self.resize == "squash":
@@ -50,18 +51,15 @@ class Preprocessing:
         return _padded(image, image_size, self.mean)
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """Convert uint8 images (batch, 3, height, width) to float32, normalised by the backbone's mean and std."""
-        mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1) * 255
-        std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1) * 255
+        """Convert uint8 images (batch, channels, height, width) to float32, normalised by mean and std."""
+        mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1) * 255
+        std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1) * 255
         return (images.float() - mean) / std
 
 
 def _scaled(image: Image, height: int, width: int) -> Image:
     """Shrink by area interpolation (no aliasing), enlarge by cubic interpolation."""
-    shrinks = height * width < image.shape[0] * image.shape[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    scaled: Image = cv2.resize(image, (width, height), interpolation=method)
-    return scaled
+    return pixels.resized(image, height, width, shrinks=height * width < image.shape[0] * image.shape[1])
 
 
 def _cropped(image: Image, image_size: int, crop_fraction: float) -> Image:
@@ -72,11 +70,11 @@ def _cropped(image: Image, image_size: int, crop_fraction: float) -> Image:
     return _scaled(image[top : top + side, left : left + side], image_size, image_size)
 
 
-def _padded(image: Image, image_size: int, mean: tuple[float, float, float]) -> Image:
+def _padded(image: Image, image_size: int, mean: tuple[float, ...]) -> Image:
     height, width = image.shape[:2]
     factor = image_size / max(height, width)
     height, width = max(1, round(height * factor)), max(1, round(width * factor))
-    canvas = np.empty((image_size, image_size, 3), np.uint8)
+    canvas = np.empty((image_size, image_size, image.shape[2]), np.uint8)
     canvas[:] = np.round(np.array(mean) * 255).astype(np.uint8)
     top, left = (image_size - height) // 2, (image_size - width) // 2
     canvas[top : top + height, left : left + width] = _scaled(image, height, width)

@@ -8,7 +8,8 @@ from podium.core.params import Section
 from podium.core.placeholders import NO_FILE, FileOrNone
 
 Unit = Annotated[float, Field(ge=0, le=1)]  # pixels are in [0, 1], not in [0, 255]
-Rgb = tuple[Unit, Unit, Unit]
+PerChannel = Annotated[tuple[Unit, ...], Field(min_length=1)]
+RGB = 3  # channels
 # every flip and rotation of a square; what each does stands in podium/models/predict.py
 TtaTransform = Literal["identity", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"]
 
@@ -21,7 +22,8 @@ class ModelSettings(Section):
         model_kwargs: passed on to timm.create_model unchanged.
         weights: "hub" (timm's pretrained ones, or those that a family's authors released), "none" (random), or "file"
             (`weights_file`: .safetensors or .pth).
-        mean, std: of the model's input, for pixels in [0, 1]; required if a weights file does not hold them.
+        mean, std: of the model's input, one number per channel, for pixels in [0, 1]; required if a weights file does
+            not hold them. Those of RGB are repeated for other channels, as RGB weights are.
         image_size: of training, both sides, in pixels.
         resize: "squash" to a square, "crop" the centre, or "pad" with the mean colour.
         crop_fraction: with "crop", the fraction of the short side inside the crop.
@@ -31,8 +33,8 @@ class ModelSettings(Section):
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     weights: Literal["hub", "none", "file"]
     weights_file: FileOrNone = NO_FILE
-    mean: Rgb | None = None
-    std: Rgb | None = None
+    mean: PerChannel | None = None
+    std: PerChannel | None = None
     image_size: int = Field(ge=8, le=4096)
     resize: Literal["squash", "crop", "pad"] = "squash"
     crop_fraction: float = Field(1.0, gt=0, le=1)
@@ -50,6 +52,9 @@ class ModelSettings(Section):
             )
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std go together: set both or neither")
+        for name in ("mean", "std"):
+            if (given := getattr(self, name)) is not None and len(given) not in (RGB, self.channels):
+                raise ValueError(f"{name} has {len(given)} numbers, and the images have {self.channels} channels")
         if self.weights == "hub" and self.mean is not None:
             raise ValueError("mean and std come from the hub's configuration: remove them, or use `weights: file`")
         if self.std is not None and min(self.std) < 0.001:
@@ -57,6 +62,11 @@ class ModelSettings(Section):
         if self.resize != "crop" and self.crop_fraction != 1:
             raise ValueError(f"crop_fraction has no effect with `resize: {self.resize}`")
         return self
+
+    @property
+    def channels(self) -> int:
+        """Return the number of channels of the model's input: `model_kwargs.in_chans`, or RGB."""
+        return int(self.model_kwargs.get("in_chans", RGB))
 
     def side_needed(self, image_size: int) -> int:
         """Return the short side, in pixels, from which an image reaches `image_size` without being enlarged."""

@@ -108,7 +108,7 @@ def load(root: Path) -> PageInputs:
         contest=params.parse(params.section(values, "contest"), "contest", ContestSettings),
         values=values,
         facts={name: tables.read(root / f"data/prepare/{name}/facts.csv", contracts.FACTS) for name in subsets},
-        packs={name: pixels.open_pack(root / f"data/prepare/{name}/pixels.arrow") for name in subsets},
+        packs={name: pixels.open_rgb(root / f"data/prepare/{name}/pixels.arrow") for name in subsets},
         curves=_curves(root / CURVES),
         probs=prediction_files.read_oof(root / "data/ensemble/oof.parquet", used, class_order(used)),
         found=found,

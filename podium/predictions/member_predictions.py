@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from podium import contracts
 from podium.core import params
 from podium.inference.settings import MemberSettings
-from podium.predictions import calibration, prediction_files
+from podium.predictions import calibration, case_means, prediction_files
 from podium.predictions.blend_names import has_joint_probe
 from podium.predictions.calibration import Probs
 from podium.predictions.tta import (
@@ -126,11 +126,13 @@ def read_train(member: MemberPredictions, tta: Tta, folds: pd.DataFrame, classes
     Args:
         member: whose.
         tta: one of its own, or a mean of several.
-        folds: tables.FOLDS.
+        folds: tables.FOLDS, or case_means.with_cases: then each image gets its case's mean.
         classes: in the order wanted.
     """
     rows = predicted_rows(member, folds)
-    return np.asarray(read_predicted(member, tta, rows, classes)[(rows["use"] == "train").to_numpy()], np.float32)
+    used = (rows["use"] == "train").to_numpy()
+    probs = np.asarray(read_predicted(member, tta, rows, classes)[used], np.float32)
+    return case_means.averaged(probs, rows[used])
 
 
 def read_predicted(member: MemberPredictions, tta: Tta, rows: pd.DataFrame, classes: Sequence[str]) -> Probs:

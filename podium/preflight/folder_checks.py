@@ -6,14 +6,14 @@ from pathlib import Path, PurePosixPath
 
 from podium.contest.settings import ContestSettings
 from podium.core.errors import InputError, some
-from podium.images import image_files
+from podium.images import arrays, decoders, image_files
+from podium.images.decode import ProblemError
+from podium.images.settings import RGB, PrepareSettings
 
 # endings of files that hold no image that `prepare` can read
 NO_IMAGES = {
-    ".dcm": "DICOM",
     ".nii": "NIfTI volumes",
-    ".npy": "NumPy arrays",
-    ".npz": "NumPy arrays",
+    ".npz": "NumPy archives",
     ".parquet": "tables of numbers",
     ".json": "JSON",
     ".bson": "BSON",
@@ -46,7 +46,32 @@ def require_images(images: Sequence[str], others: Sequence[str], key: str, folde
         (kind, count), *_ = kinds.most_common()
         raise InputError(
             f"params.yaml: {key}: {folder} holds {count} files of {kind} and no image: Podium reads images such as"
-            " JPEG, PNG or TIFF, so write one image per case first"
+            " JPEG, PNG, TIFF or DICOM, and arrays of NumPy (.npy), so write one of these per image first"
+        )
+    if lacking := decoders.lacking(list(images)):
+        raise InputError(f"params.yaml: {key}: {folder} holds DICOM files, and {lacking}")
+
+
+def require_channels(images: Sequence[str], key: str, folder: Path, settings: PrepareSettings) -> None:
+    """Refuse a folder whose first NumPy array has another shape than `prepare` takes, before it is decoded.
+
+    Raises:
+        InputError: names the file and its shape.
+    """
+    name = next((image for image in images if image.lower().endswith(".npy")), None)
+    if name is None:
+        return
+    try:
+        with (folder / name).open("rb") as file:
+            shape, _ = arrays.header(file)
+    except (OSError, ProblemError):
+        return  # `prepare` reports it
+    channels = {shape[0], shape[-1]} if len(shape) == 3 else {arrays.GREY}
+    if settings.channels not in channels and (settings.channels, arrays.GREY) != (RGB, min(channels)):
+        raise InputError(
+            f"params.yaml: prepare.channels is {settings.channels}, and {name} in {folder} ({key}) has the shape"
+            f" {shape}: set prepare.channels: {min(channels)}, and model_kwargs: {{in_chans: {min(channels)}}} in each"
+            " member"
         )
 
 

@@ -54,6 +54,9 @@ def check(p: Podium, root: Path) -> list[str]:
         folder_checks.require_images(
             files.images, files.others, f"contest.images.{subset}", str(getattr(c.images, subset))
         )
+        folder_checks.require_channels(
+            files.images, f"contest.images.{subset}", root / str(getattr(c.images, subset)), p.prepare
+        )
     joined, lost = _check_labels(c, train, root)
     used = joined.labels[joined.labels["use"] == "train"]
     classes = sorted(set(used["label"]))

@@ -51,19 +51,20 @@ def check(
     _check_weights(model, settings.model, root, f"{key}.model")
     if settings.pretrain.image_size is not None:
         _check_size(model, settings.model, settings.pretrain.image_size, f"{key}.pretrain.image_size")
-    _check_phase(model, settings.pretrain, settings.pretrain_size, f"{key}.pretrain")
-    _check_phase(model, settings.finetune, settings.model.image_size, f"{key}.finetune")
+    channels = settings.model.channels
+    _check_phase(model, settings.pretrain, settings.pretrain_size, channels, f"{key}.pretrain")
+    _check_phase(model, settings.finetune, settings.model.image_size, channels, f"{key}.finetune")
     _check_head_init(model, settings, key)
     for phase, own in optional.items():
         size = own.image_size if isinstance(own, FixresSettings) else settings.model.image_size
         if isinstance(own, FixresSettings):
             _check_size(model, settings.model, size, f"{phase}.{name}.image_size")
-        _check_phase(model, own, size, f"{phase}.{name}")
+        _check_phase(model, own, size, channels, f"{phase}.{name}")
     return sum(tensor.numel() for tensor in model.state_dict().values())
 
 
-def _check_phase(model: nn.Module, phase: PhaseSettings, image_size: int, key: str) -> None:
-    augment.build(phase.augmentation, image_size, f"{key}.augmentation")
+def _check_phase(model: nn.Module, phase: PhaseSettings, image_size: int, channels: int, key: str) -> None:
+    augment.build(phase.augmentation, image_size, f"{key}.augmentation", channels)
     with _named(key):
         schedules.check_optimizer(phase.optimizer, phase.momentum)
     if phase.frozen == "batch_norms" and not any(isinstance(m, _BatchNorm) for m in model.modules()):
@@ -102,7 +103,7 @@ def _check_size(model: nn.Module, settings: ModelSettings, size: int, key: str) 
     """Refuse an image size at which the model fails, or does not return one value per class."""
     try:
         with torch.inference_mode():
-            shape = tuple(model(torch.zeros(2, 3, size, size, device="meta")).shape)
+            shape = tuple(model(torch.zeros(2, settings.channels, size, size, device="meta")).shape)
     except Exception as error:  # backbones raise many classes of errors for a size that they cannot take
         raise InputError(
             f"params.yaml: {key}: {settings.backbone} cannot take images of {size} pixels: {error}" + _hint(settings)
@@ -127,6 +128,7 @@ def _check_weights(model: nn.Module, settings: ModelSettings, root: Path, key: s
             )
     if settings.weights == "file":
         state, metadata = backbones.read_file(root / settings.weights_file)
+        state = backbones.with_channels(model, state)
         backbones.matching_weights(model, state, f"params.yaml: {key}.weights_file {settings.weights_file}")
         backbones.mean_and_std(settings.mean, settings.std, metadata, f"params.yaml: {key}")
 

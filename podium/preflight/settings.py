@@ -114,6 +114,16 @@ class Podium(FoldList):
         return self
 
     @model_validator(mode="after")
+    def _require_channels_of_the_images(self) -> Self:
+        for name, member in self.members.items():
+            if member.model.channels != self.prepare.channels:
+                raise ValueError(
+                    f"members.{name}.model: takes {member.model.channels} channels, and prepare.channels is"
+                    f" {self.prepare.channels}: set model_kwargs: {{in_chans: {self.prepare.channels}}}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _require_large_enough_images(self) -> Self:
         for name, member in self.members.items():
             for key, size in self._image_sizes(name):

@@ -9,7 +9,7 @@ import pandas as pd
 from podium.contest.settings import ContestSettings
 from podium.core import params, tables
 from podium.inference.settings import MemberSettings
-from podium.predictions import calibration, member_predictions, prediction_files
+from podium.predictions import calibration, case_means, member_predictions, prediction_files
 from podium.predictions.calibration import Probs
 from podium.predictions.member_predictions import MemberPredictions
 from podium.predictions.tta import FIXRES, IDENTITY, PSEUDO, Tta
@@ -50,6 +50,7 @@ def load(root: Path) -> AblationInputs:
     values = params.read(root)
     contest = params.parse(params.section(values, "contest"), "contest", ContestSettings)
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
+    folds = case_means.with_cases(folds, root)
     used = folds[folds["use"] == "train"]
     classes = sorted(used["label"].unique())
     fold_names = [str(fold) for fold in params.section(values, "folds")]
@@ -157,7 +158,7 @@ def _phase(inputs: AblationInputs, folder: str, size: int, settings: PhaseSettin
         image_sizes=[size],
         transforms=[IDENTITY],
     )[0, 0]
-    return _with_prior(inputs, probs, settings.is_class_balanced)
+    return _with_prior(inputs, case_means.averaged(probs, inputs.used), settings.is_class_balanced)
 
 
 def _at(inputs: AblationInputs, predictions: MemberPredictions, tta: Tta) -> Probs:

@@ -13,7 +13,7 @@ from podium.core import progress, tables
 from podium.core.errors import InputError
 from podium.ensembling import recipe_schema
 from podium.ensembling.recipe_schema import RecipeFile, RecipeMember
-from podium.models.settings import TorchSettings
+from podium.models.settings import RGB, TorchSettings
 from podium.predictions.tta import PROBE
 from podium.probes import classifier_file, novelty
 from podium.serving import model_card, new_predictions, onnx_export, selection_of_members
@@ -53,6 +53,8 @@ def write(out: Path, select: str, root: Path) -> RecipeFile:
     _require_replaceable(out)
     predictor = new_predictions.load(root)
     recipe = selection_of_members.select(predictor.recipe, select, root)
+    if recipe.prepare.channels != RGB:
+        raise InputError(f"a bundle predicts RGB images alone, and prepare.channels is {recipe.prepare.channels}")
     temporary = out.with_name(f"{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)

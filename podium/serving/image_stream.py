@@ -10,7 +10,8 @@ from pathlib import Path
 from podium.core import parallel, pixels
 from podium.core.errors import InputError
 from podium.core.pixels import PixelPack
-from podium.images import decode, image_files
+from podium.images import image_files
+from podium.images.arrays import Scaling
 from podium.images.image_files import ImageFile
 from podium.images.settings import PrepareSettings
 
@@ -57,12 +58,7 @@ def chunks(files: list[ImageFile], settings: PrepareSettings, size: int) -> Iter
         size: readable images of every chunk but the last one. If it is a multiple of a network's batch size, every
             image comes into the same batch as in one long pass.
     """
-    read = partial(
-        image_files.read,
-        short_side=settings.short_side,
-        max_megapixels=settings.max_megapixels,
-        bit_depth=settings.bit_depth or decode.FULL_DEPTH,
-    )
+    read = partial(image_files.read, scaling=Scaling.of(settings))
     rows = parallel.in_order(
         read, files, workers=parallel.worker_count(), name=attrgetter("image_id"), preload=WORKERS_NEED
     )

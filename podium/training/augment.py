@@ -7,9 +7,9 @@ from typing import Any
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise importing it searches for updates online
 
 import albumentations as A
-import cv2
 import numpy as np
 
+from podium.core import pixels
 from podium.core.errors import InputError
 from podium.models.preprocessing import Image
 from podium.training.auto_augment import RandAugment, TrivialAugment
@@ -17,10 +17,11 @@ from podium.training.auto_augment import RandAugment, TrivialAugment
 OWN_OPS = {"TrivialAugment": TrivialAugment, "RandAugment": RandAugment}
 NESTED_OPS = {"OneOf", "SomeOf", "Sequential"}
 LONGEST_SIDE = 32_766  # pixels: OpenCV's affine ops and remap count in 16 bits
+TRIED = 20  # draws
 IMAGE_SIZE = "image_size"  # in an op's arguments, this word is replaced by the training size
 
 
-def build(spec: Sequence[dict[str, Any]], image_size: int, key: str) -> A.Compose:
+def build(spec: Sequence[dict[str, Any]], image_size: int, key: str, channels: int = 3) -> A.Compose:
     """Build the pipeline of a phase's `augmentation` list.
 
     Args:
@@ -28,17 +29,18 @@ def build(spec: Sequence[dict[str, Any]], image_size: int, key: str) -> A.Compos
             none); OneOf, SomeOf and Sequential have such a list under `transforms`.
         image_size: in pixels; replaces the word image_size in arguments.
         key: the dotted key in params.yaml, for errors.
+        channels: of the images.
 
     Raises:
         InputError: an op is unknown or not for images, or its arguments are wrong or unknown.
     """
     pipeline = A.Compose([_op(item, image_size, f"{key}.{i}") for i, item in enumerate(spec)], seed=0)
-    _try_out(pipeline, image_size, key)
+    _try_out(pipeline, image_size, key, channels)
     return pipeline
 
 
 def apply(pipeline: A.Compose, image: Image, seed: int) -> Image:
-    """Augment one image (height, width, 3); the same seed gives the same result in any process."""
+    """Augment one image (height, width, channels); the same seed gives the same result in any process."""
     pipeline.set_random_seed(seed)
     image = _within(image, LONGEST_SIDE)
     return np.ascontiguousarray(pipeline(image=image)["image"])
@@ -50,20 +52,25 @@ def _within(image: Image, longest: int) -> Image:
     if max(sides) <= longest:
         return image
     height, width = (max(1, round(side * longest / max(sides))) for side in sides)
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return pixels.resized(image, height, width, shrinks=True)
 
 
-def _try_out(pipeline: A.Compose, image_size: int, key: str) -> None:
-    """Refuse a pipeline that does not return RGB bytes, e.g. Normalize; the training normalises afterwards."""
+def _try_out(pipeline: A.Compose, image_size: int, key: str, channels: int) -> None:
+    """Refuse a pipeline that does not return bytes of these channels, e.g. Normalize; the training normalises."""
     side = max(2 * image_size, 256)
+    grey = np.full((side, side, channels), 128, np.uint8)
     try:
-        augmented = apply(pipeline, np.full((side, side, 3), 128, np.uint8), seed=0)
+        for seed in range(
+            1 if channels == pixels.RGB else TRIED
+        ):  # an op that takes RGB alone may not be drawn at once
+            augmented = apply(pipeline, grey, seed)
     except Exception as error:  # albumentations and OpenCV raise many classes of errors for wrong arguments
-        raise InputError(f"params.yaml: {key}: fails on an image of {side} x {side} pixels: {error}") from None
-    if augmented.dtype != np.uint8 or augmented.ndim != 3 or augmented.shape[2] != 3:
+        what = f"{side} x {side} pixels" + (f" and {channels} channels" if channels != pixels.RGB else "")
+        raise InputError(f"params.yaml: {key}: fails on an image of {what}: {error}") from None
+    if augmented.dtype != np.uint8 or augmented.ndim != 3 or augmented.shape[2] != channels:
         raise InputError(
-            f"params.yaml: {key}: turns RGB bytes into {augmented.dtype} {augmented.shape}; remove the op that"
-            " changes the type or the channels (mean and std are applied afterwards)"
+            f"params.yaml: {key}: turns bytes of {channels} channels into {augmented.dtype} {augmented.shape}; remove"
+            " the op that changes the type or the channels (mean and std are applied afterwards)"
         )
 
 

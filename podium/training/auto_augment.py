@@ -71,8 +71,8 @@ class RandAugment(A.ImageOnlyTransform):  # type: ignore[misc]
 
 
 def _augmented(policy: v2.Transform, image: Image, seed: int) -> Image:
-    if image.dtype != np.uint8:
-        raise ValueError(f"TrivialAugment and RandAugment need RGB bytes, not {image.dtype}")
+    if image.dtype != np.uint8 or image.shape[2] != 3:
+        raise ValueError(f"TrivialAugment and RandAugment need RGB bytes, not {image.dtype} {image.shape}")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPU's stream too
         return np.asarray(policy(PilImage.fromarray(np.ascontiguousarray(image))))

@@ -44,7 +44,7 @@ class Draw(NamedTuple):
 
 
 class TrainImages(Dataset[tuple[torch.Tensor, Any]]):
-    """Augmented images by `Draw`: uint8 (3, image_size, image_size), and class index or soft target (n_classes,)."""
+    """Augmented images by `Draw`: uint8 (channels, image_size, image_size); class index or soft target (n_classes,)."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class TrainImages(Dataset[tuple[torch.Tensor, Any]]):
     ) -> None:
         self.packed, self.image_ids, self.targets = packed, list(image_ids), list(targets)
         self.preprocessing, self.image_size = preprocessing, image_size
-        self.pipeline = augment.build(augmentation, image_size, key)
+        self.pipeline = augment.build(augmentation, image_size, key, len(preprocessing.mean))
         self.seed, self.key = seed, key
 
     def __len__(self) -> int:

@@ -1,0 +1,353 @@
+"""The whole `contest` section of a folder, with a reason for each value, and a table of what was found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from podium.contest import class_names
+from podium.core.placeholders import NO_FILE, NO_FOLDER
+from podium.discovery import case_columns, class_labels, inventory, label_table, subsets, template_guess
+from podium.discovery.class_labels import NamedLabels
+from podium.discovery.image_names import ImageNames, inside
+from podium.discovery.inventory import Inventory
+from podium.discovery.label_table import LabelTable
+from podium.discovery.subsets import NO_IMAGES, ImageSet
+from podium.discovery.template_guess import IdMeaning, SubmissionGuess, TemplateGuess
+
+Ask = Callable[[str, bool], bool]  # (question, the answer where nobody is asked) -> answer
+Section = dict[str, Any]
+DIRECT = IdMeaning(1.0)
+
+
+def take_defaults(question: str, default: bool) -> bool:  # noqa: ARG001
+    """Answer no question."""
+    return default
+
+
+@dataclass(frozen=True)
+class ContestGuess:
+    """What a folder was found to be.
+
+    Attributes:
+        section: of params.yaml; paths as they are to stand there.
+        why: dotted key within the section -> reason.
+        rows: of a table for the user: what, where, an example or number.
+        warnings: what looks wrong.
+        classes: the distinct labels.
+        groups: number of images, or groups, of each class, in no order.
+        n_train, n_test: images.
+        channels: of each image: 3 unless they are arrays of others.
+    """
+
+    section: Section
+    why: dict[str, str]
+    rows: list[tuple[str, str, str]]
+    warnings: list[str]
+    classes: list[str]
+    groups: list[int]
+    n_train: int
+    n_test: int
+    channels: int
+
+
+@dataclass
+class Parts:
+    """What was found so far; the functions below fill it in this order."""
+
+    found: Inventory
+    train: ImageSet
+    test: ImageSet
+    template: TemplateGuess | None = None
+    table: LabelTable | None = None
+    named: NamedLabels | None = None
+    meaning: IdMeaning = DIRECT
+    folder_pattern: str | None = None
+    why: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> list[str]:
+        """Return the distinct labels."""
+        return self.table.classes if self.table else self.named.names if self.named else []
+
+
+def guess(folder: Path, root: Path, ask: Ask = take_defaults) -> ContestGuess:
+    """Look at a contest's folder.
+
+    Args:
+        folder: of the contest.
+        root: of the project; paths below it become relative.
+        ask: puts a question that no file answers.
+
+    Raises:
+        InputError: the folder does not exist or holds no image.
+    """
+    found = inventory.take(folder)
+    parts = Parts(found, *subsets.find(found))
+    _find_tables(parts)
+    _divide(parts)
+    _find_cases(parts)
+    if parts.table is None and parts.train.folder is not None:
+        values, cells = (parts.template.values, parts.template.cells) if parts.template else ([], [])
+        parts.named = class_labels.find(parts.train, values, cells)
+    if parts.template is not None and parts.folder_pattern is None:
+        label_path = parts.table.path if parts.table else None
+        parts.meaning = template_guess.meaning(parts.template, found, ImageNames(parts.test.images), label_path)
+    form = template_guess.submission(parts.template, parts.classes, parts.meaning)
+    if form.question and form.other is not None and ask(form.question, False):
+        form = form.other
+    section = _section(parts, form, root)
+    return ContestGuess(
+        section=section,
+        why=parts.why,
+        rows=_rows(parts),
+        warnings=_warnings(parts, form),
+        classes=parts.classes,
+        groups=_group_counts(parts),
+        n_train=len(parts.train.images),
+        n_test=len(parts.test.images),
+        channels=inventory.channels(found),
+    )
+
+
+def _find_tables(parts: Parts) -> None:
+    """Find template and label table among the images that are known, or among all."""
+    found = parts.found
+    known = parts.train.folder is not None
+    train = ImageNames(parts.train.images if known else found.images)
+    test = ImageNames(parts.test.images if parts.test.folder is not None else () if known else found.images)
+    parts.template = template_guess.find(found, test)
+    path, values, cells = None, [], []
+    if parts.template is not None:
+        path, values, cells = parts.template.path, parts.template.values, parts.template.cells
+    parts.table = label_table.find(found, train, path, values, cells)
+
+
+def _find_cases(parts: Parts) -> None:
+    """Look for ids that name folders of images, where none names an image."""
+    found, template = parts.found, parts.template
+    if parts.table is not None or template is None:
+        return
+    for path in found.tables:
+        own = None if path == template.path else case_columns.folder_column(found, path, parts.train)
+        table = None if own is None else label_table.of_ids(found, path, own, template.values, template.cells)
+        pattern = case_columns.folder_pattern(template.ids, parts.test)
+        if table is not None:
+            parts.table = replace(table, by_folder=True)
+            if pattern is not None:
+                parts.folder_pattern, image = pattern
+                example = next(folder for folder in image.split("/") if folder in set(template.ids))
+                parts.meaning = IdMeaning(1.0, example=(example, image))
+            return
+
+
+def _divide(parts: Parts) -> None:
+    """Take the images that tables name, where names of folders and files do not tell train from test."""
+    every = parts.found.images
+    names = ImageNames(every)
+    if parts.train.folder is None and parts.table is not None:
+        chosen = names.named(parts.table.ids)
+        parts.train = subsets.picked(chosen, every, f"{parts.table.path} names them")
+    if parts.train.folder is None:
+        rest = [image for image in every if image not in set(parts.test.images)]
+        parts.train = subsets.picked(rest, every, "all images") if rest else parts.train
+    if parts.test.folder is None and parts.template is not None:
+        left = [image for image in every if image not in set(parts.train.images)]
+        if chosen := ImageNames(left).named(parts.template.ids):
+            parts.test = subsets.picked(chosen, every, f"{parts.template.path} names them")
+
+
+def _section(parts: Parts, form: SubmissionGuess, root: Path) -> Section:
+    place = _Places(parts.found.folder, root)
+    why, table, named = parts.why, parts.table, parts.named
+    why["images.train"] = f"{len(parts.train.images)} images; {parts.train.why}"
+    why["images.test"] = f"{len(parts.test.images)} images; {parts.test.why}"
+    if table is None:
+        no_table = "no table has a column of ids of train images and one of labels"
+        why |= {"layout": named.why if named else f"set this: {no_table}", "labels": no_table}
+    else:
+        why["layout"] = "labels are in a table"
+        why["labels"] = f"{table.ids_read:.0%} of {len(table.ids)} ids name a train image"
+    spelled = table is not None and label_table.are_spelled_unlike(table.classes)
+    why["label_type"] = "one number is spelled in several ways" if spelled else "labels stay as they are written"
+    why["overrides"] = "no corrections yet; see docs/contest.md"
+    why["template"] = parts.template.why if parts.template else "no table looks like a template"
+    why["metric"] = form.why["metric"]
+    return {
+        "images": {"train": place(parts.train.folder), "test": place(parts.test.folder) or NO_FOLDER},
+        "lists": _lists(parts, place),
+        "layout": "csv" if table else named.layout if named else "folders",
+        "labels": place(table.path) if table else NO_FILE,
+        "columns": _columns(parts),
+        "label_type": "number" if spelled else "text",
+        "overrides": NO_FILE,
+        "template": place(parts.template.path) if parts.template else NO_FILE,
+        "submission": _submission(parts, form),
+        "metric": form.metric,
+    }
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Writes paths as they are to stand in params.yaml."""
+
+    folder: Path
+    root: Path
+
+    def __call__(self, path: str | None) -> str:
+        if path is None:
+            return ""
+        whole = (self.folder / path).absolute()
+        top = self.root.absolute()
+        return (whole.relative_to(top) if whole.is_relative_to(top) else whole).as_posix()
+
+
+def _lists(parts: Parts, place: _Places) -> Section:
+    lists: Section = {"train": NO_FILE, "test": NO_FILE}
+    why = {"train": "all files of the folder", "test": "all files of the folder"}
+    for subset, images in (("train", parts.train), ("test", parts.test)):
+        if images.pattern is not None:
+            lists[f"{subset}_pattern"], why[f"{subset}_pattern"] = images.pattern, images.why
+            why[subset] = "a pattern picks the files"
+    table, template, meaning = parts.table, parts.template, parts.meaning
+    if parts.folder_pattern is not None:
+        lists["test_pattern"], why["test_pattern"] = parts.folder_pattern, "the template's ids name folders"
+    if parts.train.by_list and table is not None:
+        lists["train"], why["train"] = place(table.path), "the folder holds other images too; this table names them"
+        if parts.found.tables[table.path].header[0] != table.id:
+            lists["id"], why["id"] = table.id, "the column of ids"
+    if meaning.table:
+        lists |= {"test": place(meaning.table), "id": meaning.id, "file": meaning.file}
+        why["test"] = "the template's ids are no file names; this table has both"
+        why |= {"id": f"id {_example(meaning)}", "file": "the column of files"}
+    elif parts.test.by_list and template is not None:
+        lists["test"], why["test"] = place(template.path), "the folder holds other images too; the template names them"
+    parts.why |= {f"lists.{key}": reason for key, reason in why.items()}
+    return lists
+
+
+def _columns(parts: Parts) -> Section:
+    table, named = parts.table, parts.named
+    if table is not None:
+        example = next((own for own in table.ids if ImageNames(parts.train.images).find(own)), "")
+        by = "folders of train images" if table.by_folder else "train images"
+        parts.why["columns.id"] = f"{example} is an image" if example else f"its cells name {by}"
+        parts.why["columns.label"] = f"{table.why_label}; {len(table.classes)} classes"
+        case = _case(parts, table)
+        parts.why["columns.group"] = table.why_group + "".join(f"; or {name}?" for name in table.other_groups[:2])
+        return {"id": table.id, "label": table.label if isinstance(table.label, str) else list(table.label),
+                "group": table.group} | ({} if case is None else {"case": case})  # fmt: skip
+    if named is None or named.pattern is None:
+        parts.why["columns"] = "no table, so no columns"
+        return {}
+    parts.why["columns.pattern"] = "; ".join(filter(None, [named.why, named.why_group]))
+    parts.why["columns.classes"] = "one column of numbers in the template, and one folder sounds like the absence"
+    return {"pattern": named.pattern} | ({"classes": named.classes} if named.classes else {})
+
+
+def _case(parts: Parts, table: LabelTable) -> str | list[str] | None:
+    """Return the column, or columns, of cases."""
+    if table.by_folder:
+        parts.why["columns.case"] = "ids name folders, whose images are predicted by their mean"
+        return table.id
+    if parts.template is None:
+        return None
+    found = case_columns.averaged(parts.found, table, parts.meaning, parts.template)
+    if found is not None:
+        parts.why["columns.case"] = "a row of the template means several images: they are predicted by their mean"
+    return found
+
+
+def _submission(parts: Parts, form: SubmissionGuess) -> Section:
+    template, settings = parts.template, dict(form.settings)
+    why = dict(form.why)
+    if template is not None and template.id > 0 and template.header is not None:
+        settings["id"], why["id"] = template.header[template.id], "the column before it is an index"
+        if len(template.values) == 1:
+            settings["value"], why["value"] = template.values[0], "the only other column"
+    if parts.meaning.pattern is not None:
+        settings["id_pattern"], why["id_pattern"] = parts.meaning.pattern, "a row per image and class"
+    if template is not None and len(template.values) > 1 and parts.classes and "class_column" not in settings:
+        missing = [name for name in parts.classes if name not in template.values]
+        unknown = [name for name in template.values if name not in parts.classes]
+        if names := class_names.guessed(missing, unknown):
+            settings["names"], why["names"] = names, "how the template spells these classes"
+        if left := [name for name in unknown if name not in names.values()]:
+            settings["absent"], why["absent"] = left, "no train image has these classes: their probability is 0"
+    parts.why |= {f"submission.{key}": reason for key, reason in why.items()}
+    return settings
+
+
+def _example(meaning: IdMeaning) -> str:
+    return f"`{meaning.example[0]}` -> {meaning.example[1]}" if meaning.example else "none of the ids names an image"
+
+
+def _rows(parts: Parts) -> list[tuple[str, str, str]]:
+    rows = []
+    for what, images in (("train images", parts.train), ("test images", parts.test)):
+        example = f"{len(images.images)}, e.g. {images.images[0]}" if images.images else "none"
+        rows.append((what, images.folder if images.folder else "-" if images.folder is None else ".", example))
+    if (table := parts.table) is not None:
+        names = ImageNames(parts.train.images)
+        own = table.ids[0] if table.by_folder else next((own for own in table.ids if names.find(own)), "")
+        image = next(iter(names.find(own)), "all images in the folder of this name")
+        rows.append(("ids", f"{table.path}: {table.id}", f"id `{own}` -> {image}"))
+        label = table.label if isinstance(table.label, str) else f"{len(table.label)} one-hot columns"
+        rows.append(("labels", f"{table.path}: {label}", _classes(parts)))
+        if table.group is not None:
+            rows.append(("groups", f"{table.path}: {table.group}", table.why_group))
+    elif parts.named is not None:
+        image, label = next(iter(parts.named.labels.items()))
+        rows.append(("labels", parts.named.pattern or "class folders", f"{image} -> {label}; {_classes(parts)}"))
+    if parts.template is not None:
+        shown = parts.template.header or ["no header"]
+        what = _example(parts.meaning) if parts.template.ids else "no rows"
+        rows.append(("template", f"{parts.template.path}: {', '.join(map(str, shown[:4]))}", f"id {what}"))
+    return rows
+
+
+def _classes(parts: Parts) -> str:
+    classes = parts.classes
+    return f"{len(classes)} classes: {', '.join(classes[:4])}{', ...' if len(classes) > 4 else ''}"
+
+
+def _warnings(parts: Parts, form: SubmissionGuess) -> list[str]:
+    found = [f"{path} cannot be read: {why}" for path, why in parts.found.unread.items()]
+    if (table := parts.table) is not None:
+        n_double, unlike = label_table.repeats(table)
+        if unlike:
+            found.append(f"{table.path}: {len(unlike)} ids have several labels, e.g. {unlike[0]}")
+        elif n_double:
+            found.append(f"{table.path}: {n_double} ids stand in several rows, with one label each")
+        labelled = ImageNames(parts.train.images).named(table.ids)
+        bare = [] if table.by_folder else [image for image in parts.train.images if image not in labelled]
+        if bare:
+            found.append(f"{len(bare)} train images have no label, e.g. {bare[0]}")
+        if table.ids_read < 1:
+            found.append(f"{table.path}: {1 - table.ids_read:.0%} of the ids name no train image")
+    elif parts.named is None:
+        found.append("no labels found: set contest.layout and contest.labels in the file")
+    is_long = parts.meaning.pattern is not None or "class_column" in form.settings
+    if parts.template is not None and not is_long and len(set(parts.template.ids)) < len(parts.template.ids):
+        found.append(f"{parts.template.path}: ids stand in several rows")
+    if parts.template is not None and parts.meaning.share < 1:
+        found.append(f"{parts.template.path}: {1 - parts.meaning.share:.0%} of the ids name no test image")
+    if parts.test is NO_IMAGES:
+        found.append("there are no test images: the run ends with scores, and the submission is empty")
+    used = {*parts.train.images, *parts.test.images}
+    if left := [image for image in parts.found.images if image not in used]:
+        found.append(f"{len(left)} images are neither train nor test images, e.g. {left[0]}")
+    return found
+
+
+def _group_counts(parts: Parts) -> list[int]:
+    """Return the number of groups, or images without groups, of each class."""
+    groups: dict[str, set[str]] = {}
+    if (table := parts.table) is not None:
+        column = parts.found.columns[table.path, table.group] if table.group else table.ids
+        for label, group in zip(table.labels, column, strict=True):
+            groups.setdefault(label, set()).add(group)
+    elif parts.named is not None:
+        for image, label in parts.named.labels.items():
+            groups.setdefault(parts.named.classes.get(label, label), set()).add(inside("", image))
+    return [len(members) for label, members in groups.items() if label]

@@ -1,0 +1,242 @@
+"""Find the table of labels, and which of its columns hold ids, labels and groups."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from podium.contest.ids import as_number
+from podium.discovery.image_names import LEAST_SHARE, ImageNames, spread
+from podium.discovery.inventory import Inventory
+
+FEW = 20  # one-hot columns need no template up to this many
+LABEL_NAMES = tuple(  # best first; whole words of a header
+    re.compile(rf"(^|_)({word})s?($|_)", re.IGNORECASE)
+    for word in (
+        "label",
+        "class",
+        "category",
+        "target",
+        "species",
+        "breed",
+        "diagnosis",
+        "y",
+        "answer",
+        "score",
+        "type",
+    )
+)
+GROUP_NAMES = tuple(  # best first: the coarsest that images share more than their label
+    re.compile(rf"(^|_)({word})(_?(id|name|no|number|code))?$", re.IGNORECASE)
+    for word in (
+        *("patient", "subject", "person|participant|volunteer", "individual", "case", "study", "lesion|slide"),
+        *("location", "site", "hospital|center|centre|institution", "camera|cam", "farm|field|plot|plant", "place"),
+        *("series", "sequence|seq", "burst", "session", "video|clip", "scene", "group"),
+    )
+)
+Distinct = Mapping[str, set[str]]  # column -> its distinct cells, without empty ones
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """The table of labels.
+
+    Attributes:
+        path: relative to the contest's folder.
+        id, label, group: names of columns; several labels are one-hot columns; group is None if there is none.
+        why_label, why_group: why these columns.
+        other_groups: other columns that look like groups.
+        labels: the label of each row, "" where there is none.
+        ids: the id of each row.
+        ids_read: share of ids that name a train image, or a folder of them.
+        by_folder: ids name folders.
+    """
+
+    path: str
+    id: str
+    label: str | tuple[str, ...]
+    group: str | None
+    why_label: str
+    why_group: str
+    other_groups: tuple[str, ...]
+    labels: tuple[str, ...]
+    ids: tuple[str, ...]
+    ids_read: float
+    by_folder: bool = False
+
+    @property
+    def classes(self) -> list[str]:
+        """Return the distinct labels, sorted."""
+        return sorted(set(self.labels) - {""})
+
+
+def find(
+    found: Inventory, train: ImageNames, template: str | None, values: Sequence[str], cells: Collection[str]
+) -> LabelTable | None:
+    """Return the table that names most train images and has a column of labels; None if there is none.
+
+    Args:
+        found: the contest's folder.
+        train: the train images; all images while they are not known.
+        template: path of the template, which is none.
+        values: names of the template's columns of values.
+        cells: of its one column of values.
+    """
+    tables = []
+    for path in found.tables:
+        if path == template or (own := id_column(found, path, train)) is None:
+            continue
+        if (table := of_ids(found, path, own, values, cells)) is not None:
+            tables.append((len(train.named(table.ids)), -len(path), path, table))
+    if not tables:
+        return None
+    table = max(tables)[-1]
+    return replace(table, ids_read=train.share(table.ids))
+
+
+def of_ids(found: Inventory, path: str, own: str, values: Sequence[str], cells: Collection[str]) -> LabelTable | None:
+    """Return the table with this column of ids; None if no other column looks like labels."""
+    chosen = label_column(found, path, own, values, cells)
+    if chosen is None:
+        return None
+    label, why = chosen
+    columns = {name: found.columns[path, name] for name in found.tables[path].header}
+    group, why_group, others = group_column(found, path, {own, *([label] if isinstance(label, str) else label)})
+    return LabelTable(
+        path=path,
+        id=own,
+        label=label,
+        group=group,
+        why_label=why,
+        why_group=why_group,
+        other_groups=others,
+        labels=tuple(_labels(columns, label)),
+        ids=tuple(columns[own]),
+        ids_read=1.0,
+    )
+
+
+def id_column(found: Inventory, path: str, images: ImageNames) -> str | None:
+    """Return the column whose cells name images, each row another one; None if no column does."""
+    scores = {}
+    for name in found.tables[path].header:
+        sample = spread(found.columns[path, name])
+        share = images.share(sample)
+        if share >= LEAST_SHARE:
+            scores[name] = share * len(set(sample)) / len(sample)
+    return max(scores, key=lambda name: scores[name]) if scores else None
+
+
+def label_column(
+    found: Inventory, path: str, own: str, values: Sequence[str], cells: Collection[str]
+) -> tuple[str | tuple[str, ...], str] | None:
+    """Return the column of labels, or one-hot columns, and why; None if no column looks like labels."""
+    columns = {name: found.columns[path, name] for name in found.tables[path].header if name != own}
+    distinct = {name: set(column) - {""} for name, column in columns.items()}
+    distinct = {name: texts for name, texts in distinct.items() if len(texts) > 1}
+    by_template = _by_columns(distinct, values) if len(values) > 1 else _by_column(distinct, values, cells)
+    return by_template or _by_itself(columns, distinct)
+
+
+def _by_columns(distinct: Distinct, values: Sequence[str]) -> tuple[str | tuple[str, ...], str] | None:
+    """Compare columns with those of a template that has a column per class."""
+    if len(hot := tuple(name for name in values if _is_hot(distinct.get(name, set())))) > 1:
+        return hot, "the template has the same columns, and they hold 0 and 1"
+    shares = {name: len(texts & set(values)) / len(values) for name, texts in distinct.items()}
+    best = max(shares, key=lambda name: shares[name], default="")
+    return (best, "it holds the names of the template's columns") if shares.get(best, 0) >= 0.5 else None
+
+
+def _by_column(distinct: Distinct, values: Sequence[str], cells: Collection[str]) -> tuple[str, str] | None:
+    """Compare columns with the name and the cells of a template's one column of values."""
+    for value in values:
+        if value in distinct:
+            return value, "the template has a column of this name"
+        if alike := [name for name in distinct if _are_alike(name, value)]:
+            return alike[0], f"the template's column is called {value}"
+    tokens = {token for cell in cells for token in cell.split()}
+    for name, texts in distinct.items():
+        if len(tokens) > 1 and tokens <= texts and not _all_numbers(texts):
+            return name, "it holds the labels of the template's cells"
+    return None
+
+
+def _by_itself(columns: Mapping[str, Sequence[str]], distinct: Distinct) -> tuple[str | tuple[str, ...], str] | None:
+    """Look at the columns' own names and values."""
+    for pattern in LABEL_NAMES:
+        if named := [name for name in distinct if pattern.search(_snake(name))]:
+            return named[0], "its name says so"
+    hot = tuple(name for name, texts in distinct.items() if _is_hot(texts))
+    if 2 < len(hot) <= FEW and all(row.count("1") == 1 for row in _rows(columns, hot)):
+        return hot, "each row has a 1 in one of these columns"
+    few = [n for n, texts in distinct.items() if 2 * len(texts) <= len(columns[n]) and group_rank(n) is None]
+    return (few[0], "the only column whose values repeat") if len(few) == 1 else None
+
+
+def group_column(found: Inventory, path: str, taken: Collection[str]) -> tuple[str | None, str, tuple[str, ...]]:
+    """Return the column that looks most like patients or sites, why, and other such columns."""
+    ranked = []
+    for name in found.tables[path].header:
+        n_values = len(set(found.columns[path, name]) - {""})
+        if name not in taken and n_values > 1 and (rank := group_rank(name)) is not None:
+            ranked.append((rank, name, n_values))
+    if not ranked:
+        return None, "no column looks like patients or sites", ()
+    (_, name, n_values), *others = sorted(ranked)
+    n_rows = len(found.columns[path, name])
+    return (
+        name,
+        f"{n_values} values in {n_rows} rows: one value's images stay in one fold",
+        tuple(n for _, n, _ in others),
+    )
+
+
+def group_rank(name: str) -> int | None:
+    """Return the place of a header among GROUP_NAMES; None if it is not like one of them."""
+    return next((at for at, pattern in enumerate(GROUP_NAMES) if pattern.search(_snake(name))), None)
+
+
+def repeats(table: LabelTable) -> tuple[int, list[str]]:
+    """Return the number of ids that stand in several rows, and those of them whose labels differ."""
+    labels: dict[str, set[str]] = {}
+    counts: dict[str, int] = {}
+    for own, label in zip(table.ids, table.labels, strict=True):
+        labels.setdefault(own, set()).add(label)
+        counts[own] = counts.get(own, 0) + 1
+    double = [own for own, n in counts.items() if n > 1]
+    return len(double), [own for own in double if len(labels[own]) > 1]
+
+
+def are_spelled_unlike(labels: Collection[str]) -> bool:
+    """Say whether labels are numbers of which one is spelled in several ways, e.g. 1 and 1.0."""
+    numbers = [as_number(label) for label in labels]
+    return bool(numbers) and None not in numbers and len(set(numbers)) < len(set(labels))
+
+
+def _labels(columns: Mapping[str, Sequence[str]], label: str | tuple[str, ...]) -> list[str]:
+    if isinstance(label, str):
+        return list(columns[label])
+    return [label[row.index("1")] if "1" in row else "" for row in _rows(columns, label)]
+
+
+def _rows(columns: Mapping[str, Sequence[str]], hot: Sequence[str]) -> list[tuple[str, ...]]:
+    return [
+        tuple(cell.removesuffix(".0") for cell in row) for row in zip(*(columns[name] for name in hot), strict=True)
+    ]
+
+
+def _is_hot(texts: Collection[str]) -> bool:
+    return bool(texts) and {text.removesuffix(".0") for text in texts} == {"0", "1"}
+
+
+def _all_numbers(texts: Collection[str]) -> bool:
+    return all(as_number(text) is not None for text in texts)
+
+
+def _are_alike(name: str, value: str) -> bool:
+    a, b = (re.sub(r"[^a-z0-9]", "", text.lower()) for text in (name, value))
+    return min(len(a), len(b)) >= 4 and (a in b or b in a)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", _CAMEL.sub("_", name))

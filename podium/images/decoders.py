@@ -1,0 +1,79 @@
+"""Decode a file by the decoder that knows its content: an image of PIL's formats, a NumPy array, or DICOM."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from podium.core.errors import legible
+from podium.images import arrays, channels, decode, dicom
+from podium.images.arrays import Scaling
+from podium.images.decode import DecodedImage, ProblemError
+from podium.images.settings import RGB
+
+ENDINGS = decode.ENDINGS | {"DICOM": {".dcm", ".dicom"}, "NPY": {".npy"}, "HEIC": {".heic", ".heif"}}
+IMAGE_ENDINGS = frozenset[str]().union(*ENDINGS.values())
+SNIFFED = dicom.PREAMBLE + len(dicom.MAGIC)
+_HEIC = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}  # brands, ISO/IEC 23008-12
+_UNREAD = (
+    "a HEIC image, which no decoder here reads: save it as JPEG or PNG, e.g. by `heif-convert` or `sips -s format png`"
+)
+
+
+def decode_file(file: BinaryIO, *, name: str, scaling: Scaling) -> DecodedImage:
+    """Decode an open file; never raise because of its content.
+
+    Args:
+        file: at its beginning.
+        name: of the file.
+        scaling: how its values become pixels.
+    """
+    start = file.read(SNIFFED)
+    file.seek(0)
+    kind = sniffed(start)
+    if kind in READERS:
+        return _guarded(READERS[kind], file, scaling, kind)
+    if kind == "HEIC":
+        return DecodedImage(format=kind, problem=_UNREAD)
+    if scaling.channels != RGB:
+        return _guarded(channels.read, file, scaling, "")
+    return decode.decode(
+        file,
+        name=name,
+        short_side=scaling.short_side,
+        max_megapixels=scaling.max_megapixels,
+        bit_depth=scaling.bit_depth,
+    )
+
+
+READERS: dict[str, Callable[[BinaryIO, Scaling], DecodedImage]] = {"NPY": arrays.decode, "DICOM": dicom.decode}
+
+
+def sniffed(start: bytes) -> str:
+    """Return the kind of a file that PIL does not read, by its first SNIFFED bytes; "" for others."""
+    if start.startswith(arrays.NPY):
+        return "NPY"
+    if start[dicom.PREAMBLE :] == dicom.MAGIC:
+        return "DICOM"
+    return "HEIC" if start[4:8] == b"ftyp" and start[8:12] in _HEIC and b"avif" not in start else ""
+
+
+def lacking(names: list[str]) -> str:
+    """Return what has to be installed to read files of these names; "" if nothing."""
+    is_dicom = any(PurePosixPath(name).suffix.lower() in ENDINGS["DICOM"] for name in names)
+    return dicom.MISSING if is_dicom and not dicom.is_installed() else ""
+
+
+def _guarded(
+    reader: Callable[[BinaryIO, Scaling], DecodedImage], file: BinaryIO, scaling: Scaling, kind: str
+) -> DecodedImage:
+    """Call a reader; what it raises becomes the file's problem."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = reader(file, scaling)
+    except ProblemError as problem:
+        return DecodedImage(format=kind, problem=legible(str(problem)))
+    except Exception as error:  # a damaged file can make parsers raise anything
+        return DecodedImage(format=kind, problem=legible(f"truncated or damaged: {str(error) or type(error).__name__}"))
+    return found

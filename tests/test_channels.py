@@ -1,0 +1,83 @@
+"""A member of images with five channels, from its weights to its predictions; pictures and checks of such images."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from podium import contracts
+from podium.core import params, pixels, tables
+from podium.core.errors import InputError
+from podium.models import backbones
+from podium.preflight.settings import Podium
+from stages import analyze, finetune, infer, pretrain, probe, weights
+from tests import tiny
+from tests.test_settings import whole
+
+CHANNELS = 5
+COLOURS = {"augmentation": [{"ColorJitter": {}}]}  # takes RGB alone
+
+
+def repack(root: Path) -> None:
+    """Give the images of `tiny` more channels, the class in the last one."""
+    for subset in ("train", "test"):
+        path = root / f"data/prepare/{subset}/pixels.arrow"
+        before = pixels.open_pack(path)
+        images = {image_id: before[image_id].copy() for image_id in before.image_ids}
+        with pixels.Writer(path, encoding="raw") as writer:
+            for image_id, image in images.items():
+                red = image[..., :1] > image[..., 2:].mean()
+                writer.add(image_id, np.concatenate([image[..., [1, 1, 1, 1]], (red * 200).astype(np.uint8)], axis=2))
+
+
+def test_a_member_learns_from_images_of_five_channels(tmp_path: Path) -> None:
+    model = tiny.write_weights(tmp_path)  # of RGB
+    model["model_kwargs"] = {**tiny.member()["model"]["model_kwargs"], "in_chans": CHANNELS}
+    augmentation = {"augmentation": [{"HorizontalFlip": {"p": 0.5}}, {"Affine": {"rotate": [-9, 9]}}]}
+    tiny.write(tmp_path, {"a": tiny.member(model=model, pretrain=augmentation)})
+    repack(tmp_path)
+    weights.main("a", root=tmp_path)
+    meta = backbones.read(tmp_path / "models/weights/a.safetensors").meta["preprocessing"]
+    assert meta["mean"] == [0.4] * CHANNELS
+    probe.main("a", root=tmp_path)
+    for fold in ("0", "1"):
+        pretrain.main("a", fold, root=tmp_path)
+        finetune.main("a", fold, root=tmp_path)
+    infer.main("a", root=tmp_path)
+    rows = tables.read(tmp_path / "data/infer/a.parquet", tables.PREDICTIONS)
+    assert set(rows["image_size"]) == {32, 40}
+    tiny.write_params(tmp_path, params.read(tmp_path) | {"members": {"a": tiny.member(model=model, pretrain=COLOURS)}})
+    with pytest.raises(InputError, match="5 channels"):
+        pretrain.main("a", "0", root=tmp_path)
+
+
+def test_duplicates_and_checks_look_at_all_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PODIUM_WORKERS", "1")
+    rng = np.random.default_rng(0)
+    images = {name: rng.integers(0, 256, (40, 50, CHANNELS), dtype=np.uint8) for name in ("a", "b", "c")}
+    images |= {"same": images["a"], "last channel": images["a"].copy()}
+    images["last channel"][..., -1] = images["b"][..., -1]
+    for subset, names in (("train", sorted(images)), ("test", ["c"])):
+        with pixels.Writer(tmp_path / f"data/prepare/{subset}/pixels.arrow", encoding="raw") as writer:
+            for name in names:
+                writer.add(name, images[name])
+        facts = pd.DataFrame({"image_id": names, "width": 50, "height": 40, "mode": "uint8", "format": "NPY"})
+        facts = facts.assign(bytes=1, sha256=names, problem="", note="")
+        tables.write(facts, tmp_path / f"data/prepare/{subset}/facts.csv", contracts.FACTS)
+    tiny.write_params(tmp_path, {"analyze": {"max_hash_distance": None}})
+    analyze.main(root=tmp_path)
+    clusters = tables.read(tmp_path / "data/analyze/clusters.csv", contracts.CLUSTERS)
+    assert list(clusters["image_id"]) == ["a", "same"]
+    leaks = tables.read(tmp_path / "data/analyze/leaks.csv", contracts.LEAKS)
+    assert list(leaks["train_image_id"]) == ["c"]
+
+
+def test_members_and_images_have_the_same_number_of_channels() -> None:
+    values = whole()
+    values["prepare"] = {**values["prepare"], "channels": 4}
+    with pytest.raises(InputError, match=r"in_chans: 4"):
+        params.parse(values, "", Podium)
+    values["prepare"]["encoding"] = "jpeg"
+    with pytest.raises(InputError, match="encoding jpeg"):
+        params.parse(values, "", Podium)
