@@ -10,6 +10,7 @@ from podium.contest import external, ids, image_lists, label_sources, labels, lo
 from podium.contest.image_lists import ImageSelection
 from podium.contest.label_sources import TrainFiles
 from podium.contest.settings import ContestSettings
+from podium.core import targets
 from podium.core.errors import InputError, some
 from podium.folds import assignment, rare_classes
 from podium.images import image_files
@@ -56,7 +57,7 @@ def check(p: Podium, root: Path) -> list[str]:
         )
     joined, lost = _check_labels(c, train, root)
     used = joined.labels[joined.labels["use"] == "train"]
-    classes = sorted(set(used["label"]))
+    classes = targets.class_names(used["label"])
     messages = [
         *_notes(c, root),
         *folder_checks.messages(train.images, c, root),
@@ -135,15 +136,15 @@ def _check_labels(c: ContestSettings, train: SubsetFiles, root: Path) -> tuple[l
     overrides = labels.read_overrides(
         root / c.overrides,
         images=ids.ImageIndex(train.images, train.others),
-        classes=sorted(set(given.table["label"]) - {""}),
+        classes=label_sources.class_names(given),
         label_type=c.label_type,
     )
     every = sorted({*train.images, *given.table["image_id"], *overrides["image_id"]})
     facts = pd.DataFrame({"image_id": every, "problem": ""}, dtype="str")
     joined = labels.join(facts, given.table, overrides)
-    classes = sorted(set(joined.labels.loc[joined.labels["use"] == "train", "label"]))
+    classes = targets.class_names(joined.labels.loc[joined.labels["use"] == "train", "label"])
     folder_checks.require_two_classes(classes, train.images, c)
-    return joined, {*given.table["label"], *given.without_image}.difference(["", *classes])
+    return joined, targets.names_in([*given.table["label"], *given.without_image]).difference(classes)
 
 
 def _check_template(c: ContestSettings, test: SubsetFiles, classes: list[str], root: Path) -> list[str]:
