@@ -50,6 +50,8 @@ def by_scikit_learn(name: str, targets: np.ndarray, probs: np.ndarray, weights: 
                                 for k in ([1] if n_classes == 2 else here)]),
         "kl_divergence": lambda: metrics.log_loss(targets, exact, labels=range(n_classes), **given),
         "micro_f1": lambda: metrics.f1_score(targets, guess, average="micro", **given),
+        "micro_f_beta@2": lambda: metrics.fbeta_score(targets, guess, beta=2, average="micro", **given),
+        "samples_f_beta@2": lambda: metrics.accuracy_score(targets, guess, **given),
         "mcc": lambda: metrics.matthews_corrcoef(targets, guess, **given),
         "kappa": lambda: metrics.cohen_kappa_score(targets, guess, **given),
         "quadratic_kappa": lambda: metrics.cohen_kappa_score(

@@ -300,7 +300,7 @@ def _ones(table: pd.DataFrame, names: Sequence[str], path: Path) -> np.ndarray:
             f"{path}: row {table.index[row]}, column {names[column]!r}: {cells.iloc[row, column]!r} is neither 0 nor 1;"
             " one-hot columns hold one 1 a row, and shares or votes are no labels here"
         )
-    return ones
+    return np.asarray(ones)
 
 
 def _from_binary(table: pd.DataFrame, names: Sequence[str], path: Path) -> pd.Series:

@@ -117,6 +117,11 @@ class SubmissionSettings(Section):
             raise ValueError("positive writes one class's probability: say values: probabilities, and remove labels")
         return self
 
+    @property
+    def has_several_labels(self) -> bool:
+        """Say whether a cell holds several labels, with `separator` between them."""
+        return self.top > 1 or self.values == "labels"
+
     @model_validator(mode="after")
     def _refuse_top_without_effect(self) -> Self:
         if self.top > 1 and self.values != "label":

@@ -90,6 +90,44 @@ def of_labels(labels: Iterable[str], classes: Sequence[str]) -> NDArray[Any]:
     return found
 
 
+def as_rows(targets: NDArray[Any]) -> NDArray[np.int64]:
+    """Return targets as scores and blends take them: each label of each image is a row of a contest of two classes.
+
+    Then temperatures, blends, thresholds and comparisons of sets of labels are those of classes.
+
+    Args:
+        targets: (images,) class indices, which stay as they are, or (images, labels).
+    """
+    return np.asarray(targets.ravel(), np.int64)
+
+
+def rows_of_images(values: NDArray[Any], classes: Sequence[str]) -> NDArray[Any]:
+    """Repeat values (images,) for each row of `as_rows`."""
+    return np.repeat(values, len(classes)) if are_sets(classes) else values
+
+
+def probs_of_rows(probs: NDArray[Any], classes: Sequence[str]) -> NDArray[Any]:
+    """Return probabilities (..., images, classes) by row; of sets (..., images x labels, 2): lacks, has it."""
+    if not are_sets(classes):
+        return probs
+    flat = probs.reshape(*probs.shape[:-2], -1)
+    return np.stack([1 - flat, flat], axis=-1)
+
+
+def probs_of_images(probs: NDArray[Any], classes: Sequence[str]) -> NDArray[Any]:
+    """Undo `probs_of_rows` of (rows, classes or 2): return (images, classes)."""
+    return probs[:, 1].reshape(-1, len(classes)) if are_sets(classes) else probs
+
+
+def predicted_sets(probs: NDArray[Any], fewest: int) -> NDArray[np.bool_]:
+    """Return which labels are predicted (images, labels): those above 1/2; with `fewest` 1 the likeliest at least."""
+    found = np.asarray(probs > 0.5)
+    if fewest and probs.size:
+        none = np.flatnonzero(~found.any(axis=1))
+        found[none, probs[none].argmax(axis=1)] = True
+    return found
+
+
 def are_known(targets: NDArray[Any]) -> NDArray[np.bool_]:
     """Say which targets of `of_labels` are known (images,)."""
     return np.asarray(targets.reshape(len(targets), -1)[:, 0] != UNKNOWN)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from podium import contracts
 from podium.core import params
+from podium.core import targets as label_targets
 from podium.inference.settings import MemberSettings
 from podium.predictions import calibration, prediction_files
 from podium.predictions.blend_names import has_joint_probe
@@ -130,7 +131,8 @@ def read_train(member: MemberPredictions, tta: Tta, folds: pd.DataFrame, classes
         classes: in the order wanted.
     """
     rows = predicted_rows(member, folds)
-    return np.asarray(read_predicted(member, tta, rows, classes)[(rows["use"] == "train").to_numpy()], np.float32)
+    is_used = label_targets.rows_of_images((rows["use"] == "train").to_numpy(), classes)
+    return np.asarray(read_predicted(member, tta, rows, classes)[is_used], np.float32)
 
 
 def read_predicted(member: MemberPredictions, tta: Tta, rows: pd.DataFrame, classes: Sequence[str]) -> Probs:

@@ -164,7 +164,7 @@ def _check_template(c: ContestSettings, test: SubsetFiles, classes: list[str], r
         by_id=test.selection.by_id,
     )
     messages = list(template.messages) if template is not None else []
-    holds_labels = c.submission.values == "label" and not (
+    holds_labels = c.submission.values in ("label", "labels") and not (
         template is not None and (template.class_columns or template.is_long)
     )
     metric = scores.named(c.metric, classes)

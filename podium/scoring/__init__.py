@@ -12,5 +12,6 @@ own_metric.py      a metric of the user's own, by an import path
 proportions.py     the interval of a share
 rank_scores.py     areas under curves, one class against the rest
 scores.py          the registry of metrics
+set_scores.py      scores of sets of labels
 thresholds.py      the predicted class: multipliers of probabilities, or cuts of the expected position
 """
