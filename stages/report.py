@@ -7,11 +7,11 @@ and differences.csv how members differ and what each adds. `dvc plots show` disp
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from podium.contest.settings import ContestSettings
 from podium.core import cli, params, tables
+from podium.core import targets as label_targets
 from podium.predictions import prediction_files
 from podium.predictions.blend_names import blend_names
 from podium.reports import confusion, diversity, reliability, unseen_classes
@@ -39,14 +39,14 @@ class ReportInputs:
     @property
     def classes(self) -> list[str]:
         """Return the classes in the order of the models' outputs."""
-        return sorted(self.used["label"].unique())
+        return label_targets.class_names(self.used["label"])
 
 
 def main(*, root: Path = Path()) -> None:
     """Write the tables and print the most important results."""
     inputs = _load(root)
-    targets = np.asarray(pd.Index(inputs.classes).get_indexer(inputs.used["label"]), np.int64)
-    groups = intervals.dense(inputs.used["group"].to_numpy(str))
+    targets = label_targets.as_rows(label_targets.of_labels(inputs.used["label"], inputs.classes))
+    groups = label_targets.rows_of_images(intervals.dense(inputs.used["group"].to_numpy(str)), inputs.classes)
     probs = _read(inputs, "oof")
     _report_blend(root / "data/report", targets, probs, groups, inputs.classes)
     metric = scores.named(inputs.contest.metric, inputs.classes)

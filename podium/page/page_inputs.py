@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from podium import contracts
 from podium.contest.settings import ContestSettings
-from podium.core import params, pixels, tables
+from podium.core import params, pixels, tables, targets
 from podium.core.pixels import PixelPack
 from podium.core.tables import Contract
 from podium.predictions import prediction_files
@@ -123,7 +123,7 @@ def used_images(folds: pd.DataFrame) -> pd.DataFrame:
 
 def class_order(used: pd.DataFrame) -> list[str]:
     """Return the classes in the order of the models' outputs."""
-    return sorted(used["label"].unique())
+    return targets.class_names(used["label"])
 
 
 def _curves(path: Path) -> pd.DataFrame:
