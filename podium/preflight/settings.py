@@ -127,7 +127,7 @@ class Podium(FoldList):
             for key, phase in phases.items()
             if "loss" in phase.model_fields_set and phase.loss == "cross_entropy"
         ]
-        wrong += [f"{key}.{one}" for key, phase in phases.items() for one in phase.balances()]
+        wrong += [f"{key}.{one.strip('`')}" for key, phase in phases.items() for one in phase.balances()]
         wrong += [key for key in ("pseudo", "distill", "external") if getattr(self, key)]
         wrong += ["ensemble.method: ranks"] if self.ensemble.method == "ranks" else []
         wrong += ["ensemble.leaked_labels"] if self.ensemble.leaked_labels != "ignore" else []

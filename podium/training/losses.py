@@ -102,7 +102,7 @@ def _focal(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def _asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return asymmetric losses (batch, n_classes) with timm's defaults: easy negatives count least.
 
-    Source: Ridnik et al. 2021, arXiv 2009.14119; timm.loss.AsymmetricLossMultiLabel sums the same values.
+    Source: Ridnik et al. 2021, arXiv 2009.14119; timm.loss.AsymmetricLossMultiLabel is their mean over images.
     """
     p = torch.sigmoid(logits)
     q = (1 - p + ASYMMETRIC_CLIP).clamp(max=1)
