@@ -105,6 +105,10 @@ def check_cells(
     if form["values"] == "number":
         means = probs.to_numpy() @ [float(name) for name in probs.columns]
         np.testing.assert_allclose([float(row[-1]) for row in rows], means)
+        mean = sum((float(row[-1]) - float(true)) ** 2 for row, true in zip(rows, truth, strict=True)) / len(rows)
+        places = np.array([probs.columns.get_loc(true) for true in truth])
+        ours = scores.named(contest["metric"], list(probs.columns)).function(places, probs.to_numpy())
+        assert ours == pytest.approx(mean**0.5)
     elif form["values"] == "labels":
         check_micro_f1([row[-1].split(" ") for row in rows], probs, truth, contest["metric"])
     elif form.get("positive"):

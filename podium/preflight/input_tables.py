@@ -168,10 +168,15 @@ def _check_template(c: ContestSettings, test: SubsetFiles, classes: list[str], r
         template is not None and (template.class_columns or template.is_long)
     )
     metric = scores.named(c.metric, classes)
-    if holds_labels and not metric.judges_labels and not metric.labels_read:
+    if holds_labels and not metric.judges_labels and not metric.labels_read and metric.of_errors is None:
         messages.append(
             f"WARNING: contest.metric {c.metric} scores probabilities, but the submission will hold labels; see"
             " contest.submission.values and contest.submission.positive"
+        )
+    if metric.of_errors is not None and c.submission.values != "number":
+        messages.append(
+            f"WARNING: contest.metric {c.metric} scores numbers, but the submission will hold none; see"
+            " contest.submission.values: number"
         )
     if metric.labels_read > 1 and holds_labels and c.submission.top != metric.labels_read:
         messages.append(

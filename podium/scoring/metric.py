@@ -39,10 +39,13 @@ class Metric:
         of_probs: (targets, probs, weights) -> (weightings,), of a metric that judges probabilities.
         of_counts: counts -> (weightings,), of a metric that judges the predicted class.
         of_ordered: (counts, positions of the classes) -> (weightings,), of a metric that needs an order of the classes.
+        of_errors: (errors, weights) -> (weightings,), of a metric of numbers: errors are the expected value less the
+            class's number.
         of_sets: (sets, weights) -> (weightings,), of a metric of sets of labels.
         images_of_area: (area, positives, negatives) -> how many images' share would be as sure as the area under a
             curve of so many groups; of a mean of curves.
         positions: (classes,) of ordered classes, where the metric needs them.
+        numbers: (classes,) that the classes are, of a metric of numbers.
         labels_read: how many labels of an image a metric of ranked labels reads; 0 for other metrics.
         is_log_loss: it is the log loss, perhaps by another name: its interval is that of a mean of losses.
         n_labels: rows of an image: of sets of labels one a label (podium.core.targets.as_rows), else 1.
@@ -59,9 +62,11 @@ class Metric:
     of_probs: Callable[[Targets, Probs, NDArray[Any]], Values] | None = None
     of_counts: Callable[[Counts], Values] | None = None
     of_ordered: Callable[[Counts, Values], Values] | None = None
+    of_errors: Callable[[Values, NDArray[Any]], Values] | None = None
     of_sets: Callable[[LabelSets, NDArray[Any]], Values] | None = None
     images_of_area: Callable[[float, int, int], float] | None = None
     positions: Values | None = None
+    numbers: Values | None = None
     labels_read: int = 0
     is_log_loss: bool = False
     n_labels: int = 1
@@ -69,8 +74,8 @@ class Metric:
 
     def __post_init__(self) -> None:
         """Refuse a metric whose facts contradict each other."""
-        if (self.of_probs, self.of_counts, self.of_ordered, self.of_sets).count(None) != 3:
-            raise TypeError(f"metric {self.name}: give one of of_probs, of_counts, of_ordered and of_sets")
+        if (self.of_probs, self.of_counts, self.of_ordered, self.of_errors, self.of_sets).count(None) != 4:
+            raise TypeError(f"metric {self.name}: give one of of_probs, of_counts, of_ordered, of_errors and of_sets")
         if self.of_ranks and (self.of_probs is None or self.images_of_area is None):
             raise TypeError(f"metric {self.name}: a metric of ranks needs of_probs and images_of_area")
 
@@ -79,7 +84,7 @@ class Metric:
         """Say whether only the predicted class counts, not its probability."""
         if self.of_sets is not None:
             return self.thresholds != "likeliest"
-        return self.of_probs is None
+        return self.of_probs is None and self.of_errors is None
 
     @property
     def is_share_of_images(self) -> bool:
@@ -97,6 +102,11 @@ class Metric:
             return self.of_sets(LabelSets(truth, found.reshape(-1, self.n_labels), self.fewest_labels), weights)
         if self.of_probs is not None:
             return self.of_probs(targets, probs, weights)
+        if self.of_errors is not None:
+            if self.numbers is None:
+                raise ValueError(f"{self.name} needs classes that are numbers: take it from scores.named")
+            expected = probs.astype(np.float64) @ self.numbers / probs.sum(1, dtype=np.float64)
+            return self.of_errors(expected - self.numbers[targets], weights)
         counts = label_scores.count(targets, probs.argmax(1), weights, probs.shape[1], self.positions)
         if self.of_counts is not None:
             return self.of_counts(counts)

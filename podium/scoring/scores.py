@@ -55,7 +55,9 @@ OF_SETS: dict[str, Metric] = {}  # of sets of labels
 SETS_WITH_NUMBER: dict[str, Callable[[float], Metric]] = {}
 METRICS = _discovered()
 NAMES = tuple(METRICS)
-SCORES = {name: metric for name, metric in METRICS.items() if metric.of_ordered is None}  # need no order of the classes
+SCORES = {  # need no order of the classes, and no numbers
+    name: metric for name, metric in METRICS.items() if metric.of_ordered is None and metric.of_errors is None
+}
 LOG_LOSS = "log_loss"
 RANK_METRICS = tuple(name for name, metric in METRICS.items() if metric.of_ranks)
 
@@ -81,7 +83,8 @@ def named(name: str, classes: Sequence[str]) -> Metric:
     """Return the metric of that name for these classes.
 
     Of a metric that needs ordered classes (`quadratic_kappa`), a class's position is its rank among all classes of the
-    contest as numbers ("10" after "2"), whether a fold has an image of them or not.
+    contest as numbers ("10" after "2"), whether a fold has an image of them or not. Of a metric of numbers (`rmse`) the
+    classes are the numbers.
 
     Raises:
         InputError: it needs an order, and the classes are not numbers; or none of that name is for sets of labels.
@@ -93,6 +96,8 @@ def named(name: str, classes: Sequence[str]) -> Metric:
     metric = METRICS.get(name) or _with_number(name)
     if metric is None:
         raise InputError(f"params.yaml: contest.metric: {name!r} is no metric")
+    if metric.of_errors is not None:
+        return replace(metric, numbers=_numbers(name, classes))
     return metric if metric.of_ordered is None else replace(metric, positions=_positions(name, classes))
 
 
@@ -145,6 +150,13 @@ def _positions(metric: str, classes: Sequence[str]) -> Values:
             f" these are not distinct numbers: {some(unordered or list(classes))}; number the classes, or choose kappa"
         )
     return np.argsort(np.argsort(values)).astype(np.float64)
+
+
+def _numbers(metric: str, classes: Sequence[str]) -> Values:
+    values = [_number(name) for name in classes]
+    if wrong := [name for name, value in zip(classes, values, strict=True) if not math.isfinite(value)]:
+        raise InputError(f"params.yaml: contest.metric: {metric} needs classes that are numbers, not {some(wrong)}")
+    return np.array(values, np.float64)
 
 
 def _number(text: str) -> float:
