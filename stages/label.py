@@ -14,7 +14,7 @@ import pandas as pd
 from podium import contracts
 from podium.contest import cases, ids, label_sources, labels, lookalikes, lost_images, submission
 from podium.contest.settings import ContestSettings
-from podium.core import cli, params, tables
+from podium.core import cli, params, tables, targets
 from podium.core.errors import legible, some
 from podium.images import image_files
 
@@ -34,8 +34,8 @@ def main(*, root: Path = Path()) -> None:
     summary["warnings"] = [
         *lost_images.warnings(given, joined, n_labels, lost),
         *_empty_folders(facts, settings, root),
-        *lookalikes.warnings({*given.table["label"], *given.without_image} - {""}),
-        *_check_submission(list(summary["classes"]), settings, root),
+        *lookalikes.warnings(targets.names_in([*given.table["label"], *given.without_image])),
+        *_check_submission(_classes(joined), settings, root),
     ]
     tables.write(joined.overrides_applied, root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
     of_image = cases.read(joined.labels["image_id"], settings, root)
@@ -53,7 +53,7 @@ def _read(facts: pd.DataFrame, settings: ContestSettings, root: Path) -> tuple[l
     overrides = labels.read_overrides(
         root / settings.overrides,
         images=ids.ImageIndex(images, others),
-        classes=sorted(set(given.table["label"]) - {""}),
+        classes=label_sources.class_names(given),
         label_type=settings.label_type,
     )
     named = {*images, *given.table["image_id"], *overrides["image_id"]}
@@ -92,12 +92,17 @@ def _check_submission(classes: list[str], settings: ContestSettings, root: Path)
     )
 
 
+def _classes(joined: labels.JoinedLabels) -> list[str]:
+    """Return the classes of the used images."""
+    return targets.class_names(joined.labels.loc[joined.labels["use"] == "train", "label"])
+
+
 def _summary(joined: labels.JoinedLabels) -> dict[str, Any]:
     classes = labels.require_classes(joined.labels)
     return {
         "images": len(joined.labels),
         "labelled": int((joined.labels["label"] != "").sum()),
-        "used": sum(classes.values()),
+        "used": int((joined.labels["use"] == "train").sum()),
         "skipped": joined.skipped,
         "overrides": joined.overrides,
         "classes": classes,

@@ -11,7 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from podium import contracts
-from podium.core import cli, pixels, progress, tables
+from podium.core import cli, pixels, progress, tables, targets
 from podium.core.errors import some
 from podium.pictures import drawing, gallery, measures, plot_tables
 
@@ -33,14 +33,15 @@ def main(*, root: Path = Path()) -> None:
     labels = tables.read(root / "data/label/labels.csv", contracts.LABELS)
     used = labels.loc[labels["use"] == "train", ["image_id", "label"]]
     folder = root / "data/picture"
-    pages = gallery.class_pages(used["label"].unique())
+    by_label = targets.one_label_a_row(used)
+    pages = gallery.class_pages(by_label["label"].unique())
     counts = plot_tables.class_counts(labels, {label: name for name, page in pages.items() for label in page})
     tables.write(counts, folder / "class_counts.csv", plot_tables.CLASS_COUNTS)
     tables.write(plot_tables.file_sizes(facts), folder / "file_sizes.csv", plot_tables.FILE_SIZES)
     train = _measured(facts["train"], packs["train"], list(used["image_id"]), "train")
     test = _measured(facts["test"], packs["test"], packs["test"].image_ids, "test")
     _write_spreads(used.merge(train, on="image_id", validate="one_to_one"), test, folder)
-    _draw_classes(used, packs["train"], pages, folder / "classes")
+    _draw_classes(by_label, packs["train"], pages, folder / "classes")
     label_of = dict(zip(labels["image_id"], labels["label"], strict=True))
     unused = set(labels.loc[labels["use"] != "train", "image_id"])
     _draw_findings(label_of, unused, packs, root / "data/analyze", folder)

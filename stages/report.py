@@ -7,11 +7,11 @@ and differences.csv how members differ and what each adds. `dvc plots show` disp
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from podium.contest.settings import ContestSettings
 from podium.core import cli, params, tables
+from podium.core import targets as label_targets
 from podium.predictions import prediction_files
 from podium.predictions.blend_names import blend_names
 from podium.reports import confusion, diversity, reliability, unseen_classes
@@ -39,16 +39,17 @@ class ReportInputs:
     @property
     def classes(self) -> list[str]:
         """Return the classes in the order of the models' outputs."""
-        return sorted(self.used["label"].unique())
+        return label_targets.class_names(self.used["label"])
 
 
 def main(*, root: Path = Path()) -> None:
     """Write the tables and print the most important results."""
     inputs = _load(root)
-    targets = np.asarray(pd.Index(inputs.classes).get_indexer(inputs.used["label"]), np.int64)
-    groups = intervals.dense(inputs.used["group"].to_numpy(str))
+    targets = label_targets.as_rows(label_targets.of_labels(inputs.used["label"], inputs.classes))
+    groups = label_targets.rows_of_images(intervals.dense(inputs.used["group"].to_numpy(str)), inputs.classes)
     probs = _read(inputs, "oof")
-    _report_blend(root / "data/report", targets, probs, groups, inputs.classes)
+    _report_errors(root / "data/report", inputs, probs)
+    _report_calibration(root / "data/report", targets, probs, groups)
     metric = scores.named(inputs.contest.metric, inputs.classes)
     unseen = unseen_classes.summary(inputs.used, targets, probs, metric)
     tables.write_json(unseen, root / "data/report/unseen_classes.json")
@@ -78,25 +79,32 @@ def _load(root: Path) -> ReportInputs:
     )
 
 
-def _report_blend(
-    folder: Path,
-    targets: scores.Targets,
-    probs: prediction_files.Probs,
-    cluster: intervals.Groups,
-    classes: list[str],
-) -> None:
-    predicted = probs.argmax(1)
-    pairs = confusion.table(targets, predicted, classes)
-    calibration = reliability.calibration(targets, probs)
-    by_class = confusion.by_class(targets, predicted, classes, cluster)
+def _report_errors(folder: Path, inputs: ReportInputs, probs: prediction_files.Probs) -> None:
+    classes, cluster = inputs.classes, intervals.dense(inputs.used["group"].to_numpy(str))
+    names, targets = classes, label_targets.of_labels(inputs.used["label"], classes)
+    if label_targets.are_sets(classes):
+        by_image = label_targets.probs_of_images(probs, classes)
+        predicted = label_targets.predicted_sets(by_image, label_targets.fewest_labels(classes))
+        pairs = confusion.table_of_sets(targets == 1, predicted, classes)
+        by_class = confusion.by_label(targets == 1, predicted, classes, cluster)
+        names = [name for label in classes for name in confusion.two_classes(label)]
+    else:
+        pairs = confusion.table(targets, probs.argmax(1), classes)
+        by_class = confusion.by_class(targets, probs.argmax(1), classes, cluster)
     tables.write(pairs, folder / "confusion.csv", confusion.CONFUSION)
-    tables.write(confusion.plot_table(pairs, classes), folder / "confusion_plot.csv", confusion.CONFUSION)
+    tables.write(confusion.plot_table(pairs, names), folder / "confusion_plot.csv", confusion.CONFUSION)
     tables.write(by_class, folder / "classes.csv", confusion.CLASSES)
+    for error in confusion.commonest_errors(pairs, ERRORS):
+        print(f"report: {error}")
+
+
+def _report_calibration(
+    folder: Path, targets: scores.Targets, probs: prediction_files.Probs, cluster: intervals.Groups
+) -> None:
+    calibration = reliability.calibration(targets, probs)
     tables.write(reliability.table(targets, probs, cluster), folder / "reliability.csv", reliability.RELIABILITY)
     rounded = {key: tables.rounded(value) for key, value in asdict(calibration).items()}
     tables.write_json({**rounded, "verdict": calibration.verdict}, folder / "calibration.json")
-    for error in confusion.commonest_errors(pairs, ERRORS):
-        print(f"report: {error}")
     print(
         f"report: calibration error {calibration.error:.4f}; a calibrated model would have"
         f" {calibration.if_calibrated:.4f} (up to {calibration.if_calibrated_high:.4f}): {calibration.verdict}"

@@ -13,8 +13,9 @@ import pandas as pd
 
 from podium import contracts
 from podium.core import cli, params, pixels, tables
+from podium.core import targets as label_targets
 from podium.pictures import drawing
-from podium.reports import label_errors, member_votes, review_summary, suspect_sheet
+from podium.reports import label_errors, member_votes, review_summary, set_errors, suspect_sheet
 
 
 def main(*, root: Path = Path()) -> None:
@@ -22,12 +23,13 @@ def main(*, root: Path = Path()) -> None:
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
     overrides = tables.read(root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
     clusters = tables.read(root / "data/analyze/clusters.csv", contracts.CLUSTERS)
-    classes = sorted(folds.loc[folds["use"] == "train", "label"].unique())
+    classes = label_targets.class_names(folds.loc[folds["use"] == "train", "label"])
     state = label_errors.review_state(folds, overrides, classes)
     reviewed = folds[state == label_errors.REVIEWED]
-    targets = pd.Index(classes).get_indexer(reviewed["label"])
+    targets = label_targets.as_rows(label_targets.of_labels(reviewed["label"], classes))
     predictions = member_votes.read(root, params.read(root), folds, reviewed, classes)
-    suspects = label_errors.suspect_table(
+    listed = set_errors.suspect_table if label_targets.are_sets(classes) else label_errors.suspect_table
+    suspects = listed(
         reviewed,
         label_errors.find_issues(targets, predictions.probs),
         probs=predictions.probs,
@@ -42,7 +44,9 @@ def main(*, root: Path = Path()) -> None:
         reviewed,
         undecided,
         members=list(predictions.votes),
-        at_chance=member_votes.members_at_chance(targets, predictions.votes),
+        at_chance=member_votes.members_at_chance(
+            targets, predictions.votes, len(classes) if label_targets.are_sets(classes) else 1
+        ),
         n_decided=int(decided.sum()),
     )
     _write(root, undecided, reviewed["label"], summary)

@@ -7,7 +7,7 @@ truth is what this file makes up.
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ import pydicom
 from PIL import Image
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from podium.core.targets import as_cell
 
 N_TRAIN, N_TEST = 18, 4
 _PICTURE = io.BytesIO()
@@ -26,7 +28,8 @@ class Miniature:
     """What a submission must be.
 
     Attributes:
-        truth: path of each test image in its folder -> its class, as the labels of params.yaml spell it.
+        truth: path of each test image in its folder -> its class, as the labels of params.yaml spell it; or its set of
+            labels (podium.core.targets).
         header: of the submission.
         ids: of its rows, in their order, each with the image that it means.
         id_column: position of the ids.
@@ -179,6 +182,41 @@ def apples(home: Path) -> Miniature:
     csv(home, "sample_submission.csv", header, *(f"Test_{i},0.25,0.25,0.25,0.25" for i in range(4)))
     truth = {f"Test_{i}.jpg": classes[i] for i in range(4)}
     return Miniature(truth, ["image_id", *classes], {f"Test_{i}": f"Test_{i}.jpg" for i in range(4)})
+
+
+def orchard(home: Path) -> Miniature:
+    sets = ("healthy", "scab", "scab frog_eye_leaf_spot", "rust", "rust frog_eye_leaf_spot complex", "complex")
+    found = table(home, classes=sets, train="train_images/{}.jpg", test="test_images/{}.jpg", header="image,labels",
+                  row="{i}.jpg,{c}", template="image,labels", cell="healthy", ending=".jpg")  # fmt: skip
+    return of_sets(found)
+
+
+def museum(home: Path) -> Miniature:
+    sets = ("448", "448 2429", "782 2429 3", "3", "782 448 3 2429", "51 3")
+    found = table(home, classes=sets, train="train/{}.png", test="test/{}.png", header="id,attribute_ids",
+                  row="{i},{c}", template="id,attribute_ids", cell="448 2429 782")  # fmt: skip
+    return of_sets(found)
+
+
+CATHETERS = ("ETT - Abnormal", "ETT - Normal", "NGT - Normal", "CVC - Normal")
+
+
+def catheters(home: Path) -> Miniature:
+    """Of the eleven columns the template asks for some; a patient has several images."""
+    names, tests = [f"1.2.826.{i:02}" for i in range(N_TRAIN)], [f"1.2.826.9{i}" for i in range(N_TEST)]
+    sets = {name: [int(i % k == 0) for k in (5, 2, 3, 4)] for i, name in enumerate([*names, *tests], 1)}
+    images(home, *(f"train/{name}.jpg" for name in names), *(f"test/{name}.jpg" for name in tests))
+    csv(home, "train.csv", ",".join(["StudyInstanceUID", *CATHETERS, "Swan Ganz Catheter Present", "PatientID"]),
+        *(",".join([name, *map(str, sets[name]), "0", f"p{i // 2}"]) for i, name in enumerate(names)))  # fmt: skip
+    header = ["StudyInstanceUID", *CATHETERS]
+    csv(home, "sample_submission.csv", ",".join(header), *(",".join([name, *"0000"]) for name in tests))
+    truth = {f"{name}.jpg": as_cell(c for c, one in zip(CATHETERS, sets[name], strict=True) if one) for name in tests}
+    return Miniature(truth, header, {name: f"{name}.jpg" for name in tests})
+
+
+def of_sets(found: Miniature) -> Miniature:
+    """Write the truth, labels between blanks, as Podium's tables do."""
+    return replace(found, truth={image: as_cell(cell.split(" ")) for image, cell in found.truth.items()})
 
 
 def traps_2019(home: Path) -> Miniature:
@@ -345,6 +383,9 @@ MAKERS: dict[str, Callable[[Path], Miniature]] = {
     "dogs-vs-cats-redux-kernels-edition": cats,
     "leaf-classification": leaves,
     "plant-pathology-2020-fgvc7": apples,
+    "plant-pathology-2021-fgvc8": orchard,
+    "imet-2020-fgvc7": museum,
+    "ranzcr-clip-catheter-line-classification": catheters,
     "iwildcam-2019-fgvc6": traps_2019,
     "iwildcam-2020-fgvc7": traps_2020,
     "alaska2-image-steganalysis": alaska,

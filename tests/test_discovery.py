@@ -23,7 +23,7 @@ from tests.test_contests import SECTIONS, write_params
 from tools import new, new_members, speed
 
 REAL = PROJECT.parent / "shared/data"
-METRICS_NO_FILE_NAMES = {"macro_f1", "micro_f1", "quadratic_kappa", "weighted_auc", "column_auc", "pf1"}
+METRICS_NO_FILE_NAMES = {"rmse", "mae", "macro_f1", "micro_f1", "quadratic_kappa", "weighted_auc", "column_auc", "pf1"}
 GROUPS_ALL_THE_SAME = (
     "siim-isic-melanoma-classification",
     "iwildcam-2020-fgvc7",

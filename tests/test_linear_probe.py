@@ -8,7 +8,7 @@ from torch import nn
 
 from podium.core.errors import InputError
 from podium.models import probe_heads
-from podium.probes import discriminant, linear_probe
+from podium.probes import discriminant, feature_space, linear_probe
 
 NO_TEST = np.zeros((0, 2, 0), np.float32)
 
@@ -168,7 +168,7 @@ def test_a_path_of_strengths_ends_where_it_clearly_rises_and_gives_the_same_choi
     train, held_out = np.arange(60), np.arange(60, 90)
     losses = linear_probe._path(inputs, targets, train, held_out)
     assert np.isinf(losses[-1])
-    space = linear_probe._FeatureSpace.of(inputs[train])
+    space = feature_space.FeatureSpace.of(inputs[train])
     alone = [space.regression(targets[train], strength) for strength in linear_probe.STRENGTHS]
     rows = space.rows_of(inputs[held_out, 0])
     expected = [log_loss(targets[held_out], model.predict_proba(rows)) for model in alone]

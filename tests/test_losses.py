@@ -2,10 +2,12 @@ import math
 
 import pytest
 import torch
+from timm.loss import AsymmetricLossMultiLabel
+from torch.nn import BCEWithLogitsLoss
 
 from podium.training import losses, mixup
 
-NAMES = ["cross_entropy", "bce", "focal", "logit_adjusted"]
+NAMES = ["cross_entropy", "bce", "focal", "asymmetric", "logit_adjusted"]
 PRIOR = losses.log_class_shares(torch.tensor([0] * 9 + [1]), 2)
 
 
@@ -92,3 +94,18 @@ def test_an_image_weighs_what_its_targets_sum_to(name: str, class_weights: torch
     assert weighed(logits, targets * torch.tensor([[1.0], [0.25]])) == pytest.approx(
         (own[0] + own[1] / 4) / 2, rel=1e-6
     )
+
+
+def test_the_asymmetric_loss_is_timms() -> None:
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 4, generator=random)
+    targets = (torch.rand(6, 4, generator=random) < 0.4).float()
+    ours = losses.SoftTargetLoss(None, 0.0, name="asymmetric", sets=True)(logits, targets)
+    assert ours.item() == pytest.approx(AsymmetricLossMultiLabel()(logits, targets).item(), rel=1e-5)
+
+
+def test_smoothing_moves_each_label_of_a_set_towards_one_half() -> None:
+    loss = losses.SoftTargetLoss(None, 0.2, name=losses.of_sets("cross_entropy"), sets=True)
+    logits, targets = torch.tensor([[0.5, -1.0, 2.0]]), torch.tensor([[1.0, 1.0, 0.0]])
+    expected = BCEWithLogitsLoss(reduction="sum")(logits, 0.8 * targets + 0.1)
+    assert loss(logits, targets).item() == pytest.approx(expected.item())

@@ -43,3 +43,15 @@ def test_without_mixing_targets_are_one_hot() -> None:
     images, soft = mixup.build(mixup=0, cutmix=0, n_classes=3, seed=0)(batch(), TARGETS, 0, 0)
     assert torch.equal(images, batch())
     assert soft.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]]
+
+
+def test_sets_of_labels_are_mixed_in_the_share_of_their_images() -> None:
+    sets = torch.tensor([[1.0, 1, 0], [0, 1, 1], [0, 0, 0], [1, 0, 1]])
+    for cutmix in (0.0, 1.0):
+        mix = mixup.build(mixup=0.4, cutmix=cutmix, n_classes=3, seed=0)
+        for step in range(20):
+            images, soft = mix(batch(), sets, 0, step)
+            shares = (images.mean((1, 2, 3)) - torch.arange(4.0).flip(0)) / torch.tensor([-3.0, -1, 1, 3])
+            torch.testing.assert_close(soft, shares[:, None] * sets + (1 - shares[:, None]) * sets.flip(0))
+    images, soft = mixup.build(mixup=0, cutmix=0, n_classes=3, seed=0)(batch(), sets, 0, 0)
+    assert torch.equal(soft, sets)

@@ -41,7 +41,7 @@ def test_a_file_without_its_entry_is_an_error_that_names_it(
 def test_what_decides_and_the_thresholds_fit_each_metric() -> None:
     """Classes of the same weight are a matter of the decision, and a rank needs none."""
     for metric in scores.METRICS.values():
-        assert metric.of_ranks == (metric.chosen_by == "itself")
+        assert (metric.of_ranks or metric.of_errors is not None) == (metric.chosen_by == "itself")
         assert metric.judges_labels or metric.thresholds == "likeliest"
     facts = {name: (metric.chosen_by, metric.thresholds) for name, metric in scores.METRICS.items()}
     assert facts["balanced_accuracy"] == ("balanced_log_loss", "prior")

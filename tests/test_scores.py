@@ -28,7 +28,7 @@ def by_scikit_learn(name: str, targets: np.ndarray, probs: np.ndarray, weights: 
     """The same metric by scikit-learn; classes that it would leave out by itself are told to it."""
     n_classes = probs.shape[1]
     guess, exact = probs.argmax(1), probs.astype(float) / probs.astype(float).sum(1, keepdims=True)
-    given = {"sample_weight": weights}
+    given, numbers = {"sample_weight": weights}, np.array(FIVE[:n_classes], float)
     here = np.unique(targets[weights > 0])
     curves = {"roc_auc": metrics.roc_auc_score, "column_auc": metrics.roc_auc_score,
               "average_precision": metrics.average_precision_score, "weighted_auc": alaskas_auc}  # fmt: skip
@@ -50,6 +50,10 @@ def by_scikit_learn(name: str, targets: np.ndarray, probs: np.ndarray, weights: 
                                 for k in ([1] if n_classes == 2 else here)]),
         "kl_divergence": lambda: metrics.log_loss(targets, exact, labels=range(n_classes), **given),
         "micro_f1": lambda: metrics.f1_score(targets, guess, average="micro", **given),
+        "micro_f_beta@2": lambda: metrics.fbeta_score(targets, guess, beta=2, average="micro", **given),
+        "samples_f_beta@2": lambda: metrics.accuracy_score(targets, guess, **given),
+        "rmse": lambda: metrics.root_mean_squared_error(numbers[targets], exact @ numbers, **given),
+        "mae": lambda: metrics.mean_absolute_error(numbers[targets], exact @ numbers, **given),
         "mcc": lambda: metrics.matthews_corrcoef(targets, guess, **given),
         "kappa": lambda: metrics.cohen_kappa_score(targets, guess, **given),
         "quadratic_kappa": lambda: metrics.cohen_kappa_score(
@@ -86,7 +90,7 @@ def kaggles_pf1(positive: np.ndarray, p: np.ndarray, weights: np.ndarray) -> flo
 @pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
 @pytest.mark.parametrize("n_classes", [2, 5])
 def test_better_predictions_have_a_higher_utility(metric: scores.Metric, n_classes: int) -> None:
-    if metric.positions is not None and n_classes == 2:
+    if n_classes == 2 and not (metric.positions is None and metric.numbers is None):
         metric = scores.named(metric.name, ("0", "1"))
     utilities = [metric.utility(*noisy(n_classes, strength=s)) for s in (0.0, 0.4, 0.9)]
     assert utilities == sorted(utilities)
@@ -123,7 +127,7 @@ def test_values_are_scikit_learns_whatever_the_weights_and_with_a_class_that_no_
 def test_images_of_one_class_have_a_defined_value(name: str) -> None:
     targets, probs = np.full(4, 2), np.tile(np.eye(5, dtype=np.float32)[2], (4, 1))
     nothing_beyond_chance = name in ("kappa", "quadratic_kappa", "mcc")
-    expected = 0 if nothing_beyond_chance or BY_NAME[name].is_log_loss else 1
+    expected = 0 if nothing_beyond_chance or not BY_NAME[name].greater_is_better else 1
     assert BY_NAME[name].function(targets, probs) == pytest.approx(expected, abs=1e-12)
 
 
@@ -251,3 +255,14 @@ def test_certain_and_wrong_is_a_finite_loss() -> None:
 def test_standard_error_is_the_binomials(accuracy: float, n: int) -> None:
     error = scores.accuracy_standard_error(accuracy, n)
     assert 0 <= error <= 0.5 / n**0.5 + 1e-12
+
+
+@pytest.mark.parametrize("name", ["rmse", "mae"])
+def test_losses_of_numbers_judge_the_expected_value(name: str) -> None:
+    targets, probs = noisy(5)
+    metric = BY_NAME[name]
+    assert metric.utility(targets, np.eye(5)[targets]) == 0 > metric.utility(targets, probs)
+    low, high = intervals.score_interval(metric, targets, probs, np.arange(300))
+    assert low < metric.function(targets, probs) < high
+    with pytest.raises(InputError, match="numbers, not cat"):
+        scores.named(name, ["1", "cat"])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from podium.core import cli
-from podium.probes import discriminant, linear_probe
+from podium.probes import discriminant, feature_space, linear_probe
 from podium.scoring import scores
 
 N_HELD_OUT = 2000  # images to predict
@@ -77,7 +77,7 @@ def _fits(
     if asked.strength:
         for strength in asked.strength:
             with threadpool_limits(1, "blas"):
-                space = linear_probe._FeatureSpace.of(inputs)
+                space = feature_space.FeatureSpace.of(inputs)
                 model = space.regression(np.repeat(targets, inputs.shape[1]), strength)
             weights = space.weights_of(model) / space.scaler.scale_
             yield f"regression, C {strength:g}", weights, model.intercept_ - weights @ space.scaler.mean_

@@ -19,6 +19,7 @@ from podium.contest import cases, labels
 from podium.contest.ids import ImageIndex
 from podium.contest.labels import GivenLabels
 from podium.contest.settings import ContestSettings
+from podium.core import targets
 from podium.core.errors import InputError, some
 
 
@@ -45,7 +46,17 @@ def read(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabels:
     """
     given = SOURCES[c.layout](files, c, root)
     given = cases.grouped(given, cases.read(given.table["image_id"], c, root))
+    if c.task == "classes" and (wrong := sorted(filter(targets.is_cell, set(given.table["label"])))):
+        raise InputError(
+            f"labels: classes in braces: {some(wrong)}, which is how Podium writes sets of labels; rename them, e.g. by"
+            " contest.columns.classes"
+        )
     return _renamed(given, c.columns.classes) if c.columns.classes else given
+
+
+def class_names(given: GivenLabels) -> list[str]:
+    """Return the classes of the images' labels; LabelNames where an image has a set of them."""
+    return targets.class_names(set(given.table["label"]) - {""})
 
 
 def _from_table(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabels:
@@ -61,6 +72,8 @@ def _from_table(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabel
         whole_labels=c.whole_labels,
         left_out=ImageIndex(files.left_out, folder=folder) if files.left_out else None,
         folders=cases.of_folders(files.images) if cases.names_folders(c) else None,
+        sets=c.task == "labels",
+        separator=c.columns.separator,
     )
 
 
@@ -95,14 +108,20 @@ SOURCES: dict[str, Callable[[TrainFiles, ContestSettings, Path], GivenLabels]] =
 
 
 def _renamed(given: GivenLabels, classes: Mapping[str, str]) -> GivenLabels:
-    known = {*given.table["label"], *given.without_image}
+    known = targets.names_in([*given.table["label"], *given.without_image])
     if unknown := [label for label in classes if label not in known]:
         raise InputError(
             f"params.yaml: contest.columns.classes: no image has the label {some(unknown)}; the labels are"
             f" {some(sorted(known - {''}), 20)}"
         )
     without_image: Counter[str] = Counter()
+
+    def renamed(cell: str) -> str:
+        if targets.is_cell(cell):
+            return targets.as_cell(classes.get(name, name) for name in targets.of_cell(cell))
+        return classes.get(cell, cell)
+
     for label, n in given.without_image.items():
-        without_image[classes.get(label, label)] += n
-    table = given.table.assign(label=given.table["label"].replace(dict(classes)))
+        without_image[renamed(label)] += n
+    table = given.table.assign(label=given.table["label"].map(renamed))
     return GivenLabels(table, given.problems, dict(sorted(without_image.items())))

@@ -19,6 +19,7 @@ import pandas as pd
 from podium import contracts
 from podium.contest import lookalikes, records
 from podium.contest.ids import ImageIndex, as_number, composed, number_text
+from podium.core import targets
 from podium.core.errors import InputError, legible, some
 from podium.core.placeholders import is_none
 
@@ -81,6 +82,8 @@ def read_labels(
     whole_labels: Sequence[str] = (),
     left_out: ImageIndex | None = None,
     folders: Mapping[str, Sequence[str]] | None = None,
+    sets: bool = False,
+    separator: str | None = None,
 ) -> GivenLabels:
     """Read a table of labels into one row per image that it names.
 
@@ -90,6 +93,9 @@ def read_labels(
         whole_labels: labels that are one class although they look like several.
         left_out: files of the image folder that `contest.lists` leaves out; their labels lack no image.
         folders: id -> its images, where ids name folders.
+        sets: whether an image has a set of labels (podium.core.targets): those of a cell, or the columns that hold 1.
+            An empty cell is no label; a row of zeros is an empty set.
+        separator: between the labels of a cell.
 
     Raises:
         InputError: a column is missing; an id is unsafe, ambiguous, or repeated with different labels; no id names an
@@ -101,10 +107,12 @@ def read_labels(
         table = _read_columns(path, columns | {"label": label_column})
     else:
         table = _read_columns(path, columns | {f"label {name}": name for name in label_column})
-        table["label"] = _from_one_hot(table, label_column, path)
+        table["label"] = (_from_binary if sets else _from_one_hot)(table, label_column, path)
     if folders is not None:
         table["id"] = [list(folders.get(written, [written])) for written in table["id"].str.strip()]
         table = table.explode("id").astype("str")
+    if sets:
+        table["label"] = _as_sets(table["label"], separator, label_type, path)
     table["image_id"] = [images.find(written, f"{path}: row {row}") for row, written in table["id"].items()]
     unknown = table[table["image_id"].isna()]
     out = [left_out is not None and _names_some(left_out, written) for written in unknown["id"]]
@@ -121,7 +129,8 @@ def read_labels(
     table["fold"] = table["fold"].str.replace(_WHOLE_NUMBER, r"\1", regex=True)
     _refuse_equal_groups(table["group"], path)
     _refuse_unknown(whole_labels, {*table["label"], *unknown["label"]}, path)
-    table["label"] = _labels(table["label"], label_type, path, whole_labels)
+    if not sets:
+        table["label"] = _labels(table["label"], label_type, path, whole_labels)
     if fold_column is not None:
         _require_folds(table, path, fold_column)
     table, repeats = _without_repeats(table, path)
@@ -154,11 +163,13 @@ def folder_labels(image_ids: Iterable[str], *, label_type: str = "text") -> tupl
     return table, [(image_id, "lies in no class folder: move it into one") for image_id in ids if "/" not in image_id]
 
 
-def read_overrides(path: Path, *, images: ImageIndex, classes: Iterable[str], label_type: str = "text") -> pd.DataFrame:
+def read_overrides(path: Path, *, images: ImageIndex, classes: Sequence[str], label_type: str = "text") -> pd.DataFrame:
     """Read the user's overrides: columns image_id, action (a class or `drop`) and reason; other columns are ignored.
 
     An action must be a class that the labels have, because a misspelled one would become a new class. An action that
     is the image's own class confirms its label.
+
+    With LabelNames an action is a set as in labels.csv, e.g. `{rust|scab}`.
 
     Returns:
         columns image_id, action (the class as the labels spell it) and reason; no rows for the placeholder.
@@ -175,7 +186,8 @@ def read_overrides(path: Path, *, images: ImageIndex, classes: Iterable[str], la
         place = f"{path}: row {row}"
         try:
             table.loc[row, "image_id"] = _require_image(images, written, place)
-            table.loc[row, "action"] = _action(action, known, label_type, place)
+            read_action = _set_action if targets.are_sets(classes) else _action
+            table.loc[row, "action"] = read_action(action, known, label_type, place)
         except InputError as error:
             faults.append(str(error))
     if faults:
@@ -226,7 +238,8 @@ def require_classes(labels: pd.DataFrame) -> dict[str, int]:
     Raises:
         InputError: there are fewer than two classes, so there is nothing to learn.
     """
-    counts = labels.loc[labels["use"] == "train", "label"].value_counts().sort_index()
+    used = targets.one_label_a_row(labels.loc[labels["use"] == "train", ["label"]])
+    counts = used["label"].value_counts().sort_index()
     if len(counts) < 2:
         problem = f"only one class, {counts.index[0]!r}" if len(counts) else "no labelled image that can be used"
         raise InputError(f"the contest has {problem}; a classifier needs two (see contest in params.yaml)")
@@ -271,6 +284,18 @@ def _read_columns(path: Path, columns: Mapping[str, str | None]) -> pd.DataFrame
 
 def _from_one_hot(table: pd.DataFrame, names: Sequence[str], path: Path) -> pd.Series:
     """Return the name of the column that holds 1; "" where none does."""
+    ones = _ones(table, names, path)
+    if (several := ones.sum(axis=1) > 1).any():
+        shown = {row: "+".join(np.array(names)[ones[at]]) for at, row in enumerate(table.index) if several[at]}
+        raise InputError(
+            f"{path}: {several.sum()} rows have a 1 in several of the columns {some(list(names))}, but an image has one"
+            f" class here; if it has several labels, say contest.task: labels: {_rows(pd.Series(shown))}"
+        )
+    return pd.Series(np.where(ones.any(axis=1), np.array(names)[ones.argmax(axis=1)], ""), table.index, dtype="str")
+
+
+def _ones(table: pd.DataFrame, names: Sequence[str], path: Path) -> np.ndarray:
+    """Return where columns of 0 and 1 hold 1 (rows, names)."""
     cells = table[[f"label {name}" for name in names]].apply(lambda column: column.str.strip())
     numbers = cells.map(as_number)
     ones = (numbers == 1).to_numpy(bool)
@@ -280,13 +305,36 @@ def _from_one_hot(table: pd.DataFrame, names: Sequence[str], path: Path) -> pd.S
             f"{path}: row {table.index[row]}, column {names[column]!r}: {cells.iloc[row, column]!r} is neither 0 nor 1;"
             " one-hot columns hold one 1 a row, and shares or votes are no labels here"
         )
-    if (several := ones.sum(axis=1) > 1).any():
-        shown = {row: "+".join(np.array(names)[ones[at]]) for at, row in enumerate(table.index) if several[at]}
+    return np.asarray(ones)
+
+
+def _from_binary(table: pd.DataFrame, names: Sequence[str], path: Path) -> pd.Series:
+    """Return the names of the columns that hold 1, as a JSON list; "" where all cells are empty."""
+    ones = _ones(table, names, path)
+    is_empty = (table[[f"label {name}" for name in names]] == "").all(axis=1)
+    found = [json.dumps([name for name, one in zip(names, row, strict=True) if one]) for row in ones]
+    return pd.Series(found, table.index, dtype="str").where(~is_empty, "")
+
+
+def _as_sets(cells: pd.Series, separator: str | None, label_type: str, path: Path) -> pd.Series:
+    """Return each row's labels as a cell of podium.core.targets; "" where there is no label.
+
+    Args:
+        cells: indexed by row; with a separator between labels, or of `_from_binary`.
+        separator: None for cells of `_from_binary`.
+        label_type, path: as `read_labels`.
+    """
+    filled = cells[cells.map(lookalikes.visible) != ""]
+    lists = filled.map(json.loads if separator is None else lambda cell: cell.split(separator))
+    single = lists.explode().dropna().astype("str").str.strip()
+    single = one_spelling(single[single != ""], label_type, str(path))
+    if wrong := sorted({name for name in single if targets.BETWEEN in name}):
         raise InputError(
-            f"{path}: {several.sum()} rows have a 1 in several of the columns {some(list(names))}, but an image has one"
-            f" class here: {_rows(pd.Series(shown))}"
+            f"{path}: labels hold {targets.BETWEEN!r}: {some(wrong)}; Podium separates labels by it: rename them,"
+            " or correct contest.columns.separator"
         )
-    return pd.Series(np.where(ones.any(axis=1), np.array(names)[ones.argmax(axis=1)], ""), table.index, dtype="str")
+    names = single.groupby(level=0).agg(targets.as_cell).reindex(filled.index)
+    return names.fillna(targets.as_cell([]) if separator is None else "").reindex(cells.index, fill_value="")
 
 
 def _labels(labels: pd.Series, label_type: str, path: Path, whole_labels: Sequence[str]) -> pd.Series:
@@ -315,8 +363,9 @@ def _refuse_several(labels: pd.Series, path: Path, whole_labels: Sequence[str]) 
     if several:
         example = json.dumps([label.strip() for label in several[:_SHOWN]], ensure_ascii=False)
         raise InputError(
-            f"{path}: several labels in one cell, but an image has one class here; keep one of them, or, if such a"
-            f" label is one class, say contest.whole_labels: {legible(example)}: {_rows(labels[labels.isin(several)])}"
+            f"{path}: several labels in one cell, but an image has one class here; if it has several labels, say"
+            " contest.task: labels; if such a label is one class, say contest.whole_labels:"
+            f" {legible(example)}: {_rows(labels[labels.isin(several)])}"
         )
 
 
@@ -436,6 +485,19 @@ def _action(written: str, known: frozenset[str], label_type: str, place: str) ->
             f"{lookalikes.hint(written, known)} ({_FORM})"
         )
     return action
+
+
+def _set_action(written: str, known: frozenset[str], label_type: str, place: str) -> str:  # noqa: ARG001
+    """Return the set of labels that an override's action means, or DROP."""
+    names = targets.of_cell(written)
+    if written == DROP:
+        return DROP
+    if not targets.is_cell(written) or not known.issuperset(names):
+        raise InputError(
+            f"{place}: action {written!r} is neither `{DROP}` nor a set of labels such as {targets.as_cell(known)!r}"
+            f" ({_FORM})"
+        )
+    return targets.as_cell(names)
 
 
 def _rows(values: pd.Series) -> str:

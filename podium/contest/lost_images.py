@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from podium.contest.labels import GivenLabels, JoinedLabels
+from podium.core import targets
 from podium.core.errors import InputError, some
 
 NOT_READABLE, NO_FILE_OF_IT = "unreadable", "without an image"
@@ -47,15 +48,15 @@ def classes(given: GivenLabels, joined: JoinedLabels, unreadable: Collection[str
         joined: the images with their labels.
         unreadable: ids of images that cannot be read.
     """
-    used = set(joined.labels.loc[joined.labels["use"] == "train", "label"])
+    used = targets.names_in(joined.labels.loc[joined.labels["use"] == "train", "label"])
     effects = joined.overrides_applied.set_index("image_id")["effect"].to_dict()
     lost: dict[str, Counter[str]] = {}
-    for image_id, label in given.table[["image_id", "label"]].to_numpy():
-        if label and label not in used:
+    for image_id, cell in given.table[["image_id", "label"]].to_numpy():
+        for label in targets.names_in([cell]) - used:
             reason = NOT_READABLE if image_id in unreadable else f"{effects[image_id]} by an override"
             lost.setdefault(label, Counter())[reason] += 1
-    for label, n in given.without_image.items():
-        if label not in used:
+    for cell, n in given.without_image.items():
+        for label in targets.names_in([cell]) - used:
             lost.setdefault(label, Counter())[NO_FILE_OF_IT] += n
     return {label: dict(sorted(reasons.items())) for label, reasons in sorted(lost.items())}
 

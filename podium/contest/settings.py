@@ -31,7 +31,9 @@ class LabelColumns(Section):
     """Names of the label table's columns, null for a column that it does not have; or what stands for them.
 
     Attributes:
-        label: of the labels; or a list of one-hot columns: the class is the column that holds 1.
+        label: of the labels; or a list of columns of 0 and 1: the class is the column that holds 1, or with
+            `task: labels` the labels are all columns that do.
+        separator: between the labels in a cell, with `task: labels` and one column.
         case: column, or list of columns, that several images of one case share; they are predicted by their mean. If it
             is the column of ids, an id names the folder of a case's images.
         pattern: with `layout: names`, a regular expression with a group `label`, and perhaps `group`, `fold` and
@@ -45,6 +47,7 @@ class LabelColumns(Section):
     fold: str | None = Field(None, min_length=1)
     case: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     pattern: Annotated[str, pattern_with("label")] | None = None
+    separator: str | None = Field(None, min_length=1)
     classes: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("classes", mode="before")
@@ -65,14 +68,15 @@ class SubmissionSettings(Section):
     """The form of the submission, where the template does not decide it.
 
     Attributes:
-        values: "label" writes the predicted class, "probabilities" one column per class, "number" the expected value
-            of classes that are numbers.
+        values: "label" writes the predicted class, "labels" the predicted set of labels, "probabilities" one column per
+            class, "number" the expected value of classes that are numbers.
         positive: with `probabilities`, the one class whose probability is written, in a single column; null
             writes a column per class.
         header: true, false, or "template" (as in the template; true without a template).
         labels: how class names are written: "template" (as in the template's cells, else as given),
             "given" (as in the label CSV), "int" (`1.0` as `1`) or "float" (`1` as `1.0`).
-        top: with `label`, how many labels stand in a cell, the likeliest first, with `separator` between them.
+        top: with `label`, how many labels stand in a cell, the likeliest first.
+        separator: between labels in a cell, with `top` or `labels`.
         id, value: names of the template's columns of ids and of values; all others are copied. Null: ids come first,
             or after an index column, and values after them. Without a template: the header.
         class_column: name of the column with the class of each row, in a template with a row per image and class.
@@ -82,7 +86,7 @@ class SubmissionSettings(Section):
         absent: columns of the submission that no train image belongs to; their probability is 0.
     """
 
-    values: Literal["label", "probabilities", "number"] = "label"
+    values: Literal["label", "labels", "probabilities", "number"] = "label"
     header: bool | Literal["template"] = "template"
     labels: Literal["template", "given", "int", "float"] = "template"
     positive: str | None = Field(None, min_length=1)
@@ -116,11 +120,16 @@ class SubmissionSettings(Section):
             raise ValueError("positive writes one class's probability: say values: probabilities, and remove labels")
         return self
 
+    @property
+    def has_several_labels(self) -> bool:
+        """Say whether a cell holds several labels, with `separator` between them."""
+        return self.top > 1 or self.values == "labels"
+
     @model_validator(mode="after")
     def _refuse_top_without_effect(self) -> Self:
         if self.top > 1 and self.values != "label":
             raise ValueError(f"top {self.top} writes labels: say values: label")
-        if "separator" in self.model_fields_set and self.top == 1:
+        if "separator" in self.model_fields_set and self.top == 1 and self.values != "labels":
             raise ValueError("separator has no effect with top 1; remove it")
         return self
 
@@ -129,6 +138,7 @@ class ContestSettings(Section):
     """A contest: image folders, labels, overrides, metric and the submission's form.
 
     Attributes:
+        task: "classes" where an image has one class, "labels" where it has a set of labels: none, one or several.
         layout: "csv" (labels in a table: CSV, JSON, COCO), "folders" (one sub-folder of images.train per class) or
             "names" (labels in the images' names: columns.pattern).
         label_type: "text" reads labels as written; with "number", `1`, `1.0` and `01` are one class.
@@ -139,10 +149,11 @@ class ContestSettings(Section):
             blends and variants. "quadratic_kappa" needs classes that are numbers, because it scores their distance.
     """
 
-    OPTIONAL: ClassVar[tuple[str, ...]] = ("max_missing", "whole_labels")  # dvc.yaml does not name these keys
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("max_missing", "whole_labels", "task")  # dvc.yaml does not name these keys
 
     images: ImageFolders
     lists: ImageLists = ImageLists()
+    task: Literal["classes", "labels"] = "classes"
     layout: Literal["csv", "folders", "names"] = "csv"
     labels: FileOrNone = NO_FILE
     columns: LabelColumns = LabelColumns()
@@ -168,6 +179,30 @@ class ContestSettings(Section):
     def _refuse_whole_labels_without_effect(self) -> Self:
         if self.whole_labels and self.layout != "csv":
             raise ValueError(f"whole_labels has no effect with layout: {self.layout}; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_what_does_not_fit_the_task(self) -> Self:
+        columns, form = self.columns, self.submission
+        if self.task == "classes":
+            if columns.separator is not None or form.values == "labels":
+                key = "columns.separator" if columns.separator is not None else "submission.values: labels"
+                raise ValueError(f"{key} is for images with several labels: say task: labels, or remove it")
+            return self
+        if self.layout != "csv":
+            raise ValueError(f"task: labels needs layout: csv, not {self.layout}: a folder or a name is one class")
+        if isinstance(columns.label, str) == (columns.separator is None):
+            raise ValueError(
+                "task: labels needs columns.label, columns of 0 and 1; or one column, and in columns.separator"
+                ' what stands between the labels of a cell, e.g. " "'
+            )
+        if self.whole_labels:
+            raise ValueError("whole_labels has no effect with task: labels; remove it")
+        if form.positive is not None or form.values not in ("labels", "probabilities"):
+            raise ValueError(
+                "submission: with task: labels say values: labels (a cell with all predicted labels) or values:"
+                " probabilities (a column per label), and no positive"
+            )
         return self
 
 

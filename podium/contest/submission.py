@@ -22,7 +22,7 @@ from podium.contest import class_names, lookalikes, template_form
 from podium.contest.ids import as_number, number_text
 from podium.contest.settings import SubmissionSettings
 from podium.contest.template_form import RowMeaning, RowReader, TemplateColumns
-from podium.core import tables
+from podium.core import tables, targets
 from podium.core.errors import InputError, some
 from podium.core.placeholders import is_none
 
@@ -218,7 +218,7 @@ def check_classes(
             f" class; name the class's, e.g. names: {class_names.as_yaml({id_column: f'class {id_column}'})}, or give a"
             " template"
         )
-    if template is None or values != "label" or labels != "template":
+    if template is None or values not in ("label", "labels") or labels != "template":
         return []
     return class_names.unknown_cells(path, template.label_cells, dict(zip(classes, written, strict=True)))
 
@@ -259,7 +259,11 @@ def check(
         InputError: as `read_template` and, for its settings, as `write`.
     """
     template = read_template(path, test_ids, classes, settings, by_id, others=others, names=names, absent=absent)
-    if template is not None and (template.class_columns or template.is_long) and values in ("label", "number"):
+    if (
+        template is not None
+        and (template.class_columns or template.is_long)
+        and values in ("label", "labels", "number")
+    ):
         raise InputError(
             f"params.yaml: contest.submission.values: {values} has no effect: {path} has a probability"
             f" {'row' if template.is_long else 'column'} per class; say probabilities"
@@ -303,6 +307,7 @@ def write(
     absent: Sequence[str] = (),
     settings: SubmissionSettings = _PLAIN,
     by_id: Mapping[str, Sequence[str]] = _BY_NAME,
+    fewest_labels: int | None = None,
 ) -> list[str]:
     """Write a submission: the template's rows in its order, or every test image (or every id), sorted by id.
 
@@ -328,6 +333,7 @@ def write(
         absent: columns of probability 0.
         settings: contest.submission, for how many labels are in a cell, and the header.
         by_id: as `read_template`.
+        fewest_labels: of sets of labels, how many an image has at least; None where an image has one class.
 
     Returns:
         messages to print for the user.
@@ -339,7 +345,7 @@ def write(
     if template is not None:
         _refuse_contradictions(template, values, labels, positive)
     test_ids = [*test_ids, *sorted(set(others).intersection(template.image_ids if template else ()))]
-    probs, messages = _complete(test_probs, prior, test_ids)
+    probs, messages = _complete(test_probs, prior, test_ids, fewest_labels is not None)
     spelled = spellings(list(probs.columns), labels, template, names or {})
     if positive is None:
         columns = _value_columns(spelled, values, template, names or {}, absent)
@@ -353,7 +359,7 @@ def write(
     elif values == "number":
         cells = [[repr(float(x))] for x in row_probs.to_numpy() @ _numbers(list(spelled))]
     else:
-        cells = _cells(row_probs, spelled, written, settings)
+        cells = _cells(row_probs, spelled, written, settings, fewest_labels or 0)
     if template is not None:
         rows = [_filled(row, template.columns, new) for row, new in zip(template.cells, cells, strict=True)]
     else:
@@ -364,7 +370,13 @@ def write(
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     tables.write_text(text.getvalue(), path)
-    validate(path, template=template, test_ids=[row_id for row_id, _ in asked], header=header)
+    validate(
+        path,
+        template=template,
+        test_ids=[row_id for row_id, _ in asked],
+        header=header,
+        may_be_empty=values == "labels" and not fewest_labels,
+    )
     if formulas := tables.formulas(dict.fromkeys(cell for row in rows for cell in row)):
         messages.append(
             f"WARNING: cells of {path.name} start like a formula: {some(formulas)}; they stay as the contest wants"
@@ -380,8 +392,12 @@ def write(
     return [*(template.messages if template else ()), *messages]
 
 
-def validate(path: Path, *, template: Template | None, test_ids: Sequence[str], header: Header) -> None:
+def validate(
+    path: Path, *, template: Template | None, test_ids: Sequence[str], header: Header, may_be_empty: bool = False
+) -> None:
     """Check that a submission has the template's ids (or all test images), each once, in order, and no empty cell.
+
+    A set of labels `may_be_empty`.
 
     Raises:
         InputError: names the first row that is wrong.
@@ -399,7 +415,8 @@ def validate(path: Path, *, template: Template | None, test_ids: Sequence[str], 
     if len(ids) != len(expected):
         raise InputError(f"{path}: {len(ids)} rows, must be {len(expected)}")
     values = list((template.columns.values if template else ()) or range(id_column + 1, cells.shape[1]))
-    if not values or max(values) >= cells.shape[1] or (cells.iloc[int(has_header) :, values] == "").to_numpy().any():
+    is_lacking = not values or max(values) >= cells.shape[1]
+    if is_lacking or (not may_be_empty and (cells.iloc[int(has_header) :, values] == "").to_numpy().any()):
         raise InputError(f"{path}: a row has no prediction")
 
 
@@ -435,7 +452,7 @@ def _meanings(rows: pd.DataFrame, columns: TemplateColumns, reader: RowReader, p
 
 def _labels(cells: pd.Series, settings: SubmissionSettings) -> tuple[str, ...]:
     """Return the distinct labels in a column of labels."""
-    if settings.top == 1:
+    if not settings.has_several_labels:
         return tuple(cells.unique())
     return tuple(dict.fromkeys(label for cell in cells.unique() for label in cell.split(settings.separator)))
 
@@ -535,7 +552,7 @@ def _numbers(classes: Sequence[str]) -> NDArray[np.float64]:
 
 
 def _refuse_separator_in_labels(labels: Iterable[str], settings: SubmissionSettings) -> None:
-    if settings.top > 1 and (wrong := [label for label in labels if settings.separator in label]):
+    if settings.has_several_labels and (wrong := [label for label in labels if settings.separator in label]):
         raise InputError(
             f"params.yaml: contest.submission.separator: {settings.separator!r} is also in the labels {some(wrong)};"
             " choose another one"
@@ -600,9 +617,9 @@ def _refuse_contradictions(template: Template, values: str, labels: str, positiv
 
 
 def _complete(
-    test_probs: pd.DataFrame, prior: Mapping[str, float], test_ids: Sequence[str]
+    test_probs: pd.DataFrame, prior: Mapping[str, float], test_ids: Sequence[str], sets: bool
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return probabilities (test images, classes), indexed by image_id, rows summing to 1.
+    """Return probabilities (test images, classes), indexed by image_id, rows summing to 1 but of sets of labels.
 
     Images without a prediction get the prior; the messages name them.
     """
@@ -615,10 +632,10 @@ def _complete(
     rows = pd.DataFrame([[prior[name] for name in classes]] * len(missing), index=missing, columns=classes)
     probs = pd.concat([probs, rows.astype("float64")]) if missing else probs
     sums = probs.sum(axis=1)
-    if not np.isfinite(probs.to_numpy()).all() or (probs < 0).to_numpy().any() or (sums <= 0).any():
+    if not np.isfinite(probs.to_numpy()).all() or (probs < 0).to_numpy().any() or ((sums <= 0).any() and not sets):
         raise ValueError("probabilities must be finite, at least 0, and not all 0 in a row")
     messages = [f"{len(missing)} test images have no prediction and get the training prior: {some(missing)}"]
-    return probs.div(sums, axis=0), messages if missing else []
+    return probs if sets else probs.div(sums, axis=0), messages if missing else []
 
 
 def _value_columns(
@@ -638,11 +655,18 @@ def _probabilities(probs: pd.DataFrame, classes: list[str]) -> list[list[str]]:
 
 
 def _cells(
-    probs: pd.DataFrame, spelled: Mapping[str, str], classes: list[str], settings: SubmissionSettings
+    probs: pd.DataFrame, spelled: Mapping[str, str], classes: list[str], settings: SubmissionSettings, fewest: int
 ) -> list[list[str]]:
-    """Return each row's probabilities of `classes`, or if `classes` is empty its likeliest class or classes."""
+    """Return each row's probabilities of `classes`, or if `classes` is empty its likeliest class or classes.
+
+    With `values: labels` they are the predicted set, which has `fewest` labels at least.
+    """
     if classes:
         return _probabilities(probs, classes)
+    if settings.values == "labels":
+        all_names = np.array([spelled[name] for name in probs.columns])
+        found = targets.predicted_sets(probs.to_numpy(), fewest)
+        return [[settings.separator.join(all_names[row])] for row in found]
     if settings.top > 1:
         names = np.array([spelled[name] for name in probs.columns])
         best = np.argsort(-probs.to_numpy(), axis=1, kind="stable")[:, : settings.top]

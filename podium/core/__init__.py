@@ -15,5 +15,6 @@ scratch.py       large arrays in temporary files
 seeding.py       seeds derived from their purpose
 stage_times.py   how long each stage took
 tables.py        contracts of tables; read and write CSV, parquet and JSON
+targets.py       labels as classes, or as sets of labels; their targets
 workers.py       the number of worker processes
 """

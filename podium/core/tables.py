@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from podium.core import csv_faults
+from podium.core import csv_faults, targets
 from podium.core.errors import InputError, some
 
 PROBABILITY = "p:"  # prefix of a class's column in tables of predictions
@@ -152,7 +152,7 @@ def empty_predictions(classes: Sequence[str]) -> pd.DataFrame:
 def write_empty_predictions(root: Path, path: Path) -> None:
     """Write a table of PREDICTIONS without rows, for the classes of data/split/folds.csv."""
     folds = read(root / "data/split/folds.csv", FOLDS)
-    classes = sorted(folds.loc[folds["use"] == "train", "label"].unique())
+    classes = targets.class_names(folds.loc[folds["use"] == "train", "label"])
     write(empty_predictions(classes), path, PREDICTIONS)
 
 

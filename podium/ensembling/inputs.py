@@ -14,7 +14,7 @@ from podium.contest import image_lists, submission
 from podium.contest.ids import split_files
 from podium.contest.settings import ContestSettings
 from podium.contest.submission import Template
-from podium.core import parallel, params, progress, tables
+from podium.core import parallel, params, progress, tables, targets
 from podium.core.errors import InputError
 from podium.ensembling import nested_cv, tta_selection
 from podium.ensembling.blending import BlendSizes
@@ -67,7 +67,17 @@ class EnsembleInputs:
     @cached_property
     def classes(self) -> list[str]:
         """Return the classes in the order of the models' outputs."""
-        return sorted(self.used["label"].unique())
+        return targets.class_names(self.used["label"])
+
+    @property
+    def n_columns(self) -> int:
+        """Return the columns of all probabilities: the classes, or 2 of sets (podium.core.targets.probs_of_rows)."""
+        return 2 if targets.are_sets(self.classes) else len(self.classes)
+
+    @property
+    def n_test_rows(self) -> int:
+        """Return the rows of the probabilities of test images."""
+        return len(self.readable) * (len(self.classes) if targets.are_sets(self.classes) else 1)
 
     @cached_property
     def images(self) -> EvaluationSet:
@@ -148,7 +158,7 @@ def methods(inputs: EnsembleInputs) -> list[str]:
         InputError: the method cannot be used here.
     """
     method = inputs.settings.method
-    sizes = BlendSizes(len(inputs.predictions), len(inputs.classes), inputs.metric.of_ranks)
+    sizes = BlendSizes(len(inputs.predictions), inputs.n_columns, inputs.metric.of_ranks)
     if method != "auto":
         if why := METHODS[method].unusable(sizes):
             raise InputError(f"params.yaml: ensemble.method: {why}; use auto or equal")
@@ -179,9 +189,9 @@ def choose_members(
         the members, and their candidates as they are reported, both by name.
     """
     names = list(inputs.predictions)
-    cells = len(inputs.images.targets) * len(inputs.classes)
+    cells = len(inputs.images.targets) * inputs.n_columns
     n_ttas = sum(1 + len(member.alternatives) for member in inputs.predictions.values())
-    large = len(inputs.images.targets) * max(len(inputs.classes), intervals.DRAWS) > LARGE
+    large = len(inputs.images.targets) * max(inputs.n_columns, intervals.DRAWS) > LARGE
     workers = parallel.worker_count() if n_ttas * cells >= MANY and not large else 1
     bar = partial(tqdm, desc="members", total=len(names), disable=not progress.shown(), leave=False)
     spread = partial(parallel.in_order, items=names, workers=workers, name=str, preload=WORKERS_NEED)
@@ -201,13 +211,13 @@ def choose_members(
 
 
 def test_probs(inputs: EnsembleInputs, members: dict[str, ChosenMember], recipe: nested_cv.Recipe) -> Probs:
-    """Predict the test images: (images, classes).
+    """Predict the test images: (images, classes), of sets of labels (images x labels, 2).
 
     Each fold's models are blended as they were scored out of fold. The decision is made on the folds' mean.
     """
     if not inputs.readable:
-        return np.zeros((0, len(inputs.classes)), np.float32)
-    total = np.zeros((len(inputs.readable), len(inputs.classes)))
+        return np.zeros((0, inputs.n_columns), np.float32)
+    total = np.zeros((inputs.n_test_rows, inputs.n_columns))
     for index in range(len(inputs.fold_names)):
         total += blended_test(inputs, members, recipe, index, nested_cv.NONE_HELD_OUT)
     return recipe.decided((total / len(inputs.fold_names)).astype(np.float32))

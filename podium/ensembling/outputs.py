@@ -9,6 +9,7 @@ import pandas as pd
 from podium import contracts
 from podium.contest import submission
 from podium.core import tables
+from podium.core import targets as label_targets
 from podium.core.errors import some
 from podium.ensembling import curves, leakage, nested_cv
 from podium.ensembling.evidence_tables import tta_cells
@@ -65,7 +66,7 @@ def summary(inputs: EnsembleInputs, outcome: Outcome, members: pd.DataFrame, ble
         "best_member_score": tables.rounded(best["score"]),
         "members_below_blend": int((blend["verdict"] == BETTER).sum()),
         "n_members": len(inputs.predictions),
-        "n_train_images": len(images.targets),
+        "n_train_images": len(inputs.used),
         "n_test_images": len(inputs.test_files[0]),
     }
 
@@ -87,11 +88,15 @@ def with_leaked_labels(inputs: EnsembleInputs, test: Probs) -> Probs:
 def write_predictions(inputs: EnsembleInputs, outcome: Outcome, oof: Mapping[str, Probs], test: Probs) -> None:
     """Write the out-of-fold predictions of the blend and of each member, the test predictions and the submission."""
     folder, rows = inputs.root / "data/ensemble", inputs.used[["image_id", "label", "fold"]]
-    tables.write(tables.with_probs(rows, outcome.oof, inputs.classes), folder / "oof.parquet", contracts.OOF)
+
+    def with_probs(images: pd.DataFrame, probs: Probs) -> pd.DataFrame:
+        return tables.with_probs(images, label_targets.probs_of_images(probs, inputs.classes), inputs.classes)
+
+    tables.write(with_probs(rows, outcome.oof), folder / "oof.parquet", contracts.OOF)
     for name, probs in oof.items():
-        table = tables.with_probs(rows, probs, inputs.classes)
+        table = with_probs(rows, probs)
         tables.write(table, folder / f"members/{name}.parquet", contracts.OOF)
-    test_table = tables.with_probs(pd.DataFrame({"image_id": inputs.readable}, dtype="str"), test, inputs.classes)
+    test_table = with_probs(pd.DataFrame({"image_id": inputs.readable}, dtype="str"), test)
     tables.write(test_table, folder / "test.parquet", contracts.TEST)
     curves.write(curves.gather(_trainings(inputs), inputs.root), folder / "curves.csv")
     _write_submission(inputs, test_table, folder / "submission.csv")
@@ -99,7 +104,7 @@ def write_predictions(inputs: EnsembleInputs, outcome: Outcome, oof: Mapping[str
 
 def _write_submission(inputs: EnsembleInputs, test_probs: pd.DataFrame, path: Path) -> None:
     contest, (test_ids, others) = inputs.contest, inputs.test_files
-    shares = inputs.used["label"].value_counts(normalize=True)
+    shares = label_targets.one_label_a_row(inputs.used)["label"].value_counts() / len(inputs.used)
     names, absent = contest.submission.names, contest.submission.absent
     messages = submission.write(
         path,
@@ -118,6 +123,7 @@ def _write_submission(inputs: EnsembleInputs, test_probs: pd.DataFrame, path: Pa
         positive=contest.submission.positive,
         settings=contest.submission,
         by_id=inputs.by_id,
+        fewest_labels=label_targets.fewest_labels(inputs.classes) if label_targets.are_sets(inputs.classes) else None,
     )
     for message in messages:
         print(f"ensemble: {message}")

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from podium.contest import submission
-from podium.core import array_file, params, tables
+from podium.core import array_file, params, tables, targets
 from podium.ensembling.inputs import EnsembleInputs
 from podium.ensembling.nested_cv import NONE_HELD_OUT, ChosenMember, Outcome
 from podium.ensembling.recipe_schema import (
     NOVELTY,
     PATH,
+    SETS_VERSION,
     VERSION,
     RecipeFile,
     RecipeMember,
@@ -42,7 +43,7 @@ def write(
     used = [one for index, one in enumerate(stored) if not blend.weights or blend.weights[index] > 0]
     decision = outcome.recipe.decision
     found = RecipeFile(
-        version=VERSION,
+        version=SETS_VERSION if targets.are_sets(inputs.classes) else VERSION,
         classes=inputs.classes,
         labels=_labels(inputs),
         folds=list(inputs.fold_names),

@@ -21,6 +21,7 @@ from podium.models.settings import ModelSettings
 from podium.scoring.thresholds import Decision, ExpectedPosition, Multipliers
 
 VERSION = 1
+SETS_VERSION = 2  # of sets of labels: probabilities have a row for each image and label, and two columns
 PATH = "data/ensemble/recipe.json"
 NOVELTY = "data/ensemble/novelty.safetensors"
 
@@ -178,7 +179,7 @@ class RecipeFile(RecipePart):
     """The file.
 
     Attributes:
-        version: of this schema.
+        version: of this schema; SETS_VERSION of sets of labels, from which new images cannot be predicted yet.
         classes: in the order of all probabilities.
         labels: (classes,) as the submission spells them.
         folds: each has a model per member; their blends are averaged.
@@ -189,7 +190,7 @@ class RecipeFile(RecipePart):
         files: path -> SHA-256 of every file that predicts; "" where it was not there.
     """
 
-    version: Literal[1]
+    version: Literal[1, 2]
     classes: list[str]
     labels: list[str]
     folds: list[str]
@@ -222,8 +223,13 @@ def read(path: Path) -> RecipeFile:
     """
     try:
         values: Any = tables.read_json(path)
-        return RecipeFile.model_validate(values)
+        found = RecipeFile.model_validate(values)
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run `make` first") from None
     except (ValueError, ValidationError) as error:
         raise InputError(f"{path}: is no recipe of version {VERSION} ({error}); run `dvc repro ensemble`") from None
+    if found.version == SETS_VERSION:
+        raise InputError(
+            f"{path}: of sets of labels (contest.task: labels); new images cannot be predicted from it yet"
+        )
+    return found

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from podium.core import seeding
+from podium.core import seeding, targets
 from podium.core.errors import InputError, some
-from podium.folds import balance, outer_folds, rare_classes
+from podium.folds import balance, label_set_folds, outer_folds, rare_classes
 from podium.folds.settings import FOLD
 
 MOST_TRIED, MOST_NAMED = 10, 3  # numbers of folds that an error's remedy tries and names
@@ -100,7 +100,7 @@ def draw(used: pd.DataFrame, names: Sequence[str], seed: int) -> list[str]:
     Raises:
         InputError: every class has fewer groups than there are folds, or a fold remains empty.
 
-    Source: scikit-learn's StratifiedGroupKFold.
+    Source: scikit-learn's StratifiedGroupKFold; of sets of labels podium.folds.label_set_folds.
     """
     require_enough(used, len(names), seed)
     fold = _drawn(used, names, seed)
@@ -114,6 +114,8 @@ def draw(used: pd.DataFrame, names: Sequence[str], seed: int) -> list[str]:
 
 def _drawn(used: pd.DataFrame, names: Sequence[str], seed: int) -> NDArray[np.object_]:
     """Draw each row's fold; a fold may remain empty."""
+    if targets.are_sets(targets.class_names(used["label"])):
+        return label_set_folds.draw(used, names, seed)
     from sklearn.model_selection import (
         StratifiedGroupKFold,
     )  # takes a second to import: the user's own folds do not need it
@@ -179,7 +181,7 @@ def _other_numbers(used: pd.DataFrame, n_folds: int, seed: int) -> str:
 
 def _works(used: pd.DataFrame, n_folds: int, seed: int) -> bool:
     """Return whether that many folds can be drawn and leave enough for nested cross-validation."""
-    groups = used.groupby("label")["group"].nunique()
+    groups = targets.one_label_a_row(used).groupby("label")["group"].nunique()
     if len(groups) < 2 or groups.max() < n_folds:
         return False
     names = [str(n) for n in range(n_folds)]
@@ -199,7 +201,7 @@ def require_enough(used: pd.DataFrame, n_folds: int, seed: int = 0) -> None:
         InputError: names the classes, and what works.
     """
     rare = rare_classes.table(used, n_folds)
-    if len(rare) == used["label"].nunique():
+    if len(rare) == targets.one_label_a_row(used)["label"].nunique():
         raise InputError(
             f"labels: too few groups for {n_folds} folds in every class: {rare_classes.described(rare)}; a fold needs a"
             f" group of some class to score; {_other_numbers(used, n_folds, seed)}"
@@ -221,12 +223,15 @@ def _require_nested_cv(used: pd.DataFrame, names: Sequence[str], own: bool, seed
 
 
 def _nested_cv_fault(used: pd.DataFrame, names: Sequence[str]) -> str:
-    """Return why nested cross-validation is impossible with these folds, "" if it is possible."""
+    """Return why nested cross-validation is impossible with these folds, "" if it is possible.
+
+    A set of labels counts as one class here: any two of them let a choice be made.
+    """
     classes = sorted(used["label"].unique())
-    targets = np.asarray(pd.Index(classes).get_indexer(used["label"]), np.int64)
+    indices = np.asarray(pd.Index(classes).get_indexer(used["label"]), np.int64)
     fold = np.asarray(pd.Index(names).get_indexer(used["fold"]), np.int64)
-    outer = outer_folds.deal(fold, used["group"].to_numpy(str), targets)
-    return outer_folds.unusable_reason(outer, targets, classes)
+    outer = outer_folds.deal(fold, used["group"].to_numpy(str), indices)
+    return outer_folds.unusable_reason(outer, indices, classes)
 
 
 def _with_skipped(table: pd.DataFrame, names: Sequence[str], seed: int) -> pd.Series:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from podium.core import targets
 from podium.core.errors import some
 
 
@@ -38,7 +39,7 @@ def deviations(table: pd.DataFrame) -> pd.DataFrame:
         and fault ("", "group" or "several"); the largest deviation first.
     """
     wide = _wide(table)
-    used = table[table["use"] == "train"]
+    used = targets.one_label_a_row(table[table["use"] == "train"])
     largest = used.groupby(["label", "group"]).size().groupby("label").max().rename("largest_group")
     cells = _cells(wide)
     cells["even_share"] = cells["label"].map(wide.mean(axis=1))
@@ -61,12 +62,13 @@ def summary(table: pd.DataFrame) -> dict[str, Any]:
         row of `deviations` with the largest deviation), and unbalanced_classes (those with a fault).
     """
     wide = _wide(table)
-    groups = table.loc[table["use"] == "train", "group"].value_counts()
+    used = table[table["use"] == "train"]
+    groups = used["group"].value_counts()
     shares = wide.div(wide.sum(axis=0), axis=1).sub(wide.sum(axis=1) / wide.to_numpy().sum(), axis=0)
     cells = deviations(table)
     worst = cells.iloc[0]
     return {
-        "images_per_fold": {str(fold): int(n) for fold, n in wide.sum(axis=0).items()},
+        "images_per_fold": {str(fold): int(n) for fold, n in used["fold"].value_counts().sort_index().items()},
         "images_per_class_per_fold": {
             str(label): {str(f): int(n) for f, n in row.items()} for label, row in wide.iterrows()
         },
@@ -120,5 +122,5 @@ def _cells(wide: pd.DataFrame) -> pd.DataFrame:
 
 def _wide(table: pd.DataFrame) -> pd.DataFrame:
     """Count images without skipped ones: (classes, folds), both sorted by name."""
-    used = table[table["use"] == "train"]
+    used = targets.one_label_a_row(table[table["use"] == "train"])
     return pd.crosstab(used["label"], used["fold"])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from podium.core import targets
 from podium.core.errors import InputError, some
 
 REASON = "labels of its duplicates differ"
@@ -105,7 +106,7 @@ def _applied(labels: pd.DataFrame, resolved: pd.DataFrame) -> pd.DataFrame:
 
 
 def _require_every_class(before: pd.DataFrame, after: pd.DataFrame, rule: str) -> None:
-    classes = [set(table.loc[table["use"] == "train", "label"]) for table in (before, after)]
+    classes = [targets.names_in(table.loc[table["use"] == "train", "label"]) for table in (before, after)]
     if lost := sorted(classes[0] - classes[1]):
         raise InputError(
             f"params.yaml: split.conflicting_duplicates: {rule} leaves no image of class"

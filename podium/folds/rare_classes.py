@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from podium.core import targets
 from podium.core.errors import some
 
 
@@ -18,7 +19,7 @@ def table(used: pd.DataFrame, n_folds: int) -> pd.DataFrame:
         used: label and group of each image.
         n_folds: a class with fewer groups is rare.
     """
-    counts = used.groupby("label").agg(images=("group", "size"), groups=("group", "nunique"))
+    counts = targets.one_label_a_row(used).groupby("label").agg(images=("group", "size"), groups=("group", "nunique"))
     return counts[counts["groups"] < n_folds]
 
 
@@ -40,7 +41,7 @@ def warnings(used: pd.DataFrame, n_folds: int) -> list[str]:
 
 def unseen(used: pd.DataFrame) -> list[str]:
     """Return the classes whose images are all in one fold: its model is never trained on them."""
-    n_folds = used.groupby("label")["fold"].nunique()
+    n_folds = targets.one_label_a_row(used).groupby("label")["fold"].nunique()
     return sorted(n_folds[n_folds < 2].index)
 
 

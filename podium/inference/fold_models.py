@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from podium.core import params, pixels, tables
+from podium.core import params, pixels, tables, targets
 from podium.core.errors import InputError
 from podium.inference import stored_images
 from podium.inference.settings import InferSettings
@@ -89,7 +89,7 @@ def predict_folds(
         InputError: a model, or its held-out predictions, are of other classes.
     """
     table = tables.read(root / "data/split/folds.csv", tables.FOLDS)
-    classes = sorted(table.loc[table["use"] == "train", "label"].unique())
+    classes = targets.class_names(table.loc[table["use"] == "train", "label"])
     train, test = (pixels.open_pack(root / f"data/prepare/{subset}/pixels.arrow") for subset in ("train", "test"))
 
     def rows(test_images: stored_images.ImagesAtSize) -> Iterator[pd.DataFrame]:
@@ -185,6 +185,7 @@ def tables_of_fold(
                 batch_size=batch_size,
                 numerics=numerics,
                 label=f"{name} fold {fold}, {subset} at {image_size}",
+                sets=targets.are_sets(classes),
             )
             for transform in transforms:
                 yield predict.prediction_table(
@@ -207,11 +208,13 @@ def predict_unknown(
     batch_size: int,
     numerics: Numerics,
     label: str,
+    sets: bool = False,
 ) -> dict[str, Probs]:
     """Predict images at one size, but for those in identity that are known.
 
     Args:
         known: image id -> probabilities in identity (n_classes,); skipped images are not among them.
+        sets: as of `predict.probabilities`.
 
     Returns:
         transform -> probabilities (n_images, n_classes).
@@ -219,7 +222,7 @@ def predict_unknown(
 
     def probabilities(images: PlainImages, transforms: Sequence[str]) -> dict[str, Probs]:
         return predict.probabilities(
-            model, images, transforms=transforms, batch_size=batch_size, numerics=numerics, label=label
+            model, images, transforms=transforms, batch_size=batch_size, numerics=numerics, label=label, sets=sets
         )
 
     if IDENTITY not in transforms or not known:

@@ -38,6 +38,7 @@ def probabilities(
     batch_size: int,
     numerics: Numerics,
     label: str = "",
+    sets: bool = False,
 ) -> dict[str, NDArray[np.float32]]:
     """Predict images at one size in several TTA transforms.
 
@@ -47,16 +48,17 @@ def probabilities(
         transforms: keys of `TTA`.
         batch_size: at most CPU_BATCH is used on a CPU.
         label: of the progress bar; "" for no bar.
+        sets: whether an image has a set of the classes: each one's sigmoid instead of the softmax.
 
     Returns:
-        transform -> probabilities (n_images, n_classes), rows summing to 1.
+        transform -> probabilities (n_images, n_classes), rows summing to 1 but of sets.
     """
     rows = {transform: _OutputRows(len(images)) for transform in transforms}
     for batch in _batches(model, images, batch_size, numerics, label):
         for transform in transforms:
             with numerics.autocast():
                 logits = model(numerics.layout(TTA[transform](batch)))
-            rows[transform].add(torch.softmax(logits.float(), dim=1))
+            rows[transform].add(torch.sigmoid(logits.float()) if sets else torch.softmax(logits.float(), dim=1))
     return {transform: written.values for transform, written in rows.items()}
 
 

@@ -74,7 +74,7 @@ def _score(inputs: PageInputs) -> dict[str, Any]:
         "is_log_loss": metric == scores.LOG_LOSS,
         "commonest": commonest if metric == "accuracy" else None,
         "optimism": abs(summary["oof_score_naive"] - summary["oof_score"]),
-        "n_wrong": int((inputs.probs.argmax(1) != inputs.targets).sum()),
+        "n_wrong": len(set(inputs.wrong // inputs.n_labels)),
         "leaks": inputs.summary("data/analyze/summary.json")["test_images_with_a_train_duplicate"],
         "flagged": inputs.summary("data/review/summary.json")["flagged"],
     }
@@ -83,9 +83,12 @@ def _score(inputs: PageInputs) -> dict[str, Any]:
 def _contest(inputs: PageInputs) -> list[tuple[str, str]]:
     contest, label = inputs.contest, inputs.summary("data/label/summary.json")
     submission = contest.submission
-    written = "the class" if submission.values == "label" else "probabilities"
+    written = {"label": "the class", "labels": "the labels"}.get(submission.values, "probabilities")
+    task = "assign one of {:,} classes to each test image"
+    if contest.task == "labels":
+        task = "say of {:,} labels which each test image has: none, one or several"
     return [
-        ("Task", f"assign one of {len(inputs.classes):,} classes to each test image"),
+        ("Task", task.format(len(inputs.classes))),
         (
             "Metric",
             f"{contest.metric.replace('_', ' ')}{' (lower is better)' if scores.is_loss(contest.metric) else ''}",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from podium.core import targets
 from podium.page import charts, galleries
 from podium.page.page_inputs import PageInputs
 
@@ -30,7 +31,8 @@ def data(inputs: PageInputs) -> dict[str, Any]:
 
 def folds(inputs: PageInputs) -> dict[str, Any]:
     """Return the classes and how the folds share them."""
-    balance, counts = inputs.summary("data/split/balance.json"), inputs.used["label"].value_counts()
+    balance = inputs.summary("data/split/balance.json")
+    counts = targets.one_label_a_row(inputs.used)["label"].value_counts()
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     half = MOST_CLASSES // 2
     shown = ordered if len(ordered) <= MOST_CLASSES else [*ordered[:half], *ordered[-half:]]

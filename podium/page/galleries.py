@@ -81,16 +81,16 @@ def odd_images(inputs: PageInputs) -> list[Gallery]:
 
 def mistakes(inputs: PageInputs) -> Gallery:
     """Return the images that the blend is surest about and gets wrong, out of fold."""
-    used, classes = inputs.used, inputs.classes
+    used = inputs.used
     suspected = set(inputs.table("data/review/suspects.csv").query("flagged == 'yes'")["image_id"])
     predicted = inputs.probs.argmax(1)
     targets = inputs.targets
-    wrong = np.flatnonzero(predicted != targets)
+    wrong = inputs.wrong
     sure = inputs.probs[wrong, predicted[wrong]].round(6)
     order = wrong[np.lexsort((wrong, -sure))]
     shown = []
     for i in order[:MISTAKES]:
-        image_id = str(used["image_id"].iloc[i])
+        image_id, classes = str(used["image_id"].iloc[i // inputs.n_labels]), inputs.row_names(i)
         p, p_label = inputs.probs[i, predicted[i]], inputs.probs[i, targets[i]]
         lines = (
             f"label {classes[targets[i]]} (p {p_label:.2f})",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from podium import contracts
 from podium.contest.settings import ContestSettings
-from podium.core import params, pixels, tables
+from podium.core import params, pixels, tables, targets
 from podium.core.pixels import PixelPack
 from podium.core.tables import Contract
 from podium.predictions import prediction_files
@@ -59,7 +59,8 @@ class PageInputs:
         facts: contracts.FACTS by subset.
         packs: pixels by subset.
         curves: contracts.CURVES with its series as floats.
-        probs: the blend's out-of-fold probabilities (images, classes), in the order of `used` and `classes`.
+        probs: the blend's out-of-fold probabilities (images, classes), in the order of `used` and `classes`; of sets of
+            labels (images x labels, 2).
         found: the other tables and summaries by their path.
     """
 
@@ -93,8 +94,22 @@ class PageInputs:
 
     @cached_property
     def targets(self) -> NDArray[np.intp]:
-        """Return the class index of each of `used`."""
-        return np.asarray(pd.Index(self.classes).get_indexer(self.used["label"]))
+        """Return the class index of each of `used`; of sets of labels its rows (podium.core.targets.as_rows)."""
+        return targets.as_rows(targets.of_labels(self.used["label"], self.classes))
+
+    @property
+    def n_labels(self) -> int:
+        """Return the rows of an image in `targets` and `probs`."""
+        return len(self.classes) if targets.are_sets(self.classes) else 1
+
+    @cached_property
+    def wrong(self) -> NDArray[np.intp]:
+        """Return the positions of the rows that the blend gets wrong."""
+        return np.flatnonzero(self.probs.argmax(1) != self.targets)
+
+    def row_names(self, row: int) -> list[str]:
+        """Return the names of the columns of `probs` in a row."""
+        return confusion.two_classes(self.classes[row % self.n_labels]) if self.n_labels > 1 else self.classes
 
 
 def load(root: Path) -> PageInputs:
@@ -123,7 +138,7 @@ def used_images(folds: pd.DataFrame) -> pd.DataFrame:
 
 def class_order(used: pd.DataFrame) -> list[str]:
     """Return the classes in the order of the models' outputs."""
-    return sorted(used["label"].unique())
+    return targets.class_names(used["label"])
 
 
 def _curves(path: Path) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from podium.core import seeding, tables
+from podium.core import seeding, tables, targets
 
 MAX_CLASSES = 200  # classes in a plot
 MAX_POINTS = 4000  # points of all classes of a plot
@@ -69,7 +69,7 @@ def class_counts(labels: pd.DataFrame, sheet_of: Mapping[str, str]) -> pd.DataFr
 
     Of more than MAX_CLASSES classes, the plot shows those with the most and the fewest images.
     """
-    labelled = labels[labels["label"] != ""]
+    labelled = targets.one_label_a_row(labels[labels["label"] != ""])
     counts = pd.crosstab(labelled["label"], labelled["use"]).reindex(columns=["train", "skip"], fill_value=0)
     counts = counts.sort_index().reset_index().rename(columns={"train": "images", "skip": "skipped"})
     counts["sheet"] = [sheet_of.get(label, "") for label in counts["label"]]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from podium import contracts
 from podium.core import params
+from podium.core import targets as label_targets
 from podium.inference.settings import MemberSettings
 from podium.predictions import calibration, case_means, prediction_files
 from podium.predictions.blend_names import has_joint_probe
@@ -131,7 +132,8 @@ def read_train(member: MemberPredictions, tta: Tta, folds: pd.DataFrame, classes
     """
     rows = predicted_rows(member, folds)
     used = (rows["use"] == "train").to_numpy()
-    probs = np.asarray(read_predicted(member, tta, rows, classes)[used], np.float32)
+    predicted = read_predicted(member, tta, rows, classes)
+    probs = np.asarray(predicted[label_targets.rows_of_images(used, classes)], np.float32)
     return case_means.averaged(probs, rows[used])
 
 

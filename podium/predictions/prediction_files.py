@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from podium import contracts
-from podium.core import tables
+from podium.core import tables, targets
 from podium.core.errors import InputError, some
 
 SUM_TOLERANCE = 1e-3  # probabilities were normalised in float32
@@ -52,7 +52,8 @@ def read_train(
         transforms: all transforms that the files hold.
 
     Returns:
-        probabilities (sizes, transforms, images, classes) in the order of the arguments.
+        probabilities (sizes, transforms, images, classes) in the order of the arguments; of sets of labels the rows of
+        podium.core.targets.as_rows, (sizes, transforms, images x labels, 2).
 
     Raises:
         InputError: a prediction is missing, double, or of another fold, size, transform, image or class; or its
@@ -65,7 +66,8 @@ def read_train(
     if (wrong := rows.index["fold"] != expected).any():
         images = sorted({image_ids[i] for i in rows.index["image_id"][wrong]})
         raise _fault(rows.where, f"the model of another fold predicted {some(images)}")
-    return _arrange(rows, {key: axes[key] for key in ("image_size", "transform", "image_id")})
+    arranged = _arrange(rows, {key: axes[key] for key in ("image_size", "transform", "image_id")})
+    return targets.probs_of_rows(arranged, classes)
 
 
 def read_test(
@@ -88,18 +90,20 @@ def read_test(
         transforms: all transforms that the file holds.
 
     Returns:
-        probabilities (sizes, transforms, images, classes) in the order of the arguments.
+        probabilities (sizes, transforms, images, classes) in the order of the arguments; of sets of labels the rows of
+        podium.core.targets.as_rows, (sizes, transforms, images x labels, 2).
 
     Raises:
         InputError: as `read_train`.
     """
     axes = {"fold": [fold], "image_size": image_sizes, "transform": transforms, "image_id": image_ids}
     rows = _read([path], {"subset": ["test"], "image_size": image_sizes, "fold": [fold]}, axes, classes)
-    return _arrange(rows, {key: axes[key] for key in ("image_size", "transform", "image_id")})
+    arranged = _arrange(rows, {key: axes[key] for key in ("image_size", "transform", "image_id")})
+    return targets.probs_of_rows(arranged, classes)
 
 
 def read_oof(path: Path, used: pd.DataFrame, classes: Sequence[str]) -> Probs:
-    """Read a table of OOF as probabilities (images, classes).
+    """Read a table of OOF as probabilities (images, classes), of sets of labels (images x labels, 2).
 
     Args:
         path: of the table.
@@ -115,7 +119,7 @@ def read_oof(path: Path, used: pd.DataFrame, classes: Sequence[str]) -> Probs:
     if not same or list(labels) != list(used["label"]):
         raise InputError(f"{path}: its images, labels or classes are not those of folds.csv; run `dvc repro`")
     columns = [tables.PROBABILITY + name for name in classes]
-    return np.asarray(table.loc[list(used["image_id"]), columns], np.float32)
+    return targets.probs_of_rows(np.asarray(table.loc[list(used["image_id"]), columns], np.float32), classes)
 
 
 def _read(paths: Sequence[Path], wanted: Wanted, axes: Mapping[str, Sequence[Any]], classes: Sequence[str]) -> _Rows:
@@ -127,9 +131,11 @@ def _read(paths: Sequence[Path], wanted: Wanted, axes: Mapping[str, Sequence[Any
         {key: np.concatenate([index[key] for index, _ in read]) for key in axes},
         np.concatenate([probs for _, probs in read]),
     )
-    if (faulty := _faulty(rows.probs)).any():
+    sets = targets.are_sets(classes)
+    if (faulty := _faulty(rows.probs, sets)).any():
         images = sorted({axes["image_id"][i] for i in rows.index["image_id"][faulty]})
-        raise _fault(where, f"probabilities are not finite, negative or do not sum to 1: {some(images)}")
+        wrong = "above 1" if sets else "do not sum to 1"
+        raise _fault(where, f"probabilities are not finite, negative or {wrong}: {some(images)}")
     return rows
 
 
@@ -194,8 +200,10 @@ def _places(column: pa.ChunkedArray, values: Sequence[Any], path: Path) -> Place
     return np.asarray(places[cells.codes], np.int64)
 
 
-def _faulty(probs: Probs) -> NDArray[np.bool_]:
-    """Say which rows are no probabilities (NaN fails the comparison)."""
+def _faulty(probs: Probs, sets: bool) -> NDArray[np.bool_]:
+    """Say which rows are no probabilities, of a class or of each label (NaN fails the comparison)."""
+    if sets:
+        return np.asarray(~((probs >= 0) & (probs <= 1)).all(axis=1), np.bool_)
     with np.errstate(invalid="ignore", over="ignore"):
         sums = probs.sum(axis=1)
     return np.asarray(~((probs >= 0).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)), np.bool_)

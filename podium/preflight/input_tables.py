@@ -10,6 +10,7 @@ from podium.contest import external, ids, image_lists, label_sources, labels, lo
 from podium.contest.image_lists import ImageSelection
 from podium.contest.label_sources import TrainFiles
 from podium.contest.settings import ContestSettings
+from podium.core import targets
 from podium.core.errors import InputError, some
 from podium.folds import assignment, rare_classes
 from podium.images import image_files
@@ -59,7 +60,7 @@ def check(p: Podium, root: Path) -> list[str]:
         )
     joined, lost = _check_labels(c, train, root)
     used = joined.labels[joined.labels["use"] == "train"]
-    classes = sorted(set(used["label"]))
+    classes = targets.class_names(used["label"])
     messages = [
         *_notes(c, root),
         *folder_checks.messages(train.images, c, root),
@@ -138,15 +139,15 @@ def _check_labels(c: ContestSettings, train: SubsetFiles, root: Path) -> tuple[l
     overrides = labels.read_overrides(
         root / c.overrides,
         images=ids.ImageIndex(train.images, train.others),
-        classes=sorted(set(given.table["label"]) - {""}),
+        classes=label_sources.class_names(given),
         label_type=c.label_type,
     )
     every = sorted({*train.images, *given.table["image_id"], *overrides["image_id"]})
     facts = pd.DataFrame({"image_id": every, "problem": ""}, dtype="str")
     joined = labels.join(facts, given.table, overrides)
-    classes = sorted(set(joined.labels.loc[joined.labels["use"] == "train", "label"]))
+    classes = targets.class_names(joined.labels.loc[joined.labels["use"] == "train", "label"])
     folder_checks.require_two_classes(classes, train.images, c)
-    return joined, {*given.table["label"], *given.without_image}.difference(["", *classes])
+    return joined, targets.names_in([*given.table["label"], *given.without_image]).difference(classes)
 
 
 def _check_template(c: ContestSettings, test: SubsetFiles, classes: list[str], root: Path) -> list[str]:
@@ -166,14 +167,19 @@ def _check_template(c: ContestSettings, test: SubsetFiles, classes: list[str], r
         by_id=test.selection.by_id,
     )
     messages = list(template.messages) if template is not None else []
-    holds_labels = c.submission.values == "label" and not (
+    holds_labels = c.submission.values in ("label", "labels") and not (
         template is not None and (template.class_columns or template.is_long)
     )
     metric = scores.named(c.metric, classes)
-    if holds_labels and not metric.judges_labels and not metric.labels_read:
+    if holds_labels and not metric.judges_labels and not metric.labels_read and metric.of_errors is None:
         messages.append(
             f"WARNING: contest.metric {c.metric} scores probabilities, but the submission will hold labels; see"
             " contest.submission.values and contest.submission.positive"
+        )
+    if metric.of_errors is not None and c.submission.values != "number":
+        messages.append(
+            f"WARNING: contest.metric {c.metric} scores numbers, but the submission will hold none; see"
+            " contest.submission.values: number"
         )
     if metric.labels_read > 1 and holds_labels and c.submission.top != metric.labels_read:
         messages.append(

@@ -124,6 +124,28 @@ class Podium(FoldList):
         return self
 
     @model_validator(mode="after")
+    def _refuse_what_sets_of_labels_lack(self) -> Self:
+        if self.contest.task == "classes":
+            return self
+        phases = {
+            f"members.{name}.{key}": getattr(member, key)
+            for name, member in self.members.items()
+            for key in ("pretrain", "finetune")
+        } | {f"fixres.{name}": phase for name, phase in self.fixres.items()}
+        wrong = [
+            f"{key}.loss: cross_entropy"
+            for key, phase in phases.items()
+            if "loss" in phase.model_fields_set and phase.loss == "cross_entropy"
+        ]
+        wrong += [f"{key}.{one.strip('`')}" for key, phase in phases.items() for one in phase.balances()]
+        wrong += [key for key in ("pseudo", "distill", "external") if getattr(self, key)]
+        wrong += ["ensemble.method: ranks"] if self.ensemble.method == "ranks" else []
+        wrong += ["ensemble.leaked_labels"] if self.ensemble.leaked_labels != "ignore" else []
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: not for sets of labels (contest.task: labels); remove it")
+        return self
+
+    @model_validator(mode="after")
     def _require_large_enough_images(self) -> Self:
         for name, member in self.members.items():
             for key, size in self._image_sizes(name):

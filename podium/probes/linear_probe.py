@@ -1,32 +1,29 @@
 """Linear probe: a logistic regression on a frozen backbone's features, a baseline and a classifier's first weights.
 
+Of sets of labels it is a regression for each label (label_probe.py), and sigmoids in place of the softmax.
+
 Source: Kumar et al. 2022, arXiv 2202.10054: linear probing before fine-tuning distorts the features less.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
-from scipy.special import softmax
-from sklearn.linear_model import LogisticRegression
+from scipy.special import expit, softmax
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from podium.core import targets as label_targets
 from podium.core.errors import InputError
-from podium.probes import discriminant
+from podium.probes import discriminant, label_probe
+from podium.probes.feature_space import STRENGTHS, TOO_LARGE, FeatureSpace
 
 # rows x features x classes. Above it, five folds' regressions and the choice of their strengths take at least ten
 # minutes on one core, so a linear discriminant is fitted instead (docs/honest_scores.md, Speed)
 MAX_WORK = 500_000_000
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # scikit-learn's C, on standardised features, from small to large
-# A larger C is no longer tried once the log loss is this many times the smallest one: it only rises from there, and the
-# regressions with a large C take the longest
-TOO_LARGE = 1.05
-
 Fitted = tuple[NDArray[np.float64], NDArray[np.float64], float]  # what `fit` returns
 
 
@@ -108,7 +105,7 @@ class ProbePredictions:
 
 def predict_folds(
     inputs: NDArray[np.float32],
-    targets: NDArray[np.int64],
+    targets: NDArray[Any],
     folds: NDArray[np.str_],
     test: NDArray[np.float32],
     *,
@@ -122,7 +119,8 @@ def predict_folds(
 
     Args:
         inputs: features (n_images, n_transforms, n_features).
-        targets: class indices (n_images,); -1 for an image that is predicted but never trained on.
+        targets: class indices (n_images,); -1 for an image that is predicted but never trained on. Of sets of labels
+            (n_images, n_classes) of podium.core.targets.
         folds: (n_images,) each image's fold.
         test: features of the test images (n_test_images, n_transforms, n_features).
         n_classes: of the contest.
@@ -136,6 +134,7 @@ def predict_folds(
     _require_finite(test)
     fitted = fit_folds(inputs, targets, folds, n_classes=n_classes, seeds=seeds, strengths=strengths)
     found = ProbePredictions(np.zeros((*inputs.shape[:2], n_classes), np.float32), {}, fitted)
+    no_test = np.zeros((0, test.shape[1], n_classes), np.float32)
     for fold in seeds:
         held_out = folds == fold
         if fold not in fitted:
@@ -144,6 +143,10 @@ def predict_folds(
             found.test[fold] = np.broadcast_to(only, (*test.shape[:2], n_classes))
             continue
         weights, biases, _ = fitted[fold]
+        if targets.ndim > 1:
+            found.train[held_out] = expit(inputs[held_out] @ weights.T + biases)
+            found.test[fold] = np.asarray(expit(test @ weights.T + biases) if len(test) else no_test, np.float32)
+            continue
         found.train[held_out] = softmax(inputs[held_out] @ weights.T + biases, axis=-1)
         found.test[fold] = softmax_of(test, weights, biases)
     return found
@@ -156,7 +159,7 @@ def single_class(targets: NDArray[np.int64], folds: NDArray[np.str_], fold: str)
 
 def fit_folds(
     inputs: NDArray[np.float32],
-    targets: NDArray[np.int64],
+    targets: NDArray[Any],
     folds: NDArray[np.str_],
     *,
     n_classes: int,
@@ -169,9 +172,12 @@ def fit_folds(
     """
     fitted = {}
     for fold, seed in seeds.items():
-        train = (folds != fold) & (targets >= 0)
-        if len(np.unique(targets[train])) != 1:
-            known = None if strengths is None else strengths[fold]
+        train = (folds != fold) & label_targets.are_known(targets)
+        known = None if strengths is None else strengths[fold]
+        if targets.ndim > 1:
+            large = is_large(int(train.sum()) * inputs.shape[1], inputs.shape[2], n_classes)
+            fitted[fold] = label_probe.fit(inputs[train], targets[train], seed=seed, strength=known, is_large=large)
+        elif len(np.unique(targets[train])) != 1:
             fitted[fold] = fit(inputs[train], targets[train], n_classes=n_classes, seed=seed, strength=known)
     return fitted
 
@@ -198,7 +204,7 @@ def _by_regression(
     with threadpool_limits(1, "blas"):
         if strength is None:
             strength = _strength(inputs, targets, seed)
-        space = _FeatureSpace.of(inputs)
+        space = FeatureSpace.of(inputs)
         model = space.regression(np.repeat(targets, inputs.shape[1]), strength)
     weights, biases = space.weights_of(model), model.intercept_
     if len(weights) == 1:  # two classes: scikit-learn stores one row, for the second class
@@ -226,7 +232,7 @@ def _path(
     inputs: NDArray[np.float32], targets: NDArray[np.int64], train: NDArray[np.int64], held_out: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return the log loss of the held-out images for each of STRENGTHS; infinite for those that are not tried."""
-    space = _FeatureSpace.of(inputs[train])
+    space = FeatureSpace.of(inputs[train])
     others, labels = space.rows_of(inputs[held_out, 0]), np.repeat(targets[train], inputs.shape[1])
     losses = np.full(len(STRENGTHS), np.inf)
     model = None
@@ -236,49 +242,3 @@ def _path(
         if losses[i] > TOO_LARGE * losses.min():
             break
     return losses
-
-
-@dataclass(frozen=True)
-class _FeatureSpace:
-    """Standardised features of training rows; where these are fewer than the features, in the space that they span.
-
-    A ridge-penalised regression has its weights in the span of its rows, so that nothing is lost and a regression on
-    200 images with 3,000 features costs a tenth.
-
-    Attributes:
-        basis: (dimensions, n_features), orthonormal rows; None where the features are few.
-        rows: (n_rows, dimensions or n_features).
-    """
-
-    scaler: StandardScaler
-    basis: NDArray[np.float64] | None
-    rows: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, inputs: NDArray[np.float32]) -> "_FeatureSpace":
-        """Standardise features (n_images, n_transforms, n_features)."""
-        flat = inputs.reshape(-1, inputs.shape[2]).astype(np.float64)
-        scaler = StandardScaler().fit(flat)
-        scaler.scale_ = np.maximum(scaler.scale_, 1e-6)  # a constant feature must not be scaled up
-        rows = scaler.transform(flat)
-        if len(rows) >= rows.shape[1]:
-            return cls(scaler, None, rows)
-        left, sizes, basis = linalg.svd(rows, full_matrices=False)
-        return cls(scaler, basis, left * sizes)
-
-    def rows_of(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Bring features (n_images, n_features) into the space."""
-        standardised: NDArray[np.float64] = self.scaler.transform(inputs)
-        return standardised if self.basis is None else standardised @ self.basis.T
-
-    def weights_of(self, model: LogisticRegression) -> NDArray[np.float64]:
-        """Return a model's weights for standardised features."""
-        weights: NDArray[np.float64] = model.coef_ if self.basis is None else model.coef_ @ self.basis
-        return weights
-
-    def regression(
-        self, labels: NDArray[np.int64], strength: float, start: LogisticRegression | None = None
-    ) -> LogisticRegression:
-        """Fit a regression of the rows' labels (n_rows,), from the coefficients of another one if there is one."""
-        model = start or LogisticRegression(max_iter=2000, warm_start=True)
-        return model.set_params(C=strength).fit(self.rows, labels)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from podium.core import pixels, seeding, tables
+from podium.core import targets as label_targets
 from podium.models import backbones, devices, plain_images, predict, probe_heads
 from podium.models.preprocessing import Preprocessing
 from podium.models.probe_heads import ProbeHeads
@@ -32,13 +34,13 @@ class ProbeImages:
 
     Attributes:
         image_ids: of train images with a fold.
-        targets: class indices (n_images,); -1 for an image that is predicted but never trained on.
+        targets: podium.core.targets.of_labels; UNKNOWN for an image that is predicted but never trained on.
         folds: (n_images,) each image's fold.
         test_ids: of the readable test images.
     """
 
     image_ids: list[str]
-    targets: NDArray[np.int64]
+    targets: NDArray[Any]
     folds: NDArray[np.str_]
     test_ids: list[str]
     classes: list[str]
@@ -49,13 +51,11 @@ def read_images(root: Path, fold_names: Sequence[str]) -> ProbeImages:
     """Read folds.csv and the ids of the readable test images."""
     rows = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
     rows = rows[rows["fold"] != ""]
-    classes = sorted(rows.loc[rows["use"] == "train", "label"].unique())
-    targets = pd.Index(classes).get_indexer(rows["label"].where(rows["use"] == "train"))
+    classes = label_targets.class_names(rows.loc[rows["use"] == "train", "label"])
+    targets = label_targets.of_labels(rows["label"].where(rows["use"] == "train"), classes)
     test_ids = pixels.open_pack(root / "data/prepare/test/pixels.arrow").image_ids
     folds = rows["fold"].to_numpy(str)
-    return ProbeImages(
-        list(rows["image_id"]), targets.astype(np.int64), folds, list(test_ids), classes, list(fold_names)
-    )
+    return ProbeImages(list(rows["image_id"]), targets, folds, list(test_ids), classes, list(fold_names))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from podium.contest.settings import ContestSettings
-from podium.core import params, tables
+from podium.core import params, tables, targets
 from podium.inference.settings import MemberSettings
 from podium.predictions import calibration, case_means, member_predictions, prediction_files
 from podium.predictions.calibration import Probs
@@ -52,7 +52,7 @@ def load(root: Path) -> AblationInputs:
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
     folds = case_means.with_cases(folds, root)
     used = folds[folds["use"] == "train"]
-    classes = sorted(used["label"].unique())
+    classes = targets.class_names(used["label"])
     fold_names = [str(fold) for fold in params.section(values, "folds")]
     images = evaluation_set.of_folds(used, fold_names, classes, scores.named(contest.metric, classes))
     members, predictions = member_predictions.members_of(values), member_predictions.blend_members(values, root)

@@ -36,6 +36,7 @@ CLASSES = tables.Contract(
 MOST_SHOWN = 30  # most classes in the plot
 
 Labels = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 def table(targets: Labels, predicted: Labels, classes: list[str]) -> pd.DataFrame:
@@ -91,9 +92,34 @@ def by_class(targets: Labels, predicted: Labels, classes: list[str], cluster: La
         classes: names by index.
         cluster: (images,) cluster numbers; the images of a cluster count as one in the intervals.
     """
+    indices = range(len(classes))
+    return by_label(
+        np.column_stack([targets == k for k in indices]),
+        np.column_stack([predicted == k for k in indices]),
+        classes,
+        cluster,
+    )
+
+
+def table_of_sets(truth: Flags, predicted: Flags, classes: list[str]) -> pd.DataFrame:
+    """Return CONFUSION of sets of labels (images, labels): of each label, whether an image has it or not."""
+    found = [
+        table(truth[:, k].astype(np.int64), predicted[:, k].astype(np.int64), two_classes(name))
+        for k, name in enumerate(classes)
+    ]
+    return pd.concat(found, ignore_index=True)
+
+
+def two_classes(label: str) -> list[str]:
+    """Return what an image is that lacks and that has a label."""
+    return [f"not {label}", label]
+
+
+def by_label(truth: Flags, predicted: Flags, classes: list[str], cluster: Labels) -> pd.DataFrame:
+    """Return CLASSES as `by_class`, of what each image is and is predicted as: (images, classes)."""
     rows = []
     for k, name in enumerate(classes):
-        is_true, is_predicted = targets == k, predicted == k
+        is_true, is_predicted = truth[:, k], predicted[:, k]
         hits = int((is_true & is_predicted).sum())
         recall, precision, jaccard = (
             _share(hits, where, cluster) for where in (is_true, is_predicted, is_true | is_predicted)

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from podium import contracts
+from podium.core.targets import are_known, of_labels
 from podium.reports.member_votes import NO_VOTE, Targets, Vote
 
 DIGITS = 4  # decimals of probabilities in tables
@@ -75,7 +76,7 @@ def review_state(folds: pd.DataFrame, overrides: pd.DataFrame, classes: Sequence
         DROPPED: folds["image_id"].isin(dropped),
         NO_PREDICTION: folds["fold"] == "",
         NO_LABEL: folds["label"] == "",
-        UNKNOWN_CLASS: ~folds["label"].isin(classes),
+        UNKNOWN_CLASS: ~are_known(of_labels(folds["label"], classes)),
     }
     return pd.Series(np.select(list(reasons.values()), list(reasons), REVIEWED), index=folds.index, dtype="str")
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from podium.core import targets as label_targets
 from podium.predictions import member_predictions
 from podium.predictions.member_predictions import MemberPredictions
 
@@ -38,7 +39,8 @@ class MemberVotes:
     """All members' predictions.
 
     Attributes:
-        probs: (images, classes), mean over the members that predict the image.
+        probs: (images, classes), mean over the members that predict the image; of sets of labels the rows of
+            podium.core.targets.probs_of_rows, as for the votes.
         votes: by member.
     """
 
@@ -58,11 +60,12 @@ def read(
         reviewed: the rows of `folds` to read.
         classes: in the order of the probabilities.
     """
-    total, n_votes, votes = np.zeros((len(reviewed), len(classes))), np.zeros(len(reviewed), np.int64), {}
+    total = np.zeros_like(label_targets.probs_of_rows(np.zeros((len(reviewed), len(classes))), classes))
+    n_votes, votes = np.zeros(len(total), np.int64), {}
     for name, member in member_predictions.blend_members(values, root).items():
         rows, probs = member_predictions.predicted_rows(member, folds), np.full(total.shape, np.nan)
-        has_prediction = reviewed["image_id"].isin(rows["image_id"]).to_numpy()
-        is_reviewed = rows["image_id"].isin(reviewed["image_id"]).to_numpy()
+        known = (reviewed["image_id"].isin(rows["image_id"]), rows["image_id"].isin(reviewed["image_id"]))
+        has_prediction, is_reviewed = (label_targets.rows_of_images(one.to_numpy(), classes) for one in known)
         probs[has_prediction] = _mean(member, rows, classes)[is_reviewed]
         votes[name] = to_vote(probs)
         total[has_prediction] += probs[has_prediction]
@@ -77,12 +80,15 @@ def to_vote(probs: NDArray[np.floating[Any]]) -> Vote:
     return Vote(np.where(np.isnan(probability), NO_VOTE, likeliest), probability)
 
 
-def members_at_chance(targets: Targets, votes: Mapping[str, Vote]) -> list[str]:
-    """Name the members whose predictions agree with the labels no more often than by chance."""
-    return [name for name, vote in votes.items() if at_chance(targets, vote.likeliest)]
+def members_at_chance(targets: Targets, votes: Mapping[str, Vote], n_labels: int = 1) -> list[str]:
+    """Name the members whose predictions agree with the labels no more often than by chance.
+
+    Of sets of labels, with n_labels rows an image, the labels are counted one by one and added up.
+    """
+    return [name for name, vote in votes.items() if at_chance(targets, vote.likeliest, n_labels)]
 
 
-def at_chance(targets: Targets, likeliest: Targets) -> bool:
+def at_chance(targets: Targets, likeliest: Targets, n_labels: int = 1) -> bool:
     """Test whether predictions agree with the labels no more often than after shuffling them among the images.
 
     A member that always predicts the same class is at chance, however large that class is. Every image counts as one,
@@ -91,25 +97,33 @@ def at_chance(targets: Targets, likeliest: Targets) -> bool:
     Args:
         targets: (images,) class indices.
         likeliest: (images,) predicted class indices; NO_VOTE where there is none.
+        n_labels: rows of an image.
 
     Source: Hoeffding 1951, A combinatorial central limit theorem, Annals of Mathematical Statistics 22.
     """
+    found = [_agreement(targets[label::n_labels], likeliest[label::n_labels]) for label in range(n_labels)]
+    more, variance = (sum(values) for values in zip(*found, strict=True))
+    return bool(more <= CHANCE_Z * np.sqrt(variance) + 1e-9)
+
+
+def _agreement(targets: Targets, likeliest: Targets) -> tuple[float, float]:
+    """Return how many more images agree than are expected after shuffling, and the variance of that number."""
     targets, likeliest = targets[likeliest != NO_VOTE], likeliest[likeliest != NO_VOTE]
     n = len(targets)
     if n == 0:
-        return True
+        return 0.0, 0.0
     n_classes = int(max(targets.max(), likeliest.max())) + 1
     given, predicted = (np.bincount(classes, minlength=n_classes) / n for classes in (targets, likeliest))
     expected = given @ predicted
     centred = np.eye(n_classes) - predicted[:, None] - given + expected
     variance = n**2 / max(n - 1, 1) * np.sum(np.outer(given, predicted) * centred**2)
     agreeing = int(np.sum(targets == likeliest))
-    return bool(agreeing - n * expected <= CHANCE_Z * np.sqrt(variance) + 1e-9)
+    return float(agreeing - n * expected), float(variance)
 
 
 def _mean(member: MemberPredictions, rows: pd.DataFrame, classes: list[str]) -> NDArray[np.float64]:
     """Average a member's predictions over all phases, image sizes and TTA transforms: (rows, classes)."""
-    total, count = np.zeros((len(rows), len(classes))), 0
+    total, count = np.zeros_like(label_targets.probs_of_rows(np.zeros((len(rows), len(classes))), classes)), 0
     for tta in (member.default, *member.alternatives):
         if tta.transforms == member.default.transforms:  # the identity transform alone is among these
             total += member_predictions.read_predicted(member, tta, rows, classes)

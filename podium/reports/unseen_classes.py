@@ -7,6 +7,7 @@ import pandas as pd
 
 from podium.core import tables
 from podium.core.errors import some
+from podium.core.targets import names_in
 from podium.folds import rare_classes
 from podium.scoring.metric import Metric, Probs, Targets
 
@@ -19,10 +20,11 @@ def summary(used: pd.DataFrame, targets: Targets, probs: Probs, metric: Metric) 
         where the metric is not defined there, or where there is no such class).
     """
     names = rare_classes.unseen(used)
-    known = ~used["label"].isin(names).to_numpy()
+    is_known = used["label"].map(lambda cell: names_in([cell]).isdisjoint(names)).to_numpy(bool)
+    known = np.repeat(is_known, metric.n_labels)
     return {
         "classes": names,
-        "images": int((~known).sum()),
+        "images": int((~is_known).sum()),
         "metric": metric.name,
         "score": tables.rounded(metric.function(targets, probs)),
         "score_without": _score(targets[known], probs[known], metric) if names and known.any() else None,
@@ -42,5 +44,5 @@ def sentences(found: dict[str, Any]) -> list[str]:
 
 
 def _score(targets: Targets, probs: Probs, metric: Metric) -> float | None:
-    value = float(metric.weighted(targets, probs, np.ones((len(targets), 1)))[0])
+    value = float(metric.weighted(targets, probs, np.ones((len(targets) // metric.n_labels, 1)))[0])
     return tables.rounded(value)

@@ -8,9 +8,11 @@ label_scores.py    scores of predicted classes, from counts
 log_losses.py      the log loss of each image; predictions that differ by rounding alone
 metric.py          what a metric is, and the facts that it must state
 metrics/           the metrics, one file each
+number_losses.py   losses of the expected value, of classes that are numbers
 own_metric.py      a metric of the user's own, by an import path
 proportions.py     the interval of a share
 rank_scores.py     areas under curves, one class against the rest
 scores.py          the registry of metrics
+set_scores.py      scores of sets of labels
 thresholds.py      the predicted class: multipliers of probabilities, or cuts of the expected position
 """

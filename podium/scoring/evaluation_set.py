@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from podium.core import scratch
+from podium.core import scratch, targets
 from podium.folds.outer_folds import deal
 from podium.scoring import intervals, scores
 from podium.scoring.log_losses import log_losses
@@ -19,7 +19,7 @@ Probs = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Images with out-of-fold predictions; all arrays are (images,).
+    """Images with out-of-fold predictions; all arrays are (images,), of sets of labels (images x labels,).
 
     Attributes:
         targets: class indices.
@@ -50,14 +50,14 @@ class EvaluationSet:
             rows: positions of images.
             probs: (rows, classes) calibrated probabilities of a candidate.
         """
-        targets = self.targets[rows]
+        own = self.targets[rows]
         if self.metric.chosen_by == "log_loss":
-            return float(log_losses(targets, probs).mean())
+            return float(log_losses(own, probs).mean())
         if self.metric.chosen_by == "itself":
-            return -self.metric.utility(targets, probs)
-        counts = np.bincount(targets, minlength=probs.shape[1])
-        losses = log_losses(targets, probs / np.maximum(counts, 1))
-        by_class = np.bincount(targets, losses, minlength=probs.shape[1])[counts > 0] / counts[counts > 0]
+            return -self.metric.utility(own, probs)
+        counts = np.bincount(own, minlength=probs.shape[1])
+        losses = log_losses(own, probs / np.maximum(counts, 1))
+        by_class = np.bincount(own, losses, minlength=probs.shape[1])[counts > 0] / counts[counts > 0]
         return float(by_class.mean())
 
     def rows(self, outer_folds: Collection[int]) -> Indices:
@@ -89,7 +89,10 @@ def of_folds(
         classes: in the order of the models' outputs.
         metric: the contest's.
     """
-    targets = np.asarray(pd.Index(classes).get_indexer(used["label"]), np.int64)
+    found = targets.as_rows(targets.of_labels(used["label"], classes))
     folds = np.asarray(pd.Index(fold_names).get_indexer(used["fold"]), np.int64)
     groups = intervals.dense(used["group"].to_numpy(str))
-    return EvaluationSet(targets, folds, groups, deal(folds, groups, targets), metric)
+    kinds = np.unique(used["label"].to_numpy(str), return_inverse=True)[1] if targets.are_sets(classes) else found
+    outer = deal(folds, groups, np.asarray(kinds, np.int64))
+    folds, groups, outer = (targets.rows_of_images(values, classes) for values in (folds, groups, outer))
+    return EvaluationSet(found, folds, groups, outer, metric)

@@ -122,7 +122,7 @@ def score_evidence_of_runs(
     if all(scores.alike(base, candidate) for base, candidate in pairs):
         return NOTHING
     gains = np.array([metric.utility(targets, candidate) - metric.utility(targets, base) for base, candidate in pairs])
-    draws, sign = group_draws(groups), 1 if metric.greater_is_better else -1
+    draws, sign = group_draws(groups[:: metric.n_labels]), 1 if metric.greater_is_better else -1
     drawn = [
         metric.weighted(targets, candidate, draws) - metric.weighted(targets, base, draws) for base, candidate in pairs
     ]
@@ -160,15 +160,16 @@ def score_interval(metric: scores.Metric, targets: Targets, probs: Probs, groups
         low, high = mean.interval() if mean.error > 0 else _equal_losses(mean.value, n_groups(groups))
         return max(low, 0.0), min(high, scores.WORST_LOSS)
     value = metric.function(targets, probs)
+    draws = group_draws(groups[:: metric.n_labels])
     if metric.lowest == -np.inf:
-        half = _quantile(mean.freedom) * _spread(metric.weighted(targets, probs, group_draws(groups)))
+        half = _quantile(mean.freedom) * _spread(metric.weighted(targets, probs, draws))
         return value - half, value + half
     shift, scale = -metric.lowest, 1 - metric.lowest  # to [0, 1]
     share = (value + shift) / scale
     if metric.is_share_of_images:
         size = _size_of_hits(probs.argmax(axis=1) == targets, groups)
     else:
-        drawn = metric.weighted(targets, probs, group_draws(groups))
+        drawn = metric.weighted(targets, probs, draws)
         size = _size_of_draws(share, drawn / scale, targets, groups)
     quantile = _quantile(mean.freedom)
     ends = proportions.wilson(share, size, quantile)

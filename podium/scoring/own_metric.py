@@ -2,7 +2,8 @@
 
 The function takes targets (images,), the index of each image's class; probs (images, classes), rows summing to 1; and
 classes, the names in the order of the columns. It returns a number. The module is found from the project's folder, e.g.
-`data.contest.my_metric` is the file data/contest/my_metric.py.
+`data.contest.my_metric` is the file data/contest/my_metric.py. Of sets of labels, targets are (images, labels), 1 where
+the image has the label, and probs (images, labels) are the labels' own.
 """
 
 import importlib
@@ -17,8 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from podium.core import targets as label_targets
 from podium.core.errors import InputError
 from podium.scoring.metric import Metric, Probs, Targets, Values
+from podium.scoring.set_scores import LabelSets
 
 _FORM = re.compile(r"(max|min) ([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 
@@ -41,7 +44,8 @@ def load(name: str, classes: Sequence[str]) -> Metric:
     Raises:
         InputError: it cannot be imported.
     """
-    function = _function(name)
+    weighted = partial(_weighted, function=_function(name), classes=tuple(classes), name=name)
+    sets = label_targets.are_sets(classes)
     return Metric(
         name=name,
         greater_is_better=not is_own_loss(name),
@@ -49,7 +53,9 @@ def load(name: str, classes: Sequence[str]) -> Metric:
         lowest=-math.inf,
         chosen_by="log_loss",
         thresholds="likeliest",
-        of_probs=partial(_weighted, function=function, classes=tuple(classes), name=name),
+        of_probs=None if sets else weighted,
+        of_sets=partial(_weighted_sets, weighted=weighted) if sets else None,
+        n_labels=len(classes) if sets else 1,
     )
 
 
@@ -64,6 +70,10 @@ def _function(name: str) -> OwnFunction:
             f"params.yaml: contest.metric: {name}: cannot be imported from the project's folder: {error}"
         ) from None
     return function
+
+
+def _weighted_sets(sets: LabelSets, weights: NDArray[Any], weighted: Callable[..., Values]) -> Values:
+    return weighted(sets.truth.astype(np.int64), sets.probs, weights)
 
 
 def _weighted(

@@ -1,9 +1,10 @@
 """Losses of logits and soft targets (batch, n_classes); hard targets are one-hot rows.
 
 All of them are linear in the targets: the loss of a mixed image is the mean of its classes' losses, by their shares.
-A prediction is the softmax of the logits, whatever the loss. `bce` and `focal` train a separate sigmoid for each class:
-the softmax keeps their order of the classes, and the temperature of `ensemble` calibrates it. `logit_adjusted` predicts
-as if all classes were equally frequent, and `ensemble` puts the class priors back as far as that helps.
+A prediction is the softmax of the logits, whatever the loss. `bce`, `focal` and `asymmetric` train a separate sigmoid
+for each class: the softmax keeps their order of the classes, and the temperature of `ensemble` calibrates it. Where an
+image has a set of labels, the sigmoids are the prediction, and one of these losses trains them. `logit_adjusted`
+predicts as if all classes were equally frequent, and `ensemble` puts the class priors back as far as that helps.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss
 
 FOCAL_GAMMA = 2.0  # the paper's best
+ASYMMETRIC_GAMMAS, ASYMMETRIC_CLIP = (1.0, 4.0), 0.05  # timm's: of positives, of negatives; negatives below it cost 0
+_SMALLEST = 1e-8  # of a probability
 
 
 class SoftTargetLoss(nn.Module):
@@ -27,6 +30,7 @@ class SoftTargetLoss(nn.Module):
         label_smoothing: share of every target that is spread over all classes.
         name: one of `PhaseSettings.loss`.
         log_prior: (n_classes,) of the training images, for "logit_adjusted".
+        sets: whether each class is a label that an image has or lacks, whatever the others.
     """
 
     def __init__(
@@ -36,8 +40,10 @@ class SoftTargetLoss(nn.Module):
         *,
         name: str = "cross_entropy",
         log_prior: torch.Tensor | None = None,
+        sets: bool = False,
     ) -> None:
         super().__init__()
+        self.sets = sets
         self.class_weights, self.label_smoothing = class_weights, label_smoothing
         self.sigmoid_loss, self.log_prior = SIGMOID_LOSSES.get(name), log_prior
 
@@ -53,7 +59,8 @@ class SoftTargetLoss(nn.Module):
     def _losses(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the loss of each image (batch,), all classes alike."""
         if self.sigmoid_loss is not None:  # summed over classes, so that one lr suits few classes and many
-            smooth = targets * (1 - self.label_smoothing) + self.label_smoothing / targets.shape[1]
+            n_values = 2 if self.sets else targets.shape[1]
+            smooth = targets * (1 - self.label_smoothing) + self.label_smoothing / n_values
             return self.sigmoid_loss(logits, smooth).sum(1)
         if self.log_prior is not None:
             logits = logits + self.log_prior
@@ -92,7 +99,29 @@ def _focal(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return focal
 
 
-SIGMOID_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {"bce": _bce, "focal": _focal}
+def _asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return asymmetric losses (batch, n_classes) with timm's defaults: easy negatives count least.
+
+    Source: Ridnik et al. 2021, arXiv 2009.14119; timm.loss.AsymmetricLossMultiLabel is their mean over images.
+    """
+    p = torch.sigmoid(logits)
+    q = (1 - p + ASYMMETRIC_CLIP).clamp(max=1)
+    of_one = -p.clamp(min=_SMALLEST).log() * (1 - p) ** ASYMMETRIC_GAMMAS[0]
+    of_zero = -q.clamp(min=_SMALLEST).log() * (1 - q) ** ASYMMETRIC_GAMMAS[1]
+    asymmetric: torch.Tensor = targets * of_one + (1 - targets) * of_zero
+    return asymmetric
+
+
+SIGMOID_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "bce": _bce,
+    "focal": _focal,
+    "asymmetric": _asymmetric,
+}
+
+
+def of_sets(name: str) -> str:
+    """Return the loss that trains sigmoids where `name` is set: the default, cross-entropy, is their `bce`."""
+    return "bce" if name == "cross_entropy" else name
 
 
 def balanced_weights(targets: torch.Tensor, n_classes: int) -> torch.Tensor:

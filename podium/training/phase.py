@@ -6,12 +6,13 @@ and `distill`.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from podium.core import params, tables
+from podium.core import params, tables, targets
 from podium.core.errors import InputError
 from podium.models.settings import ModelSettings, TorchSettings
 from podium.training.settings import (
@@ -73,10 +74,10 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """The training images or the held-out images of a fold: ids and class indices (n_images,)."""
+    """The training images or the held-out images of a fold: ids and targets (podium.core.targets)."""
 
     image_ids: list[str]
-    targets: NDArray[np.int64]
+    targets: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,10 @@ def read_fold(folds: pd.DataFrame, fold: str) -> FoldImages:
         InputError: there are no training images, or no held-out ones.
     """
     used = folds[folds["use"] == "train"].sort_values("image_id")
-    classes = sorted(used["label"].unique())
-    index = {name: i for i, name in enumerate(classes)}
+    classes = targets.class_names(used["label"])
 
     def labelled(rows: pd.DataFrame) -> LabelledImages:
-        return LabelledImages(list(rows["image_id"]), np.array([index[label] for label in rows["label"]], np.int64))
+        return LabelledImages(list(rows["image_id"]), targets.of_labels(rows["label"], classes))
 
     data = FoldImages(classes, labelled(used[used["fold"] != fold]), labelled(used[used["fold"] == fold]))
     if not data.train.image_ids or not data.held_out.image_ids:

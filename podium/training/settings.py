@@ -28,8 +28,9 @@ class PhaseSettings(Section):
         head_only_epochs: number of first epochs in which everything but the classifier is frozen.
         frozen: "batch_norms" freezes their statistics and weights; "backbone" trains the classifier only;
             "all_but_norms" trains the classifier, the weights of all norms, and batch norms' statistics.
-        loss: "cross_entropy"; "bce" or "focal", a separate sigmoid for each class (its softmax is the prediction); or
-            "logit_adjusted", cross-entropy of the logits plus the log class priors. Sources: podium/training/losses.py.
+        loss: "cross_entropy" (of sets of labels it is bce); "bce", "focal" or "asymmetric", a separate sigmoid for each
+            class (its softmax is the prediction; with `task: labels` the sigmoids are); or "logit_adjusted",
+            cross-entropy of the logits plus the log class priors. Sources: podium/training/losses.py.
         class_weights: "balanced" weights a class by the inverse of its count in the training folds, scaled so that the
             mean weight over training images is 1 (for hard and soft targets).
         sampler: "shuffled" draws each image once an epoch; "balanced" draws as many images of each class, and as many
@@ -64,7 +65,7 @@ class PhaseSettings(Section):
     frozen: Literal["nothing", "batch_norms", "backbone", "all_but_norms"] = "nothing"
     drop_path: float = Field(0.0, ge=0, lt=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    loss: Literal["cross_entropy", "bce", "focal", "logit_adjusted"] = "cross_entropy"
+    loss: Literal["cross_entropy", "bce", "focal", "asymmetric", "logit_adjusted"] = "cross_entropy"
     class_weights: Literal["none", "balanced"] = "none"
     sampler: Literal["shuffled", "balanced"] = "shuffled"
     augmentation: tuple[dict[str, Any], ...] = ()
@@ -93,8 +94,8 @@ class PhaseSettings(Section):
             )
         if self.epochs == 1 and "curves" in given:
             raise ValueError("curves has no effect with `epochs: 1`: the last epoch always has its point; remove it")
-        if len(self._balances()) > 1:
-            raise ValueError(f"{' and '.join(self._balances())} both correct for the classes' counts; use one of them")
+        if len(self.balances()) > 1:
+            raise ValueError(f"{' and '.join(self.balances())} both correct for the classes' counts; use one of them")
         if self.ema_decay is not None and self.average_epochs > 1:
             raise ValueError("ema_decay and average_epochs both average the weights; use one of them")
         if self.epochs > 0:
@@ -104,9 +105,9 @@ class PhaseSettings(Section):
     @property
     def is_class_balanced(self) -> bool:
         """Say whether training corrects for the classes' counts, so that its predictions may lack the class priors."""
-        return bool(self._balances())
+        return bool(self.balances())
 
-    def _balances(self) -> list[str]:
+    def balances(self) -> list[str]:
         """Return the settings that correct for the classes' counts."""
         settings = {"class_weights": "balanced", "sampler": "balanced", "loss": "logit_adjusted"}
         return [f"`{key}: {value}`" for key, value in settings.items() if getattr(self, key) == value]

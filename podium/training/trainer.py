@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from podium.core import interrupts, pixels, seeding
+from podium.core import targets as label_targets
 from podium.core.pixels import PixelPack
 from podium.models import backbones, devices, plain_images, predict
 from podium.models.preprocessing import Preprocessing
@@ -187,7 +188,7 @@ class Trainer:
         return train_images.TrainImages(
             packed,
             labels.image_ids,
-            labels.targets if isinstance(labels, SoftLabelledImages) else labels.targets.tolist(),
+            labels.targets if np.ndim(labels.targets) > 1 else labels.targets.tolist(),
             preprocessing=self.preprocessing,
             image_size=self.job.image_size,
             augmentation=s.augmentation,
@@ -212,10 +213,12 @@ class Trainer:
     def _loss(self) -> nn.Module:
         s, device = self.job.settings, self.numerics.device
         targets, n_classes = torch.from_numpy(self.data.train.targets), len(self.data.classes)
+        sets = label_targets.are_sets(self.data.classes)
         loss = losses.SoftTargetLoss(
             losses.balanced_weights(targets, n_classes).to(device) if s.class_weights == "balanced" else None,
             s.label_smoothing,
-            name=s.loss,
+            name=losses.of_sets(s.loss) if sets else s.loss,
+            sets=sets,
             log_prior=losses.log_class_shares(targets, n_classes).to(device) if s.loss == "logit_adjusted" else None,
         )
         return losses.WeighedImagesLoss(loss) if isinstance(s, PseudoSettings) else loss
@@ -244,7 +247,8 @@ class Trainer:
         targets, probs = self.data.held_out.targets, self.last.astype(np.float64)
         if not np.isfinite(probs).all():
             raise loop.diverged(self.job.name, "the held-out predictions are not finite", epoch.number)
-        probs /= probs.sum(axis=1, keepdims=True)
+        rows = label_targets.probs_of_rows(probs, self.data.classes)
+        targets, probs = label_targets.as_rows(targets), rows / rows.sum(axis=1, keepdims=True)
         logs = torch.from_numpy(probs).clamp_min(np.finfo(np.float64).eps).log()
         return {
             "held_out/accuracy_score": float((probs.argmax(1) == targets).mean()),
@@ -259,6 +263,7 @@ class Trainer:
             transforms=["identity"],
             batch_size=EVALUATION_BATCH,
             numerics=self.numerics,
+            sets=label_targets.are_sets(self.data.classes),
         )["identity"]
         return probs.reshape(len(image_ids), len(self.data.classes))
 

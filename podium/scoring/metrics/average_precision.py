@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from podium.scoring import rank_scores
-from podium.scoring.metric import Metric
+from podium.scoring import rank_scores, set_scores
+from podium.scoring.metric import Metric, metric_of_sets
 
 
 def _images_of_area(area: float, positives: int, negatives: int) -> float:  # noqa: ARG001
@@ -21,4 +21,7 @@ METRIC = Metric(
     of_ranks=True,
     of_probs=partial(rank_scores.one_against_rest, curve=rank_scores.AVERAGE_PRECISION),
     images_of_area=_images_of_area,
+)
+SETS = metric_of_sets(
+    "average_precision", partial(set_scores.columns, curve=rank_scores.AVERAGE_PRECISION), judges_labels=False
 )

@@ -8,3 +8,4 @@ from dataclasses import replace
 from podium.scoring.metrics import roc_auc
 
 METRIC = replace(roc_auc.METRIC, name="column_auc")
+SETS = replace(roc_auc.SETS, name="column_auc")

@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from podium.scoring import label_scores
-from podium.scoring.metric import Metric
+from podium.scoring import label_scores, set_scores
+from podium.scoring.metric import Metric, metric_of_sets
 
 
 def at(beta: float) -> Metric:
@@ -19,4 +19,9 @@ def at(beta: float) -> Metric:
     )
 
 
-METRIC = at(2)
+def sets_at(beta: float) -> Metric:
+    """Return the mean over labels of F-beta of sets of labels."""
+    return metric_of_sets(f"f_beta@{beta:g}", partial(set_scores.macro, beta=beta), judges_labels=True)
+
+
+METRIC, SETS = at(2), sets_at(2)

@@ -1,10 +1,12 @@
 """The mean cross-entropy in nats."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from podium.scoring import set_scores
 from podium.scoring.log_losses import log_losses
 from podium.scoring.metric import Metric, Probs, Targets, Values
 
@@ -23,3 +25,4 @@ METRIC = Metric(
     of_probs=_mean,
     is_log_loss=True,
 )
+SETS = replace(METRIC, of_probs=None, of_sets=set_scores.log_loss)

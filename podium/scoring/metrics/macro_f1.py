@@ -1,7 +1,7 @@
 """The mean F1 over the classes that occur or are predicted."""
 
-from podium.scoring import label_scores
-from podium.scoring.metric import Metric
+from podium.scoring import label_scores, set_scores
+from podium.scoring.metric import Metric, metric_of_sets
 
 METRIC = Metric(
     name="macro_f1",
@@ -12,3 +12,4 @@ METRIC = Metric(
     thresholds="fitted",
     of_counts=label_scores.macro_f1,
 )
+SETS = metric_of_sets("macro_f1", set_scores.macro, judges_labels=True)

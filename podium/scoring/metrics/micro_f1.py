@@ -1,7 +1,7 @@
 """Micro-averaged F1. With one label an image it is the same number as the accuracy."""
 
-from podium.scoring import label_scores
-from podium.scoring.metric import Metric
+from podium.scoring import label_scores, set_scores
+from podium.scoring.metric import Metric, metric_of_sets
 
 METRIC = Metric(
     name="micro_f1",
@@ -12,3 +12,4 @@ METRIC = Metric(
     thresholds="likeliest",
     of_counts=label_scores.accuracy,
 )
+SETS = metric_of_sets("micro_f1", set_scores.micro, judges_labels=True)

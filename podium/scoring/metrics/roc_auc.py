@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from podium.scoring import rank_scores
-from podium.scoring.metric import Metric
+from podium.scoring import rank_scores, set_scores
+from podium.scoring.metric import Metric, metric_of_sets
 
 
 def _images_of_area(area: float, positives: int, negatives: int) -> float:
@@ -23,3 +23,4 @@ METRIC = Metric(
     of_probs=partial(rank_scores.one_against_rest, curve=rank_scores.ROC_AUC),
     images_of_area=_images_of_area,
 )
+SETS = metric_of_sets("roc_auc", partial(set_scores.columns, curve=rank_scores.ROC_AUC), judges_labels=False)
