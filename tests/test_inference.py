@@ -133,7 +133,7 @@ def test_all_sizes_together_have_room_on_the_disk(
 ) -> None:
     """No file is written before the last size is asked for, so the free space alone does not show what is promised."""
     test = pixels.open_pack(root / "data/prepare/test/pixels.arrow")
-    needed = [len(test.image_ids) * stored_images.CHANNELS * size**2 for size in (32, 40)]
+    needed = [len(test.image_ids) * 3 * size**2 for size in (32, 40)]
     preprocessing = Preprocessing((0.5,) * 3, (0.5,) * 3, "squash", 1.0)
     for free, stored in ((2 * sum(needed), 2), (2 * sum(needed) - 1, 1)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
