@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all setup new check repro results experiments compare tune predict bundle test fast faults lint format lock
+.PHONY: all setup new check repro results experiments compare tune predict bundle test fast faults lint format lock schema
 all: repro
 	@python -m tools.results
 
@@ -66,6 +66,9 @@ lint: setup
 format: setup
 	ruff check --fix .
 	ruff format .
+
+schema: setup  # writes params.schema.json anew after a change of podium/*/settings.py
+	@python -m tools.params_schema
 
 lock:  # needs uv; takes the newest releases that are compatible with this torch
 	echo "torch==2.14.1" | uv pip compile pyproject.toml --extra dev --extra onnx --extra dicom --generate-hashes \

@@ -21,7 +21,12 @@ def _as_texts(value: Any) -> Any:
 
 
 class ImageFolders(Section):
-    """The folders of train and of test images; one may be or hold the other if `contest.lists` tells them apart."""
+    """The folders of train and of test images; one may be or hold the other if `contest.lists` tells them apart.
+
+    Attributes:
+        train: the folder of train images.
+        test: the folder of test images; placeholders/empty if the contest has none.
+    """
 
     train: str = Field(min_length=1)
     test: FolderOrNone
@@ -31,7 +36,10 @@ class LabelColumns(Section):
     """Names of the label table's columns, null for a column that it does not have; or what stands for them.
 
     Attributes:
+        id: of the images' ids.
         label: of the labels; or a list of one-hot columns: the class is the column that holds 1.
+        group: of groups; images of one group come into one fold.
+        fold: of your own folds.
         case: column, or list of columns, that several images of one case share; they are predicted by their mean. If it
             is the column of ids, an id names the folder of a case's images.
         pattern: with `layout: names`, a regular expression with a group `label`, and perhaps `group`, `fold` and
@@ -73,6 +81,7 @@ class SubmissionSettings(Section):
         labels: how class names are written: "template" (as in the template's cells, else as given),
             "given" (as in the label CSV), "int" (`1.0` as `1`) or "float" (`1` as `1.0`).
         top: with `label`, how many labels stand in a cell, the likeliest first, with `separator` between them.
+        separator: what stands between several labels of a cell.
         id, value: names of the template's columns of ids and of values; all others are copied. Null: ids come first,
             or after an index column, and values after them. Without a template: the header.
         class_column: name of the column with the class of each row, in a template with a row per image and class.
@@ -129,6 +138,9 @@ class ContestSettings(Section):
     """A contest: image folders, labels, overrides, metric and the submission's form.
 
     Attributes:
+        labels: the table of labels; placeholders/none.csv if the layout needs none.
+        overrides: a table of your corrections of labels (docs/contest.md); it may be missing.
+        template: the contest's sample submission, or placeholders/none.csv.
         layout: "csv" (labels in a table: CSV, JSON, COCO), "folders" (one sub-folder of images.train per class) or
             "names" (labels in the images' names: columns.pattern).
         label_type: "text" reads labels as written; with "number", `1`, `1.0` and `01` are one class.
@@ -172,7 +184,12 @@ class ContestSettings(Section):
 
 
 class ExternalColumns(Section):
-    """Names of the columns besides those of the classes; `fold` is null if there is none."""
+    """Names of the columns besides those of the classes.
+
+    Attributes:
+        id: of the images' ids.
+        fold: of the folds that held the images out; null if there is none.
+    """
 
     id: str = Field("image_id", min_length=1)
     fold: str | None = Field(None, min_length=1)
