@@ -22,10 +22,11 @@ new: setup  # make new FOLDER=<folder> [YES=1] [RECIPE=<recipe>]: looks at a con
 
 check: setup
 	@python -m stages.check
+	@python -m tools.run plan
 
 repro: setup  # `check settings` first, because DVC's own messages for some mistakes in params.yaml are unhelpful
 	@python -m stages.check settings
-	dvc repro
+	@python -m tools.run
 
 results: setup
 	@python -m tools.results
