@@ -40,7 +40,7 @@ compare: setup  # make compare A=<experiment> B=<experiment>; also git revisions
 predict: setup  # make predict IMAGES=<folder or file> [OUT=predictions.csv]
 	@python -m tools.predict "$(IMAGES)" "$(or $(OUT),predictions.csv)"
 
-bundle: setup  # make bundle [SELECT=all|best|<member>] [OUT=bundle]: a folder and a zip that predict without this project
+bundle: setup  # make bundle [SELECT=all|best|distilled|<member>] [OUT=bundle]: a folder and a zip that predict without this project
 	@python -m tools.bundle "$(or $(SELECT),all)" "$(or $(OUT),bundle)"
 
 tune: setup  # make tune BUDGET=<hours>; also MEMBER=<name> for one member, APPLY=1 to write the best into params.yaml
