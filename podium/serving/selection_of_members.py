@@ -17,7 +17,7 @@ ALL, BEST, DISTILLED = "all", "best", "distilled"
 
 
 def select(recipe: RecipeFile, wanted: str, root: Path) -> RecipeFile:
-    """Return the recipe itself, or that of one member alone: its calibrated probabilities, without the blend's decision.
+    """Return the recipe itself, or that of one member: its calibrated probabilities without the blend's decision.
 
     Args:
         recipe: of the blend.
