@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all setup new check repro results experiments compare tune predict bundle test fast faults lint format lock
+.PHONY: all setup new check repro results experiments compare tune predict bundle test fast faults lint format lock schema
 all: repro
 	@python -m tools.results
 
@@ -22,10 +22,11 @@ new: setup  # make new FOLDER=<folder> [YES=1] [RECIPE=<recipe>]: looks at a con
 
 check: setup
 	@python -m stages.check
+	@python -m tools.run plan
 
 repro: setup  # `check settings` first, because DVC's own messages for some mistakes in params.yaml are unhelpful
 	@python -m stages.check settings
-	dvc repro
+	@python -m tools.run
 
 results: setup
 	@python -m tools.results
@@ -39,7 +40,7 @@ compare: setup  # make compare A=<experiment> B=<experiment>; also git revisions
 predict: setup  # make predict IMAGES=<folder or file> [OUT=predictions.csv]
 	@python -m tools.predict "$(IMAGES)" "$(or $(OUT),predictions.csv)"
 
-bundle: setup  # make bundle [SELECT=all|best|<member>] [OUT=bundle]: a folder and a zip that predict without this project
+bundle: setup  # make bundle [SELECT=all|best|distilled|<member>] [OUT=bundle]: a folder and a zip that predict without this project
 	@python -m tools.bundle "$(or $(SELECT),all)" "$(or $(OUT),bundle)"
 
 tune: setup  # make tune BUDGET=<hours>; also MEMBER=<name> for one member, APPLY=1 to write the best into params.yaml
@@ -66,6 +67,9 @@ lint: setup
 format: setup
 	ruff check --fix .
 	ruff format .
+
+schema: setup  # writes params.schema.json anew after a change of podium/*/settings.py
+	@python -m tools.params_schema
 
 lock:  # needs uv; takes the newest releases that are compatible with this torch
 	echo "torch==2.14.1" | uv pip compile pyproject.toml --extra dev --extra onnx --extra dicom --generate-hashes \

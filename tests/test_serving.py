@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 from podium import contracts
-from podium.core import pixels, tables
+from podium.core import params, pixels, tables
 from podium.core.errors import InputError
 from podium.ensembling import recipe_schema
 from podium.ensembling.blending import Fitting, blended
@@ -39,7 +40,8 @@ from stages import (
     probe,
     weights,
 )
-from tests import photos, tiny
+from tests import graph, photos, tiny
+from tests.graph import PROJECT
 from tools import bundle as bundle_tool
 from tools import predict
 
@@ -290,6 +292,84 @@ def test_one_member_has_its_own_score_and_no_other_member(root: Path) -> None:
     assert alone.score.oof_score == pytest.approx(members.loc["b", "score"], abs=1e-6)
     with pytest.raises(InputError, match="nobody"):
         selection_of_members.select(recipe, "nobody", root)
+
+
+def add_student(root: Path) -> None:
+    """Add a student that has learned nothing from the blend."""
+    values = yaml.safe_load((root / "params.yaml").read_text())
+    tiny.write_params(root, values | {"distill": {"a": {"epochs": 1, "batch_size": 4, "lr": 0.01}}})
+    for kind in ("models", "data"):
+        shutil.copytree(root / f"{kind}/finetune", root / f"{kind}/distill", dirs_exist_ok=True)
+
+
+def test_the_distilled_student_is_one_network_with_its_own_score(root: Path) -> None:
+    recipe = recipe_schema.read(root / recipe_schema.PATH)
+    with pytest.raises(InputError, match="distill"):
+        selection_of_members.select(recipe, "distilled", root)
+    add_student(root)
+    shutil.rmtree(root / "models/distill")
+    with pytest.raises(InputError, match=r"models/distill/a/0\.safetensors"):
+        selection_of_members.select(recipe, "distilled", root)
+    add_student(root)
+    found = selection_of_members.select(recipe, "distilled", root)
+    assert (found.folds, found.members[0].phases) == (["0"], ["distill"])
+    assert found.score.oof_score_low <= found.score.oof_score <= found.score.oof_score_high
+
+
+@pytest.mark.slow
+def test_a_bundle_of_the_distilled_student_holds_one_trained_network(root: Path, tmp_path: Path) -> None:
+    for name in bundle_tool.NEEDED:
+        pytest.importorskip(name)
+    add_student(root)
+    bundle_tool.main("distilled", str(tmp_path / "small"), root=root)
+    names = [path.name for path in (tmp_path / "small/networks").iterdir()]
+    assert [name for name in names if name.startswith("trained")] == ["trained_distill_a_0.onnx"]
+    done = run_alone(tmp_path / "small", root / "test", tmp_path / "alone.csv")
+    assert done.returncode == 0, done.stderr
+    assert len(tables.read_text_csv(tmp_path / "alone.csv")) == N_TEST
+
+
+def outputs_alone(root: Path) -> dict[str, Any]:
+    """The project's dvc.yaml without what its stages run and depend on, and without outputs that are not here."""
+    stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+    values, kept = yaml.safe_load((root / "params.yaml").read_text()), {}
+    for name, spec in stages.items():
+        keys = {key: spec[key] for key in ("foreach", "matrix") if key in spec}
+        items = params.section(values, spec.get("foreach", spec.get("matrix", {}).get("member", "${folds}"))[2:-1])
+        outs = [out for out in spec.get("do", spec)["outs"] if isinstance(out, str) and are_there(root, out, items)]
+        if outs:
+            body = {"cmd": "true", "outs": outs}
+            kept[name] = {**keys, "do": body} if "foreach" in spec else {**keys, **body}
+    return {"stages": kept}
+
+
+def are_there(root: Path, out: str, items: Iterable[Any]) -> bool:
+    """Say whether an output is there for each item of a map."""
+    one = out.replace("${item.fold}", "0")
+    return all((root / one.replace("${key}", str(i)).replace("${item.member}", str(i))).exists() for i in items)
+
+
+@pytest.mark.slow
+def test_a_second_clone_predicts_what_dvc_pull_brings(root: Path, tmp_path: Path) -> None:
+    wanted, aside = predicted(root), tmp_path / "aside"
+    (aside / "bin").mkdir(parents=True)
+    (root / "out.csv").unlink()
+    (root / "dvc.yaml").write_text(yaml.safe_dump(outputs_alone(root)))
+    for name in (".gitignore", ".dvcignore"):
+        shutil.copy(PROJECT / name, root / name)
+    first, second = graph.Graph(root, aside), graph.Graph(tmp_path / "second", aside)
+    first.run("git", "init", "-q")
+    first.run("dvc", "init", "-q")
+    first.run("dvc", "remote", "add", "-d", "share", str(tmp_path / "remote"))
+    first.run("dvc", "commit", "-f", "-q")
+    first.run("git", "add", "-A")
+    first.run("git", "-c", "user.name=t", "-c", "user.email=t@example.invalid", "commit", "-qm", "a run")
+    first.run("dvc", "push", "-q")
+    first.run("git", "clone", "-q", str(root), str(second.root))
+    assert not (second.root / "models/finetune").exists()
+    second.run("dvc", "pull", "-q")
+    predict.main(str(root / "test"), str(tmp_path / "out.csv"), root=second.root)
+    pd.testing.assert_frame_equal(tables.read_text_csv(tmp_path / "out.csv").set_index("image_id"), wanted)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Bundle the trained blend as ONNX: `python -m tools.bundle [all|best|<member>] [bundle]`."""
+"""Bundle the trained blend as ONNX: `python -m tools.bundle [all|best|distilled|<member>] [bundle]`."""
 
 from importlib.util import find_spec
 from pathlib import Path

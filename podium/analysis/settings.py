@@ -11,6 +11,13 @@ class Thresholds(Section):
     """An image is reported if its cleanvision score, in [0, 1], is below; the defaults are cleanvision's own.
 
     0 reports no image. podium.analysis.image_checks describes each score.
+
+    Attributes:
+        blurry: of the sharpness, from edges and grey levels.
+        dark: of the brightness that 1% of the pixels exceed.
+        light: of 1 minus the brightness that 95% of the pixels exceed.
+        low_information: of a tenth of the entropy in bits.
+        odd_aspect_ratio: the short side divided by the long one.
     """
 
     blurry: float = Field(0.29, ge=0, le=1)

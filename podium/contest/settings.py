@@ -21,7 +21,12 @@ def _as_texts(value: Any) -> Any:
 
 
 class ImageFolders(Section):
-    """The folders of train and of test images; one may be or hold the other if `contest.lists` tells them apart."""
+    """The folders of train and of test images; one may be or hold the other if `contest.lists` tells them apart.
+
+    Attributes:
+        train: the folder of train images.
+        test: the folder of test images; placeholders/empty if the contest has none.
+    """
 
     train: str = Field(min_length=1)
     test: FolderOrNone
@@ -31,8 +36,11 @@ class LabelColumns(Section):
     """Names of the label table's columns, null for a column that it does not have; or what stands for them.
 
     Attributes:
+        id: of the images' ids.
         label: of the labels; or a list of columns of 0 and 1: the class is the column that holds 1, or with
             `task: labels` the labels are all columns that do.
+        group: of groups; images of one group come into one fold.
+        fold: of your own folds.
         separator: between the labels in a cell, with `task: labels` and one column.
         case: column, or list of columns, that several images of one case share; they are predicted by their mean. If it
             is the column of ids, an id names the folder of a case's images.
@@ -139,6 +147,9 @@ class ContestSettings(Section):
 
     Attributes:
         task: "classes" where an image has one class, "labels" where it has a set of labels: none, one or several.
+        labels: the table of labels; placeholders/none.csv if the layout needs none.
+        overrides: a table of your corrections of labels (docs/contest.md); it may be missing.
+        template: the contest's sample submission, or placeholders/none.csv.
         layout: "csv" (labels in a table: CSV, JSON, COCO), "folders" (one sub-folder of images.train per class) or
             "names" (labels in the images' names: columns.pattern).
         label_type: "text" reads labels as written; with "number", `1`, `1.0` and `01` are one class.
@@ -207,7 +218,12 @@ class ContestSettings(Section):
 
 
 class ExternalColumns(Section):
-    """Names of the columns besides those of the classes; `fold` is null if there is none."""
+    """Names of the columns besides those of the classes.
+
+    Attributes:
+        id: of the images' ids.
+        fold: of the folds that held the images out; null if there is none.
+    """
 
     id: str = Field("image_id", min_length=1)
     fold: str | None = Field(None, min_length=1)

@@ -14,6 +14,7 @@ class SplitSettings(Section):
     """The draw of folds, and the rule for duplicates whose labels differ.
 
     Attributes:
+        seed: of the draw.
         conflicting_duplicates: the rule for duplicates whose labels differ. "keep" only reports them: the evaluation
             set does not change, and labels change only through the user's contest.overrides. "drop" neither trains on
             them nor scores them. "majority" gives them their cluster's most frequent label, and drops them if there is
@@ -25,7 +26,11 @@ class SplitSettings(Section):
 
 
 class FoldList(Section):
-    """The names of the folds, as text; `folds` is a top-level list of params.yaml, because DVC makes stages of it."""
+    """The names of the folds, as text; `folds` is a top-level list of params.yaml, because DVC makes stages of it.
+
+    Attributes:
+        folds: names of the cross-validation folds; every member trains one model per fold.
+    """
 
     folds: tuple[str, ...] = Field(min_length=2)
 

@@ -38,7 +38,14 @@ class InferSettings(Section):
 
 
 class MemberSettings(Section):
-    """A member of the ensemble; every section is mandatory, so that DVC knows which phase a change affects."""
+    """A member of the ensemble; every section is mandatory, so that DVC knows which phase a change affects.
+
+    Attributes:
+        model: its backbone, weights and preprocessing.
+        pretrain: phase 1, with mixup; not ImageNet pretraining.
+        finetune: phase 2, on images without mixup.
+        infer: image sizes and transforms of its predictions.
+    """
 
     model: ModelSettings
     pretrain: PretrainSettings

@@ -22,11 +22,16 @@ class ModelSettings(Section):
         model_kwargs: passed on to timm.create_model unchanged.
         weights: "hub" (timm's pretrained ones, or those that a family's authors released), "none" (random), or "file"
             (`weights_file`: .safetensors or .pth).
+        weights_file: with `weights: file`, its path; else placeholders/none.csv.
         mean, std: of the model's input, one number per channel, for pixels in [0, 1]; required if a weights file does
             not hold them. Those of RGB are repeated for other channels, as RGB weights are.
         image_size: of training, both sides, in pixels.
         resize: "squash" to a square, "crop" the centre, or "pad" with the mean colour.
         crop_fraction: with "crop", the fraction of the short side inside the crop.
+        seed: of all random draws of the member: first weights, batches, augmentation.
+        precision: of the computation; weights are always fp32. "bf16" and "fp16" need a processor that has them.
+        channels_last: a memory layout that is faster for most convolutional networks.
+        compile: use torch.compile, which takes minutes at first.
     """
 
     backbone: str = Field(min_length=1)
@@ -74,7 +79,12 @@ class ModelSettings(Section):
 
 
 class TorchSettings(Section):
-    """Device and threads; the number of threads is a setting because it changes sums of floats."""
+    """Device and threads; the number of threads is a setting because it changes sums of floats.
+
+    Attributes:
+        device: where networks run; "auto" is a GPU where there is one.
+        threads: of the processor, in each stage.
+    """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: int = Field(2, ge=1)

@@ -23,7 +23,21 @@ RESERVED = {"joint_probe": "the probe on all members' features", "blend": "the b
 
 
 class Podium(FoldList):
-    """Every section of params.yaml."""
+    """Every section of params.yaml.
+
+    Attributes:
+        contest: your contest's files, metric and submission.
+        prepare: how images are decoded and stored.
+        analyze: the search for duplicates and odd images.
+        split: how folds are drawn.
+        torch: device and threads.
+        members: the networks, by names of your own.
+        fixres: optional third phase at another image size, by member; {} for none.
+        pseudo: optional phase with pseudo-labels of test images, by member; {} for none.
+        distill: optional distillation of the blend to a member, by member; {} for none.
+        external: predictions made elsewhere, by names of your own; {} for none.
+        ensemble: how members are blended.
+    """
 
     contest: ContestSettings
     prepare: PrepareSettings

@@ -129,13 +129,18 @@ def of_student(inputs: AblationInputs, name: str) -> list[list[Step]]:
     size, last = member.model.image_size, "finetune" if member.finetune.epochs > 0 else "pretrain"
     what = f"one pass of {name} at {size} pixels"
     before = _phase(inputs, f"{last}/{name}", size, getattr(member, last))
-    after = _phase(inputs, f"distill/{name}", size, inputs.students[name])
+    after = of_student_raw(inputs, name)
     student = _step(inputs, DISTILL, name, f"{what}, trained with the blend's predictions of test images", after)
     blend = Step(DISTILL, f"blend for {name}", "the blend", _read_oof(inputs, "oof"))
     return [
         [_step(inputs, DISTILL, f"{name} before", f"{what}, as trained before", before), student],
         [blend, replace(student, name=f"{name} over the blend")],
     ]
+
+
+def of_student_raw(inputs: AblationInputs, name: str) -> Probs:
+    """Return what a student's models predict of their held-out images (scored images, classes), not calibrated."""
+    return _phase(inputs, f"{DISTILL}/{name}", inputs.members[name].model.image_size, inputs.students[name])
 
 
 def _probe(inputs: AblationInputs, name: str, size: int) -> Step:

@@ -1,23 +1,27 @@
-"""The recipe of the whole blend, or of one of its members alone with its own honest score."""
+"""The recipe of the whole blend, of one of its members, or of its distilled student, each with its own honest score."""
 
 from pathlib import Path
 
 from podium import contracts
 from podium.core import tables
 from podium.core.errors import InputError, some
-from podium.ensembling.recipe_schema import RecipeFile, RecipeScore, StoredBlend
-from podium.predictions import prediction_files
-from podium.scoring import evaluation_set, intervals, scores
+from podium.ensembling.recipe_schema import RecipeFile, RecipeMember, RecipeScore, StoredBlend
+from podium.predictions import calibration, prediction_files
+from podium.predictions.calibration import Probs
+from podium.predictions.tta import IDENTITY
+from podium.reports import ablation_steps
+from podium.reports.ablation_steps import AblationInputs
+from podium.scoring import intervals, scores
 
-ALL, BEST = "all", "best"
+ALL, BEST, DISTILLED = "all", "best", "distilled"
 
 
 def select(recipe: RecipeFile, wanted: str, root: Path) -> RecipeFile:
-    """Return the recipe itself, or that of one member: its calibrated probabilities, without the blend's decision.
+    """Return the recipe itself, or that of one member: its calibrated probabilities without the blend's decision.
 
     Args:
         recipe: of the blend.
-        wanted: ALL, BEST (of the members' honest scores) or a member's name.
+        wanted: ALL, BEST (of the members' honest scores), DISTILLED (the best student) or a member's name.
         root: of the project.
 
     Raises:
@@ -25,20 +29,71 @@ def select(recipe: RecipeFile, wanted: str, root: Path) -> RecipeFile:
     """
     if wanted == ALL:
         return recipe
+    if wanted == DISTILLED:
+        return _distilled(recipe, root)
     names = [member.name for member in recipe.members if member.source != "elsewhere"]
     name = _best(recipe, names, root) if wanted == BEST else wanted
     if name not in names:
-        raise InputError(f"SELECT={wanted}: neither all, best nor a member that predicts here: {some(names)}")
+        raise InputError(
+            f"SELECT={wanted}: neither all, best, distilled nor a member that predicts here: {some(names)}"
+        )
     (member,) = [member for member in recipe.members if member.name == name]
+    used = ablation_steps.load(root)
+    probs = prediction_files.read_oof(root / f"data/ensemble/members/{name}.parquet", used.used, recipe.classes)
+    return _alone(recipe, member, f"{name} alone", _score(recipe, probs, used))
+
+
+def _alone(recipe: RecipeFile, member: RecipeMember, method: str, score: RecipeScore) -> RecipeFile:
     changes = {
         "members": [member],
         "blend": StoredBlend(kind="linear", weights=[1.0]),
-        "method": f"{name} alone",
+        "method": method,
         "temperature": 1.0,
         "decision": None,
-        "score": _score(recipe, name, root),
+        "score": score,
     }
     return recipe.model_copy(update=changes)
+
+
+def _distilled(recipe: RecipeFile, root: Path) -> RecipeFile:
+    """Return the recipe of the best student of `distill`: the network of the first fold, one pass at its training size.
+
+    One network has the score that is out of fold; the best fold's would be luck.
+
+    Raises:
+        InputError: params.yaml has no student, or its trainings have not run.
+    """
+    inputs = ablation_steps.load(root)
+    fold, path = recipe.folds[0], "models/distill/{}/{}.safetensors"
+    if missing := [
+        path.format(name, fold) for name in inputs.students if not (root / path.format(name, fold)).exists()
+    ]:
+        raise InputError(f"SELECT=distilled: not found: {some(missing)}; run `dvc repro`")
+    if not inputs.students:
+        raise InputError("SELECT=distilled: params.yaml names no student; add a member to the map `distill`")
+    students = {name: ablation_steps.of_student(inputs, name)[0][1].probs for name in inputs.students}
+    scored = {name: _score(recipe, probs, inputs) for name, probs in students.items()}
+    worst_first = sorted(scored, key=lambda one: scored[one].oof_score or 0.0)
+    name = worst_first[0 if scores.is_loss(recipe.score.metric) else -1]
+    folds = recipe.model_copy(update={"folds": [fold]})
+    return _alone(folds, _student(inputs, name, fold), f"{name}, distilled from the blend", scored[name])
+
+
+def _student(inputs: AblationInputs, name: str, fold: str) -> RecipeMember:
+    """Describe a student as a member; its temperature is fitted on all of its out-of-fold predictions."""
+    balanced = inputs.students[name].is_class_balanced
+    priors = calibration.prior_shifts(inputs.images.targets, inputs.images.folds, len(inputs.classes))
+    logs = calibration.log_probs(ablation_steps.of_student_raw(inputs, name))
+    return RecipeMember(
+        name=name,
+        source="network",
+        image_sizes=[inputs.members[name].model.image_size],
+        transforms=[IDENTITY],
+        phases=[ablation_steps.DISTILL],
+        temperature=calibration.fit_temperature(logs, inputs.images.targets),
+        prior_strength=1.0 if balanced else 0.0,
+        log_priors={fold: priors[inputs.fold_names.index(fold)].tolist()} if balanced else {},
+    )
 
 
 def _best(recipe: RecipeFile, names: list[str], root: Path) -> str:
@@ -46,13 +101,9 @@ def _best(recipe: RecipeFile, names: list[str], root: Path) -> str:
     return str(table.idxmin() if scores.is_loss(recipe.score.metric) else table.idxmax())
 
 
-def _score(recipe: RecipeFile, name: str, root: Path) -> RecipeScore:
-    """Score one member's predictions, each outer fold by what the others chose."""
-    folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
-    used = folds[folds["use"] == "train"]
-    probs = prediction_files.read_oof(root / f"data/ensemble/members/{name}.parquet", used, recipe.classes)
-    metric = scores.named(recipe.score.metric, recipe.classes)
-    images = evaluation_set.of_folds(used, recipe.folds, recipe.classes, metric)
+def _score(recipe: RecipeFile, probs: Probs, inputs: AblationInputs) -> RecipeScore:
+    """Score predictions of which each outer fold was calibrated by the others."""
+    metric, images = scores.named(recipe.score.metric, recipe.classes), inputs.images
     targets = images.targets
     low, high = intervals.score_interval(metric, targets, probs, images.groups)
     return RecipeScore(
@@ -62,5 +113,5 @@ def _score(recipe: RecipeFile, name: str, root: Path) -> RecipeScore:
         oof_score_high=tables.rounded(high),
         oof_score_naive=None,
         oof_log_loss=tables.rounded(scores.log_loss(targets, probs)),
-        n_train_images=len(used),
+        n_train_images=len(targets),
     )

@@ -14,11 +14,19 @@ class PhaseSettings(Section):
     """One phase of training; with 0 epochs the phase copies its weights, and its other settings have no effect.
 
     Attributes:
+        epochs: passes over the training images.
+        batch_size: images of one pass through the network.
         accumulate: batches whose gradients are averaged for one optimizer step.
         clip_grad: largest norm of the gradients; null for no clipping.
         optimizer: timm's name, e.g. adamw, sgd, lamb.
+        momentum: of the optimizer, where it has one; null for its default.
+        weight_decay: of the optimizer; not of biases and norms.
+        lr: the largest learning rate.
         schedule: timm's cosine, or step (lr x `decay_rate` at each of `decay_epochs`), or constant.
         min_lr: the last lr of cosine.
+        decay_epochs: with `schedule: step`, the epochs after which the lr falls.
+        decay_rate: with `schedule: step`, what the lr is multiplied by.
+        warmup_epochs: first epochs, in which the lr rises.
         layer_decay: the lr of each layer group is that of the next group times this; null for equal lrs.
         head_lr_factor: the classifier's lr is `lr` times this.
         head_init: "probe" sets the classifier to the one that the stage `probe` fitted on frozen features of the
@@ -28,6 +36,8 @@ class PhaseSettings(Section):
         head_only_epochs: number of first epochs in which everything but the classifier is frozen.
         frozen: "batch_norms" freezes their statistics and weights; "backbone" trains the classifier only;
             "all_but_norms" trains the classifier, the weights of all norms, and batch norms' statistics.
+        drop_path: stochastic depth: the probability that a residual block is left out of a step.
+        label_smoothing: the share of a label that is spread over all classes.
         loss: "cross_entropy" (of sets of labels it is bce); "bce", "focal" or "asymmetric", a separate sigmoid for each
             class (its softmax is the prediction; with `task: labels` the sigmoids are); or "logit_adjusted",
             cross-entropy of the logits plus the log class priors. Sources: podium/training/losses.py.
