@@ -32,6 +32,16 @@ from podium.core import parallel
 print("ready", flush=True)
 list(parallel.in_order(time.sleep, [60, 60], workers=2, name=str))
 """
+SHARING = """
+from multiprocessing import process, resource_sharer
+from multiprocessing.connection import Client
+from podium.core import interrupts
+print("ready", flush=True)
+interrupts.leave_to_parent()
+shared = resource_sharer.DupFd(0)
+Client(shared._id[0], authkey=process.current_process().authkey).close()
+shared.detach()  # the thread that shares has seen the end above
+"""
 
 
 def started(program: str, **environment: str) -> subprocess.Popen[str]:
@@ -133,3 +143,10 @@ def test_workers_end_with_a_stage_that_is_killed() -> None:
     gone, alive = psutil.wait_procs(children, timeout=20)
     assert gone
     assert not alive
+
+
+def test_a_worker_whose_parent_ends_while_it_takes_an_image_prints_no_traceback() -> None:
+    """torch's loaders hand over images by a thread of the worker, which prints what ends a connection."""
+    process = started(SHARING)
+    assert process.communicate(timeout=20)[1] == ""
+    assert process.returncode == 0

@@ -7,7 +7,8 @@ removed and the next round begins. Other faults follow, each in a round of its o
 in a mount namespace of their own and are skipped where `unshare` is not allowed.
 
 Trainings in the copy save their state every 0.1 s instead of 10 s, because an epoch takes a tenth of a second there.
-The last line is the number of failures.
+A kill is counted only if it met a living process: there may be no stage or no worker at that moment. `--minutes` ends
+the kills early. The last line is the number of failures.
 """
 
 import argparse
@@ -34,7 +35,9 @@ from tests.test_end_to_end import PROJECT, write_contest, write_project
 
 AS_MAKE = "python -m stages.check settings && exec dvc repro"
 EPOCHS = 20
-HANGS = 300.0  # seconds after which a disturbed run counts as hanging
+HANGS = 60.0  # seconds after which a disturbed run counts as hanging
+SURVIVES = 5.0  # seconds after which a run has survived the end of a worker
+SHOWN = 10  # kills between two lines of progress
 ENDS = 20.0  # seconds that its processes have to end
 YEAR = 365 * 86400.0
 SAVED_OFTEN = ("SECONDS_BETWEEN = 10.0", "SECONDS_BETWEEN = 0.1")
@@ -86,6 +89,7 @@ class Repository:
             "DVC_NO_ANALYTICS": "1",
             "PODIUM_FAULTS": self.token,
             "TMPDIR": str(self.temporary),
+            "PYTHONDONTWRITEBYTECODE": "",  # or each process compiles the code again
         }
         self.output = (self.root.parent / "output.txt").open("w+", encoding="utf-8")
         return subprocess.Popen(
@@ -183,81 +187,130 @@ class Check:
         self.repository.clean()
 
 
-Disturbance = Callable[[subprocess.Popen[str], random.Random], object]
+Targets = Callable[[psutil.Process], list[psutil.Process]]
 
 
-def _to_all(number: int) -> Disturbance:
-    return lambda process, _rng: os.killpg(process.pid, number)
+def _group(dvc: psutil.Process) -> list[psutil.Process]:
+    """Return all processes that a signal to the process group reaches."""
+    return [dvc, *dvc.children(recursive=True)]
 
 
-def _to_dvc(number: int) -> Disturbance:
-    return lambda process, _rng: process.send_signal(number)
+def _dvc(dvc: psutil.Process) -> list[psutil.Process]:
+    return [dvc]
 
 
-def _to_stage(number: int) -> Disturbance:
-    return lambda process, _rng: [child.send_signal(number) for child in psutil.Process(process.pid).children()]
+def _stages(dvc: psutil.Process) -> list[psutil.Process]:
+    return list(dvc.children())
 
 
-def _kill_worker(process: subprocess.Popen[str], rng: random.Random) -> None:
-    stages = psutil.Process(process.pid).children()
-    workers = [worker for stage in stages for worker in stage.children(recursive=True)]
-    if workers:
-        rng.choice(workers).kill()
+def _workers(dvc: psutil.Process) -> list[psutil.Process]:
+    """Return the processes that stages have started, without those that only serve Python's multiprocessing."""
+    found: list[psutil.Process] = [worker for stage in dvc.children() for worker in stage.children(recursive=True)]
+    return [worker for worker in found if "resource_tracker" not in " ".join(worker.cmdline())]
 
 
-KILLS: dict[str, Disturbance] = {
-    "kill -9 of all processes": _to_all(signal.SIGKILL),
-    "kill -9 of DVC": _to_dvc(signal.SIGKILL),
-    "kill -9 of the stage": _to_stage(signal.SIGKILL),
-    "kill -9 of a worker": _kill_worker,
-    "SIGTERM to all processes": _to_all(signal.SIGTERM),
-    "SIGTERM to DVC": _to_dvc(signal.SIGTERM),
-    "SIGTERM to the stage": _to_stage(signal.SIGTERM),
-    "Ctrl-C": _to_all(signal.SIGINT),
-    "closed terminal": _to_all(signal.SIGHUP),
-    "SIGUSR1 to all processes": _to_all(signal.SIGUSR1),
+KILLS: dict[str, tuple[signal.Signals, Targets]] = {
+    "kill -9 of all processes": (signal.SIGKILL, _group),
+    "kill -9 of DVC": (signal.SIGKILL, _dvc),
+    "kill -9 of the stage": (signal.SIGKILL, _stages),
+    "kill -9 of a worker": (signal.SIGKILL, _workers),
+    "SIGTERM to all processes": (signal.SIGTERM, _group),
+    "SIGTERM to DVC": (signal.SIGTERM, _dvc),
+    "SIGTERM to the stage": (signal.SIGTERM, _stages),
+    "Ctrl-C": (signal.SIGINT, _group),
+    "closed terminal": (signal.SIGHUP, _group),
+    "SIGUSR1 to all processes": (signal.SIGUSR1, _group),
 }
 
 
-def _kill(check: Check, kills: int, seconds: float, rng: random.Random) -> None:
-    """Kill `dvc repro` at random moments until it has been killed often enough, then let it finish."""
-    done: Counter[tuple[str, str]] = Counter()
-    resumed, locks = 0, 0
-    while True:
-        enough = done.total() >= kills
-        process = check.repository.start()
-        try:
-            status = process.wait(None if enough else rng.uniform(0.2, seconds))
-        except subprocess.TimeoutExpired:
-            kind = rng.choice(list(KILLS))
-            done[_stage(process), kind] += 1
-            _disturb(check, process, kind, rng)
-        else:
-            check.finished(status)
-            if enough:
-                break
-        resumed += check.repository.printed().count(": goes on from epoch")
-        locks += check.repository.printed().count("dvc.lock was cut off")
-    for place, names in (("while running", 0), ("by", 1)):
-        counts = Counter[str]()
-        for key, number in done.items():
-            counts[key[names]] += number
-        print(f"{kills} kills {place}: " + ", ".join(f"{name} {number}" for name, number in counts.most_common()))
-    print(f"{resumed} trainings went on from a state, {locks} broken dvc.lock were replaced", flush=True)
+class Kills:
+    """Kills `dvc repro` at random moments and counts what that did.
 
+    Args:
+        check: of the repository.
+        seconds: a kill comes at most so long after the start of a run, or after the kill before.
+        seed: of the random moments and kinds.
 
-def _disturb(check: Check, process: subprocess.Popen[str], kind: str, rng: random.Random) -> None:
-    try:
-        KILLS[kind](process, rng)
-    except (psutil.Error, ProcessLookupError):
-        return  # it ended in this moment
-    try:
-        process.wait(HANGS)
-    except subprocess.TimeoutExpired:
-        check.fail_if(check.repository.printed()[-2000:], f"hangs after {kind}:")
-        os.killpg(process.pid, signal.SIGKILL)
+    Attributes:
+        done: number of kills by stage and kind.
+        rounds: number of runs that ended by themselves, so that their outputs were compared.
+        resumed: number of trainings that went on from a state.
+        epochs: number of epochs that these did not train again.
+        locks: number of broken dvc.lock that were replaced.
+    """
+
+    def __init__(self, check: Check, seconds: float, seed: int) -> None:
+        self.check, self.seconds, self.rng = check, seconds, random.Random(seed)
+        self.done: Counter[tuple[str, str]] = Counter()
+        self.rounds = self.resumed = self.epochs = self.locks = 0
+        self.killed = False  # the run that is under way
+
+    def run(self, kills: int, minutes: float) -> None:
+        """Kill until there were so many kills or the minutes are over, then let the last run finish."""
+        end = time.monotonic() + 60 * minutes
+        process = self.check.repository.start()
+        while self.done.total() < kills and time.monotonic() < end:
+            try:
+                process.wait(self.rng.uniform(0.2, self.seconds))
+            except subprocess.TimeoutExpired:
+                self._kill(process)
+            if process.poll() is not None:
+                self._ended(process)
+                process = self.check.repository.start()
         process.wait()
-    check.ended()
+        self._ended(process)
+        print(self, flush=True)
+
+    def _kill(self, process: subprocess.Popen[str]) -> None:
+        """Send a signal, and wait until the run has ended; a stage may survive the end of a worker."""
+        kind = self.rng.choice(list(KILLS))
+        number, targets = KILLS[kind]
+        try:
+            stage, found = _stage(process), targets(psutil.Process(process.pid))
+            if targets is _group:
+                os.killpg(process.pid, number)
+            else:
+                self.rng.choice(found).send_signal(number)
+        except (psutil.Error, ProcessLookupError, IndexError):
+            return  # there is no such process at this moment
+        self.done[stage, kind] += 1
+        if self.done.total() % SHOWN == 0:
+            print(self, flush=True)
+        try:
+            process.wait(SURVIVES if targets is _workers else HANGS)
+        except subprocess.TimeoutExpired:
+            if targets is not _workers:
+                self.check.fail_if(self.check.repository.printed()[-2000:], f"hangs after {kind}:")
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self.killed = True
+
+    def _ended(self, process: subprocess.Popen[str]) -> None:
+        """Check what a run leaves, and the outputs of one that was not killed."""
+        printed = self.check.repository.printed()
+        epochs = [int(epoch) - 1 for epoch in re.findall(r": goes on from epoch (\d+) of \d+, where", printed)]
+        self.resumed, self.epochs = self.resumed + len(epochs), self.epochs + sum(epochs)
+        self.locks += printed.count("dvc.lock was cut off")
+        self.check.ended()
+        if not process.returncode:
+            self.check.finished(0)
+            self.rounds += 1
+        elif not self.killed:
+            self.check.finished(process.returncode)
+        self.killed = False
+
+    def __str__(self) -> str:
+        """Return all counts."""
+        by = [Counter[str](), Counter[str]()]
+        for key, number in self.done.items():
+            for counts, name in zip(by, key, strict=True):
+                counts[name] += number
+        stages, kinds = (", ".join(f"{name} {number}" for name, number in counts.most_common()) for counts in by)
+        return (
+            f"{self.done.total()} kills in {self.rounds} rounds; while running: {stages}; by: {kinds}\n"
+            f"{self.resumed} trainings went on from a state and did not train {self.epochs} epochs again;"
+            f" {self.locks} broken dvc.lock were replaced; {self.check.failures} failures"
+        )
 
 
 def _stage(process: subprocess.Popen[str]) -> str:
@@ -365,7 +418,8 @@ def main(*words: str) -> None:
     """Run the faults and print what failed."""
     parser = argparse.ArgumentParser(prog="python -m docs.measure.faults", description="Kills and other faults.")
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=25, help="a kill comes at most so long after the start")
+    parser.add_argument("--seconds", type=float, default=20, help="a kill comes at most so long after the start")
+    parser.add_argument("--minutes", type=float, default=90, help="for the kills; the others take 20 more")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=("kills", *FAULTS), default=["kills", *FAULTS])
     asked = parser.parse_args(words)
@@ -376,7 +430,7 @@ def main(*words: str) -> None:
             print(name, flush=True)
             started = time.monotonic()
             if name == "kills":
-                _kill(check, asked.kills, asked.seconds, random.Random(asked.seed))
+                Kills(check, asked.seconds, asked.seed).run(asked.kills, asked.minutes)
             else:
                 FAULTS[name](check)
             print(f"  {time.monotonic() - started:.0f} s", flush=True)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 PR_SET_PDEATHSIG = 1  # Linux, <sys/prctl.h>
@@ -65,9 +65,19 @@ def check() -> None:
 
 
 def leave_to_parent() -> None:
-    """In a worker process, ignore what the parent reacts to, but for SIGTERM, with which a parent ends its workers."""
+    """In a worker process, ignore what the parent reacts to, but for SIGTERM, with which a parent ends its workers.
+
+    A parent may end while it takes an image from a worker. Then Python's thread in the worker that hands images over
+    would print a traceback.
+    """
     for number in set(SIGNALS) - {signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)
+    sys.excepthook = _print_unless_disconnected
+
+
+def _print_unless_disconnected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
