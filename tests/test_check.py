@@ -441,7 +441,12 @@ def test_what_speeds_training_up_elsewhere_or_not_at_all_is_named(
     project(tmp_path / "fast", torch={"reproducible": "fast"})
     check.main(root=tmp_path / "fast")
     assert "torch.reproducible: fast has no effect" in capsys.readouterr().out
-    change = {"model__backbone": "dla34", "model__model_kwargs": {}, "finetune__gradient_checkpointing": True}
+    change = {
+        "model__backbone": "dla34",
+        "model__model_kwargs": {},
+        "infer__image_sizes": [32],
+        "finetune__gradient_checkpointing": True,
+    }
     project(tmp_path / "cannot", **{f"members__a__{key}": value for key, value in change.items()})
     with pytest.raises(InputError, match=r"members\.a\.finetune\.gradient_checkpointing: .* remove it"):
         check.main(root=tmp_path / "cannot")
