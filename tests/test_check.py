@@ -434,6 +434,24 @@ def test_bf16_on_a_cpu_without_bf16_instructions_is_warned_of(
         assert warned == (precision == "bf16" and emulated)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it has an effect here")
+def test_what_speeds_training_up_elsewhere_or_not_at_all_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project(tmp_path / "fast", torch={"reproducible": "fast"})
+    check.main(root=tmp_path / "fast")
+    assert "torch.reproducible: fast has no effect" in capsys.readouterr().out
+    change = {
+        "model__backbone": "dla34",
+        "model__model_kwargs": {},
+        "infer__image_sizes": [32],
+        "finetune__gradient_checkpointing": True,
+    }
+    project(tmp_path / "cannot", **{f"members__a__{key}": value for key, value in change.items()})
+    with pytest.raises(InputError, match=r"members\.a\.finetune\.gradient_checkpointing: .* remove it"):
+        check.main(root=tmp_path / "cannot")
+
+
 def test_this_torch_reports_whether_the_cpu_emulates_bf16() -> None:
     assert isinstance(cpu.emulates_bf16(), bool)
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""

@@ -3,6 +3,7 @@
 import gc
 import platform
 import resource
+import types
 from collections.abc import Iterator
 
 import pytest
@@ -20,8 +21,12 @@ NONE_DETERMINISTIC = "upsample_backward_cuda does not have a deterministic imple
 def _as_it_was() -> Iterator[None]:
     threads, is_on = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     warns, fills = torch.is_deterministic_algorithms_warn_only_enabled(), deterministic.fill_uninitialized_memory
-    limits = gc.get_threshold()
+    limits, tries = gc.get_threshold(), torch.backends.cudnn.benchmark
+    products = torch.get_float32_matmul_precision()
+    torch.use_deterministic_algorithms(True)
     yield
+    torch.backends.cudnn.benchmark = tries
+    torch.set_float32_matmul_precision(products)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(is_on, warn_only=warns)
     deterministic.fill_uninitialized_memory = fills
@@ -35,6 +40,64 @@ def test_settings_reach_torch() -> None:
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.is_deterministic_algorithms_warn_only_enabled()  # with it, attention on CUDA is not
     assert not deterministic.fill_uninitialized_memory
+
+
+def test_only_a_cuda_gpu_gets_fast_kernels_and_then_nothing_is_run_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = TorchSettings(threads=1, reproducible="fast")
+    asked: list[bool] = []
+    monkeypatch.setattr(devices, "choose_kernels", lambda *, strict: asked.append(strict))
+    for has_gpu in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda has_gpu=has_gpu: has_gpu)
+        devices.start(fast)
+    devices.start(TorchSettings(threads=1))
+    assert asked == [True, False, True]
+    monkeypatch.undo()
+
+    def fails() -> None:
+        asked.append(torch.are_deterministic_algorithms_enabled())
+        raise RuntimeError(NONE_DETERMINISTIC)
+
+    devices.choose_kernels(strict=False)
+    assert torch.backends.cudnn.benchmark
+    assert torch.get_float32_matmul_precision() == "high"
+    with pytest.raises(RuntimeError, match="deterministic"):
+        devices.reproducibly("a", fails)
+    assert asked[3:] == [False]
+    devices.choose_kernels(strict=True)
+    assert not torch.backends.cudnn.benchmark
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+class FakeGpuTensor:
+    """A tensor on a GPU that writes into `log` what is asked of it."""
+
+    is_cuda = True
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def detach(self) -> "FakeGpuTensor":
+        return self
+
+    def to(self, device: str, *, non_blocking: bool) -> torch.Tensor:
+        self.log.append(f"copy to {device}, waits: {not non_blocking}")
+        return torch.ones(1)
+
+
+def test_a_gpus_values_are_copied_at_once_and_awaited_when_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+    event = types.SimpleNamespace(record=lambda: log.append("record"), synchronize=lambda: log.append("wait"))
+    monkeypatch.setattr(torch.cuda, "Event", lambda: event)
+    copy = devices.HostCopy(FakeGpuTensor(log))  # type: ignore[arg-type]
+    assert log == ["copy to cpu, waits: False", "record"]
+    assert copy.read().item() == 1
+    assert log[2:] == ["wait"]
+
+
+def test_the_cpus_values_are_read_without_a_gradient() -> None:
+    values = torch.ones(1, requires_grad=True)
+    assert not devices.HostCopy(values * 2).read().requires_grad
+    assert devices.HostCopy(values * 2).read().item() == 2
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from podium.core.errors import InputError
+from podium.models import devices
 from podium.models.devices import Numerics
 from podium.models.preprocessing import Preprocessing
-from podium.training import loop, losses, mixup, schedules
+from podium.training import loop, losses, mixup, recomputing, schedules
 
 NUMERICS = Numerics(torch.device("cpu"))
 HALF = (0.5, 0.5, 0.5)
@@ -80,6 +81,41 @@ def test_the_same_inputs_give_the_same_weights() -> None:
 def test_a_loss_that_is_not_finite_names_training_epoch_and_step() -> None:
     with pytest.raises(InputError, match=r"finetune@a-0: the loss is (nan|inf) at epoch 1, step 2"):
         fit(net(), batches(8), lr=1e30, optimizer="sgd")
+
+
+def test_a_loss_is_read_one_step_late_and_the_last_one_before_the_epoch_ends() -> None:
+    losses = loop._Losses("finetune@a-0", epoch=0)
+    assert losses.shown == ""
+    losses.add(torch.tensor(1.0))
+    losses.add(torch.tensor(2.0))
+    assert losses.shown == "1.0000"
+    assert losses.mean() == 1.5
+    losses.add(torch.tensor(float("nan")))  # the third step
+    for ends in (lambda: losses.add(torch.tensor(1.0)), losses.mean):
+        losses._coming = devices.HostCopy(torch.tensor(float("nan")))
+        with pytest.raises(InputError, match="nan at epoch 1, step 3"):
+            ends()
+
+
+def test_activations_that_are_computed_again_change_no_weight_and_count_no_batch_twice() -> None:
+    stream = batches(4)
+    states = []
+    for recomputed in (False, True):
+        model = net()
+        if recomputed:
+            recomputing.enable(model, "k")
+        states.append(fit(model, stream, recomputed=recomputed)[0].state_dict())
+    assert states[0]["bn1.num_batches_tracked"] == 4
+    for key, value in states[0].items():
+        torch.testing.assert_close(states[1][key], value, rtol=1e-5, atol=1e-7, msg=key)
+
+
+def test_a_backbone_that_cannot_compute_again_is_named() -> None:
+    with torch.device("meta"):
+        backbones = nn.Linear(1, 1), timm.create_model("dla34")
+    for model in backbones:
+        with pytest.raises(InputError, match=r"params.yaml: k: the backbone cannot do it"):
+            recomputing.enable(model, "k")
 
 
 def test_accumulated_batches_make_the_step_of_one_big_batch() -> None:

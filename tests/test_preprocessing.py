@@ -57,6 +57,17 @@ def test_normalising_gives_mean_zero_and_std_one() -> None:
     assert torch.allclose(p.normalise(images + 51), 0.2 / torch.tensor(p.std).view(1, 3, 1, 1), atol=1e-5)
 
 
+def test_mean_and_std_are_made_once_and_serve_training_after_a_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
+    p, images = Preprocessing((0.21, 0.4, 0.6), (0.1, 0.2, 0.3)), torch.zeros(1, 3, 1, 1, dtype=torch.uint8)
+    with torch.inference_mode():
+        first = p.normalise(images)
+    monkeypatch.setattr(torch, "tensor", None)  # a second copy to the device would call it
+    weight = torch.ones(1, requires_grad=True)
+    (p.normalise(images) * weight).sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.item() == pytest.approx(first.sum().item())
+
+
 def test_it_survives_being_stored_as_json() -> None:
     p = Preprocessing((0.1, 0.2, 0.3), HALF, "crop", 0.875)
     assert Preprocessing.from_dict(json.loads(json.dumps(p.to_dict()))) == p

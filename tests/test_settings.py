@@ -63,6 +63,11 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
         ({"members__a__model__image_size": 1024}, "prepare.short_side is"),
         ({"members__a__infer__image_sizes": [64, 900]}, "infer.image_sizes 900"),
         ({"members__a__infer__image_sizes": [64, 64]}, "listed twice"),
+        ({"torch": {"device": "cpu", "reproducible": "fast"}}, "`reproducible: fast` has no effect"),
+        (
+            {"members__a__finetune__gradient_checkpointing": True, "members__a__finetune__frozen": "backbone"},
+            "frozen b",
+        ),
         ({"members__a__pretrain__batch_size": 7}, "batch_size 7 is odd"),
         ({"members__a__pretrain__warmup_epochs": 4}, "warmup_epochs 4"),
         ({"members__a__pretrain__decay_epochs": [2]}, "no effect with `schedule: cosine`"),

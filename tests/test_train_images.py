@@ -1,3 +1,4 @@
+import os
 from collections import Counter
 
 import numpy as np
@@ -116,6 +117,24 @@ def test_a_batch_larger_than_the_set_repeats_images_but_no_pixels() -> None:
     assert len({image.numpy().tobytes() for image in images}) == 8
 
 
+def test_repeated_passes_have_the_same_batches_and_the_same_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def passes(images: plain_images.PlainImages) -> list[list[tuple[int, int]]]:
+        return [[(len(batch), int(batch.sum())) for batch in images.batches(2, CPU)] for _ in range(2)]
+
+    of_pack = pack(3), ["2.png", "0.png", "1.png"], Preprocessing(HALF, HALF), 16
+    expected = passes(plain_images.PlainImages(*of_pack))  # type: ignore[arg-type]
+    monkeypatch.setenv("PODIUM_WORKERS", "1")
+    started: list[int] = []
+    start = torch.utils.data.dataloader._MultiProcessingDataLoaderIter.__init__
+    monkeypatch.setattr(
+        torch.utils.data.dataloader._MultiProcessingDataLoaderIter,
+        "__init__",
+        lambda self, loader: (started.append(1), start(self, loader))[1],
+    )
+    assert passes(plain_images.RepeatedImages(*of_pack)) == expected  # type: ignore[arg-type]
+    assert len(started) == 1
+
+
 @pytest.mark.parametrize(("device", "expected"), [("cpu", 0), ("cuda", None)])
 def test_workers_follow_the_device_and_the_environment(
     monkeypatch: pytest.MonkeyPatch, device: str, expected: int | None
@@ -123,5 +142,7 @@ def test_workers_follow_the_device_and_the_environment(
     monkeypatch.delenv("PODIUM_WORKERS", raising=False)
     found = plain_images.worker_count(torch.device(device))
     assert found == expected if expected is not None else 1 <= found <= 8
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5}, raising=False)  # e.g. by taskset
+    assert plain_images.worker_count(torch.device(device)) == (1 if expected is None else expected)
     monkeypatch.setenv("PODIUM_WORKERS", "3")
     assert plain_images.worker_count(torch.device(device)) == 3

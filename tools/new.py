@@ -22,6 +22,7 @@ from podium.images.settings import PrepareSettings
 from podium.preflight import input_paths, input_tables
 from podium.preflight.settings import Podium
 from podium.scoring import scores
+from tools import params_schema
 
 OTHER = "params.new.yaml"  # where params.yaml must stay
 SAMPLE = 8  # images that are decoded to measure how long that takes
@@ -46,7 +47,10 @@ def main(*words: str, root: Path = Path()) -> None:
     if asks:
         _ask_metric(guess)
     members = _members(guess, Path(asked.folder), root, asked.recipe)
-    head = f"{params_schema.LINE}\n# Written by `make new FOLDER={asked.folder}`. Each comment says why; docs/contest.md explains the keys.\n"
+    head = f"{params_schema.LINE}\n"
+    head += (
+        f"# Written by `make new FOLDER={asked.folder}`. Each comment says why; docs/contest.md explains the keys.\n"
+    )
     tables.write_text(f"{head}\n{params_text.write(guess.section, guess.why)}\n{members}", path)
     _print_lines("new", [f"metric {guess.section['metric']}: {guess.why['metric']}", f"wrote {path}"])
     try:

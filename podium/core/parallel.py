@@ -19,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 
 from podium.core import interrupts
 from podium.core.errors import InputError, some
-from podium.core.workers import count, make_socket_folder
+from podium.core.workers import cores, count, make_socket_folder
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,7 +29,7 @@ AHEAD = 4  # items that may wait for each worker, so that one slow item does not
 
 def worker_count() -> int:
     """Return `PODIUM_WORKERS`, or the number of cores; with 0 or 1 the work is done in this process."""
-    return count(default=os.cpu_count() or 1)
+    return count(default=cores())
 
 
 def in_order(

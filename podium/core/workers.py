@@ -10,6 +10,13 @@ LONGEST_FOLDER = 60  # bytes; a socket's path may have 103 on macOS and 107 on L
 SHORT_FOLDER = "/tmp"
 
 
+def cores() -> int:
+    """Return the number of cores that this process may use; taskset, Slurm and docker's --cpuset-cpus limit them."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def count(default: int) -> int:
     """Return `PODIUM_WORKERS`, or `default` if it is not set.
 

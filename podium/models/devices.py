@@ -50,6 +50,10 @@ class Numerics:
         """Move a model to the device and into the memory layout."""
         return model.to(self.device, memory_format=self._memory_format())  # type: ignore[call-overload,no-any-return]
 
+    def moved(self, values: torch.Tensor) -> torch.Tensor:
+        """Copy a tensor to the device; from pinned memory a GPU copies it while this process goes on."""
+        return values.to(self.device, non_blocking=self.device.type == "cuda")
+
     def layout(self, images: torch.Tensor) -> torch.Tensor:
         """Convert a batch (batch, 3, height, width) on the device to the model's memory layout."""
         return images.contiguous(memory_format=self._memory_format())
@@ -64,6 +68,25 @@ class Numerics:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
 
+class HostCopy:
+    """A tensor on its way to the CPU: the copy starts now, and only `read` waits for it.
+
+    Without it a GPU would have nothing to do from the end of a step until the next one is launched.
+    """
+
+    def __init__(self, values: torch.Tensor) -> None:
+        self._values = values.detach().to("cpu", non_blocking=values.is_cuda)  # into pinned memory
+        self._copied = torch.cuda.Event() if values.is_cuda else None  # type: ignore[no-untyped-call]
+        if self._copied is not None:
+            self._copied.record()
+
+    def read(self) -> torch.Tensor:
+        """Return the values on the CPU."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return self._values
+
+
 def start(settings: TorchSettings) -> torch.device:
     """Set threads and determinism for this process and return the device ("auto": CUDA, then Apple's MPS, then CPU).
 
@@ -74,18 +97,28 @@ def start(settings: TorchSettings) -> torch.device:
     gc.set_threshold(*_PYTHON_DEFAULT)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this setting
     torch.set_num_threads(settings.threads)
-    torch.use_deterministic_algorithms(True)
-    # filling new memory, which finds operators that read it uninitialised, takes up to a quarter of a training's time
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = False
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     first = next(name for name, is_available in available.items() if is_available)
     chosen = first if settings.device == "auto" else settings.device
     if not available[chosen]:
         raise InputError(f"params.yaml: torch.device: this machine has no {chosen}; set auto or cpu")
+    choose_kernels(strict=settings.reproducible == "strict" or chosen != "cuda")
     if chosen == "cpu":
         _keep_freed_memory()
     return torch.device(chosen)
+
+
+def choose_kernels(*, strict: bool) -> None:
+    """Use only kernels that give the same bytes in each run, or (not strict) the fastest ones of a CUDA GPU.
+
+    The fast ones multiply float32 matrices in TF32, with 10 bits of mantissa, and cuDNN tries its kernels on the first
+    batch of each shape. cuDNN's convolutions of float32 are in TF32 in both cases, because that is torch's default.
+    """
+    torch.use_deterministic_algorithms(strict)
+    # filling new memory, which finds operators that read it uninitialised, takes up to a quarter of a training's time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = not strict
+    torch.set_float32_matmul_precision("highest" if strict else "high")
 
 
 def _keep_freed_memory() -> None:
@@ -130,6 +163,8 @@ def memory_explained(name: str, batch: str, remedy: str) -> Iterator[None]:
 def reproducibly(name: str, run: Callable[[], Result]) -> Result:
     """Run `run` deterministically; if torch cannot, print that and run it again without.
 
+    With `torch.reproducible: fast`, as `start` has set it, this only runs it.
+
     The first attempt is strict (an error, not a warning). In torch's warning mode, its attention on CUDA uses the
     kernel that differs from run to run, although it has a deterministic one.
 
@@ -137,6 +172,8 @@ def reproducibly(name: str, run: Callable[[], Result]) -> Result:
         name: of the stage.
         run: may be called a second time, from its beginning.
     """
+    if not torch.are_deterministic_algorithms_enabled():
+        return run()
     torch.use_deterministic_algorithms(True)
     try:
         return run()

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from podium.core import tables
 from podium.core.progress import shown
-from podium.models.devices import Numerics
+from podium.models.devices import HostCopy, Numerics
 from podium.models.plain_images import PlainImages
 
 TTA: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {  # settings.TtaTransform; of images (batch, 3, side, side)
@@ -91,23 +91,36 @@ class _OutputRows:
     """Outputs of all images in one array.
 
     A small tensor kept after each batch would split the memory that `devices.start` makes the C library keep, and the
-    process would grow with each batch.
-
-    Attributes:
-        values: (n_images, ...); (0, 0) without images.
+    process would grow with each batch. A batch is written when the next one is launched, so that a GPU does not wait.
     """
 
     def __init__(self, n_images: int) -> None:
-        self.n_images, self.n_written = n_images, 0
-        self.values: NDArray[np.float32] = np.empty((0, 0), np.float32)
+        self._n_images, self._n_written = n_images, 0
+        self._values: NDArray[np.float32] = np.empty((0, 0), np.float32)
+        self._coming: HostCopy | None = None
 
     def add(self, outputs: torch.Tensor) -> None:
-        """Copy a batch's outputs (batch, ...) behind the earlier ones."""
-        if not self.n_written:
-            self.values = np.empty((self.n_images, *outputs.shape[1:]), np.float32)
-        stop = self.n_written + len(outputs)
-        self.values[self.n_written : stop] = outputs.cpu().numpy()
-        self.n_written = stop
+        """Take a batch's outputs (batch, ...) after the earlier ones."""
+        coming = HostCopy(outputs)
+        self._write()
+        self._coming = coming
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """Return all outputs (n_images, ...); (0, 0) without images."""
+        self._write()
+        return self._values
+
+    def _write(self) -> None:
+        """Copy the batch that is coming behind the earlier ones."""
+        if self._coming is None:
+            return
+        outputs, self._coming = self._coming.read().numpy(), None
+        if not self._n_written:
+            self._values = np.empty((self._n_images, *outputs.shape[1:]), np.float32)
+        stop = self._n_written + len(outputs)
+        self._values[self._n_written : stop] = outputs
+        self._n_written = stop
 
 
 def _batches(
@@ -118,7 +131,7 @@ def _batches(
         batch_size = min(batch_size, CPU_BATCH)
     batches, count = images.batches(batch_size, numerics.device), -(-len(images) // batch_size)
     for raw in tqdm(batches, desc=label, total=count, disable=not (label and shown()), leave=False):
-        yield numerics.layout(images.preprocessing.normalise(raw.to(numerics.device)))
+        yield numerics.layout(images.preprocessing.normalise(numerics.moved(raw)))
 
 
 def prediction_table(

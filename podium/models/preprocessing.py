@@ -3,6 +3,7 @@
 Its settings are stored with a model's weights (`Preprocessing.to_dict`), so that later predictions use the same ones.
 """
 
+import functools
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -52,9 +53,18 @@ class Preprocessing:
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """Convert uint8 images (batch, channels, height, width) to float32, normalised by mean and std."""
-        mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1) * 255
-        std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1) * 255
+        mean, std = _mean_and_std(self.mean, self.std, images.device)
         return (images.float() - mean) / std
+
+
+@functools.cache
+@torch.inference_mode(mode=False)  # a tensor that is made in inference mode cannot take part in training
+def _mean_and_std(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return both for pixels in [0, 255], (1, channels, 1, 1), on the device: a copy would make it wait."""
+    first, second = (torch.tensor(values, device=device).view(1, -1, 1, 1) * 255 for values in (mean, std))
+    return first, second
 
 
 def _scaled(image: Image, height: int, width: int) -> Image:

@@ -82,9 +82,18 @@ class TorchSettings(Section):
     """Device and threads; the number of threads is a setting because it changes sums of floats.
 
     Attributes:
-        device: where networks run; "auto" is a GPU where there is one.
+        device: "auto" is CUDA where there is a GPU, then Apple's MPS, then the CPU.
         threads: of the processor, in each stage.
+        reproducible: "strict" makes the same inputs give the same bytes; "fast" lets a CUDA GPU use TF32 and the
+            kernels that are fastest in a trial, whose results differ a little from run to run (docs/speed.md).
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: int = Field(2, ge=1)
+    reproducible: Literal["strict", "fast"] = "strict"
+
+    @model_validator(mode="after")
+    def _refuse_fast_without_cuda(self) -> Self:
+        if self.reproducible == "fast" and self.device in ("cpu", "mps"):
+            raise ValueError(f"`reproducible: fast` has no effect with `device: {self.device}`; remove it")
+        return self

@@ -34,3 +34,15 @@ def emulation_warning(p: Podium, device: str) -> str:
         f"WARNING: this CPU has no bf16 instructions: precision bf16 ({some(slow)}) takes ten times as long as fp32"
         " here; set precision: fp32"
     )
+
+
+def no_fast_kernels_note(p: Podium, device: str) -> str:
+    """Return a note if `torch.reproducible: fast` has no effect on the device that trains, "" otherwise.
+
+    Args:
+        p: the settings.
+        device: type of the device that trains, e.g. "cpu".
+    """
+    if p.torch.reproducible == "strict" or device == "cuda":
+        return ""
+    return f"torch.reproducible: fast has no effect on this machine, which trains on {device}"

@@ -4,6 +4,7 @@ Models are built on torch's meta device, which takes no memory and almost no tim
 """
 
 import contextlib
+import copy
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from podium.inference.settings import MemberSettings
 from podium.models import backbones
 from podium.models.devices import Numerics
 from podium.models.settings import ModelSettings
-from podium.training import augment, schedules
+from podium.training import augment, recomputing, schedules
 from podium.training.settings import FixresSettings, PhaseSettings
 
 ANY_CLASSES = 3  # `check` does not know the contest's number of classes, and no backbone's body depends on it
@@ -67,6 +68,8 @@ def _check_phase(model: nn.Module, phase: PhaseSettings, image_size: int, channe
     augment.build(phase.augmentation, image_size, f"{key}.augmentation", channels)
     with _named(key):
         schedules.check_optimizer(phase.optimizer, phase.momentum)
+    if phase.gradient_checkpointing:
+        recomputing.enable(copy.deepcopy(model), f"{key}.gradient_checkpointing")
     if phase.frozen == "batch_norms" and not any(isinstance(m, _BatchNorm) for m in model.modules()):
         raise InputError(f"params.yaml: {key}.frozen: batch_norms has no effect: the backbone has none")
     if phase.frozen == "all_but_norms" and "frozen" in phase.model_fields_set and not backbones.norms(model):

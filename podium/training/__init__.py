@@ -4,6 +4,7 @@
 
 augment.py        albumentations pipelines from params.yaml
 auto_augment.py   TrivialAugment and RandAugment
+compiling.py      a bound on the time of torch.compile
 head_init.py      the first weights of the classifier: the probe's, or unchanged
 loop.py           the training loop of every phase
 losses.py         cross-entropy, BCE, focal and logit-adjusted loss
@@ -11,6 +12,7 @@ mixup.py          mixup and CutMix
 phase.py          the settings, images and outputs of one phase of one member on one fold
 phase_run.py      run a phase, or copy the weights if it has 0 epochs
 pseudo_labels.py  images without labels, with what models predict as soft labels
+recomputing.py    gradient checkpointing
 resume.py         the state of an unfinished training, from which the next run goes on
 schedules.py      optimizers and learning rate schedules
 settings.py       the sections `pretrain` and `finetune`, and the maps of optional phases

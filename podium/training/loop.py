@@ -7,6 +7,7 @@ the score optimistic.
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +22,11 @@ from podium.core import seeding
 from podium.core.errors import InputError
 from podium.core.progress import shown
 from podium.models.backbones import head_names, is_head, norms
-from podium.models.devices import Numerics
+from podium.models.devices import HostCopy, Numerics
 from podium.models.preprocessing import Preprocessing
+from podium.training import compiling
 from podium.training.mixup import Mix
+from podium.training.recomputing import StatisticsKept
 from podium.training.resume import Stateful, TrainingState
 
 
@@ -49,6 +52,7 @@ def fit(
     preprocessing: Preprocessing,
     numerics: Numerics,
     compiled: bool,
+    recomputed: bool = False,
     accumulate: int,
     clip_grad: float | None,
     ema_decay: float | None,
@@ -76,6 +80,7 @@ def fit(
         preprocessing: with mean and std.
         numerics: device, precision, memory layout.
         compiled: whether torch.compile runs the forward pass.
+        recomputed: whether the backward pass computes activations again (recomputing.enable).
         accumulate: batches whose gradients are averaged for one optimizer step; an epoch's last step may have fewer.
         clip_grad: largest norm of the gradients of one optimizer step; None for no clipping.
         ema_decay: of a moving average of the weights, with timm's warm-up; None for no average.
@@ -95,6 +100,8 @@ def fit(
     average = None if ema_decay is None else ModelEmaV3(model, decay=ema_decay, use_warmup=True)
     mean: AveragedModel | None = None
     forward = torch.compile(model) if compiled else model
+    watch = compiling.watch(name) if compiled else nullcontext()
+    kept = StatisticsKept(model) if recomputed else nullcontext()
     scaler = torch.amp.GradScaler(numerics.device.type, enabled=numerics.precision == "fp16")
     first, updates = 0, 0
     if start is not None:
@@ -107,19 +114,20 @@ def fit(
     for epoch in range(first, epochs):
         torch.manual_seed(seeding.derive(seed, "dropout", epoch))
         set_mode(model, "backbone" if epoch < head_only_epochs else frozen)
-        losses = []
+        losses = _Losses(name, epoch)
         for step in range(steps_per_epoch):
             images, targets = next(batches)
             images, soft_targets = mix(
-                preprocessing.normalise(images.to(numerics.device)), targets.to(numerics.device), epoch, step
+                preprocessing.normalise(numerics.moved(images)), numerics.moved(targets), epoch, step
             )
-            with numerics.autocast():
+            with watch, numerics.autocast():
                 logits = forward(numerics.layout(images))
             batch_loss = loss(logits.float(), soft_targets)
-            losses.append(_finite(batch_loss, name, epoch, step))
+            losses.add(batch_loss)
             group_start = step - step % accumulate
             group = min(accumulate, steps_per_epoch - group_start)
-            scaler.scale(batch_loss / group).backward()
+            with watch, kept:
+                scaler.scale(batch_loss / group).backward()
             if step == group_start + group - 1:
                 scheduler.step_update(updates)  # before the update, so that the first one has the first lr
                 _update(model, optimizer, scaler, clip_grad)
@@ -127,13 +135,13 @@ def fit(
                 if average is not None:
                     average.update(model, step=updates)
             bar.update()
-            bar.set_postfix(epoch=f"{epoch + 1}/{epochs}", loss=f"{losses[-1]:.4f}", refresh=False)
+            bar.set_postfix(epoch=f"{epoch + 1}/{epochs}", loss=losses.shown, refresh=False)
         if average_epochs > 1 and epoch >= epochs - average_epochs:
             mean = AveragedModel(model, avg_fn=_mean, use_buffers=True) if mean is None else mean
             mean.update_parameters(model)
         averaged = average if mean is None else mean
         final = model if averaged is None else averaged.module
-        on_epoch(Epoch(epoch, math.fsum(losses) / len(losses), _base_lr(optimizer)), final)
+        on_epoch(Epoch(epoch, losses.mean(), _base_lr(optimizer)), final)
         if on_state is not None and epoch + 1 < epochs:
             parts = _parts(model, optimizer, scaler, average, mean)
             on_state(epoch + 1, updates, {part: value.state_dict() for part, value in parts.items()})
@@ -206,11 +214,48 @@ def diverged(name: str, problem: str, epoch: int, step: int | None = None) -> In
     )
 
 
-def _finite(loss: torch.Tensor, name: str, epoch: int, step: int) -> float:
-    value = loss.item()
-    if not math.isfinite(value):
-        raise diverged(name, f"the loss is {value}", epoch, step)
-    return value
+class _Losses:
+    """The losses of an epoch's steps; each is read after the next one, so that a GPU always has work.
+
+    A loss that is not finite is found one step late, and the error names its own step.
+    """
+
+    def __init__(self, name: str, epoch: int) -> None:
+        self._name, self._epoch = name, epoch
+        self._values: list[float] = []
+        self._coming: HostCopy | None = None
+
+    def add(self, loss: torch.Tensor) -> None:
+        """Take the loss of the next step.
+
+        Raises:
+            InputError: the loss before it is not finite.
+        """
+        coming = HostCopy(loss)
+        self._read()
+        self._coming = coming
+
+    def mean(self) -> float:
+        """Return the mean of all losses.
+
+        Raises:
+            InputError: the last one is not finite.
+        """
+        self._read()
+        return math.fsum(self._values) / len(self._values)
+
+    @property
+    def shown(self) -> str:
+        """Return the last loss that is known, for the progress bar."""
+        return f"{self._values[-1]:.4f}" if self._values else ""
+
+    def _read(self) -> None:
+        if self._coming is None:
+            return
+        value, self._coming = self._coming.read().item(), None
+        if not math.isfinite(value):
+            raise diverged(self._name, f"the loss is {value}", self._epoch, len(self._values))
+        self._values.append(value)
 
 
 def _base_lr(optimizer: torch.optim.Optimizer) -> float:

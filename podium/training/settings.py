@@ -50,6 +50,8 @@ class PhaseSettings(Section):
         ema_decay: the final weights are an exponential moving average over all steps; null for the last step's.
         curves: true predicts the held-out fold after every epoch, for the held-out curves; false after the last epoch
             only. The weights are the same.
+        gradient_checkpointing: computes activations again in the backward pass instead of storing them. It takes
+            less memory and one more forward pass per step; the weights are the same up to rounding.
         average_epochs: the final weights, and batch norms' statistics, are the mean of those after each of the last n
             epochs (stochastic weight averaging: Izmailov et al. 2018, arXiv 1803.05407); 1 for those of the last
             epoch. It has most effect where the lr stays high: `constant`, or `cosine` with a `min_lr`.
@@ -82,6 +84,7 @@ class PhaseSettings(Section):
     ema_decay: float | None = Field(None, gt=0, lt=1)
     curves: bool = True
     average_epochs: int = Field(1, ge=1)
+    gradient_checkpointing: bool = False
 
     @model_validator(mode="after")
     def _refuse_settings_without_effect(self) -> Self:
@@ -98,6 +101,8 @@ class PhaseSettings(Section):
             raise ValueError(
                 "layer_decay, head_only_epochs, drop_path, head_lr_factor have no effect on a frozen backbone"
             )
+        if self.frozen == "backbone" and self.gradient_checkpointing:
+            raise ValueError("gradient_checkpointing has no effect on a frozen backbone: remove it")
         if self.frozen == "all_but_norms" and "drop_path" in given:
             raise ValueError(
                 "drop_path has no effect with `frozen: all_but_norms`, because blocks run as in evaluation; remove it"

@@ -1,6 +1,7 @@
 """Train a phase with torch: build the model, fit it, predict the held-out fold, save."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from torch.nn import functional
 from podium.core import interrupts, pixels, seeding
 from podium.core import targets as label_targets
 from podium.core.pixels import PixelPack
-from podium.models import backbones, devices, plain_images, predict
+from podium.models import backbones, devices, predict
+from podium.models.plain_images import PlainImages, RepeatedImages
 from podium.models.preprocessing import Preprocessing
-from podium.training import head_init, loop, losses, mixup, pseudo_labels, resume, schedules, train_images
+from podium.training import head_init, loop, losses, mixup, pseudo_labels, recomputing, resume, schedules, train_images
 from podium.training.phase import FoldImages, LabelledImages, SoftLabelledImages, TrainingJob, write_predictions
 from podium.training.settings import DistillSettings, PretrainSettings, PseudoSettings
 
@@ -108,6 +110,8 @@ class Trainer:
 
     def _fit(self, model: nn.Module, live: Live) -> nn.Module:
         job, s = self.job, self.job.settings
+        if s.gradient_checkpointing:
+            recomputing.enable(model, f"{job.key}.gradient_checkpointing")
         loop.set_mode(model, s.frozen)  # before the optimizer, which ignores frozen parameters
         optimizer = schedules.build_optimizer(
             model,
@@ -150,6 +154,7 @@ class Trainer:
             preprocessing=self.preprocessing,
             numerics=self.numerics,
             compiled=job.model.compile,
+            recomputed=s.gradient_checkpointing,
             accumulate=s.accumulate,
             clip_grad=s.clip_grad,
             ema_decay=s.ema_decay,
@@ -207,7 +212,8 @@ class Trainer:
         its errors on test images alone, so its held-out predictions would be those of another kind of image.
         """
         ids = self.data.held_out.image_ids
-        probs = np.concatenate([self._probs(model, self.packed, ids), self._probs(model, test, test.image_ids)])
+        passes = [(self.packed, ids), (test, test.image_ids)]
+        probs = np.concatenate([self._probs(model, PlainImages(*one, *self._input)) for one in passes])
         return SoftLabelledImages([*ids, *(train_images.TEST + image_id for image_id in test.image_ids)], probs)
 
     def _loss(self) -> nn.Module:
@@ -243,7 +249,7 @@ class Trainer:
 
     def _held_out_scores(self, epoch: loop.Epoch, final: nn.Module) -> dict[str, float]:
         # does not use podium/scoring: a change there must not retrain anything
-        self.last = self._probs(final, self.packed, self.data.held_out.image_ids)
+        self.last = self._probs(final, self._held_out)
         targets, probs = self.data.held_out.targets, self.last.astype(np.float64)
         if not np.isfinite(probs).all():
             raise loop.diverged(self.job.name, "the held-out predictions are not finite", epoch.number)
@@ -255,17 +261,26 @@ class Trainer:
             "held_out/log_loss": functional.nll_loss(logs, torch.from_numpy(targets)).item(),
         }
 
-    def _probs(self, model: nn.Module, packed: PixelPack, image_ids: Sequence[str]) -> NDArray[np.float32]:
+    @property
+    def _input(self) -> tuple[Preprocessing, int]:
+        return self.preprocessing, self.job.image_size
+
+    @cached_property
+    def _held_out(self) -> PlainImages:
+        """Return the images of this fold; every epoch predicts them."""
+        return RepeatedImages(self.packed, self.data.held_out.image_ids, *self._input)
+
+    def _probs(self, model: nn.Module, images: PlainImages) -> NDArray[np.float32]:
         """Predict images as they are (n_images, n_classes)."""
         probs = predict.probabilities(
             model,
-            plain_images.PlainImages(packed, image_ids, self.preprocessing, self.job.image_size),
+            images,
             transforms=["identity"],
             batch_size=EVALUATION_BATCH,
             numerics=self.numerics,
             sets=label_targets.are_sets(self.data.classes),
         )["identity"]
-        return probs.reshape(len(image_ids), len(self.data.classes))
+        return probs.reshape(len(images), len(self.data.classes))
 
     def _write(self, final: nn.Module) -> None:
         job, data = self.job, self.data
