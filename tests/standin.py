@@ -30,6 +30,7 @@ FILE_PER_FOLD = ("data/ensemble/teacher",)  # folders whose files other stages r
 IGNORED_PARAMS = {"models/probe/": ".infer"}  # output's folder -> ending of the section that does not reach it
 IGNORED_LINES = {  # output -> ending of the lines, in what its stage reads, that do not reach it (test_stage_label.py)
     "data/label/labels.csv": b",confirmed",
+    "data/label/cases.csv": b",confirmed",
 }
 
 
