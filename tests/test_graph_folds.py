@@ -64,7 +64,7 @@ def test_members_side_by_side_leave_the_lock_of_a_sequential_run(built: Graph, r
         repo.run("dvc", "--version")  # each thread starts its server; then both chains begin together
         started.wait(60)
         for stage in chain:
-            repo.run("dvc", "--wait-for-lock", "repro", "-s", stage, seconds=0.2)
+            repo.run("dvc", "--wait-for-lock", "repro", "-s", stage, seconds=1)
 
     repo.log.write_text("")
     with ThreadPoolExecutor(2) as pool:
