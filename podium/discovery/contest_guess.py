@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from podium.discovery.label_table import LabelTable
 from podium.discovery.subsets import NO_IMAGES, ImageSet
 from podium.discovery.template_guess import IdMeaning, SubmissionGuess, TemplateGuess
 
-Ask = Callable[[str, bool], bool]  # (question, the answer where nobody is asked) -> answer
+Ask = Callable[[str, bool], bool]  # (question, default answer) -> answer
 Section = dict[str, Any]
 DIRECT = IdMeaning(1.0)
 
@@ -30,7 +31,7 @@ class ContestGuess:
     """What a folder was found to be.
 
     Attributes:
-        section: of params.yaml; paths as they are to stand there.
+        section: `contest` of params.yaml, with the paths as params.yaml needs them.
         why: dotted key within the section -> reason.
         rows: of a table for the user: what, where, an example or number.
         warnings: what looks wrong.
@@ -64,6 +65,11 @@ class Parts:
     meaning: IdMeaning = DIRECT
     folder_pattern: str | None = None
     why: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def train_names(self) -> ImageNames:
+        """Return the train images by name; to be asked for when they are known."""
+        return ImageNames(self.train.images)
 
     @property
     def classes(self) -> list[str]:
@@ -189,7 +195,7 @@ def _section(parts: Parts, form: SubmissionGuess, root: Path) -> Section:
 
 @dataclass(frozen=True)
 class _Places:
-    """Writes paths as they are to stand in params.yaml."""
+    """Converts paths to those that params.yaml needs."""
 
     folder: Path
     root: Path
@@ -229,7 +235,7 @@ def _lists(parts: Parts, place: _Places) -> Section:
 def _columns(parts: Parts) -> Section:
     table, named = parts.table, parts.named
     if table is not None:
-        example = next((own for own in table.ids if ImageNames(parts.train.images).find(own)), "")
+        example = next((own for own in table.ids if parts.train_names.find(own)), "")
         by = "folders of train images" if table.by_folder else "train images"
         parts.why["columns.id"] = f"{example} is an image" if example else f"its cells name {by}"
         parts.why["columns.label"] = f"{table.why_label}; {len(table.classes)} classes"
@@ -288,7 +294,7 @@ def _rows(parts: Parts) -> list[tuple[str, str, str]]:
         example = f"{len(images.images)}, e.g. {images.images[0]}" if images.images else "none"
         rows.append((what, images.folder if images.folder else "-" if images.folder is None else ".", example))
     if (table := parts.table) is not None:
-        names = ImageNames(parts.train.images)
+        names = parts.train_names
         own = table.ids[0] if table.by_folder else next((own for own in table.ids if names.find(own)), "")
         image = next(iter(names.find(own)), "all images in the folder of this name")
         rows.append(("ids", f"{table.path}: {table.id}", f"id `{own}` -> {image}"))
@@ -319,7 +325,7 @@ def _warnings(parts: Parts, form: SubmissionGuess) -> list[str]:
             found.append(f"{table.path}: {len(unlike)} ids have several labels, e.g. {unlike[0]}")
         elif n_double:
             found.append(f"{table.path}: {n_double} ids stand in several rows, with one label each")
-        labelled = ImageNames(parts.train.images).named(table.ids)
+        labelled = parts.train_names.named(table.ids)
         bare = [] if table.by_folder else [image for image in parts.train.images if image not in labelled]
         if bare:
             found.append(f"{len(bare)} train images have no label, e.g. {bare[0]}")

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from itertools import takewhile
 from pathlib import PurePosixPath
 
 LEAST_SHARE = 0.5  # of a column's cells that name an image, from which it is a column of ids
@@ -21,7 +22,7 @@ class ImageNames:
 
     def find(self, written: str) -> list[str]:
         """Return the images that an id may mean."""
-        *folders, name = written.rsplit("/") if "/" in written else [written]
+        *folders, name = written.split("/")
         found = self._by_name.get(name, [])
         return [image for image in found if _ends_with(image, folders)] if folders else found
 
@@ -43,9 +44,7 @@ def spread(cells: Sequence[str]) -> Sequence[str]:
 def common_folder(images: Collection[str]) -> str:
     """Return the deepest folder that holds all images; "" for the contest's own."""
     parents = [PurePosixPath(image).parts[:-1] for image in (min(images), max(images))]
-    shared = [a for a, b in zip(*parents, strict=False) if a == b]
-    same = next((at for at, (a, b) in enumerate(zip(*parents, strict=False)) if a != b), len(shared))
-    return "/".join(parents[0][:same])
+    return "/".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(*parents, strict=False)))
 
 
 def inside(folder: str, image: str) -> str:

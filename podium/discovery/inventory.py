@@ -6,10 +6,9 @@ from pathlib import Path, PurePosixPath
 
 from podium.contest import records
 from podium.contest.records import Records
+from podium.core.colours import RGB
 from podium.core.errors import InputError
 from podium.images import arrays, image_files
-from podium.images.decode import ProblemError
-from podium.images.settings import RGB
 from podium.preflight import folder_checks
 
 TABLE_ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
@@ -72,14 +71,9 @@ def take(folder: Path) -> Inventory:
 
 def channels(found: Inventory) -> int:
     """Return the channels of the first NumPy array, the smaller of its outer sides; RGB where there is none."""
-    name = next((image for image in found.images if image.lower().endswith(".npy")), None)
-    if name is None:
+    if (first := arrays.first_shape(found.folder, found.images)) is None:
         return RGB
-    try:
-        with (found.folder / name).open("rb") as file:
-            shape, _ = arrays.header(file)
-    except (OSError, ProblemError):
-        return RGB
+    _, shape = first
     return min(shape[0], shape[-1]) if len(shape) == 3 else RGB
 
 

@@ -1,6 +1,7 @@
 """Find the table of labels, and which of its columns hold ids, labels and groups."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -198,13 +199,9 @@ def group_rank(name: str) -> int | None:
 
 def repeats(table: LabelTable) -> tuple[int, list[str]]:
     """Return the number of ids that stand in several rows, and those of them whose labels differ."""
-    labels: dict[str, set[str]] = {}
-    counts: dict[str, int] = {}
-    for own, label in zip(table.ids, table.labels, strict=True):
-        labels.setdefault(own, set()).add(label)
-        counts[own] = counts.get(own, 0) + 1
-    double = [own for own, n in counts.items() if n > 1]
-    return len(double), [own for own in double if len(labels[own]) > 1]
+    n_labels = Counter(own for own, _ in set(zip(table.ids, table.labels, strict=True)))
+    double = [own for own, n in Counter(table.ids).items() if n > 1]
+    return len(double), [own for own in double if n_labels[own] > 1]
 
 
 def are_spelled_unlike(labels: Collection[str]) -> bool:

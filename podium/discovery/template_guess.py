@@ -78,10 +78,10 @@ class IdMeaning:
 
 def find(found: Inventory, test: ImageNames) -> TemplateGuess | None:
     """Return the table that is the template by its name, or by its ids if it has at most two columns."""
-    named = [path for path in found.tables if _NAMES.search(PurePosixPath(path).name) and _is_csv(path)]
-    for path in named:
-        return _read(found, path, test, "its name says so")
-    for path in filter(_is_csv, found.tables):
+    files = [path for path in found.tables if _is_csv(path)]
+    if named := [path for path in files if _NAMES.search(PurePosixPath(path).name)]:
+        return _read(found, named[0], test, "its name says so")
+    for path in files:
         if len(found.tables[path].header) <= 2 and test.images:
             guess = _read(found, path, test, "its ids are the test images'")
             if guess is not None and test.share(guess.ids) > 0.9:
@@ -91,10 +91,9 @@ def find(found: Inventory, test: ImageNames) -> TemplateGuess | None:
 
 def meaning(template: TemplateGuess, found: Inventory, test: ImageNames, label_table: str | None) -> IdMeaning:
     """Say how ids name test images: as files, as a pattern, or through a table."""
-    direct = test.share(template.ids)
-    if direct >= 0.99:
-        return IdMeaning(direct, example=_example(template.ids, test))
-    best = IdMeaning(direct, example=_example(template.ids, test))
+    best = IdMeaning(test.share(template.ids), example=_example(template.ids, test))
+    if best.share >= 0.99:
+        return best
     wanted = set(spread(template.ids))
     for path, table in found.tables.items():
         if path in (template.path, label_table):
