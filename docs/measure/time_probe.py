@@ -79,7 +79,7 @@ def _fits(
             with threadpool_limits(1, "blas"):
                 space = feature_space.FeatureSpace.of(inputs)
                 model = space.regression(np.repeat(targets, inputs.shape[1]), strength)
-            weights = space.weights_of(model) / space.scaler.scale_
+            weights = space.unstandardised(model.coef_)
             yield f"regression, C {strength:g}", weights, model.intercept_ - weights @ space.scaler.mean_
         return
     if asked.discriminant:

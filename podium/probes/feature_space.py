@@ -47,11 +47,6 @@ class FeatureSpace:
         standardised: NDArray[np.float64] = self.scaler.transform(inputs)
         return standardised if self.basis is None else standardised @ self.basis.T
 
-    def weights_of(self, model: LogisticRegression) -> NDArray[np.float64]:
-        """Return a model's weights for standardised features."""
-        weights: NDArray[np.float64] = model.coef_ if self.basis is None else model.coef_ @ self.basis
-        return weights
-
     def regression(
         self, labels: NDArray[np.int64], strength: float, start: LogisticRegression | None = None
     ) -> LogisticRegression:

@@ -50,23 +50,32 @@ class _Regressions:
 
     Attributes:
         weights: (n_labels, dimensions); zero for a constant label.
-        biases: (n_labels,); of a constant label the log odds of its share, as if half an image more had and lacked it.
+        biases: (n_labels,); of a constant label those of `_start`.
     """
 
     def __init__(self, space: FeatureSpace, targets: NDArray[Any], n_transforms: int) -> None:
-        counts = targets.sum(0, dtype=np.float64)
-        self.space, self.weights = space, np.zeros((targets.shape[1], space.rows.shape[1]))
-        self.biases: Values = np.log(counts + 0.5) - np.log(len(targets) - counts + 0.5)
+        self.space = space
+        self.weights, self.biases, varying = _start(targets, space.rows.shape[1])
         self._labels = np.repeat(targets, n_transforms, axis=0).astype(np.int64)
-        self._models: dict[int, LogisticRegression | None] = dict.fromkeys(
-            int(k) for k in np.flatnonzero((counts > 0) & (counts < len(targets)))
-        )
+        self._models: dict[int, LogisticRegression | None] = dict.fromkeys(varying)
 
     def fit(self, strength: float) -> None:
         """Fit them, from the coefficients of the last fit."""
         for label, start in self._models.items():
             model = self.space.regression(self._labels[:, label], strength, start)
             self._models[label], self.weights[label], self.biases[label] = model, model.coef_[0], model.intercept_[0]
+
+
+def _start(targets: NDArray[Any], n_features: int) -> tuple[Values, Values, list[int]]:
+    """Return the weights and biases of constant labels, and the labels that are none, which have yet to be fitted.
+
+    The weights (n_labels, n_features) are zero. The biases (n_labels,) are the log odds of each label's share, as if
+    half an image more had it and half an image more lacked it.
+    """
+    counts = targets.sum(0, dtype=np.float64)
+    varying = np.flatnonzero((counts > 0) & (counts < len(targets)))
+    biases = np.log(counts + 0.5) - np.log(len(targets) - counts + 0.5)
+    return np.zeros((targets.shape[1], n_features)), biases, varying.tolist()
 
 
 def _strength(inputs: NDArray[np.float32], targets: NDArray[Any], seed: int) -> float:
@@ -94,10 +103,9 @@ def _log_loss(targets: NDArray[Any], probs: Values) -> float:
 
 
 def _discriminants(inputs: NDArray[np.float32], targets: NDArray[Any], seed: int) -> Fitted:
-    counts = targets.sum(0, dtype=np.float64)
-    weights, shrinkages = np.zeros((targets.shape[1], inputs.shape[2])), []
-    biases = np.log(counts + 0.5) - np.log(len(targets) - counts + 0.5)
-    for label in np.flatnonzero((counts > 0) & (counts < len(targets))):
+    weights, biases, varying = _start(targets, inputs.shape[2])
+    shrinkages = []
+    for label in varying:
         own = targets[:, label].astype(np.int64)
         both, offsets, shrinkage = discriminant.fit(inputs, own, n_classes=2, seed=seed)
         weights[label], biases[label] = both[1] - both[0], offsets[1] - offsets[0]

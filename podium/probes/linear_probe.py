@@ -134,7 +134,6 @@ def predict_folds(
     _require_finite(test)
     fitted = fit_folds(inputs, targets, folds, n_classes=n_classes, seeds=seeds, strengths=strengths)
     found = ProbePredictions(np.zeros((*inputs.shape[:2], n_classes), np.float32), {}, fitted)
-    no_test = np.zeros((0, test.shape[1], n_classes), np.float32)
     for fold in seeds:
         held_out = folds == fold
         if fold not in fitted:
@@ -143,12 +142,9 @@ def predict_folds(
             found.test[fold] = np.broadcast_to(only, (*test.shape[:2], n_classes))
             continue
         weights, biases, _ = fitted[fold]
-        if targets.ndim > 1:
-            found.train[held_out] = expit(inputs[held_out] @ weights.T + biases)
-            found.test[fold] = np.asarray(expit(test @ weights.T + biases) if len(test) else no_test, np.float32)
-            continue
-        found.train[held_out] = softmax(inputs[held_out] @ weights.T + biases, axis=-1)
-        found.test[fold] = softmax_of(test, weights, biases)
+        found.train[held_out], found.test[fold] = (
+            probabilities(part, weights, biases, sets=targets.ndim > 1) for part in (inputs[held_out], test)
+        )
     return found
 
 
@@ -187,13 +183,14 @@ def _require_finite(inputs: NDArray[np.float32]) -> None:
         raise InputError("the backbone's features are not finite: set precision: fp32, or use other weights")
 
 
-def softmax_of(
-    inputs: NDArray[np.float32], weights: NDArray[np.float64], biases: NDArray[np.float64]
+def probabilities(
+    inputs: NDArray[np.float32], weights: NDArray[np.float64], biases: NDArray[np.float64], *, sets: bool = False
 ) -> NDArray[np.float32]:
-    """Predict features (n_images, n_transforms, n_features), of which there may be none."""
+    """Predict features (n_images, n_transforms, n_features), of which there may be none; `sets` takes sigmoids."""
     if not len(inputs):
         return np.zeros((0, inputs.shape[1], len(biases)), np.float32)
-    return np.asarray(softmax(inputs @ weights.T + biases, axis=-1), np.float32)
+    logits = inputs @ weights.T + biases
+    return np.asarray(expit(logits) if sets else softmax(logits, axis=-1), np.float32)
 
 
 def _by_regression(
@@ -206,10 +203,9 @@ def _by_regression(
             strength = _strength(inputs, targets, seed)
         space = FeatureSpace.of(inputs)
         model = space.regression(np.repeat(targets, inputs.shape[1]), strength)
-    weights, biases = space.weights_of(model), model.intercept_
+    weights, biases = space.unstandardised(model.coef_), model.intercept_
     if len(weights) == 1:  # two classes: scikit-learn stores one row, for the second class
         weights, biases = np.concatenate([-weights / 2, weights / 2]), np.concatenate([-biases / 2, biases / 2])
-    weights = weights / space.scaler.scale_
     return weights, biases - weights @ space.scaler.mean_, strength
 
 

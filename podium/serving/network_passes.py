@@ -163,7 +163,7 @@ def by_classifier(classifiers: Classifiers, size: int, fold: str, features: Feat
     if (size, fold) not in classifiers.fitted:
         only = np.eye(len(classifiers.classes), dtype=np.float32)[classifiers.single[fold]]
         return np.broadcast_to(only, (*features.shape[:2], len(only)))
-    return linear_probe.softmax_of(features, *classifiers.fitted[size, fold])
+    return linear_probe.probabilities(features, *classifiers.fitted[size, fold])
 
 
 def batch_sizes(recipe: RecipeFile) -> Sequence[int]:
