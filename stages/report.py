@@ -87,7 +87,7 @@ def _report_errors(folder: Path, inputs: ReportInputs, probs: prediction_files.P
         predicted = label_targets.predicted_sets(by_image, label_targets.fewest_labels(classes))
         pairs = confusion.table_of_sets(targets == 1, predicted, classes)
         by_class = confusion.by_label(targets == 1, predicted, classes, cluster)
-        names = [name for label in classes for name in confusion.two_classes(label)]
+        names = [name for label in classes for name in label_targets.two_classes(label)]
     else:
         pairs = confusion.table(targets, probs.argmax(1), classes)
         by_class = confusion.by_class(targets, probs.argmax(1), classes, cluster)

@@ -44,9 +44,7 @@ def main(*, root: Path = Path()) -> None:
         reviewed,
         undecided,
         members=list(predictions.votes),
-        at_chance=member_votes.members_at_chance(
-            targets, predictions.votes, len(classes) if label_targets.are_sets(classes) else 1
-        ),
+        at_chance=member_votes.members_at_chance(targets, predictions.votes, label_targets.rows_per_image(classes)),
         n_decided=int(decided.sum()),
     )
     _write(root, undecided, reviewed["label"], summary)

@@ -101,6 +101,11 @@ def as_rows(targets: NDArray[Any]) -> NDArray[np.int64]:
     return np.asarray(targets.ravel(), np.int64)
 
 
+def rows_per_image(classes: Sequence[str]) -> int:
+    """Return how many rows of `as_rows` an image has."""
+    return len(classes) if are_sets(classes) else 1
+
+
 def rows_of_images(values: NDArray[Any], classes: Sequence[str]) -> NDArray[Any]:
     """Repeat values (images,) for each row of `as_rows`."""
     return np.repeat(values, len(classes)) if are_sets(classes) else values
@@ -114,13 +119,21 @@ def probs_of_rows(probs: NDArray[Any], classes: Sequence[str]) -> NDArray[Any]:
     return np.stack([1 - flat, flat], axis=-1)
 
 
+def two_classes(label: str) -> list[str]:
+    """Return the names of the columns of a label's rows (`probs_of_rows`): lacks, has it."""
+    return [f"not {label}", label]
+
+
 def probs_of_images(probs: NDArray[Any], classes: Sequence[str]) -> NDArray[Any]:
     """Undo `probs_of_rows` of (rows, classes or 2): return (images, classes)."""
     return probs[:, 1].reshape(-1, len(classes)) if are_sets(classes) else probs
 
 
 def predicted_sets(probs: NDArray[Any], fewest: int) -> NDArray[np.bool_]:
-    """Return which labels are predicted (images, labels): those above 1/2; with `fewest` 1 the likeliest at least."""
+    """Return which labels are predicted (images, labels): those above 1/2.
+
+    With `fewest` 1, an image without any such label has its most probable one.
+    """
     found = np.asarray(probs > 0.5)
     if fewest and probs.size:
         none = np.flatnonzero(~found.any(axis=1))

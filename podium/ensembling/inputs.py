@@ -77,7 +77,7 @@ class EnsembleInputs:
     @property
     def n_test_rows(self) -> int:
         """Return the rows of the probabilities of test images."""
-        return len(self.readable) * (len(self.classes) if targets.are_sets(self.classes) else 1)
+        return len(self.readable) * targets.rows_per_image(self.classes)
 
     @cached_property
     def images(self) -> EvaluationSet:

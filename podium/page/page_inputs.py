@@ -100,7 +100,7 @@ class PageInputs:
     @property
     def n_labels(self) -> int:
         """Return the rows of an image in `targets` and `probs`."""
-        return len(self.classes) if targets.are_sets(self.classes) else 1
+        return targets.rows_per_image(self.classes)
 
     @cached_property
     def wrong(self) -> NDArray[np.intp]:
@@ -109,7 +109,7 @@ class PageInputs:
 
     def row_names(self, row: int) -> list[str]:
         """Return the names of the columns of `probs` in a row."""
-        return confusion.two_classes(self.classes[row % self.n_labels]) if self.n_labels > 1 else self.classes
+        return targets.two_classes(self.classes[row % self.n_labels]) if self.n_labels > 1 else self.classes
 
 
 def load(root: Path) -> PageInputs:

@@ -129,7 +129,7 @@ def of_student(inputs: AblationInputs, name: str) -> list[list[Step]]:
     size, last = member.model.image_size, "finetune" if member.finetune.epochs > 0 else "pretrain"
     what = f"one pass of {name} at {size} pixels"
     before = _phase(inputs, f"{last}/{name}", size, getattr(member, last))
-    after = of_student_raw(inputs, name)
+    after = student_probs(inputs, name)
     student = _step(inputs, DISTILL, name, f"{what}, trained with the blend's predictions of test images", after)
     blend = Step(DISTILL, f"blend for {name}", "the blend", _read_oof(inputs, "oof"))
     return [
@@ -138,7 +138,7 @@ def of_student(inputs: AblationInputs, name: str) -> list[list[Step]]:
     ]
 
 
-def of_student_raw(inputs: AblationInputs, name: str) -> Probs:
+def student_probs(inputs: AblationInputs, name: str) -> Probs:
     """Return what a student's models predict of their held-out images (scored images, classes), not calibrated."""
     return _phase(inputs, f"{DISTILL}/{name}", inputs.members[name].model.image_size, inputs.students[name])
 

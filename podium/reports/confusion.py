@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from podium.core import tables
+from podium.core import targets as label_targets
 from podium.scoring import proportions
 
 CONFUSION = tables.Contract(
@@ -104,15 +105,10 @@ def by_class(targets: Labels, predicted: Labels, classes: list[str], cluster: La
 def table_of_sets(truth: Flags, predicted: Flags, classes: list[str]) -> pd.DataFrame:
     """Return CONFUSION of sets of labels (images, labels): of each label, whether an image has it or not."""
     found = [
-        table(truth[:, k].astype(np.int64), predicted[:, k].astype(np.int64), two_classes(name))
+        table(truth[:, k].astype(np.int64), predicted[:, k].astype(np.int64), label_targets.two_classes(name))
         for k, name in enumerate(classes)
     ]
     return pd.concat(found, ignore_index=True)
-
-
-def two_classes(label: str) -> list[str]:
-    """Return what an image is that lacks and that has a label."""
-    return [f"not {label}", label]
 
 
 def by_label(truth: Flags, predicted: Flags, classes: list[str], cluster: Labels) -> pd.DataFrame:

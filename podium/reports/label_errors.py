@@ -5,6 +5,7 @@ Source: Northcutt, Jiang & Chuang 2021, Confident learning, JAIR 70, arXiv 1911.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,27 +101,64 @@ def suspect_table(
         classes: names in the order of probs.
         others: image_id -> its duplicates with another label, from `other_duplicates`.
     """
-    names = np.asarray(classes, object)
     targets = pd.Index(classes).get_indexer(reviewed["label"])
     places = issues.suspects(targets)
-    rows, suggested = reviewed.iloc[places], issues.suggested[places]
-    likeliest = np.array([v.likeliest[places] for v in votes.values()])  # (members, suspects)
-    return pd.DataFrame(
-        {
-            "image_id": list(rows["image_id"]),
-            "given": list(rows["label"]),
-            "suggested": names[suggested],
+    suggested = issues.suggested[places]
+    return listed(
+        reviewed.iloc[places],
+        places,
+        probs=probs,
+        votes=votes,
+        given=targets[places],
+        suggested=suggested,
+        names=[classes] * len(places),
+        columns={
+            "suggested": np.asarray(classes, object)[suggested],
             "flagged": np.where(issues.flagged[places], "yes", "no"),
             "label_quality": issues.quality[places].round(DIGITS),
-            "p_given": probs[places, targets[places]].round(DIGITS),
-            "p_suggested": probs[places, suggested].round(DIGITS),
-            "members_agreeing": (likeliest == suggested).sum(axis=0),
-            "members_asked": (likeliest != NO_VOTE).sum(axis=0),
-            "members": [_votes(votes, names, i) for i in places],
-            "use": list(rows["use"]),
-            "other_duplicates": [others.get(i, "") for i in rows["image_id"]],
-        }
+        },
+        others=others,
     )
+
+
+def listed(
+    images: pd.DataFrame,
+    rows: NDArray[np.intp],
+    *,
+    probs: NDArray[np.float64],
+    votes: Mapping[str, Vote],
+    given: NDArray[Any],
+    suggested: NDArray[Any],
+    names: Sequence[Sequence[str]],
+    columns: Mapping[str, Any],
+    others: Mapping[str, str],
+) -> pd.DataFrame:
+    """Return contracts.SUSPECTS.
+
+    Args:
+        images: rows of tables.FOLDS of the suspects.
+        rows: (suspects,) places in `probs` and in the votes.
+        probs: mean over the members.
+        votes: by member.
+        given, suggested: (suspects,) columns of `probs`.
+        names: of the columns of `probs`, for each suspect.
+        columns: what the table says of the suspects in `suggested`, `flagged` and `label_quality`.
+        others: image_id -> its duplicates with another label.
+    """
+    likeliest = np.array([vote.likeliest[rows] for vote in votes.values()])  # (members, suspects)
+    found = {
+        "image_id": list(images["image_id"]),
+        "given": list(images["label"]),
+        **columns,
+        "p_given": probs[rows, given].round(DIGITS),
+        "p_suggested": probs[rows, suggested].round(DIGITS),
+        "members_agreeing": (likeliest == suggested).sum(axis=0),
+        "members_asked": (likeliest != NO_VOTE).sum(axis=0),
+        "members": [_votes(votes, own, row) for own, row in zip(names, rows, strict=True)],
+        "use": list(images["use"]),
+        "other_duplicates": [others.get(image_id, "") for image_id in images["image_id"]],
+    }
+    return pd.DataFrame(found, columns=list(contracts.SUSPECTS.columns))
 
 
 def other_duplicates(folds: pd.DataFrame, clusters: pd.DataFrame) -> dict[str, str]:
@@ -172,6 +210,6 @@ def overrides_to_consider(suspects: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns)[list(contracts.OVERRIDES.columns)]
 
 
-def _votes(votes: Mapping[str, Vote], names: NDArray[np.object_], image: int) -> str:
+def _votes(votes: Mapping[str, Vote], names: Sequence[str], image: int) -> str:
     by_member = {member: (v.likeliest[image], v.probability[image]) for member, v in votes.items()}
     return "; ".join(f"{m}: {names[k]} (p {p:.2f})" for m, (k, p) in by_member.items() if k != NO_VOTE)

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from podium import contracts
 from podium.core import targets as label_targets
+from podium.reports import label_errors
 from podium.reports.label_errors import DIGITS, LabelIssues
-from podium.reports.member_votes import NO_VOTE, Vote
+from podium.reports.member_votes import Vote
 
 
 def suspect_table(
@@ -44,31 +44,23 @@ def suspect_table(
     worst = quality[images].argmin(axis=1) if len(images) else images
     rows = images * len(classes) + worst
     given = truth[images, worst].astype(np.int64)
-    likeliest = np.array([vote.likeliest[rows] for vote in votes.values()])  # (members, suspects)
-    found = {
-        "image_id": list(reviewed["image_id"].iloc[images]),
-        "given": list(reviewed["label"].iloc[images]),
-        "suggested": [_turned(truth[image], flagged[image], classes) for image in images],
-        "flagged": "yes",
-        "label_quality": quality[images, worst].round(DIGITS),
-        "p_given": probs[rows, given].round(DIGITS),
-        "p_suggested": probs[rows, 1 - given].round(DIGITS),
-        "members_agreeing": (likeliest == 1 - given).sum(axis=0),
-        "members_asked": (likeliest != NO_VOTE).sum(axis=0),
-        "members": [_members(votes, row, classes[label]) for row, label in zip(rows, worst, strict=True)],
-        "use": list(reviewed["use"].iloc[images]),
-        "other_duplicates": [others.get(i, "") for i in reviewed["image_id"].iloc[images]],
-    }
-    return pd.DataFrame(found, columns=list(contracts.SUSPECTS.columns))
+    return label_errors.listed(
+        reviewed.iloc[images],
+        rows,
+        probs=probs,
+        votes=votes,
+        given=given,
+        suggested=1 - given,
+        names=[label_targets.two_classes(classes[label]) for label in worst.tolist()],
+        columns={
+            "suggested": [_turned(truth[image], flagged[image], classes) for image in images],
+            "flagged": "yes",
+            "label_quality": quality[images, worst].round(DIGITS),
+        },
+        others=others,
+    )
 
 
 def _turned(truth: NDArray[np.float32], flagged: NDArray[np.bool_], classes: Sequence[str]) -> str:
     has = (truth == 1) != flagged
     return label_targets.as_cell(name for name, one in zip(classes, has, strict=True) if one)
-
-
-def _members(votes: Mapping[str, Vote], row: int, label: str) -> str:
-    """Say what each member predicts of the most suspect label."""
-    words = {0: f"not {label}", 1: label}
-    found = {name: (int(vote.likeliest[row]), vote.probability[row]) for name, vote in votes.items()}
-    return "; ".join(f"{name}: {words[k]} (p {p:.2f})" for name, (k, p) in found.items() if k != NO_VOTE)

@@ -55,7 +55,7 @@ def load(name: str, classes: Sequence[str]) -> Metric:
         thresholds="likeliest",
         of_probs=None if sets else weighted,
         of_sets=partial(_weighted_sets, weighted=weighted) if sets else None,
-        n_labels=len(classes) if sets else 1,
+        n_labels=label_targets.rows_per_image(classes),
     )
 
 
