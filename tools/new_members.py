@@ -4,7 +4,6 @@ The time is an estimate from forward passes that are timed here (tools/speed.py)
 pass takes time in proportion to the number of pixels, and a training step TRAINING times as long as a forward pass.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +13,11 @@ from typing import Any
 import torch
 import yaml
 
+from podium.core import workers
+from podium.core.colours import RGB
 from podium.core.errors import InputError
 from podium.inference.settings import MemberSettings
-from podium.models.settings import RGB, ModelSettings
+from podium.models.settings import ModelSettings
 from podium.preflight import cpu
 from tools import speed
 
@@ -139,7 +140,7 @@ def _fitting(device: torch.device, root: Path) -> tuple[list[str], str]:
 def _fitted(name: str, why: str, contest: RunSize, device: torch.device, root: Path) -> Proposal:
     values = _read(name, root)
     members = {key: MemberSettings.model_validate(value) for key, value in values["members"].items()}
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = workers.cores()
     torch.set_num_threads(threads)
     precision, reason = _precision(members, device)
     forward = {}

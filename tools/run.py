@@ -48,8 +48,6 @@ def run(command: Sequence[str], root: Path) -> int:
     size = shutil.get_terminal_size()
     shown = {"COLUMNS": str(size.columns), "LINES": str(size.lines)} if screen.is_terminal else {"PODIUM_PROGRESS": "0"}
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **shown}
-    if os.environ.get("PODIUM_PROGRESS") == "0":
-        environment["PODIUM_PROGRESS"] = "0"
     started = subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert started.stdout is not None
     with passing_on(started), started.stdout as words, log.open("w", encoding="utf-8") as opened:

@@ -2,6 +2,7 @@
 
 array_file.py    arrays and what they mean in one safetensors file
 cli.py           run a stage's main; show a user's mistake without a traceback
+colours.py       numbers of channels
 csv_faults.py    what is wrong with a file that is no CSV, and what to do
 errors.py        InputError: the error for a user's mistake
 interrupts.py    signals that end a stage early

@@ -8,7 +8,7 @@ Raw pixels are read without a copy. The pack holds readable images only. All hav
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 import cv2
 import numpy as np
@@ -16,8 +16,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from podium.core import tables
+from podium.core.colours import RGB
 from podium.core.errors import InputError
 
+Pack = TypeVar("Pack", bound="PixelPack")
 Pixels = NDArray[np.uint8]  # (height, width, channels), RGB if there are 3
 
 SCHEMA = pa.schema(
@@ -30,7 +32,6 @@ SCHEMA = pa.schema(
     ]
 )
 BATCH_BYTES = 4 << 20  # of images that a writer collects: small in memory, large enough for few batches
-RGB = 3  # channels
 MOST_CHANNELS = 4  # that OpenCV resizes by areas at once
 JPEG_QUALITY = 95
 JPEG_LONGEST_SIDE = 65500  # libjpeg's limit, pixels
@@ -103,8 +104,12 @@ def open_pack(path: Path) -> PixelPack:
     Raises:
         InputError: the file is missing or is no pack.
     """
+    return _opened(PixelPack, path)
+
+
+def _opened(kind: type[Pack], path: Path) -> Pack:
     try:
-        return PixelPack(path)
+        return kind(path)
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run `dvc repro prepare`") from None
     except (pa.ArrowInvalid, OSError) as error:
@@ -125,8 +130,7 @@ def open_rgb(path: Path) -> RgbPack:
     Raises:
         InputError: as `open_pack`.
     """
-    open_pack(path)
-    return RgbPack(path)
+    return _opened(RgbPack, path)
 
 
 def as_rgb(pixels: Pixels) -> Pixels:

@@ -4,19 +4,21 @@ Bytes stay as they are. Unsigned 16-bit values are scaled by prepare.bit_depth, 
 each image's own smallest and largest value.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from podium.core import pixels
+from podium.core.colours import GREY, RGB
 from podium.images.decode import FULL_DEPTH, DecodedImage, ProblemError, as_bytes
-from podium.images.settings import RGB, PrepareSettings
+from podium.images.settings import PrepareSettings
 
 Values = NDArray[Any]
 NPY = b"\x93NUMPY"  # how a .npy file begins
-GREY = 1  # channels
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,18 @@ def decode(file: BinaryIO, scaling: Scaling) -> DecodedImage:
     values = np.load(file, allow_pickle=False)
     note = "channels in front" if is_first else ""
     return finished(np.moveaxis(values, 0, -1) if is_first else values, scaling, "NPY", str(dtype), note=note)
+
+
+def first_shape(folder: Path, images: Iterable[str]) -> tuple[str, tuple[int, ...]] | None:
+    """Return the name and the shape of the first .npy file among images; None if there is none, or it is damaged."""
+    name = next((image for image in images if image.lower().endswith(".npy")), None)
+    if name is None:
+        return None
+    try:
+        with (folder / name).open("rb") as file:
+            return name, header(file)[0]
+    except (OSError, ProblemError):
+        return None
 
 
 def header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -5,8 +5,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageSequence
 
+from podium.core.colours import GREY
 from podium.images import arrays, decode
-from podium.images.arrays import GREY, Scaling, Values
+from podium.images.arrays import Scaling, Values
 from podium.images.decode import DecodedImage, ProblemError
 
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
+from podium.core.colours import RGB
 from podium.core.errors import legible
 from podium.images import arrays, channels, decode, dicom
 from podium.images.arrays import Scaling
 from podium.images.decode import DecodedImage, ProblemError
-from podium.images.settings import RGB
 
 ENDINGS = decode.ENDINGS | {"DICOM": {".dcm", ".dicom"}, "NPY": {".npy"}, "HEIC": {".heic", ".heif"}}
 IMAGE_ENDINGS = frozenset[str]().union(*ENDINGS.values())

@@ -4,9 +4,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from podium.core.colours import RGB
 from podium.core.params import Section
-
-RGB = 3  # channels
 
 
 class PrepareSettings(Section):

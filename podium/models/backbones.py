@@ -16,9 +16,9 @@ from torch import nn
 
 from podium.core import tables
 from podium.core.array_file import META_KEY
+from podium.core.colours import RGB
 from podium.core.errors import InputError, some
 from podium.models import family_registry
-from podium.models.settings import RGB
 
 family_registry.register_all()
 

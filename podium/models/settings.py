@@ -4,12 +4,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from podium.core.colours import RGB
 from podium.core.params import Section
 from podium.core.placeholders import NO_FILE, FileOrNone
 
 Unit = Annotated[float, Field(ge=0, le=1)]  # pixels are in [0, 1], not in [0, 255]
 PerChannel = Annotated[tuple[Unit, ...], Field(min_length=1)]
-RGB = 3  # channels
 # every flip and rotation of a square; what each does stands in podium/models/predict.py
 TtaTransform = Literal["identity", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"]
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from podium.contest.settings import ContestSettings
+from podium.core.colours import GREY, RGB
 from podium.core.errors import InputError, some
 from podium.images import arrays, decoders, image_files
-from podium.images.decode import ProblemError
-from podium.images.settings import RGB, PrepareSettings
+from podium.images.settings import PrepareSettings
 
 # endings of files that hold no image that `prepare` can read
 NO_IMAGES = {
@@ -58,16 +58,11 @@ def require_channels(images: Sequence[str], key: str, folder: Path, settings: Pr
     Raises:
         InputError: names the file and its shape.
     """
-    name = next((image for image in images if image.lower().endswith(".npy")), None)
-    if name is None:
+    if (found := arrays.first_shape(folder, images)) is None:  # `prepare` reports a damaged one
         return
-    try:
-        with (folder / name).open("rb") as file:
-            shape, _ = arrays.header(file)
-    except (OSError, ProblemError):
-        return  # `prepare` reports it
-    channels = {shape[0], shape[-1]} if len(shape) == 3 else {arrays.GREY}
-    if settings.channels not in channels and (settings.channels, arrays.GREY) != (RGB, min(channels)):
+    name, shape = found
+    channels = {shape[0], shape[-1]} if len(shape) == 3 else {GREY}
+    if settings.channels not in channels and (settings.channels, GREY) != (RGB, min(channels)):
         raise InputError(
             f"params.yaml: prepare.channels is {settings.channels}, and {name} in {folder} ({key}) has the shape"
             f" {shape}: set prepare.channels: {min(channels)}, and model_kwargs: {{in_chans: {min(channels)}}} in each"

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from podium.core import progress, tables
+from podium.core.colours import RGB
 from podium.core.errors import InputError
 from podium.ensembling import recipe_schema
 from podium.ensembling.recipe_schema import RecipeFile, RecipeMember
-from podium.models.settings import RGB, TorchSettings
+from podium.models.settings import TorchSettings
 from podium.predictions.tta import PROBE
 from podium.probes import classifier_file, novelty
 from podium.serving import model_card, new_predictions, onnx_export, selection_of_members

@@ -10,6 +10,7 @@ import albumentations as A
 import numpy as np
 
 from podium.core import pixels
+from podium.core.colours import RGB
 from podium.core.errors import InputError
 from podium.models.preprocessing import Image
 from podium.training.auto_augment import RandAugment, TrivialAugment
@@ -17,11 +18,11 @@ from podium.training.auto_augment import RandAugment, TrivialAugment
 OWN_OPS = {"TrivialAugment": TrivialAugment, "RandAugment": RandAugment}
 NESTED_OPS = {"OneOf", "SomeOf", "Sequential"}
 LONGEST_SIDE = 32_766  # pixels: OpenCV's affine ops and remap count in 16 bits
-TRIED = 20  # draws
+TRIED = 20  # draws: an op that takes RGB alone may not be drawn at once
 IMAGE_SIZE = "image_size"  # in an op's arguments, this word is replaced by the training size
 
 
-def build(spec: Sequence[dict[str, Any]], image_size: int, key: str, channels: int = 3) -> A.Compose:
+def build(spec: Sequence[dict[str, Any]], image_size: int, key: str, channels: int = RGB) -> A.Compose:
     """Build the pipeline of a phase's `augmentation` list.
 
     Args:
@@ -60,12 +61,10 @@ def _try_out(pipeline: A.Compose, image_size: int, key: str, channels: int) -> N
     side = max(2 * image_size, 256)
     grey = np.full((side, side, channels), 128, np.uint8)
     try:
-        for seed in range(
-            1 if channels == pixels.RGB else TRIED
-        ):  # an op that takes RGB alone may not be drawn at once
+        for seed in range(1 if channels == RGB else TRIED):
             augmented = apply(pipeline, grey, seed)
     except Exception as error:  # albumentations and OpenCV raise many classes of errors for wrong arguments
-        what = f"{side} x {side} pixels" + (f" and {channels} channels" if channels != pixels.RGB else "")
+        what = f"{side} x {side} pixels" + (f" and {channels} channels" if channels != RGB else "")
         raise InputError(f"params.yaml: {key}: fails on an image of {what}: {error}") from None
     if augmented.dtype != np.uint8 or augmented.ndim != 3 or augmented.shape[2] != channels:
         raise InputError(

@@ -14,6 +14,7 @@ from PIL import Image as PilImage
 from pydantic import Field
 from torchvision.transforms import v2
 
+from podium.core.colours import RGB
 from podium.models.preprocessing import Image
 
 
@@ -71,7 +72,7 @@ class RandAugment(A.ImageOnlyTransform):  # type: ignore[misc]
 
 
 def _augmented(policy: v2.Transform, image: Image, seed: int) -> Image:
-    if image.dtype != np.uint8 or image.shape[2] != 3:
+    if image.dtype != np.uint8 or image.shape[2] != RGB:
         raise ValueError(f"TrivialAugment and RandAugment need RGB bytes, not {image.dtype} {image.shape}")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPU's stream too

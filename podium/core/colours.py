@@ -1,0 +1,4 @@
+"""Numbers of channels of an image."""
+
+GREY = 1
+RGB = 3
