@@ -272,7 +272,7 @@ class Kills:
             else:
                 self.rng.choice(found).send_signal(number)
         except (psutil.Error, ProcessLookupError, IndexError):
-            return  # there is no such process at this moment
+            return  # the process to signal does not run now
         self.done[stage, kind] += 1
         if self.done.total() % SHOWN == 0:
             print(self, flush=True)

@@ -69,7 +69,7 @@ def read(image_ids: Iterable[str], c: ContestSettings, root: Path) -> dict[str, 
 
 
 def grouped(given: GivenLabels, cases: dict[str, str]) -> GivenLabels:
-    """Return the labels with each case as a group where there is no other one.
+    """Return the labels; an image of a case that has no group gets its case as the group.
 
     Raises:
         InputError: images of a case have several labels or groups.

@@ -94,7 +94,7 @@ def read_labels(
         left_out: files of the image folder that `contest.lists` leaves out; their labels lack no image.
         folders: id -> its images, where ids name folders.
         sets: whether an image has a set of labels (podium.core.targets): those of a cell, or the columns that hold 1.
-            An empty cell is no label; a row of zeros is an empty set.
+            An empty cell means that the label is unknown; a row of zeros means that the image has no label.
         separator: between the labels of a cell.
 
     Raises:
@@ -317,7 +317,7 @@ def _from_binary(table: pd.DataFrame, names: Sequence[str], path: Path) -> pd.Se
 
 
 def _as_sets(cells: pd.Series, separator: str | None, label_type: str, path: Path) -> pd.Series:
-    """Return each row's labels as a cell of podium.core.targets; "" where there is no label.
+    """Return each row's labels as a cell of podium.core.targets; "" where they are unknown.
 
     Args:
         cells: indexed by row; with a separator between labels, or of `_from_binary`.

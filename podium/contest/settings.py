@@ -83,7 +83,7 @@ class SubmissionSettings(Section):
         header: true, false, or "template" (as in the template; true without a template).
         labels: how class names are written: "template" (as in the template's cells, else as given),
             "given" (as in the label CSV), "int" (`1.0` as `1`) or "float" (`1` as `1.0`).
-        top: with `label`, how many labels stand in a cell, the likeliest first.
+        top: with `label`, the number of labels to write in a cell, the most probable first.
         separator: between labels in a cell, with `top` or `labels`.
         id, value: names of the template's columns of ids and of values; all others are copied. Null: ids come first,
             or after an index column, and values after them. Without a template: the header.

@@ -657,7 +657,7 @@ def _probabilities(probs: pd.DataFrame, classes: list[str]) -> list[list[str]]:
 def _cells(
     probs: pd.DataFrame, spelled: Mapping[str, str], classes: list[str], settings: SubmissionSettings, fewest: int
 ) -> list[list[str]]:
-    """Return each row's probabilities of `classes`, or if `classes` is empty its likeliest class or classes.
+    """Return each row's probabilities of `classes`; if `classes` is empty, its most probable class, or several.
 
     With `values: labels` they are the predicted set, which has `fewest` labels at least.
     """
