@@ -29,8 +29,7 @@ def main(*, root: Path = Path()) -> None:
     broken = frozenset(facts.loc[facts["problem"] != "", "image_id"])
     n_labels = lost_images.require_enough(given, broken, settings.max_missing, root / settings.images.train)
     lost = lost_images.classes(given, joined, broken)
-    summary = _summary(joined)
-    summary |= {"labels_without_image": sum(given.without_image.values()), "lost_classes": lost}
+    summary = labels.summary(joined) | {"labels_without_image": sum(given.without_image.values()), "lost_classes": lost}
     summary["warnings"] = [
         *lost_images.warnings(given, joined, n_labels, lost),
         *_empty_folders(facts, settings, root),
@@ -95,18 +94,6 @@ def _check_submission(classes: list[str], settings: ContestSettings, root: Path)
 def _classes(joined: labels.JoinedLabels) -> list[str]:
     """Return the classes of the used images."""
     return targets.class_names(joined.labels.loc[joined.labels["use"] == "train", "label"])
-
-
-def _summary(joined: labels.JoinedLabels) -> dict[str, Any]:
-    classes = labels.require_classes(joined.labels)
-    return {
-        "images": len(joined.labels),
-        "labelled": int((joined.labels["label"] != "").sum()),
-        "used": int((joined.labels["use"] == "train").sum()),
-        "skipped": joined.skipped,
-        "overrides": joined.overrides,
-        "classes": classes,
-    }
 
 
 def _write(table: pd.DataFrame, problems: list[labels.Problem], summary: dict[str, Any], folder: Path) -> None:

@@ -5,7 +5,7 @@ Each image is decoded once, turned upright, converted to RGB and shrunk to `prep
 The stage reads no labels.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -18,7 +18,7 @@ from podium.contest import image_lists
 from podium.contest.list_settings import ImageLists
 from podium.core import cli, parallel, params, pixels, progress, tables
 from podium.core.errors import InputError, legible, some
-from podium.images import decode, image_files
+from podium.images import bit_depth, decode, image_files
 from podium.images.arrays import Scaling
 from podium.images.settings import PrepareSettings
 
@@ -26,8 +26,6 @@ WORKERS_NEED = ("podium.images.image_files", "podium.core.pixels", "podium.image
 SUBSETS = ("train", "test")
 NAMING = {"train": "label CSV", "test": "template"}  # where a file that is no image counts as an unreadable one
 SHOWN = 20  # problems printed; facts.csv has all
-FEW_BITS = 14  # of 16: such values keep at most 64 of 256 grey levels
-DEPTHS = (8, 10, 12, 14)  # that cameras and scanners have
 
 
 def main(subset: str = "", *, root: Path = Path()) -> None:
@@ -49,7 +47,7 @@ def main(subset: str = "", *, root: Path = Path()) -> None:
             _require_images(table, folder)
         bits = {row["image_id"]: row["bits"] for row in rows if row["bits"]}
         if settings.bit_depth is None:
-            _require_bit_depth(bits, folder)
+            bit_depth.require(bits, folder)
     tables.write(table, out / "facts.csv", contracts.FACTS)
     _report(table, subset, ignored)
     clipped = [image_id for image_id, needed in bits.items() if needed > (settings.bit_depth or decode.FULL_DEPTH)]
@@ -95,23 +93,6 @@ def _require_images(facts: pd.DataFrame, folder: Path) -> None:
     if not (facts["problem"] == "").any():
         problems = [f"{i} ({problem})" for i, problem in zip(facts["image_id"], facts["problem"], strict=True)]
         raise InputError(f"contest.images.train: {folder} holds no readable image: {some(problems) or 'it is empty'}")
-
-
-def _require_bit_depth(bits: Mapping[str, int], folder: Path) -> None:
-    """Refuse 16-bit files that use a small part of their range, because most grey levels would be lost.
-
-    Args:
-        bits: image_id -> bits that its largest value needs, of all 16-bit files.
-        folder: of the images, for the message.
-    """
-    needed = max(bits.values(), default=decode.FULL_DEPTH)
-    if needed <= FEW_BITS:
-        depth = next(depth for depth in DEPTHS if depth >= needed)
-        raise InputError(
-            f"params.yaml: prepare.bit_depth: all {len(bits)} 16-bit files of {folder} hold values below {2**needed},"
-            f" so they would keep at most {max(1, 2**needed >> 8)} of 256 grey levels, e.g. {some(list(bits), 3)}; set"
-            f" bit_depth: {depth}, or bit_depth: 16 if the images are meant to be so dark"
-        )
 
 
 def _warn(subset: str, image_ids: list[str], fault: str) -> None:

@@ -232,6 +232,23 @@ def join(facts: pd.DataFrame, given: pd.DataFrame, overrides: pd.DataFrame) -> J
     )
 
 
+def summary(joined: JoinedLabels) -> dict[str, Any]:
+    """Return the counts of data/label/summary.json: images, labels, overrides, and images per class.
+
+    Raises:
+        InputError: fewer than two classes have an image.
+    """
+    per_class = require_classes(joined.labels)
+    return {
+        "images": len(joined.labels),
+        "labelled": int((joined.labels["label"] != "").sum()),
+        "used": int((joined.labels["use"] == "train").sum()),
+        "skipped": joined.skipped,
+        "overrides": joined.overrides,
+        "classes": per_class,
+    }
+
+
 def require_classes(labels: pd.DataFrame) -> dict[str, int]:
     """Return the number of used images of each class, sorted by class.
 
