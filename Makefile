@@ -24,9 +24,10 @@ check: setup
 	@python -m stages.check
 	@python -m tools.run plan
 
-repro: setup  # `check settings` first, because DVC's own messages for some mistakes in params.yaml are unhelpful
+# `check settings` first, because DVC's own messages for some mistakes in params.yaml are unhelpful.
+repro: setup  # make JOBS=4 runs four trainings at once; JOBS_PER_GPU=2 lets two share a GPU (docs/compare.md)
 	@python -m stages.check settings
-	@python -m tools.run
+	@python -m tools.run run "$(JOBS)" "$(JOBS_PER_GPU)"
 
 results: setup
 	@python -m tools.results

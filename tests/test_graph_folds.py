@@ -5,9 +5,7 @@ runs two).
 """
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ import yaml
 from tests import graph
 from tests.graph import Graph, of_member
 from tests.test_graph_reruns import AFTER, BLEND, FOLDS, PHASES, once, setting
+from tools import run
 
 pytestmark = pytest.mark.slow
 
@@ -54,25 +53,19 @@ def test_other_bytes_in_a_weights_file_rerun_that_member_only(repo: Graph) -> No
     )
 
 
-def test_members_side_by_side_leave_the_lock_of_a_sequential_run(built: Graph, repo: Graph) -> None:
-    chains = {member: of_member(member, *PHASES, "infer", folds=FOLDS) for member in "ab"}
-    forget(repo, chains["a"] + chains["b"])
-
-    started = Barrier(2)
-
-    def run(chain: list[str]) -> None:
-        repo.run("dvc", "--version")  # each thread starts its server; then both chains begin together
-        started.wait(60)
-        for stage in chain:
-            repo.run("dvc", "--wait-for-lock", "repro", "-s", stage, seconds=1)
-
+def test_stages_side_by_side_leave_the_lock_of_a_sequential_run(
+    built: Graph, repo: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make JOBS=2`, as tools/run.py runs it."""
+    forgotten = [*of_member("a", "finetune", "infer", folds=FOLDS), *of_member("b", "finetune", "infer", folds=FOLDS)]
+    forget(repo, forgotten)
     repo.log.write_text("")
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(run, chains.values()))
+    for name, value in repo._env(seconds=1).items():
+        monkeypatch.setenv(name, value)
+    assert run.run(run.COMMAND, repo.root, [{}, {}]) == 0
     ran = repo.log.read_text().split()
-    assert ran.index("pretrain@a-0") < ran.index("infer@b")
-    assert ran.index("pretrain@b-0") < ran.index("infer@a")
-    assert sorted(ran) == sorted(chains["a"] + chains["b"])
+    assert sorted(ran) == sorted(forgotten)
+    assert sorted(ran[:2]) == ["finetune@a-0", "finetune@b-0"]
     assert repo.lock() == built.lock()
     assert repo.repro() == {}
 

@@ -53,13 +53,13 @@ def seconds_left(names: Iterable[str], known: Mapping[str, float]) -> tuple[floa
     return total, n_unknown
 
 
-def sentence(names: Iterable[str], root: Path) -> str:
-    """Say how long the stages take at most; "" if nothing is known."""
+def sentence(names: Iterable[str], root: Path, n_jobs: int = 1) -> str:
+    """Say how long the stages take at most, or about how long if several run at once; "" if nothing is known."""
     total, n_unknown = seconds_left(names, stage_times.last_seconds(root))
     if not total:
         return ""
     rest = f" and {n_unknown} stages that never ran here" if n_unknown else ""
-    return f"at most {duration(total)} left{rest}"
+    return f"{'at most' if n_jobs == 1 else 'about'} {duration(total / n_jobs)} left{rest}"
 
 
 def duration(seconds: float) -> str:

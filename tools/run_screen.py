@@ -12,14 +12,34 @@ from tools import run_estimate
 RUNNING = re.compile(r"Running stage '(?:.*:)?(.+)':$")
 UNCHANGED = re.compile(r"(?:Stage )?'(?:.*:)?(.+)' (?:didn't change, skipping|is cached - skipping run.*)$")
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-BAR = re.compile(r"\d%\|")
+BAR = re.compile(r"\d+%\|")
 NAME_WIDTH, TAIL, WIDTH = 28, 40, 200
 HINTS = ("> ", "Updating lock file", "Generating lock file", "To track the changes", "\tgit add", "To enable auto",
          "\tdvc config", "Use `dvc push`", "Verifying data sources")  # fmt: skip
 
 
+class RunningStage:
+    """A stage that runs, or that has failed: what the screen knows of it."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.started = name, time.monotonic()
+        self.bar = ""
+        self.lines: list[str] = []
+
+    @property
+    def state(self) -> str:
+        """Return its name, its time and its progress bar."""
+        return "  ".join(filter(None, [self.name, run_estimate.duration(time.monotonic() - self.started), self.bar]))
+
+    @property
+    def short_state(self) -> str:
+        """Return its name and how much of it is done."""
+        percent = BAR.search(self.bar)
+        return f"{self.name} {percent[0][:-1] if percent else ''}".rstrip()
+
+
 class RunScreen:
-    """Turns the lines of `dvc repro` into few lines.
+    """Turns the lines of one or several `dvc repro` into few lines.
 
     Args:
         out: what the person reads.
@@ -31,59 +51,75 @@ class RunScreen:
         self.is_terminal = out.isatty()
         self.warnings: list[str] = []
         self.remaining = dict.fromkeys(run_estimate.stages(root))  # stages that DVC has not named yet
-        self.n_unchanged, self._is_shown = 0, False
-        self._stage, self._left, self._started = "", "", 0.0
-        self._lines: list[str] = []  # of the running stage
+        self.n_jobs = 1  # processes at once
+        self._unchanged: set[str] = set()
+        self._ran: set[str] = set()
+        self._is_shown, self._left = False, ""
+        self._running: dict[str, RunningStage] = {}  # by the process's name; of name "" between two stages
+        self._failed: list[RunningStage] = []
 
-    def line(self, text: str) -> None:
-        """Take a finished line of DVC or of a stage."""
+    def line(self, text: str, child: str = "") -> None:
+        """Take a finished line of DVC or of a stage, and the name of DVC's process."""
         text = CONTROL.sub("", text).rstrip()
+        stage = self._running.setdefault(child, RunningStage(""))
         if named := RUNNING.match(text) or UNCHANGED.match(text):
-            self.end_stage()
+            self._end_stage(child)
             self.remaining.pop(named[1], None)
             if named.re is UNCHANGED:
-                self.n_unchanged += 1
+                self._unchanged.add(named[1])
             else:
-                self._stage, self._started, self._lines = named[1], time.monotonic(), []
-                self._left = run_estimate.sentence([self._stage, *self.remaining], self.root)
-                self.progress("")
+                self._ran.add(named[1])
+                self._running[child] = RunningStage(named[1])
+                names = [one.name for one in self._running.values() if one.name]
+                self._left = run_estimate.sentence([*names, *self.remaining], self.root, self.n_jobs)
+                self.progress("", child)
         elif text.startswith(("Updating lock file", "Generating lock file")):
-            self.end_stage()
+            self._end_stage(child)
         elif text and not text.startswith(HINTS):
-            self._lines.append(text)
+            stage.lines.append(text)
             if is_warning(text) and text not in self.warnings:
                 self.warnings.append(text)
 
-    def progress(self, bar: str) -> None:
-        """Show the running stage, its bar and the time left, in one line that the next one overwrites."""
-        if not self.is_terminal or not self._stage:
+    def progress(self, bar: str, child: str = "") -> None:
+        """Show the running stages, their bars and the time left, in one line that the next one overwrites."""
+        if not self.is_terminal or child not in self._running or not self._running[child].name:
             return
-        words = (self._stage, run_estimate.duration(time.monotonic() - self._started), CONTROL.sub("", bar).strip())
-        text = "  ".join(filter(None, [*words, self._left]))
+        self._running[child].bar = CONTROL.sub("", bar).strip()
+        stages = [one for one in self._running.values() if one.name]
+        states = [stages[0].state] if len(stages) == 1 else [one.short_state for one in stages]
+        text = "  ".join(filter(None, [*states, self._left]))
         self._write(text[: shutil.get_terminal_size().columns - 1], end="")
         self._is_shown = True
 
-    def end_stage(self) -> None:
+    def end_child(self, status: int, child: str = "") -> None:
+        """Take the end of a process of DVC."""
+        if status:
+            self._failed.append(self._running.pop(child, RunningStage(child)))
+        else:
+            self._end_stage(child)
+            self._running.pop(child, None)
+
+    def _end_stage(self, child: str) -> None:
         """Write the line of a stage that has ended."""
-        if self._stage:
-            taken = run_estimate.duration(time.monotonic() - self._started)
-            left = "" if self.is_terminal else run_estimate.sentence(self.remaining, self.root)
-            what = found(self._stage, self._lines, self.root) + (f"  ({left})" if left else "")
+        stage = self._running[child] if child in self._running else RunningStage("")
+        self._running[child] = RunningStage("")
+        if stage.name:
+            taken = run_estimate.duration(time.monotonic() - stage.started)
+            left = "" if self.is_terminal else run_estimate.sentence(self.remaining, self.root, self.n_jobs)
+            what = found(stage.name, stage.lines, self.root) + (f"  ({left})" if left else "")
             width = shutil.get_terminal_size().columns if self.is_terminal else WIDTH
-            self._write(f"{self._stage:{NAME_WIDTH}} {taken:>7}  {what}"[:width].rstrip())
-        self._stage, self._lines = "", []
+            self._write(f"{stage.name:{NAME_WIDTH}} {taken:>7}  {what}"[:width].rstrip())
 
     def finish(self, status: int, log: Path) -> None:
         """Write how the run ended: what failed, or the warnings of all stages, and where everything stands."""
-        failed = self._lines[-TAIL:] if status else []
-        if status and self._stage:
-            self._write(f"{self._stage}: did not finish:")
+        failed = self._failed[0].lines[-TAIL:] if status and self._failed else []
+        for stage in reversed(self._failed if status else []):
+            if stage.name:
+                self._write(f"{stage.name}: did not finish{':' if stage is self._failed[0] else ''}")
         for text in failed:
             self._write(text)
-        if not status:
-            self.end_stage()
-        if self.n_unchanged:
-            self._write(f"stages that did not change: {self.n_unchanged}")
+        if unchanged := self._unchanged - self._ran:
+            self._write(f"stages that did not change: {len(unchanged)}")
         for text in [text for text in self.warnings if text not in failed]:
             self._write(text)
         self._write(f"all that was printed: {log}")
