@@ -1,14 +1,15 @@
 """Disturb `dvc repro` and check that it recovers: `python -m docs.measure.faults [--kills N] [--only FAULT ...]`.
 
-Builds a small contest that uses every stage (tests/test_end_to_end.py) and runs it once undisturbed. Then N times it
-starts `dvc repro` and kills it at a random moment. Each time a run ends by itself, dvc.lock and every output must have
-the bytes of the undisturbed run, and nothing may be left: no state, no temporary file, no process. Then everything is
-removed and the next round begins. Other faults follow, each in a round of its own: `FAULTS`. Those that need mounts run
-in a mount namespace of their own and are skipped where `unshare` is not allowed.
+Builds a small contest that uses every stage (tests/test_end_to_end.py) and runs it once undisturbed, with a clock for
+each stage. In the rounds that follow a coin decides at each stage that begins whether it is killed, at a random moment
+of its time. `dvc repro` follows, in which the same stage may be killed again. When a run ends by itself, dvc.lock and
+every output must have the bytes of the undisturbed run, and nothing may be left: no state, no temporary file, no
+process. Then everything is removed and the next round begins. Other faults follow, each in a round of its own:
+`FAULTS`. Those that need mounts run in a mount namespace of their own and are skipped where `unshare` is not allowed.
 
 Trainings in the copy save their state every 0.1 s instead of 10 s, because an epoch takes a tenth of a second there.
 A kill is counted only if it met a living process: there may be no stage or no worker at that moment. `--minutes` ends
-the kills early. The last line is the number of failures.
+the kills early. The last line is the number of failures. It may run under nohup: what it starts ignores no signal.
 """
 
 import argparse
@@ -24,21 +25,34 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
 import yaml
 
-from podium.core import cli
+from podium.core import cli, interrupts
 from tests.test_end_to_end import PROJECT, write_contest, write_project
 
 AS_MAKE = "python -m stages.check settings && exec dvc repro"
-EPOCHS = 20
+EPOCHS = 60
+TRAININGS = ("pretrain", "finetune", "fixres", "pseudo", "distill")
+GROUPS = {  # stages of a column of the table; the others are of the last one
+    "start of a run": ("start",),
+    "data": ("check", "prepare", "label", "analyze", "picture", "split", "audit"),
+    "weights, probes": ("weights", "probe", "joint_probe"),
+    "trainings": TRAININGS,
+    "predictions": ("infer", "infer_pretrain", "infer_fixres", "infer_pseudo", "external"),
+    "blend, reports": (),
+}
+START = "start"  # `check settings` and what DVC does before its first stage
+TICK = 0.05  # seconds between two looks at the output
+KILLED = 0.6  # probability for a stage that begins
+KILLED_AT_START = 0.05  # the same, for each start of `dvc repro`
 HANGS = 60.0  # seconds after which a disturbed run counts as hanging
 SURVIVES = 5.0  # seconds after which a run has survived the end of a worker
-SHOWN = 10  # kills between two lines of progress
-ENDS = 20.0  # seconds that its processes have to end
+ENDS = 30.0  # seconds that its processes have to end
 YEAR = 365 * 86400.0
 SAVED_OFTEN = ("SECONDS_BETWEEN = 10.0", "SECONDS_BETWEEN = 0.1")
 NO_MEMORY = """
@@ -67,17 +81,19 @@ class Repository:
         text = resume.read_text(encoding="utf-8")
         assert SAVED_OFTEN[0] in text
         resume.write_text(text.replace(*SAVED_OFTEN), encoding="utf-8")
-        self.set_epochs(EPOCHS)
+        self.prolong()
         identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.invalid")
         for words in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-qm", "start")):
             subprocess.run(("git", *words), cwd=self.root, check=True)
 
-    def set_epochs(self, epochs: int) -> None:
-        """Set the epochs of both phases."""
+    def prolong(self) -> None:
+        """Add the optional phases that the tests' contest lacks, and set the epochs of all phases."""
         path = self.root / "params.yaml"
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for phase in ("pretrain", "finetune"):
-            values["members"]["a"][phase]["epochs"] = epochs
+        member, fixres = values["members"]["a"], values["fixres"]["a"]
+        values["pseudo"], values["distill"] = ({"a": {"batch_size": 4, "lr": 0.01}} for _ in range(2))
+        for phase in (member["pretrain"], member["finetune"], fixres, values["pseudo"]["a"], values["distill"]["a"]):
+            phase["epochs"] = EPOCHS
         path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
     def start(self, *command: str) -> subprocess.Popen[str]:
@@ -86,6 +102,7 @@ class Repository:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PODIUM_WORKERS": "2",
             "PODIUM_PROGRESS": "0",
+            "PYTHONUNBUFFERED": "1",  # so that DVC's lines come as the stages begin
             "DVC_NO_ANALYTICS": "1",
             "PODIUM_FAULTS": self.token,
             "TMPDIR": str(self.temporary),
@@ -111,6 +128,20 @@ class Repository:
         """Return what the last command printed."""
         self.output.seek(0)
         return self.output.read()
+
+    def stages(self) -> list[str]:
+        """Return the start of the last run and the stages that have begun in it, e.g. pretrain@a-0."""
+        return [START, *re.findall(r"^Running stage '(.+)':", self.printed(), re.MULTILINE)]
+
+    def begun(self, process: subprocess.Popen[str]) -> Iterator[str]:
+        """Yield each of `stages` as it begins, until the process has ended."""
+        seen, runs = 0, True
+        while runs:
+            runs = process.poll() is None
+            new = self.stages()[seen:]
+            yield from new
+            seen += len(new)
+            time.sleep(TICK)
 
     def digests(self) -> dict[str, str]:
         """Return the hashes of all outputs, and dvc.lock, in which the order of the stages does not count."""
@@ -150,13 +181,20 @@ class Repository:
 
 
 class Check:
-    """Compares a repository with the undisturbed run and counts what is wrong."""
+    """Compares a repository with the undisturbed run and counts what is wrong.
+
+    Attributes:
+        seconds: of each stage in the undisturbed run, with what DVC does before the next one.
+        failures: their number.
+    """
 
     def __init__(self, repository: Repository) -> None:
         self.repository, self.failures = repository, 0
-        status, printed = repository.run()
-        if status:
-            raise SystemExit(f"the undisturbed run fails:\n{printed}")
+        process = repository.start()
+        times = [(stage, time.monotonic()) for stage in repository.begun(process)]
+        if process.wait():
+            raise SystemExit(f"the undisturbed run fails:\n{repository.printed()}")
+        self.seconds = {one: end - begin for (one, begin), (_, end) in pairwise([*times, ("", time.monotonic())])}
         self.wanted = repository.digests()
         self.fail_if(repository.leftovers(), "the undisturbed run leaves")
 
@@ -224,103 +262,111 @@ KILLS: dict[str, tuple[signal.Signals, Targets]] = {
 
 
 class Kills:
-    """Kills `dvc repro` at random moments and counts what that did.
+    """Kills `dvc repro` at random moments of all stages and counts what that did.
 
     Args:
         check: of the repository.
-        seconds: a kill comes at most so long after the start of a run, or after the kill before.
         seed: of the random moments and kinds.
 
     Attributes:
-        done: number of kills by stage and kind.
+        done: number of kills by kind and stage.
         rounds: number of runs that ended by themselves, so that their outputs were compared.
-        resumed: number of trainings that went on from a state.
+        resumed: number of trainings that went on from a state, by the kind of kill and the stage.
         epochs: number of epochs that these did not train again.
+        survived: number of runs that went on after a worker was killed.
         locks: number of broken dvc.lock that were replaced.
     """
 
-    def __init__(self, check: Check, seconds: float, seed: int) -> None:
-        self.check, self.seconds, self.rng = check, seconds, random.Random(seed)
+    def __init__(self, check: Check, seed: int) -> None:
+        self.check, self.rng = check, random.Random(seed)
         self.done: Counter[tuple[str, str]] = Counter()
-        self.rounds = self.resumed = self.epochs = self.locks = 0
-        self.killed = False  # the run that is under way
+        self.resumed: Counter[tuple[str, str]] = Counter()
+        self.rounds = self.epochs = self.survived = self.locks = 0
+        self.killed = ""  # the kind of the last kill, in the run that is under way
+        self.before = ""  # the kind that ended the run before
 
     def run(self, kills: int, minutes: float) -> None:
         """Kill until there were so many kills or the minutes are over, then let the last run finish."""
-        end = time.monotonic() + 60 * minutes
-        process = self.check.repository.start()
-        while self.done.total() < kills and time.monotonic() < end:
-            try:
-                process.wait(self.rng.uniform(0.2, self.seconds))
-            except subprocess.TimeoutExpired:
-                self._kill(process)
-            if process.poll() is not None:
-                self._ended(process)
-                process = self.check.repository.start()
-        process.wait()
-        self._ended(process)
+        end, finished = time.monotonic() + 60 * minutes, False
+        while not finished or (self.done.total() < kills and time.monotonic() < end):
+            process = self.check.repository.start()
+            for stage in self.check.repository.begun(process):
+                dies = self.rng.random() < (KILLED_AT_START if stage == START else KILLED)
+                if dies and self.done.total() < kills and time.monotonic() < end:
+                    time.sleep(self.rng.uniform(0, self.check.seconds[stage]))
+                    self._kill(process)
+            finished = self._ended(process)
         print(self, flush=True)
 
     def _kill(self, process: subprocess.Popen[str]) -> None:
         """Send a signal, and wait until the run has ended; a stage may survive the end of a worker."""
-        kind = self.rng.choice(list(KILLS))
-        number, targets = KILLS[kind]
         try:
-            stage, found = _stage(process), targets(psutil.Process(process.pid))
+            found = {kind: targets(psutil.Process(process.pid)) for kind, (_, targets) in KILLS.items()}
+            kind = self.rng.choice([kind for kind, processes in found.items() if processes])
+            number, targets = KILLS[kind]
+            stage, begin = self.check.repository.stages()[-1], time.monotonic()
             if targets is _group:
                 os.killpg(process.pid, number)
             else:
-                self.rng.choice(found).send_signal(number)
-        except (psutil.Error, ProcessLookupError, IndexError):
+                self.rng.choice(found[kind]).send_signal(number)
+        except (psutil.Error, ProcessLookupError):
             return  # the process to signal does not run now
-        self.done[stage, kind] += 1
-        if self.done.total() % SHOWN == 0:
-            print(self, flush=True)
+        self.done[kind, stage] += 1
+        self.killed = kind
         try:
             process.wait(SURVIVES if targets is _workers else HANGS)
         except subprocess.TimeoutExpired:
-            if targets is not _workers:
+            if targets is _workers:
+                self.survived += 1
+            else:
                 self.check.fail_if(self.check.repository.printed()[-2000:], f"hangs after {kind}:")
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        self.killed = True
+        ended = f"status {process.returncode} after {time.monotonic() - begin:.1f} s"
+        print(f"{self.done.total()}: {stage}, {kind}: {ended}; {self.check.failures} failures", flush=True)
 
-    def _ended(self, process: subprocess.Popen[str]) -> None:
-        """Check what a run leaves, and the outputs of one that was not killed."""
-        printed = self.check.repository.printed()
-        epochs = [int(epoch) - 1 for epoch in re.findall(r": goes on from epoch (\d+) of \d+, where", printed)]
-        self.resumed, self.epochs = self.resumed + len(epochs), self.epochs + sum(epochs)
+    def _ended(self, process: subprocess.Popen[str]) -> bool:
+        """Check what a run leaves, and the outputs of one that was not killed; say whether it ended by itself."""
+        printed, stages = self.check.repository.printed(), self.check.repository.stages()
+        for epoch in re.findall(r": goes on from epoch (\d+) of \d+, where", printed):
+            self.resumed[self.before, stages[1]] += 1
+            self.epochs += int(epoch) - 1
         self.locks += printed.count("dvc.lock was cut off")
         self.check.ended()
-        if not process.returncode:
-            self.check.finished(0)
-            self.rounds += 1
-        elif not self.killed:
+        finished = not process.returncode or not self.killed
+        if finished:
             self.check.finished(process.returncode)
-        self.killed = False
+            self.rounds += 1
+        self.before, self.killed = self.killed, ""
+        return finished
 
     def __str__(self) -> str:
-        """Return all counts."""
-        by = [Counter[str](), Counter[str]()]
-        for key, number in self.done.items():
-            for counts, name in zip(by, key, strict=True):
-                counts[name] += number
-        stages, kinds = (", ".join(f"{name} {number}" for name, number in counts.most_common()) for counts in by)
+        """Return all counts, as tables in Markdown."""
+        groups = [by_group(counts) for counts in (self.done, self.resumed)]
+        lines = [f"| kind | {' | '.join(GROUPS)} | all | trainings resumed |", f"|{'---|' * (len(GROUPS) + 3)}"]
+        for kind in [*KILLS, "all"]:
+            kills, resumed = ({key: n for key, n in group.items() if kind in (key[0], "all")} for group in groups)
+            cells = [sum(n for (_, name), n in kills.items() if name == group) for group in GROUPS]
+            lines.append(f"| {kind} | {' | '.join(map(str, [*cells, sum(cells), sum(resumed.values())]))} |")
+        stages = Counter[str]()
+        for (_, stage), number in self.done.items():
+            stages[stage] += number
         return (
-            f"{self.done.total()} kills in {self.rounds} rounds; while running: {stages}; by: {kinds}\n"
-            f"{self.resumed} trainings went on from a state and did not train {self.epochs} epochs again;"
+            "\n".join(lines)
+            + f"\nby stage: {', '.join(f'{name} {number}' for name, number in sorted(stages.items()))}\n"
+            f"{self.done.total()} kills in {self.rounds} rounds; {self.resumed.total()} trainings went on from a state"
+            f" and did not train {self.epochs} epochs again; {self.survived} runs went on without a worker;"
             f" {self.locks} broken dvc.lock were replaced; {self.check.failures} failures"
         )
 
 
-def _stage(process: subprocess.Popen[str]) -> str:
-    """Return the name of the stage that runs, "DVC" between two stages."""
-    try:
-        words = [" ".join(child.cmdline()) for child in psutil.Process(process.pid).children()]
-    except psutil.Error:
-        words = []
-    found = re.search(r"stages\.(\w+)", " ".join(words))
-    return found.group(1) if found else "DVC"
+def by_group(counts: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    """Add up counts by kind and stage, e.g. pretrain@a-0, to those by kind and group of stages."""
+    groups = {stage: group for group, stages in GROUPS.items() for stage in stages}
+    found: Counter[tuple[str, str]] = Counter()
+    for (kind, stage), number in counts.items():
+        found[kind, groups.get(stage.partition("@")[0], list(GROUPS)[-1])] += number
+    return found
 
 
 def _recovers(check: Check, status: int, printed: str, expected: str = "") -> None:
@@ -414,15 +460,22 @@ FAULTS: dict[str, Callable[[Check], None]] = {
 }
 
 
+def keep_from_children() -> None:
+    """Ignore signals that are ignored (nohup, a shell's `&`) by handlers, which children do not inherit."""
+    for number in interrupts.SIGNALS:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+
+
 def main(*words: str) -> None:
     """Run the faults and print what failed."""
     parser = argparse.ArgumentParser(prog="python -m docs.measure.faults", description="Kills and other faults.")
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=20, help="a kill comes at most so long after the start")
     parser.add_argument("--minutes", type=float, default=90, help="for the kills; the others take 20 more")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=("kills", *FAULTS), default=["kills", *FAULTS])
     asked = parser.parse_args(words)
+    keep_from_children()
     with tempfile.TemporaryDirectory() as folder:
         check = Check(Repository(Path(folder)))
         check.repository.clean()
@@ -430,7 +483,7 @@ def main(*words: str) -> None:
             print(name, flush=True)
             started = time.monotonic()
             if name == "kills":
-                Kills(check, asked.seconds, asked.seed).run(asked.kills, asked.minutes)
+                Kills(check, asked.seed).run(asked.kills, asked.minutes)
             else:
                 FAULTS[name](check)
             print(f"  {time.monotonic() - started:.0f} s", flush=True)
