@@ -4,12 +4,16 @@ Builds a small contest that uses every stage (tests/test_end_to_end.py) and runs
 each stage. In the rounds that follow a coin decides at each stage that begins whether it is killed, at a random moment
 of its time. `dvc repro` follows, in which the same stage may be killed again. When a run ends by itself, dvc.lock and
 every output must have the bytes of the undisturbed run, and nothing may be left: no state, no temporary file, no
-process. Then everything is removed and the next round begins. Other faults follow, each in a round of its own:
-`FAULTS`. Those that need mounts run in a mount namespace of their own and are skipped where `unshare` is not allowed.
+process. Then everything is removed and the next round begins.
 
-Trainings in the copy save their state every 0.1 s instead of 10 s, because an epoch takes a tenth of a second there.
-A kill is counted only if it met a living process: there may be no stage or no worker at that moment. `--minutes` ends
-the kills early. The last line is the number of failures. It may run under nohup: what it starts ignores no signal.
+Other faults follow: `FAULTS`. Most disturb one training of the finished contest, `FORCED`, and `dvc repro` must end in
+the same bytes. Those that need mounts run in a mount namespace of their own and are skipped where `unshare` is not
+allowed.
+
+Before each `dvc repro` broken locks are moved away, as `make` does. Trainings in the copy save their state every 0.1 s
+instead of 10 s, because an epoch takes a tenth of a second there. A kill is counted only if it met a living process.
+`--minutes` ends the kills early. The last line is the number of failures. The script may run under nohup: what it starts
+ignores no signal.
 """
 
 import argparse
@@ -33,10 +37,12 @@ import psutil
 import yaml
 
 from podium.core import cli, interrupts
+from podium.preflight import broken_locks
 from tests.test_end_to_end import PROJECT, write_contest, write_project
 
-AS_MAKE = "python -m stages.check settings && exec dvc repro"
-EPOCHS = 60
+REPRO = ("dvc", "repro")
+FORCED = (*REPRO, "--single-item", "--force", "pretrain@a-0")
+EPOCHS = 40
 TRAININGS = ("pretrain", "finetune", "fixres", "pseudo", "distill")
 GROUPS = {  # stages of a column of the table; the others are of the last one
     "start of a run": ("start",),
@@ -46,9 +52,9 @@ GROUPS = {  # stages of a column of the table; the others are of the last one
     "predictions": ("infer", "infer_pretrain", "infer_fixres", "infer_pseudo", "external"),
     "blend, reports": (),
 }
-START = "start"  # `check settings` and what DVC does before its first stage
+START = "start"  # what DVC does before its first stage
 TICK = 0.05  # seconds between two looks at the output
-KILLED = 0.6  # probability for a stage that begins
+KILLED = 0.7  # probability for a stage that begins
 KILLED_AT_START = 0.05  # the same, for each start of `dvc repro`
 HANGS = 60.0  # seconds after which a disturbed run counts as hanging
 SURVIVES = 5.0  # seconds after which a run has survived the end of a worker
@@ -67,10 +73,14 @@ cli.run(pretrain.main)
 
 
 class Repository:
-    """A repository with the contest; its processes are known by a word in their environment."""
+    """A repository with the contest; its processes are known by a word in their environment.
+
+    Attributes:
+        locks: number of broken dvc.lock that were moved away.
+    """
 
     def __init__(self, top: Path) -> None:
-        self.root, self.temporary, self.token = top / "repo", top / "tmp", top.name
+        self.root, self.temporary, self.token, self.locks = top / "repo", top / "tmp", top.name, 0
         for folder in (self.root, self.temporary):
             folder.mkdir(parents=True)
         write_project(self.root)
@@ -98,7 +108,8 @@ class Repository:
         path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        """Start a command, by default what `make` runs, as the first process of a group of its own."""
+        """Start a command, by default `dvc repro`, as the first process of a group of its own."""
+        self.locks += len(list(broken_locks.remove(self.root)))
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PODIUM_WORKERS": "2",
@@ -111,7 +122,7 @@ class Repository:
         }
         self.output = (self.root.parent / "output.txt").open("w+", encoding="utf-8")
         return subprocess.Popen(
-            command or ("sh", "-c", AS_MAKE),
+            command or REPRO,
             cwd=self.root,
             env=environment,
             stdout=self.output,
@@ -215,7 +226,7 @@ class Check:
             process.kill()
 
     def finished(self, status: int) -> None:
-        """Check a run that ended by itself, then clean up."""
+        """Check a run that ended by itself."""
         if status:
             self.fail_if(self.repository.printed()[-3000:], f"an undisturbed run ends with {status}:")
         else:
@@ -223,7 +234,6 @@ class Check:
             differing = [name for name in {*self.wanted, *digests} if self.wanted.get(name) != digests.get(name)]
             self.fail_if(sorted(differing)[:20], "other bytes than the undisturbed run:")
             self.fail_if(self.repository.leftovers(), "left over:")
-        self.repository.clean()
 
 
 Targets = Callable[[psutil.Process], list[psutil.Process]]
@@ -275,21 +285,22 @@ class Kills:
         resumed: number of trainings that went on from a state, by the kind of kill and the stage.
         epochs: number of epochs that these did not train again.
         survived: number of runs that went on after a worker was killed.
-        locks: number of broken dvc.lock that were replaced.
     """
 
     def __init__(self, check: Check, seed: int) -> None:
         self.check, self.rng = check, random.Random(seed)
         self.done: Counter[tuple[str, str]] = Counter()
         self.resumed: Counter[tuple[str, str]] = Counter()
-        self.rounds = self.epochs = self.survived = self.locks = 0
+        self.rounds = self.epochs = self.survived = 0
         self.killed = ""  # the kind of the last kill, in the run that is under way
         self.before = ""  # the kind that ended the run before
 
     def run(self, kills: int, minutes: float) -> None:
         """Kill until there were so many kills or the minutes are over, then let the last run finish."""
-        end, finished = time.monotonic() + 60 * minutes, False
+        end, finished = time.monotonic() + 60 * minutes, True
         while not finished or (self.done.total() < kills and time.monotonic() < end):
+            if finished:
+                self.check.repository.clean()
             process = self.check.repository.start()
             for stage in self.check.repository.begun(process):
                 dies = self.rng.random() < (KILLED_AT_START if stage == START else KILLED)
@@ -332,7 +343,6 @@ class Kills:
         for epoch in re.findall(r": goes on from epoch (\d+) of \d+, where", printed):
             self.resumed[self.before, stages[1]] += 1
             self.epochs += int(epoch) - 1
-        self.locks += printed.count("dvc.lock was cut off")
         self.check.ended()
         finished = not process.returncode or not self.killed
         if finished:
@@ -357,7 +367,7 @@ class Kills:
             + f"\nby stage: {', '.join(f'{name} {number}' for name, number in sorted(stages.items()))}\n"
             f"{self.done.total()} kills in {self.rounds} rounds; {self.resumed.total()} trainings went on from a state"
             f" and did not train {self.epochs} epochs again; {self.survived} runs went on without a worker;"
-            f" {self.locks} broken dvc.lock were replaced; {self.check.failures} failures"
+            f" {self.check.repository.locks} broken dvc.lock were replaced; {self.check.failures} failures"
         )
 
 
@@ -371,40 +381,37 @@ def by_group(counts: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
 
 
 def _recovers(check: Check, status: int, printed: str, expected: str = "") -> None:
-    """Print how a faulty run ended; a run without the fault must then finish as if there had been none."""
-    errors = [line for line in printed.splitlines() if "ERROR" in line or "No space" in line]
+    """Print how a faulty run ended; `dvc repro` without the fault must then finish as if there had been none."""
+    errors = [line for line in printed.splitlines() if re.search(expected or "ERROR", line)]
     print(f"  status {status}: {errors[0][:300] if errors else 'no error'}", flush=True)
-    if expected:
-        check.fail_if("" if re.search(expected, printed) else printed[-2000:], f"no message with {expected}:")
+    check.fail_if("" if errors or not expected else printed[-2000:], f"no message with {expected}:")
     check.ended()
     check.finished(check.repository.run()[0])
 
 
-def _in_namespace(check: Check, *mounts: str) -> tuple[int, str] | None:
-    """Run `dvc repro` after mounts that no other process sees; None where that is not allowed."""
+def _mounted(check: Check, expected: str, *commands: str) -> None:
+    """Run `FORCED` after mounts that no other process sees, or skip the fault where that is not allowed."""
     if subprocess.run(("unshare", "-m", "true"), capture_output=True, check=False).returncode:
         print("  skipped: unshare -m is not allowed here", flush=True)
-        return None
-    return check.repository.run("unshare", "-m", "sh", "-c", " && ".join([*mounts, "exec dvc repro"]))
-
-
-def _mounted(check: Check, expected: str, *mounts: str) -> None:
-    ended = _in_namespace(check, *mounts)
-    if ended is not None:
-        _recovers(check, *ended, expected)
+        return
+    forced = " && ".join([*commands, f"exec {' '.join(FORCED)}"])
+    _recovers(check, *check.repository.run("unshare", "-m", "sh", "-c", forced), expected)
 
 
 def _disk_full(check: Check) -> None:
-    for folder in ("models", "data/pretrain", ".resume"):
-        (check.repository.root / folder).mkdir(parents=True, exist_ok=True)
-        expected = "No space left" if folder != "data/pretrain" else "No space left|Errno 28"
-        _mounted(check, expected, f"mount -t tmpfs -o size=64k tmpfs {folder}")
+    for folder in ("models/pretrain", "data/pretrain", ".resume"):
+        (check.repository.root / folder).mkdir(exist_ok=True)
+        _mounted(check, "No space left|Errno 28", f"mount -t tmpfs -o size=16k tmpfs {folder}")
+
+
+def _full_cache(check: Check) -> None:
+    """Let DVC's cache become full in the middle of a file, and make room."""
+    cache, fails = "tmpfs .dvc/cache", f"! {' '.join(FORCED)}"
+    _mounted(check, "No space left", f"mount -t tmpfs -o size=16k {cache}", fails, f"mount -o remount,size=1g {cache}")
 
 
 def _read_only_cache(check: Check) -> None:
-    (check.repository.root / ".dvc/cache").mkdir(parents=True, exist_ok=True)
-    bind = "mount --bind .dvc/cache .dvc/cache"
-    _mounted(check, "[Rr]ead-only", bind, "mount -o remount,ro,bind .dvc/cache")
+    _mounted(check, "[Rr]ead-only", "mount -t tmpfs -o ro tmpfs .dvc/cache")
 
 
 def _small_shm(check: Check) -> None:
@@ -412,10 +419,9 @@ def _small_shm(check: Check) -> None:
 
 
 def _damaged_cache(check: Check) -> None:
+    """Flip a bit of the largest file in the cache, and remove outputs so that DVC must read it."""
     root = check.repository.root
-    check.fail_if(check.repository.run()[0], "a run ends with")
-    files = [path for path in (root / ".dvc/cache/files").rglob("*") if path.is_file()]
-    damaged = max(files, key=lambda path: path.stat().st_size)
+    damaged = max((root / ".dvc/cache/files").rglob("*"), key=lambda path: path.stat().st_size)
     damaged.chmod(0o644)
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
@@ -423,39 +429,57 @@ def _damaged_cache(check: Check) -> None:
     for name in ("models", "data/prepare", "data/infer"):
         shutil.rmtree(root / name)
     _recovers(check, *check.repository.run())
+    check.fail_if(damaged.read_bytes() == content, "the damaged file stays in the cache:")
 
 
 def _two_at_once(check: Check) -> None:
-    first, second = check.repository.start(), check.repository.start()
-    statuses = sorted((first.wait(), second.wait()))
-    _recovers(check, statuses[-1], check.repository.printed())
+    first = check.repository.start(*FORCED)
+    for stage in check.repository.begun(first):
+        if stage != START:
+            break
+    second = check.repository.run()
+    check.fail_if(first.wait(), "the first of two runs ends with")
+    _recovers(check, *second, "[Ll]ock")
+
+
+def _in_training(check: Check, number: signal.Signals, *command: str) -> tuple[int, str]:
+    """Run a command, send a signal to its group once a training has saved a state; return what `run` returns."""
+    process = check.repository.start(*command)
+    while process.poll() is None and not list((check.repository.root / ".resume").rglob("*.state")):
+        time.sleep(TICK)
+    os.killpg(process.pid, number)
+    return process.wait(), check.repository.printed()
+
+
+def _nohup(check: Check) -> None:
+    """Close the terminal of a run under nohup: it goes on."""
+    status, printed = _in_training(check, signal.SIGHUP, "nohup", *FORCED)
+    check.fail_if(status, "a run under nohup ends with")
+    _recovers(check, status, printed)
 
 
 def _clock(check: Check) -> None:
-    """Set the times of all files a year ahead or back in the middle of a run."""
-    process = check.repository.start()
-    time.sleep(40)
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait()
+    """Set the times of all files a year ahead or back in the middle of a training."""
+    ended = _in_training(check, signal.SIGTERM, *FORCED)
     for number, path in enumerate(sorted(check.repository.root.rglob("*"))):
         if path.is_file() and ".git" not in path.parts:
             moment = time.time() + (YEAR if number % 2 else -YEAR)
             os.utime(path, (moment, moment))
-    _recovers(check, process.returncode, "")
+    _recovers(check, *ended, "SIGTERM")
 
 
 def _no_memory(check: Check) -> None:
-    check.repository.run("dvc", "repro", "weights@a", "split", "probe@a")
-    command = (sys.executable, "-c", NO_MEMORY, "a", "0", "1")
-    _recovers(check, *check.repository.run(*command), "batch_size")
+    _recovers(check, *check.repository.run(sys.executable, "-c", NO_MEMORY, "a", "0", "1"), "batch_size")
 
 
 FAULTS: dict[str, Callable[[Check], None]] = {
     "disk_full": _disk_full,
+    "full_cache": _full_cache,
     "read_only_cache": _read_only_cache,
     "damaged_cache": _damaged_cache,
     "two_at_once": _two_at_once,
     "clock": _clock,
+    "nohup": _nohup,
     "small_shm": _small_shm,
     "no_memory": _no_memory,
 }
@@ -472,22 +496,26 @@ def main(*words: str) -> None:
     """Run the faults and print what failed."""
     parser = argparse.ArgumentParser(prog="python -m docs.measure.faults", description="Kills and other faults.")
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--minutes", type=float, default=90, help="for the kills; the others take 20 more")
+    parser.add_argument("--minutes", type=float, default=90, help="for the kills; the others take some more")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=("kills", *FAULTS), default=["kills", *FAULTS])
     asked = parser.parse_args(words)
     keep_from_children()
     with tempfile.TemporaryDirectory() as folder:
-        check = Check(Repository(Path(folder)))
-        check.repository.clean()
-        for name in asked.only:
-            print(name, flush=True)
-            started = time.monotonic()
-            if name == "kills":
-                Kills(check, asked.seed).run(asked.kills, asked.minutes)
-            else:
-                FAULTS[name](check)
-            print(f"  {time.monotonic() - started:.0f} s", flush=True)
+        repository = Repository(Path(folder))
+        try:
+            check = Check(repository)
+            for name in asked.only:
+                print(name, flush=True)
+                started = time.monotonic()
+                if name == "kills":
+                    Kills(check, asked.seed).run(asked.kills, asked.minutes)
+                else:
+                    FAULTS[name](check)
+                print(f"  {time.monotonic() - started:.0f} s", flush=True)
+        finally:
+            for process in repository.processes():
+                process.kill()
     print(f"{check.failures} failures")
     if check.failures:
         raise SystemExit(1)
