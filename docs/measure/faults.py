@@ -12,16 +12,22 @@ allowed.
 
 Before each `dvc repro` broken locks are moved away, as `make` does. Trainings in the copy save their state every 0.1 s
 instead of 10 s, because an epoch takes a tenth of a second there. A kill is counted only if it met a living process.
-`--minutes` ends the kills early. The last line is the number of failures. Under nohup, what the script starts ignores
+`--minutes` ends the kills early. With `--forks` DVC is a fork of this process, and a stage one of DVC: what they do is the
+same, but none imports torch, so that nearly all kills meet work instead of imports. The last line is the number of failures. Under nohup, what the script starts ignores
 no signal all the same.
 """
 
 import argparse
+import contextlib
+import gc
 import hashlib
 import json
+import math
 import os
 import random
 import re
+import runpy
+import shlex
 import shutil
 import signal
 import subprocess
@@ -29,15 +35,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import yaml
 
 from podium.core import cli, interrupts
 from podium.preflight import broken_locks
+from tests import quick_dvc
 from tests.test_end_to_end import PROJECT, write_contest, write_project
 
 REPRO = ("dvc", "repro")
@@ -60,6 +69,20 @@ HANGS = 60.0  # seconds after which a disturbed run counts as hanging
 SURVIVES = 5.0  # seconds after which a run has survived the end of a worker
 ENDS = 30.0  # seconds that its processes have to end
 YEAR = 365 * 86400.0
+IMPORTED = (
+    *quick_dvc.LATE,
+    *(
+        "albumentations",
+        "cv2",
+        "dvc.stage.run",
+        "dvclive",
+        "matplotlib.pyplot",
+        "pandas",
+        "pyarrow.parquet",
+        "pydantic",
+    ),
+    *("safetensors.torch", "scipy.stats", "sklearn.linear_model", "timm", "torch", "torchvision"),
+)
 SAVED_OFTEN = ("SECONDS_BETWEEN = 10.0", "SECONDS_BETWEEN = 0.1")
 NO_MEMORY = """
 import resource, sys
@@ -72,15 +95,90 @@ cli.run(pretrain.main)
 """
 
 
+class Fork:
+    """A function that runs in a fork of this process; it has what subprocess.Popen has."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self.returncode: int | None = None
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            for number in interrupts.SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            quick_dvc.leave(function)
+
+    def poll(self) -> int | None:
+        """Return the status if the fork has ended."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, timeout: float = math.inf) -> int:
+        """Wait for the end and return the status, or raise TimeoutExpired."""
+        end = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired("fork", timeout)
+            time.sleep(TICK / 5)
+        return status
+
+    communicate = wait
+
+
+Process = subprocess.Popen[str] | Fork
+
+
+def forked_dvc(words: Sequence[str], root: Path, environment: dict[str, str], output: int) -> Fork:
+    """Run DVC in a fork of this process, which forgets this project's modules; DVC's stages run in forks of it."""
+
+    def run_stage(command: Sequence[str], *, cwd: str, env: dict[str, str], **_: object) -> Fork:
+        def run() -> None:
+            os.chdir(cwd)
+            os.environ.clear()
+            os.environ.update(env)
+            sys.path.insert(0, cwd)
+            python, *sys.argv = shlex.split(command[-1])  # python -m stages.<name> <words>
+            assert (python, sys.argv.pop(0)) == ("python", "-m"), command
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+        return Fork(run)
+
+    def run_dvc() -> int:
+        from dvc.cli import main as dvc_main
+        from dvc.stage import run
+
+        os.setsid()
+        os.chdir(root)
+        os.environ.clear()
+        os.environ.update(environment)
+        for stream in (1, 2):
+            os.dup2(output, stream)
+        for name in [name for name in sys.modules if name.split(".")[0] in ("podium", "stages", "tests", "tools")]:
+            del sys.modules[name]
+        run.subprocess = SimpleNamespace(Popen=run_stage)
+        return int(dvc_main(list(words)))
+
+    return Fork(run_dvc)
+
+
 class Repository:
-    """A repository with the contest; its processes are known by a word in their environment.
+    """A repository with the contest.
+
+    Args:
+        top: folder for it and for temporary files.
+        forks: DVC and its stages are forks.
 
     Attributes:
+        sessions: ids of the sessions of its processes.
         locks: number of broken dvc.lock that were moved away.
     """
 
-    def __init__(self, top: Path) -> None:
-        self.root, self.temporary, self.token, self.locks = top / "repo", top / "tmp", top.name, 0
+    def __init__(self, top: Path, *, forks: bool) -> None:
+        self.root, self.temporary, self.forks = top / "repo", top / "tmp", forks
+        self.sessions: set[int] = set()
+        self.locks = 0
         for folder in (self.root, self.temporary):
             folder.mkdir(parents=True)
         write_project(self.root)
@@ -107,8 +205,8 @@ class Repository:
             phase["epochs"] = EPOCHS
         path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
-        """Start a command, by default `dvc repro`, as the first process of a group of its own."""
+    def start(self, *command: str) -> Process:
+        """Start a command, by default `dvc repro`, as the first process of a session of its own."""
         self.locks += len(list(broken_locks.remove(self.root)))
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -116,13 +214,20 @@ class Repository:
             "PODIUM_PROGRESS": "0",
             "PYTHONUNBUFFERED": "1",  # so that DVC's lines come as the stages begin
             "DVC_NO_ANALYTICS": "1",
-            "PODIUM_FAULTS": self.token,
             "TMPDIR": str(self.temporary),
             "PYTHONDONTWRITEBYTECODE": "",  # or each process compiles the code again
         }
         self.output = (self.root.parent / "output.txt").open("w+", encoding="utf-8")
+        command = command or REPRO
+        process = self._popen(command, environment)
+        self.sessions.add(process.pid)
+        return process
+
+    def _popen(self, command: Sequence[str], environment: dict[str, str]) -> Process:
+        if self.forks and command[0] == "dvc":
+            return forked_dvc(command[1:], self.root, environment, self.output.fileno())
         return subprocess.Popen(
-            command or REPRO,
+            command,
             cwd=self.root,
             env=environment,
             stdout=self.output,
@@ -145,7 +250,7 @@ class Repository:
         """Return the start of the last run and the stages that have begun in it, e.g. pretrain@a-0."""
         return [START, *re.findall(r"^Running stage '(.+)':", self.printed(), re.MULTILINE)]
 
-    def begun(self, process: subprocess.Popen[str]) -> Iterator[str]:
+    def begun(self, process: Process) -> Iterator[str]:
         """Yield each of `stages` as it begins, until the process has ended."""
         seen, runs = 0, True
         while runs:
@@ -168,11 +273,9 @@ class Repository:
         """Return the living processes that this repository has started."""
         found = []
         for process in psutil.process_iter():
-            try:
-                if process.environ().get("PODIUM_FAULTS") == self.token and process.status() != psutil.STATUS_ZOMBIE:
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                if os.getsid(process.pid) in self.sessions and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
-            except psutil.Error:
-                continue
         return found
 
     def leftovers(self) -> list[str]:
@@ -224,6 +327,7 @@ class Check:
         self.fail_if([" ".join(process.cmdline()) for process in alive], "still running:")
         for process in alive:
             process.kill()
+        self.repository.sessions.clear()
 
     def finished(self, status: int) -> None:
         """Check a run that ended by itself."""
@@ -310,7 +414,7 @@ class Kills:
             finished = self._ended(process)
         print(self, flush=True)
 
-    def _kill(self, process: subprocess.Popen[str]) -> None:
+    def _kill(self, process: Process) -> None:
         """Send a signal, and wait until the run has ended; a stage may survive the end of a worker."""
         try:
             found = {kind: targets(psutil.Process(process.pid)) for kind, (_, targets) in KILLS.items()}
@@ -337,7 +441,7 @@ class Kills:
         ended = f"status {process.returncode} after {time.monotonic() - begin:.1f} s"
         print(f"{self.done.total()}: {stage}, {kind}: {ended}; {self.check.failures} failures", flush=True)
 
-    def _ended(self, process: subprocess.Popen[str]) -> bool:
+    def _ended(self, process: Process) -> bool:
         """Check what a run leaves, and the outputs of one that was not killed; say whether it ended by itself."""
         printed, stages = self.check.repository.printed(), self.check.repository.stages()
         for epoch in re.findall(r": goes on from epoch (\d+) of \d+, where", printed):
@@ -497,12 +601,16 @@ def main(*words: str) -> None:
     parser = argparse.ArgumentParser(prog="python -m docs.measure.faults", description="Kills and other faults.")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=90, help="for the kills; the others take some more")
+    parser.add_argument("--forks", action="store_true", help="DVC and its stages are forks that import nothing again")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=("kills", *FAULTS), default=["kills", *FAULTS])
     asked = parser.parse_args(words)
     keep_from_children()
     with tempfile.TemporaryDirectory() as folder:
-        repository = Repository(Path(folder))
+        for name in IMPORTED if asked.forks else ():
+            import_module(name)
+        gc.freeze()
+        repository = Repository(Path(folder), forks=asked.forks)
         try:
             check = Check(repository)
             for name in asked.only:
