@@ -1,22 +1,33 @@
 """Disturb `dvc repro` and check that it recovers: `python -m docs.measure.faults [--kills N] [--only FAULT ...]`.
 
-Builds a small contest that uses every stage (tests/test_end_to_end.py) and runs it once undisturbed. Then N times it
-starts `dvc repro` and kills it at a random moment. Each time a run ends by itself, dvc.lock and every output must have
-the bytes of the undisturbed run, and nothing may be left: no state, no temporary file, no process. Then everything is
-removed and the next round begins. Other faults follow, each in a round of its own: `FAULTS`. Those that need mounts run
-in a mount namespace of their own and are skipped where `unshare` is not allowed.
+Builds a small contest that uses every stage (tests/test_end_to_end.py) and runs it once undisturbed, with a clock for
+each stage. In the rounds that follow a coin decides at each stage that begins whether it is killed, at a random moment
+of its time. `dvc repro` follows, in which the same stage may be killed again. When a run ends by itself, dvc.lock and
+every output must have the bytes of the undisturbed run, and nothing may be left: no state, no temporary file, no
+process. Then everything is removed and the next round begins.
 
-Trainings in the copy save their state every 0.1 s instead of 10 s, because an epoch takes a tenth of a second there.
-A kill is counted only if it met a living process: there may be no stage or no worker at that moment. `--minutes` ends
-the kills early. The last line is the number of failures.
+Other faults follow: `FAULTS`. Most disturb one training of the finished contest, `FORCED`, and `dvc repro` must end in
+the same bytes. Those that need mounts run in a mount namespace of their own and are skipped where `unshare` is not
+allowed.
+
+Before each `dvc repro` broken locks are moved away, as `make` does. Trainings in the copy save their state every 0.1 s
+instead of 10 s, because an epoch takes a tenth of a second there. A kill is counted only if it met a living process.
+`--minutes` ends the kills early. With `--forks` DVC is a fork of this process, and a stage is a fork of DVC: they do
+the same, but import nothing again, so that kills come faster and meet work instead of imports. The last line is the
+number of failures. Under nohup, what the script starts ignores no signal all the same.
 """
 
 import argparse
+import contextlib
+import gc
 import hashlib
 import json
+import math
 import os
 import random
 import re
+import runpy
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,22 +35,46 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import yaml
 
-from podium.core import cli
+from podium.core import cli, interrupts
+from podium.preflight import broken_locks
+from tests import quick_dvc
 from tests.test_end_to_end import PROJECT, write_contest, write_project
 
-AS_MAKE = "python -m stages.check settings && exec dvc repro"
-EPOCHS = 20
+REPRO = ("dvc", "repro")
+FORCED = (*REPRO, "--single-item", "--force", "pretrain@a-0")
+EPOCHS = 40
+TRAININGS = ("pretrain", "finetune", "fixres", "pseudo", "distill")
+GROUPS = {  # stages of a column of the table; the others are of the last one
+    "start of a run": ("start",),
+    "data": ("check", "prepare", "label", "analyze", "picture", "split", "audit"),
+    "weights, probes": ("weights", "probe", "joint_probe"),
+    "trainings": TRAININGS,
+    "predictions": ("infer", "infer_pretrain", "infer_fixres", "infer_pseudo", "external"),
+    "blend, reports": (),
+}
+START = "start"  # what DVC does before its first stage
+TICK = 0.05  # seconds between two looks at the output
+KILLED = 0.7  # probability for a stage that begins
+KILLED_AT_START = 0.05  # the same, for each start of `dvc repro`
 HANGS = 60.0  # seconds after which a disturbed run counts as hanging
 SURVIVES = 5.0  # seconds after which a run has survived the end of a worker
-SHOWN = 10  # kills between two lines of progress
-ENDS = 20.0  # seconds that its processes have to end
+ENDS = 30.0  # seconds that its processes have to end
 YEAR = 365 * 86400.0
+IMPORTED = (
+    *quick_dvc.LATE,
+    *("albumentations", "cv2", "dvc.stage.run", "dvclive", "jinja2", "pandas", "pyarrow.parquet", "pydantic"),
+    *("safetensors.torch", "scipy.sparse.csgraph", "scipy.special", "sklearn.linear_model", "sklearn.model_selection"),
+    *("timm", "torch", "torch.optim.swa_utils", "torchvision.ops", "torchvision.transforms"),
+)
 SAVED_OFTEN = ("SECONDS_BETWEEN = 10.0", "SECONDS_BETWEEN = 0.1")
 NO_MEMORY = """
 import resource, sys
@@ -52,11 +87,91 @@ cli.run(pretrain.main)
 """
 
 
-class Repository:
-    """A repository with the contest; its processes are known by a word in their environment."""
+class Fork:
+    """A function that runs in a fork of this process; it has what subprocess.Popen has."""
 
-    def __init__(self, top: Path) -> None:
-        self.root, self.temporary, self.token = top / "repo", top / "tmp", top.name
+    def __init__(self, function: Callable[[], object]) -> None:
+        self.returncode: int | None = None
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            for number in interrupts.SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            quick_dvc.leave(function)
+
+    def poll(self) -> int | None:
+        """Return the status if the fork has ended."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, timeout: float = math.inf) -> int:
+        """Wait for the end and return the status, or raise TimeoutExpired."""
+        end = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired("fork", timeout)
+            time.sleep(TICK / 5)
+        return status
+
+    communicate = wait
+
+
+Process = subprocess.Popen[str] | Fork
+
+
+def forked_dvc(words: Sequence[str], root: Path, environment: dict[str, str], output: int) -> Fork:
+    """Run DVC in a fork of this process, which forgets this project's modules; DVC's stages run in forks of it."""
+
+    def run_stage(command: Sequence[str], *, cwd: str, env: dict[str, str], **_: object) -> Fork:
+        def run() -> None:
+            os.chdir(cwd)
+            os.environ.clear()
+            os.environ.update(env)
+            sys.path.insert(0, cwd)
+            python, *sys.argv = shlex.split(command[-1])  # python -m stages.<name> <words>
+            assert (python, sys.argv.pop(0)) == ("python", "-m"), command
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+        return Fork(run)
+
+    def run_dvc() -> int:
+        from dvc.cli import main as dvc_main
+        from dvc.stage import run
+
+        os.setsid()
+        tempfile.tempdir = None  # or TMPDIR is not looked up again
+        os.chdir(root)
+        os.environ.clear()
+        os.environ.update(environment)
+        for stream in (1, 2):
+            os.dup2(output, stream)
+        for name in [name for name in sys.modules if name.split(".")[0] in ("podium", "stages", "tests", "tools")]:
+            del sys.modules[name]
+        run.subprocess = SimpleNamespace(Popen=run_stage)
+        return int(dvc_main(list(words)))
+
+    return Fork(run_dvc)
+
+
+class Repository:
+    """A repository with the contest.
+
+    Args:
+        top: folder for it and for temporary files.
+        forks: DVC and its stages are forks.
+
+    Attributes:
+        sessions: ids of the sessions of its processes.
+        locks: number of broken dvc.lock that were moved away.
+    """
+
+    def __init__(self, top: Path, *, forks: bool) -> None:
+        self.root, self.temporary, self.forks = top / "repo", top / "tmp", forks
+        self.sessions: set[int] = set()
+        self.locks = 0
         for folder in (self.root, self.temporary):
             folder.mkdir(parents=True)
         write_project(self.root)
@@ -67,33 +182,45 @@ class Repository:
         text = resume.read_text(encoding="utf-8")
         assert SAVED_OFTEN[0] in text
         resume.write_text(text.replace(*SAVED_OFTEN), encoding="utf-8")
-        self.set_epochs(EPOCHS)
+        self.prolong()
         identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.invalid")
         for words in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-qm", "start")):
             subprocess.run(("git", *words), cwd=self.root, check=True)
 
-    def set_epochs(self, epochs: int) -> None:
-        """Set the epochs of both phases."""
+    def prolong(self) -> None:
+        """Add the optional phases, and set the epochs of all phases; `distill` refuses `external`, so that goes."""
         path = self.root / "params.yaml"
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for phase in ("pretrain", "finetune"):
-            values["members"]["a"][phase]["epochs"] = epochs
+        member, fixres = values["members"]["a"], values["fixres"]["a"]
+        values["external"] = {}
+        values["pseudo"], values["distill"] = ({"a": {"batch_size": 4, "lr": 0.01}} for _ in range(2))
+        for phase in (member["pretrain"], member["finetune"], fixres, values["pseudo"]["a"], values["distill"]["a"]):
+            phase["epochs"] = EPOCHS
         path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
-        """Start a command, by default what `make` runs, as the first process of a group of its own."""
+    def start(self, *command: str) -> Process:
+        """Start a command, by default `dvc repro`, as the first process of a session of its own."""
+        self.locks += len(list(broken_locks.remove(self.root)))
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PODIUM_WORKERS": "2",
             "PODIUM_PROGRESS": "0",
+            "PYTHONUNBUFFERED": "1",  # so that DVC's lines come as the stages begin
             "DVC_NO_ANALYTICS": "1",
-            "PODIUM_FAULTS": self.token,
             "TMPDIR": str(self.temporary),
             "PYTHONDONTWRITEBYTECODE": "",  # or each process compiles the code again
         }
         self.output = (self.root.parent / "output.txt").open("w+", encoding="utf-8")
+        command = command or REPRO
+        process = self._popen(command, environment)
+        self.sessions.add(process.pid)
+        return process
+
+    def _popen(self, command: Sequence[str], environment: dict[str, str]) -> Process:
+        if self.forks and command[0] == "dvc":
+            return forked_dvc(command[1:], self.root, environment, self.output.fileno())
         return subprocess.Popen(
-            command or ("sh", "-c", AS_MAKE),
+            command,
             cwd=self.root,
             env=environment,
             stdout=self.output,
@@ -112,6 +239,20 @@ class Repository:
         self.output.seek(0)
         return self.output.read()
 
+    def stages(self) -> list[str]:
+        """Return the start of the last run and the stages that have begun in it, e.g. pretrain@a-0."""
+        return [START, *re.findall(r"^Running stage '(.+)':", self.printed(), re.MULTILINE)]
+
+    def begun(self, process: Process) -> Iterator[str]:
+        """Yield each of `stages` as it begins, until the process has ended."""
+        seen, runs = 0, True
+        while runs:
+            runs = process.poll() is None
+            new = self.stages()[seen:]
+            yield from new
+            seen += len(new)
+            time.sleep(TICK)
+
     def digests(self) -> dict[str, str]:
         """Return the hashes of all outputs, and dvc.lock, in which the order of the stages does not count."""
         tops = [self.root / name for name in ("data", "models", "metrics")]
@@ -125,11 +266,9 @@ class Repository:
         """Return the living processes that this repository has started."""
         found = []
         for process in psutil.process_iter():
-            try:
-                if process.environ().get("PODIUM_FAULTS") == self.token and process.status() != psutil.STATUS_ZOMBIE:
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                if os.getsid(process.pid) in self.sessions and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
-            except psutil.Error:
-                continue
         return found
 
     def leftovers(self) -> list[str]:
@@ -150,13 +289,20 @@ class Repository:
 
 
 class Check:
-    """Compares a repository with the undisturbed run and counts what is wrong."""
+    """Compares a repository with the undisturbed run and counts what is wrong.
+
+    Attributes:
+        seconds: of each stage in the undisturbed run, with what DVC does before the next one.
+        failures: their number.
+    """
 
     def __init__(self, repository: Repository) -> None:
         self.repository, self.failures = repository, 0
-        status, printed = repository.run()
-        if status:
-            raise SystemExit(f"the undisturbed run fails:\n{printed}")
+        process = repository.start()
+        times = [(stage, time.monotonic()) for stage in repository.begun(process)]
+        if process.wait():
+            raise SystemExit(f"the undisturbed run fails:\n{repository.printed()}")
+        self.seconds = {one: end - begin for (one, begin), (_, end) in pairwise([*times, ("", time.monotonic())])}
         self.wanted = repository.digests()
         self.fail_if(repository.leftovers(), "the undisturbed run leaves")
 
@@ -174,9 +320,10 @@ class Check:
         self.fail_if([" ".join(process.cmdline()) for process in alive], "still running:")
         for process in alive:
             process.kill()
+        self.repository.sessions.clear()
 
-    def finished(self, status: int) -> None:
-        """Check a run that ended by itself, then clean up."""
+    def finished(self, status: int | None) -> None:
+        """Check a run that ended by itself."""
         if status:
             self.fail_if(self.repository.printed()[-3000:], f"an undisturbed run ends with {status}:")
         else:
@@ -184,7 +331,6 @@ class Check:
             differing = [name for name in {*self.wanted, *digests} if self.wanted.get(name) != digests.get(name)]
             self.fail_if(sorted(differing)[:20], "other bytes than the undisturbed run:")
             self.fail_if(self.repository.leftovers(), "left over:")
-        self.repository.clean()
 
 
 Targets = Callable[[psutil.Process], list[psutil.Process]]
@@ -224,140 +370,145 @@ KILLS: dict[str, tuple[signal.Signals, Targets]] = {
 
 
 class Kills:
-    """Kills `dvc repro` at random moments and counts what that did.
+    """Kills `dvc repro` at random moments of all stages and counts what that did.
 
     Args:
         check: of the repository.
-        seconds: a kill comes at most so long after the start of a run, or after the kill before.
         seed: of the random moments and kinds.
 
     Attributes:
-        done: number of kills by stage and kind.
+        done: number of kills by kind and stage.
         rounds: number of runs that ended by themselves, so that their outputs were compared.
-        resumed: number of trainings that went on from a state.
+        resumed: number of trainings that went on from a state, by the kind of kill and the stage.
         epochs: number of epochs that these did not train again.
-        locks: number of broken dvc.lock that were replaced.
+        survived: number of runs that went on after a worker was killed.
     """
 
-    def __init__(self, check: Check, seconds: float, seed: int) -> None:
-        self.check, self.seconds, self.rng = check, seconds, random.Random(seed)
+    def __init__(self, check: Check, seed: int) -> None:
+        self.check, self.rng = check, random.Random(seed)
         self.done: Counter[tuple[str, str]] = Counter()
-        self.rounds = self.resumed = self.epochs = self.locks = 0
-        self.killed = False  # the run that is under way
+        self.resumed: Counter[tuple[str, str]] = Counter()
+        self.rounds = self.epochs = self.survived = 0
+        self.killed = ""  # the kind of the last kill, in the run that is under way
+        self.before = ""  # the kind that ended the run before
 
     def run(self, kills: int, minutes: float) -> None:
         """Kill until there were so many kills or the minutes are over, then let the last run finish."""
-        end = time.monotonic() + 60 * minutes
-        process = self.check.repository.start()
-        while self.done.total() < kills and time.monotonic() < end:
-            try:
-                process.wait(self.rng.uniform(0.2, self.seconds))
-            except subprocess.TimeoutExpired:
-                self._kill(process)
-            if process.poll() is not None:
-                self._ended(process)
-                process = self.check.repository.start()
-        process.wait()
-        self._ended(process)
+        end, finished = time.monotonic() + 60 * minutes, True
+        while not finished or (self.done.total() < kills and time.monotonic() < end):
+            if finished:
+                self.check.repository.clean()
+            process = self.check.repository.start()
+            for stage in self.check.repository.begun(process):
+                dies = self.rng.random() < (KILLED_AT_START if stage == START else KILLED)
+                if dies and self.done.total() < kills and time.monotonic() < end:
+                    time.sleep(self.rng.uniform(0, self.check.seconds[stage]))
+                    self._kill(process)
+            finished = self._ended(process)
         print(self, flush=True)
 
-    def _kill(self, process: subprocess.Popen[str]) -> None:
+    def _kill(self, process: Process) -> None:
         """Send a signal, and wait until the run has ended; a stage may survive the end of a worker."""
-        kind = self.rng.choice(list(KILLS))
-        number, targets = KILLS[kind]
         try:
-            stage, found = _stage(process), targets(psutil.Process(process.pid))
+            found = {kind: targets(psutil.Process(process.pid)) for kind, (_, targets) in KILLS.items()}
+            kind = self.rng.choice([kind for kind, processes in found.items() if processes])
+            number, targets = KILLS[kind]
+            stage, begin = self.check.repository.stages()[-1], time.monotonic()
             if targets is _group:
                 os.killpg(process.pid, number)
             else:
-                self.rng.choice(found).send_signal(number)
-        except (psutil.Error, ProcessLookupError, IndexError):
+                self.rng.choice(found[kind]).send_signal(number)
+        except (psutil.Error, ProcessLookupError):
             return  # the process to signal does not run now
-        self.done[stage, kind] += 1
-        if self.done.total() % SHOWN == 0:
-            print(self, flush=True)
+        self.done[kind, stage] += 1
+        self.killed = kind
         try:
             process.wait(SURVIVES if targets is _workers else HANGS)
         except subprocess.TimeoutExpired:
-            if targets is not _workers:
+            if targets is _workers:
+                self.survived += 1
+            else:
                 self.check.fail_if(self.check.repository.printed()[-2000:], f"hangs after {kind}:")
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        self.killed = True
+        ended = f"status {process.returncode} after {time.monotonic() - begin:.1f} s"
+        print(f"{self.done.total()}: {stage}, {kind}: {ended}; {self.check.failures} failures", flush=True)
 
-    def _ended(self, process: subprocess.Popen[str]) -> None:
-        """Check what a run leaves, and the outputs of one that was not killed."""
-        printed = self.check.repository.printed()
-        epochs = [int(epoch) - 1 for epoch in re.findall(r": goes on from epoch (\d+) of \d+, where", printed)]
-        self.resumed, self.epochs = self.resumed + len(epochs), self.epochs + sum(epochs)
-        self.locks += printed.count("dvc.lock was cut off")
+    def _ended(self, process: Process) -> bool:
+        """Check what a run leaves, and the outputs of one that was not killed; say whether it ended by itself."""
+        printed, stages = self.check.repository.printed(), self.check.repository.stages()
+        for epoch in re.findall(r": goes on from epoch (\d+) of \d+, where", printed):
+            self.resumed[self.before, stages[1]] += 1
+            self.epochs += int(epoch) - 1
         self.check.ended()
-        if not process.returncode:
-            self.check.finished(0)
-            self.rounds += 1
-        elif not self.killed:
+        finished = not process.returncode or not self.killed
+        if finished:
             self.check.finished(process.returncode)
-        self.killed = False
+            self.rounds += 1
+        self.before, self.killed = self.killed, ""
+        return finished
 
     def __str__(self) -> str:
-        """Return all counts."""
-        by = [Counter[str](), Counter[str]()]
-        for key, number in self.done.items():
-            for counts, name in zip(by, key, strict=True):
-                counts[name] += number
-        stages, kinds = (", ".join(f"{name} {number}" for name, number in counts.most_common()) for counts in by)
+        """Return all counts, as tables in Markdown."""
+        groups = [by_group(counts) for counts in (self.done, self.resumed)]
+        lines = [f"| kind | {' | '.join(GROUPS)} | all | trainings resumed |", f"|{'---|' * (len(GROUPS) + 3)}"]
+        for kind in [*KILLS, "all"]:
+            kills, resumed = ({key: n for key, n in group.items() if kind in (key[0], "all")} for group in groups)
+            cells = [sum(n for (_, name), n in kills.items() if name == group) for group in GROUPS]
+            lines.append(f"| {kind} | {' | '.join(map(str, [*cells, sum(cells), sum(resumed.values())]))} |")
+        stages = Counter[str]()
+        for (_, stage), number in self.done.items():
+            stages[stage] += number
         return (
-            f"{self.done.total()} kills in {self.rounds} rounds; while running: {stages}; by: {kinds}\n"
-            f"{self.resumed} trainings went on from a state and did not train {self.epochs} epochs again;"
-            f" {self.locks} broken dvc.lock were replaced; {self.check.failures} failures"
+            "\n".join(lines)
+            + f"\nby stage: {', '.join(f'{name} {number}' for name, number in sorted(stages.items()))}\n"
+            f"{self.done.total()} kills in {self.rounds} rounds; {self.resumed.total()} trainings went on from a state"
+            f" and did not train {self.epochs} epochs again; {self.survived} runs went on without a worker;"
+            f" {self.check.repository.locks} broken dvc.lock were replaced; {self.check.failures} failures"
         )
 
 
-def _stage(process: subprocess.Popen[str]) -> str:
-    """Return the name of the stage that runs, "DVC" between two stages."""
-    try:
-        words = [" ".join(child.cmdline()) for child in psutil.Process(process.pid).children()]
-    except psutil.Error:
-        words = []
-    found = re.search(r"stages\.(\w+)", " ".join(words))
-    return found.group(1) if found else "DVC"
+def by_group(counts: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    """Add up counts by kind and stage, e.g. pretrain@a-0, to those by kind and group of stages."""
+    groups = {stage: group for group, stages in GROUPS.items() for stage in stages}
+    found: Counter[tuple[str, str]] = Counter()
+    for (kind, stage), number in counts.items():
+        found[kind, groups.get(stage.partition("@")[0], list(GROUPS)[-1])] += number
+    return found
 
 
 def _recovers(check: Check, status: int, printed: str, expected: str = "") -> None:
-    """Print how a faulty run ended; a run without the fault must then finish as if there had been none."""
-    errors = [line for line in printed.splitlines() if "ERROR" in line or "No space" in line]
+    """Print how a faulty run ended; `dvc repro` without the fault must then finish as if there had been none."""
+    errors = [line for line in printed.splitlines() if re.search(expected or "ERROR", line)]
     print(f"  status {status}: {errors[0][:300] if errors else 'no error'}", flush=True)
-    if expected:
-        check.fail_if("" if re.search(expected, printed) else printed[-2000:], f"no message with {expected}:")
+    check.fail_if("" if errors or not expected else printed[-2000:], f"no message with {expected}:")
     check.ended()
     check.finished(check.repository.run()[0])
 
 
-def _in_namespace(check: Check, *mounts: str) -> tuple[int, str] | None:
-    """Run `dvc repro` after mounts that no other process sees; None where that is not allowed."""
+def _mounted(check: Check, expected: str, *commands: str) -> None:
+    """Run `FORCED` after mounts that no other process sees, or skip the fault where that is not allowed."""
     if subprocess.run(("unshare", "-m", "true"), capture_output=True, check=False).returncode:
         print("  skipped: unshare -m is not allowed here", flush=True)
-        return None
-    return check.repository.run("unshare", "-m", "sh", "-c", " && ".join([*mounts, "exec dvc repro"]))
-
-
-def _mounted(check: Check, expected: str, *mounts: str) -> None:
-    ended = _in_namespace(check, *mounts)
-    if ended is not None:
-        _recovers(check, *ended, expected)
+        return
+    forced = " && ".join([*commands, f"exec {' '.join(FORCED)}"])
+    _recovers(check, *check.repository.run("unshare", "-m", "sh", "-c", forced), expected)
 
 
 def _disk_full(check: Check) -> None:
-    for folder in ("models", "data/pretrain", ".resume"):
-        (check.repository.root / folder).mkdir(parents=True, exist_ok=True)
-        expected = "No space left" if folder != "data/pretrain" else "No space left|Errno 28"
-        _mounted(check, expected, f"mount -t tmpfs -o size=64k tmpfs {folder}")
+    for folder in ("models/pretrain", "data/pretrain", ".resume"):
+        (check.repository.root / folder).mkdir(exist_ok=True)
+        _mounted(check, "No space left|Errno 28", f"mount -t tmpfs -o size=16k tmpfs {folder}")
+
+
+def _full_cache(check: Check) -> None:
+    """Let DVC's cache become full in the middle of a file, and make room."""
+    cache, fails = "tmpfs .dvc/cache", f"! {' '.join(FORCED)}"
+    _mounted(check, "No space left", f"mount -t tmpfs -o size=16k {cache}", fails, f"mount -o remount,size=1g {cache}")
 
 
 def _read_only_cache(check: Check) -> None:
-    (check.repository.root / ".dvc/cache").mkdir(parents=True, exist_ok=True)
-    bind = "mount --bind .dvc/cache .dvc/cache"
-    _mounted(check, "[Rr]ead-only", bind, "mount -o remount,ro,bind .dvc/cache")
+    _mounted(check, "[Rr]ead-only", "mount -t tmpfs -o ro tmpfs .dvc/cache")
 
 
 def _small_shm(check: Check) -> None:
@@ -365,10 +516,9 @@ def _small_shm(check: Check) -> None:
 
 
 def _damaged_cache(check: Check) -> None:
+    """Flip a bit of the largest file in the cache, and remove outputs so that DVC must read it."""
     root = check.repository.root
-    check.fail_if(check.repository.run()[0], "a run ends with")
-    files = [path for path in (root / ".dvc/cache/files").rglob("*") if path.is_file()]
-    damaged = max(files, key=lambda path: path.stat().st_size)
+    damaged = max((root / ".dvc/cache/files").rglob("*"), key=lambda path: path.stat().st_size)
     damaged.chmod(0o644)
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
@@ -376,64 +526,97 @@ def _damaged_cache(check: Check) -> None:
     for name in ("models", "data/prepare", "data/infer"):
         shutil.rmtree(root / name)
     _recovers(check, *check.repository.run())
+    check.fail_if(damaged.read_bytes() == content, "the damaged file stays in the cache:")
 
 
 def _two_at_once(check: Check) -> None:
-    first, second = check.repository.start(), check.repository.start()
-    statuses = sorted((first.wait(), second.wait()))
-    _recovers(check, statuses[-1], check.repository.printed())
+    first = check.repository.start(*FORCED)
+    for stage in check.repository.begun(first):
+        if stage != START:
+            break
+    second = check.repository.run()
+    check.fail_if(first.wait(), "the first of two runs ends with")
+    _recovers(check, *second, "[Ll]ock")
+
+
+def _in_training(check: Check, number: signal.Signals, *command: str) -> tuple[int, str]:
+    """Run a command, send a signal to its group once a training has saved a state; return what `run` returns."""
+    process = check.repository.start(*command)
+    while process.poll() is None and not list((check.repository.root / ".resume").rglob("*.state")):
+        time.sleep(TICK)
+    os.killpg(process.pid, number)
+    return process.wait(), check.repository.printed()
+
+
+def _nohup(check: Check) -> None:
+    """Close the terminal of a run under nohup: it goes on."""
+    status, printed = _in_training(check, signal.SIGHUP, "nohup", *FORCED)
+    check.fail_if(status, "a run under nohup ends with")
+    _recovers(check, status, printed)
 
 
 def _clock(check: Check) -> None:
-    """Set the times of all files a year ahead or back in the middle of a run."""
-    process = check.repository.start()
-    time.sleep(40)
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait()
+    """Set the times of all files a year ahead or back in the middle of a training."""
+    ended = _in_training(check, signal.SIGTERM, *FORCED)
     for number, path in enumerate(sorted(check.repository.root.rglob("*"))):
         if path.is_file() and ".git" not in path.parts:
             moment = time.time() + (YEAR if number % 2 else -YEAR)
             os.utime(path, (moment, moment))
-    _recovers(check, process.returncode, "")
+    _recovers(check, *ended, "SIGTERM")
 
 
 def _no_memory(check: Check) -> None:
-    check.repository.run("dvc", "repro", "weights@a", "split", "probe@a")
-    command = (sys.executable, "-c", NO_MEMORY, "a", "0", "1")
-    _recovers(check, *check.repository.run(*command), "batch_size")
+    _recovers(check, *check.repository.run(sys.executable, "-c", NO_MEMORY, "a", "0", "1"), "batch_size")
 
 
 FAULTS: dict[str, Callable[[Check], None]] = {
     "disk_full": _disk_full,
+    "full_cache": _full_cache,
     "read_only_cache": _read_only_cache,
     "damaged_cache": _damaged_cache,
     "two_at_once": _two_at_once,
     "clock": _clock,
+    "nohup": _nohup,
     "small_shm": _small_shm,
     "no_memory": _no_memory,
 }
+
+
+def keep_from_children() -> None:
+    """Ignore signals that are ignored (nohup, a shell's `&`) by handlers, which children do not inherit."""
+    for number in interrupts.SIGNALS:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 def main(*words: str) -> None:
     """Run the faults and print what failed."""
     parser = argparse.ArgumentParser(prog="python -m docs.measure.faults", description="Kills and other faults.")
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=20, help="a kill comes at most so long after the start")
-    parser.add_argument("--minutes", type=float, default=90, help="for the kills; the others take 20 more")
+    parser.add_argument("--minutes", type=float, default=90, help="for the kills; the others take some more")
+    parser.add_argument("--forks", action="store_true", help="DVC and its stages are forks that import nothing again")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=("kills", *FAULTS), default=["kills", *FAULTS])
     asked = parser.parse_args(words)
+    keep_from_children()
     with tempfile.TemporaryDirectory() as folder:
-        check = Check(Repository(Path(folder)))
-        check.repository.clean()
-        for name in asked.only:
-            print(name, flush=True)
-            started = time.monotonic()
-            if name == "kills":
-                Kills(check, asked.seconds, asked.seed).run(asked.kills, asked.minutes)
-            else:
-                FAULTS[name](check)
-            print(f"  {time.monotonic() - started:.0f} s", flush=True)
+        for name in IMPORTED if asked.forks else ():
+            import_module(name)
+        gc.freeze()
+        repository = Repository(Path(folder), forks=asked.forks)
+        try:
+            check = Check(repository)
+            for name in asked.only:
+                print(name, flush=True)
+                started = time.monotonic()
+                if name == "kills":
+                    Kills(check, asked.seed).run(asked.kills, asked.minutes)
+                else:
+                    FAULTS[name](check)
+                print(f"  {time.monotonic() - started:.0f} s", flush=True)
+        finally:
+            for process in repository.processes():
+                process.kill()
     print(f"{check.failures} failures")
     if check.failures:
         raise SystemExit(1)
