@@ -164,15 +164,14 @@ def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def dicom(values: np.ndarray[Any, Any], *, is_deflated: bool = False, **tags: Any) -> bytes:
-    """Return a DICOM file of unsigned 16-bit grey (height, width), with other tags."""
+def dicom(values: np.ndarray[Any, Any], syntax: str = "1.2.840.10008.1.2.1", **tags: Any) -> bytes:
+    """Return a DICOM file of unsigned 16-bit grey (height, width), with a transfer syntax and other tags."""
     import pydicom
-    from pydicom import uid
 
     data = pydicom.Dataset()
     data.file_meta = pydicom.dataset.FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian if is_deflated else uid.ExplicitVRLittleEndian
-    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = uid.SecondaryCaptureImageStorage
+    data.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
     data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = "1.2.3"
     known = {"Rows": values.shape[0], "Columns": values.shape[1], "SamplesPerPixel": 1, "PixelRepresentation": 0}
     known |= {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11, "WindowCenter": 500, "WindowWidth": 1000}
