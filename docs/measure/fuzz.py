@@ -399,7 +399,7 @@ def tried(action: Callable[[], str]) -> Ending:
     with os.fdopen(reading, "rb") as said:
         found = said.read().decode()
     _, status, used = os.wait4(child, 0)
-    found = found or f"ended by signal {os.waitstatus_to_exitcode(status)}"
+    found = found or f"ended by signal {-os.waitstatus_to_exitcode(status)}"
     return Ending(found, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
