@@ -131,6 +131,19 @@ def test_a_bomb_is_refused_by_its_header():
     assert "prepare.max_megapixels" in read(coded(scene(), "PNG"), max_megapixels=48 * 63 / 1e6).problem
 
 
+def test_a_jpeg_of_endless_scans_is_refused_before_they_are_decoded():
+    data = coded(scene(), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+
+    def repeated(count: int) -> bytes:
+        return data[:last] + data[last:-2] * count + data[-2:]
+
+    assert "101 scans" in read(repeated(500)).problem
+    np.testing.assert_array_equal(pixels(repeated(1) + b"\xff\xda" * 200), pixels(data))  # behind the image is a film
+    thumbnail = b"\xff\xe1" + (602).to_bytes(2, "big") + b"\xff\xda" * 300
+    np.testing.assert_array_equal(pixels(data[:2] + thumbnail + data[2:]), pixels(data))
+
+
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_only_the_first_frame_is_decoded(kind):
     frames = [Image.fromarray(scene(seed=i)) for i in range(3)]

@@ -1,6 +1,8 @@
 """NumPy arrays, DICOM and images of other channels than three."""
 
 import io
+import time
+import zlib
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,12 @@ import pytest
 import torch
 from PIL import Image
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from podium.core import pixels
 from podium.images import decoders, dicom
@@ -49,7 +56,6 @@ def dcm(values: np.ndarray, photometric: str = "MONOCHROME2", bits: int = 12, **
     """A DICOM file of one grey or RGB image, or of grey frames."""
     data = pydicom.Dataset()
     data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
     data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     data.SOPClassUID, data.SOPInstanceUID = SecondaryCaptureImageStorage, data.file_meta.MediaStorageSOPInstanceUID
@@ -62,6 +68,7 @@ def dcm(values: np.ndarray, photometric: str = "MONOCHROME2", bits: int = 12, **
         data.PlanarConfiguration = 0
     data.BitsAllocated, data.BitsStored, data.HighBit = (8, 8, 7) if bits == 8 else (16, bits, bits - 1)
     data.PixelRepresentation = int(values.min() < 0)
+    data.file_meta.TransferSyntaxUID = tags.pop("syntax", ExplicitVRLittleEndian)
     for name, value in tags.items():
         setattr(data, name, value)
     data.PixelData = values.astype("<u1" if bits == 8 else "<i2" if values.min() < 0 else "<u2").tobytes()
@@ -158,6 +165,17 @@ def test_colours_and_frames_of_dicom() -> None:
     frames = np.stack([RAMP, RAMP + 50])
     assert shown(dcm(frames), channels=2).shape == (12, 16, 2)
     assert "first of several frames" in read(dcm(frames)).note
+
+
+def test_deflated_dicom_is_refused_before_it_is_unpacked() -> None:
+    data = dcm(RAMP, syntax=DeflatedExplicitVRLittleEndian)
+    assert "dcmconv" in read(data).problem
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    zeros = packer.compress(bytes(10**6)) + packer.flush(zlib.Z_FULL_FLUSH)
+    bomb = data[: 144 + int.from_bytes(data[140:144], "little")] + zeros * 2000 + packer.flush()
+    started = time.process_time()
+    assert "dcmconv" in read(bomb).problem
+    assert time.process_time() - started < 1
 
 
 def test_dicom_without_pydicom_or_without_an_image_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,25 @@ def test_a_fault_of_yaml_is_placed_in_the_file(tmp_path: Path, text: str) -> Non
     assert "<" not in str(raised.value).replace("<stream end>", "")
 
 
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x: " + "[" * 10_000, "deep"),
+        ("x: " + "[" * 100 + "]" * 100, "deep"),
+        ("x: &m {a: *m}\n", "x: .*itself"),  # a map that holds itself
+        (LAUGHS, "anchors"),  # 9 ** 29 values
+        ("x: " + "{a: " * 300 + "1" + "}" * 300, "deep"),
+    ],
+)
+def test_values_that_would_keep_their_reader_busy_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(InputError, match=rf"params\.yaml: .*{words}"):
+        params.read(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["a: [1\n", "- 1\n", "", "a: 2026-13-45\n"])
 def test_a_file_that_is_no_map_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_text(text)

@@ -47,9 +47,10 @@ def read(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabels:
     given = SOURCES[c.layout](files, c, root)
     given = cases.grouped(given, cases.read(given.table["image_id"], c, root))
     if c.task == "classes" and (wrong := sorted(filter(targets.is_cell, set(given.table["label"])))):
+        where = root / c.labels if c.layout == "csv" else f"params.yaml: contest.layout: {c.layout}"
         raise InputError(
-            f"labels: classes in braces: {some(wrong)}, which is how Podium writes sets of labels; rename them, e.g. by"
-            " contest.columns.classes"
+            f"{where}: classes in braces: {some(wrong)}, which is how Podium writes sets of labels; rename them, e.g."
+            " by contest.columns.classes"
         )
     return _renamed(given, c.columns.classes) if c.columns.classes else given
 

@@ -1,5 +1,6 @@
 """Read a section of params.yaml into a frozen pydantic object; errors name the key."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
@@ -47,6 +48,8 @@ class Section(BaseModel):
         return value
 
 
+MOST_LEVELS, MOST_VALUES = 50, 100_000  # of values in values, and in all; the recipes have 6 and some hundreds
+_DEEP = f"is nested more than {MOST_LEVELS} levels deep"
 _UNNAMED = '"<unicode string>"'  # PyYAML's name for a text whose file it does not know
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -62,18 +65,37 @@ def read(root: Path = Path(), name: str = "params.yaml") -> dict[str, Any]:
     """Read params.yaml, or a file like it, under `root` as plain data.
 
     Raises:
-        InputError: the file is missing, is not YAML or holds no map.
+        InputError: the file is missing, is not YAML, holds no map, or is nested too deep.
     """
     path = root / name
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run from the project's folder") from None
+    except RecursionError:
+        raise InputError(f"{path}: {_DEEP}: look for a bracket or an indentation that is never closed") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: the file is not UTF-8, or has an impossible date
         raise InputError(f"{path}: not valid YAML: {str(error).replace(_UNNAMED, path.name)}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: must hold a map of sections, holds {type(values).__name__}")
+    _refuse_endless(values, path)
     return values
+
+
+def _refuse_endless(values: dict[str, Any], path: Path) -> None:
+    """Refuse values that contain themselves, or repeat each other so often that checks would never end (by anchors)."""
+    level, count = list(values.items()), 0
+    for _ in range(MOST_LEVELS):
+        level = [(key, inner) for key, value in level if isinstance(value, dict | list) for inner in _inside(value)]
+        count += len(level)
+        if count > MOST_VALUES:
+            raise InputError(f"{path}: {level[0][0]}: holds more than {MOST_VALUES} values by its anchors: remove some")
+    if level:
+        raise InputError(f"{path}: {level[0][0]}: {_DEEP}, or contains itself by an anchor: correct it")
+
+
+def _inside(value: dict[Any, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def section(values: dict[str, Any], key: str) -> Any:

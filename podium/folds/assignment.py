@@ -106,7 +106,7 @@ def draw(used: pd.DataFrame, names: Sequence[str], seed: int) -> list[str]:
     fold = _drawn(used, names, seed)
     if empty := sorted(set(names).difference(fold)):
         raise InputError(
-            f"folds: no image is left for fold {some(empty)}, because groups are too large;"
+            f"params.yaml: folds: no image is left for fold {some(empty)}, because groups are too large;"
             f" {_other_numbers(used, len(names), seed)}"
         )
     return list(fold)
@@ -138,12 +138,15 @@ def check_own(table: pd.DataFrame, names: Sequence[str]) -> None:
     """
     used = table["use"] == "train"
     if without_fold := list(table.loc[used & (table["fold"] == ""), "image_id"]):
-        raise InputError(f"labels: images have no fold: {some(without_fold)}; give each one a fold, or drop the images")
+        raise InputError(
+            f"params.yaml: contest.columns.fold: images have no fold: {some(without_fold)}; give each one a fold, or"
+            " drop the images"
+        )
     unknown = table[~table["fold"].isin(["", *names])]
     if not unknown.empty:
         rows = [f"{image_id} {fold!r}" for image_id, fold in unknown[["image_id", "fold"]].to_numpy()]
         raise InputError(
-            f"labels: folds that are not in params.yaml's folds {list(names)}: {some(rows)}; "
+            f"params.yaml: contest.columns.fold: folds that are not in the list `folds` {list(names)}: {some(rows)}; "
             f"{_naming(table.loc[table['fold'] != '', 'fold'])}"
         )
     if empty := [name for name in names if name not in set(table.loc[used, "fold"])]:
@@ -203,8 +206,9 @@ def require_enough(used: pd.DataFrame, n_folds: int, seed: int = 0) -> None:
     rare = rare_classes.table(used, n_folds)
     if len(rare) == targets.one_label_a_row(used)["label"].nunique():
         raise InputError(
-            f"labels: too few groups for {n_folds} folds in every class: {rare_classes.described(rare)}; a fold needs a"
-            f" group of some class to score; {_other_numbers(used, n_folds, seed)}"
+            "params.yaml: folds: every class has too few groups (images that duplicates, contest.columns.group or case"
+            f" do not join) for {n_folds} folds: {rare_classes.described(rare)}; a fold needs a group of some class to"
+            f" score; {_other_numbers(used, n_folds, seed)}"
         )
 
 
@@ -217,8 +221,8 @@ def _require_nested_cv(used: pd.DataFrame, names: Sequence[str], own: bool, seed
             else _other_numbers(used, len(names), seed)
         )
         raise InputError(
-            f"folds: {reason}. Nested cross-validation selects without each fold and without each pair of folds (of"
-            f" halves, if there are two folds); {remedy}"
+            f"params.yaml: folds: {reason}. Nested cross-validation selects without each fold and without each pair of"
+            f" folds (of halves, if there are two folds); {remedy}"
         )
 
 

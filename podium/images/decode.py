@@ -6,6 +6,7 @@ colour profile, and profiles of RGB images are not applied either. EXIF rotation
 frames is decoded. The note lists these changes.
 """
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,6 +38,10 @@ FORMATS = sorted(set(ENDINGS) - {"MPO"})  # formats that PIL may try; its JPEG r
 
 FULL_DEPTH = 16  # bits of a 16-bit file that uses its format's whole range
 
+MOST_SCANS = 100  # of a progressive JPEG; writers make about ten
+
+_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)  # not of bytes of data, and not of a restart
+_START_OF_SCAN, _END_OF_IMAGE = b"\xda", b"\xd9"
 _SIXTEEN_BITS = {"I;16", "I;16B", "I;16L", "I;16N"}
 _ORIENTATION = 0x0112  # EXIF and TIFF tag
 _BITS_PER_SAMPLE = 258  # TIFF tags
@@ -170,9 +175,28 @@ def open_image(file: BinaryIO) -> Image.Image:
         raise ProblemError("empty file (0 bytes)")
     file.seek(0)
     try:
-        return Image.open(file, formats=FORMATS)
+        image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
         raise ProblemError(f"no image (read are {', '.join(FORMATS)}), or broken before its pixels") from None
+    if image.info.get("progressive") and (count := _scans(file, MOST_SCANS + 1)) > MOST_SCANS:
+        image.close()
+        raise ProblemError(f"a JPEG of {count} scans or more, each over the whole image: save it again")
+    return image
+
+
+def _scans(file: BinaryIO, limit: int) -> int:
+    """Count the scans of a JPEG up to a limit; the file stays where it is.
+
+    Source: ITU-T T.81, B.1.1: a segment says how long it is, and the data of a scan ends at the next marker.
+    """
+    before = file.tell()
+    file.seek(0)
+    data, place, count = file.read(), 2, 0
+    file.seek(before)
+    while count < limit and (found := _MARKER.search(data, place)) and found[1] != _END_OF_IMAGE:
+        count += found[1] == _START_OF_SCAN
+        place = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    return count
 
 
 def _upright_rgb(image: Image.Image, file: BinaryIO, bit_depth: int) -> tuple[Pixels, list[str], int]:

@@ -18,6 +18,8 @@ from podium.images.decode import DecodedImage, ProblemError
 PREAMBLE, MAGIC = 128, b"DICM"  # bytes before the magic word
 MISSING = "pydicom is not installed: run `make setup`, or install the extra `dicom`"
 _FULL = 255.0
+_META = PREAMBLE + len(MAGIC) + 12  # bytes up to the end of the element that holds the length of the others
+_DEFLATED = b"1.2.840.10008.1.2.1.99"  # transfer syntax
 
 
 def is_installed() -> bool:
@@ -37,6 +39,7 @@ def decode(file: BinaryIO, scaling: Scaling) -> DecodedImage:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values that break the standard but can be read
+        _refuse_deflated(file)
         data = pydicom.dcmread(file, force=True)
         if "PixelData" not in data:
             raise ProblemError("DICOM without an image (no PixelData)")
@@ -51,6 +54,17 @@ def decode(file: BinaryIO, scaling: Scaling) -> DecodedImage:
                 f"DICOM of the transfer syntax {syntax}, which cannot be decoded here ({reason}): decompress it, e.g."
                 " by `gdcmconv --raw` or `dcmdjpeg`, or install python-gdcm"
             ) from None
+
+
+def _refuse_deflated(file: BinaryIO) -> None:
+    """Refuse a deflated file: pydicom unpacks it whole before it reads its size, so a small one could fill the memory.
+
+    Source: DICOM PS3.10, 7.1: the file meta information, which names the transfer syntax, begins with its length.
+    """
+    start = file.read(_META)
+    if _DEFLATED in file.read(int.from_bytes(start[-4:], "little")):
+        raise ProblemError("a deflated DICOM, which is not read: unpack it, e.g. by `dcmconv +te` or `gdcmconv --raw`")
+    file.seek(0)
 
 
 def _frame(data: Any, channels: int) -> tuple[Values, str]:
