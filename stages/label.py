@@ -102,9 +102,6 @@ def _write(table: pd.DataFrame, problems: list[labels.Problem], summary: dict[st
     tables.write(rows, folder / "problems.csv", contracts.PROBLEMS)
     tables.write_json(summary, folder / "summary.json")
     classes = some([f"{name} {count}" for name, count in summary["classes"].items()], SHOWN)
-    print(
-        f"label: {summary['used']} of {summary['images']} images are used; {len(summary['classes'])} classes: {classes}"
-    )
     for key in ("skipped", "overrides"):
         print(f"label: {key}: {', '.join(f'{kind} {n}' for kind, n in summary[key].items()) or 'none'}")
     if formulas := tables.formulas(summary["classes"]):
@@ -118,6 +115,9 @@ def _write(table: pd.DataFrame, problems: list[labels.Problem], summary: dict[st
         print(f"label: {len(problems) - SHOWN} more in data/label/problems.csv")
     for warning in summary["warnings"]:
         print(f"label: WARNING: {warning}")
+    print(  # last, because `make` shows a stage's last line
+        f"label: {summary['used']} of {summary['images']} images are used; {len(summary['classes'])} classes: {classes}"
+    )
 
 
 if __name__ == "__main__":

@@ -213,9 +213,30 @@ def test_a_larger_contest_takes_longer_and_a_gpu_gets_the_recipe_that_fits(monke
     device: Any = None
     small = new_members.propose(new_members.RunSize(1000, 100, [500, 500], 0.01), device, PROJECT)
     assert (small.recipe, yaml.safe_load(small.text)["folds"]) == ("strong_24gb", [0, 1, 2, 3, 4])
+    loaded = [False, True]
+    monkeypatch.setattr(speed, "is_loaded", lambda: loaded[0])
     large = new_members.propose(new_members.RunSize(1_000_000, 100, [500_000] * 2, 0.01), device, PROJECT)
     assert (large.recipe, yaml.safe_load(large.text)["folds"]) == ("strong_8gb", [0, 1, 2])
     assert sum(large.hours.values()) > 10 * sum(small.hours.values())
+    loaded.pop(0)  # timings beside other programs say too little about folds
+    busy = new_members.propose(new_members.RunSize(1_000_000, 100, [500_000] * 2, 0.01), device, PROJECT)
+    assert yaml.safe_load(busy.text)["folds"] == [0, 1, 2, 3, 4]
+
+
+def test_a_named_recipe_keeps_its_folds_and_overrides_that_exist_are_named(project: Path) -> None:
+    (project / contest_guess.OVERRIDES).write_text("image_id,action,reason\n")
+    new.main(str(project / "data/contest"), "--yes", "--recipe", "quick", root=project)
+    text = (project / "params.yaml").read_text()
+    assert params.read(project)["folds"] == yaml.safe_load((PROJECT / "recipes/quick.yaml").read_text())["folds"]
+    assert params.read(project)["contest"]["overrides"] == contest_guess.OVERRIDES
+    assert text.count("yaml-language-server") == 1
+
+
+def test_links_to_folders_are_named(tmp_path: Path) -> None:
+    (tmp_path / "contest").mkdir()
+    (tmp_path / "contest/train").symlink_to(tmp_path)
+    with pytest.raises(InputError, match=r"links to folders .*train"):
+        contest_guess.guess(tmp_path / "contest", tmp_path, contest_guess.take_defaults)
 
 
 @pytest.mark.parametrize("recipe", ["cpu", "quick", "strong_8gb", "antbee"])

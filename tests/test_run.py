@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.graph import PROJECT
-from tools import run, run_estimate
+from tools import run, run_estimate, run_screen
 
 PARAMS = "members: {a: {}, b: {}}\nfolds: [0, 1]\n"
 GRAPH = """
@@ -171,3 +171,10 @@ def test_a_signal_to_make_alone_ends_dvc(root: Path, number: signal.Signals) -> 
     process.send_signal(number)
     process.communicate(timeout=10)
     assert process.returncode == 128 + number
+
+
+def test_a_warning_is_known_by_its_mark_and_a_cut_line_says_so() -> None:
+    assert run_screen.is_warning("check: WARNING: neither git nor DVC tracks x")
+    assert run_screen.is_warning("lib.py:3: UserWarning: old")
+    assert not run_screen.is_warning("audit: label from mean colours (content: no warning): AUC 0.620")
+    assert run_screen.cut("x" * 300, 20) == "x" * 17 + "..."

@@ -95,12 +95,14 @@ def _members(guess: ContestGuess, folder: Path, root: Path, recipe: str) -> str:
     """Return the text of all sections after `contest`, and print what they will cost."""
     from podium.models import devices  # torch takes seconds to import
     from podium.models.settings import TorchSettings
-    from tools import new_members
+    from tools import new_members, speed
 
     contest = new_members.RunSize(guess.n_train, guess.n_test, guess.groups, _decoding_seconds(folder), guess.channels)
     proposal = new_members.propose(contest, devices.start(TorchSettings()), root, recipe)
     print(f"\nmembers of recipes/{proposal.recipe}.yaml: {proposal.why}")
     _print_table([(name, f"{60 * hours:.1f} minutes", "") for name, hours in proposal.hours.items()])
+    if speed.is_loaded():
+        print("WARNING: other programs use this machine, so the times above are too long")
     total = sum(proposal.hours.values())
     print(
         f"new: about {total:.1f} hours by timings of this moment, a rough estimate; `make` may be stopped and continued"

@@ -86,7 +86,7 @@ def propose(contest: RunSize, device: torch.device, root: Path, wanted: str = ""
     """
     names, why = ([wanted], "you named it") if wanted else _fitting(device, root)
     for name in names:
-        proposal = _fitted(name, why, contest, device, root)
+        proposal = _fitted(name, why, contest, device, root, wanted=bool(wanted))
         if sum(proposal.hours.values()) <= MOST_HOURS or name == names[-1]:
             return proposal
         why = f"{name} would take {sum(proposal.hours.values()):.0f} hours here"
@@ -137,7 +137,7 @@ def _fitting(device: torch.device, root: Path) -> tuple[list[str], str]:
     return [CPU_RECIPE], "no large GPU: small networks, with weights from the model hub"
 
 
-def _fitted(name: str, why: str, contest: RunSize, device: torch.device, root: Path) -> Proposal:
+def _fitted(name: str, why: str, contest: RunSize, device: torch.device, root: Path, *, wanted: bool) -> Proposal:
     values = _read(name, root)
     members = {key: MemberSettings.model_validate(value) for key, value in values["members"].items()}
     threads = workers.cores()
@@ -146,15 +146,19 @@ def _fitted(name: str, why: str, contest: RunSize, device: torch.device, root: P
     forward = {}
     for key, member in members.items():
         model = member.model.model_copy(update={"precision": precision or member.model.precision})
+        print(f"new: timing {key}", flush=True)
         forward[key] = speed.seconds_per_image(model, member.model.image_size, device)
-    n = n_folds(contest.groups, MOST_FOLDS)
+    most = len(values["folds"]) if wanted else MOST_FOLDS
+    n = n_folds(contest.groups, most)
 
     def hours(folds: int) -> dict[str, float]:
         prepare = {"prepare": contest.decode * (contest.n_train + contest.n_test) / threads / 3600}
         return prepare | {key: seconds(one, forward[key], folds, contest) / 3600 for key, one in members.items()}
 
-    why_folds = "five folds are a common choice" if n == MOST_FOLDS else "the rare classes have few images or groups"
-    if n > LONG_FOLDS and sum(hours(n).values()) > LONG_HOURS:
+    why_folds = "as the recipe" if wanted else "five folds are a common choice"
+    if n < most:
+        why_folds = "the rare classes have few images or groups"
+    if n > LONG_FOLDS and not speed.is_loaded() and sum(hours(n).values()) > LONG_HOURS:
         n, why_folds = LONG_FOLDS, f"with {n} the run would take {sum(hours(n).values()):.0f} hours here"
     text = _text(name, root)
     text = re.sub(r"(?m)^folds: .*$", f"# {why_folds}\nfolds: {list(range(n))}", text)
@@ -221,7 +225,7 @@ def _read(name: str, root: Path) -> dict[str, Any]:
 def _text(name: str, root: Path) -> str:
     """Return a recipe without its contest, its first comment in front of the members, and a comment on each key."""
     whole = _path(name, root).read_text(encoding="utf-8")
-    head = "\n".join(line for line in whole.split("contest:\n")[0].splitlines() if "params.yaml" not in line)
+    head = "\n".join(line for line in whole.split("contest:\n")[0].splitlines() if "params." not in line)
     body = whole[whole.index("\nprepare:") :].lstrip("\n")
     for key, comment in _WHY.items():
         body = re.sub(rf"(?m)^{key}:", f"# {comment}\n{key}:", body)

@@ -58,8 +58,10 @@ def sentence(names: Iterable[str], root: Path, n_jobs: int = 1) -> str:
     total, n_unknown = seconds_left(names, stage_times.last_seconds(root))
     if not total:
         return ""
-    rest = f" and {n_unknown} stages that never ran here" if n_unknown else ""
-    return f"{'at most' if n_jobs == 1 else 'about'} {duration(total / n_jobs)} left{rest}"
+    known = f"{'at most' if n_jobs == 1 else 'about'} {duration(total / n_jobs)}"
+    if n_unknown:
+        return f"{known} for stages that ran here before, and {n_unknown} new stages left"
+    return f"{known} left"
 
 
 def duration(seconds: float) -> str:

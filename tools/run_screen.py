@@ -12,6 +12,7 @@ from tools import run_estimate
 RUNNING = re.compile(r"Running stage '(?:.*:)?(.+)':$")
 UNCHANGED = re.compile(r"(?:Stage )?'(?:.*:)?(.+)' (?:didn't change, skipping|is cached - skipping run.*)$")
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+WARNING = re.compile(r"\bWARNING\b|Warning:")
 BAR = re.compile(r"\d+%\|")
 NAME_WIDTH, TAIL, WIDTH = 28, 40, 200
 HINTS = ("> ", "Updating lock file", "Generating lock file", "To track the changes", "\tgit add", "To enable auto",
@@ -108,7 +109,7 @@ class RunScreen:
             left = "" if self.is_terminal else run_estimate.sentence(self.remaining, self.root, self.n_jobs)
             what = found(stage.name, stage.lines, self.root) + (f"  ({left})" if left else "")
             width = shutil.get_terminal_size().columns if self.is_terminal else WIDTH
-            self._write(f"{stage.name:{NAME_WIDTH}} {taken:>7}  {what}"[:width].rstrip())
+            self._write(cut(f"{stage.name:{NAME_WIDTH}} {taken:>7}  {what}".rstrip(), width))
 
     def finish(self, status: int, log: Path) -> None:
         """Write how the run ended: what failed, or the warnings of all stages, and where everything stands."""
@@ -147,5 +148,10 @@ def found(stage: str, lines: list[str], root: Path) -> str:
 
 
 def is_warning(text: str) -> bool:
-    """Say whether a line warns, by its words."""
-    return "warning" in text.lower()
+    """Say whether a line warns: a stage marks it by WARNING, Python by a name such as UserWarning."""
+    return WARNING.search(text) is not None
+
+
+def cut(text: str, width: int) -> str:
+    """Return the text, shortened to a width; dots say that something is missing."""
+    return text if len(text) <= width else f"{text[: width - 3].rstrip()}..."

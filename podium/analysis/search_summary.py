@@ -42,12 +42,6 @@ def messages(summary: Mapping[str, Any]) -> list[str]:
     for subset, usable in summary["usable_images"].items():
         counts = ", ".join(f"{check} {n}" for check, n in sorted(summary["findings"][subset].items()))
         said.append(f"{subset}: {usable} usable images; {counts or 'no findings'}")
-    said.append(
-        "{train_images_in_clusters} train images in {train_clusters} clusters of duplicates, the largest of"
-        " {largest_train_cluster}; {test_images_with_a_train_duplicate} test images have a duplicate in train".format(
-            **summary
-        )
-    )
     if summary["train_clusters"] or summary["test_images_with_a_train_duplicate"]:
         said.append(
             "look at data/picture/clusters.png and leaks.png; if some images there are no duplicates, raise"
@@ -64,4 +58,10 @@ def messages(summary: Mapping[str, Any]) -> list[str]:
             " folds may split them and scores be optimistic; give the series a group column, and name it in"
             " contest.columns.group"
         )
+    said.append(  # last, because `make` shows a stage's last line
+        "{train_images_in_clusters} train images in {train_clusters} clusters of duplicates, the largest of"
+        " {largest_train_cluster}; {test_images_with_a_train_duplicate} test images have a duplicate in train".format(
+            **summary
+        )
+    )
     return said

@@ -31,7 +31,8 @@ class StopSignal(BaseException):  # no Exception, which libraries catch
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.name, self.status = signal.Signals(number).name, 128 + number
-        self.advice = "`dvc repro` runs this stage again"
+        again = "`make` or `dvc repro` runs this stage again"
+        self.advice = again if "DVC_STAGE" in os.environ else "run the command again"
 
 
 @contextmanager

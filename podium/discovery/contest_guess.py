@@ -19,6 +19,7 @@ from podium.discovery.template_guess import IdMeaning, SubmissionGuess, Template
 Ask = Callable[[str, bool], bool]  # (question, default answer) -> answer
 Section = dict[str, Any]
 DIRECT = IdMeaning(1.0)
+OVERRIDES = "data/contest/overrides.csv"  # where the docs put them
 
 
 def take_defaults(question: str, default: bool) -> bool:  # noqa: ARG001
@@ -176,7 +177,8 @@ def _section(parts: Parts, form: SubmissionGuess, root: Path) -> Section:
         why["labels"] = f"{table.ids_read:.0%} of {len(table.ids)} ids name a train image"
     spelled = table is not None and label_table.are_spelled_unlike(table.classes)
     why["label_type"] = "one number is spelled in several ways" if spelled else "labels stay as they are written"
-    why["overrides"] = "no corrections yet; see docs/contest.md"
+    overrides = OVERRIDES if (root / OVERRIDES).is_file() else NO_FILE
+    why["overrides"] = "your corrections of labels; see docs/contest.md"
     why["template"] = parts.template.why if parts.template else "no table looks like a template"
     why["metric"] = form.why["metric"]
     return {
@@ -186,7 +188,7 @@ def _section(parts: Parts, form: SubmissionGuess, root: Path) -> Section:
         "labels": place(table.path) if table else NO_FILE,
         "columns": _columns(parts),
         "label_type": "number" if spelled else "text",
-        "overrides": NO_FILE,
+        "overrides": overrides,
         "template": place(parts.template.path) if parts.template else NO_FILE,
         "submission": _submission(parts, form),
         "metric": form.metric,

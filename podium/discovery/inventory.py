@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from podium.contest import records
 from podium.contest.records import Records
 from podium.core.colours import RGB
-from podium.core.errors import InputError
+from podium.core.errors import InputError, some
 from podium.images import arrays, image_files
 from podium.preflight import folder_checks
 
@@ -56,7 +56,12 @@ def take(folder: Path) -> Inventory:
     folder_checks.require_images(images, others, "contest.images", str(folder))
     if not images:
         archives = [name for name in others if name.endswith((".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"))]
-        raise InputError(f"{folder}: holds no image{f'; unpack {archives[0]} first' if archives else ''}")
+        links = sorted(path.name for path in folder.iterdir() if path.is_symlink() and path.is_dir())
+        advice = f"; unpack {archives[0]} first" if archives else ""
+        if links:
+            advice += f"; links to folders are not searched ({some(links)}): move the folders here, or write their"
+            advice += " paths into contest.images of params.yaml by hand, where a link may stand"
+        raise InputError(f"{folder}: holds no image{advice}")
     tables: dict[str, Records] = {}
     unread: dict[str, str] = {}
     for path in sorted(filter(is_table, others), key=lambda name: (name.count("/"), name))[:MOST_TABLES]:

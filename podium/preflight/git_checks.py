@@ -40,8 +40,8 @@ def untracked_warning(paths: Iterable[str], root: Path) -> str:
     if done.returncode != 0 or untracked == [""]:
         return ""
     return (
-        f"neither git nor DVC tracks {some(untracked)}: `dvc exp run` would commit these files to git. First run"
-        " `dvc add` for images and weights, and `git add` for small files"
+        f"WARNING: neither git nor DVC tracks {some(untracked)}: `dvc exp run` would commit these files to git. First"
+        " run `dvc add` for images and weights, and `git add` for small files"
     )
 
 
