@@ -81,10 +81,12 @@ class Children:
         self._running: list[Child] = []
         size = shutil.get_terminal_size()
         shown = {"COLUMNS": str(size.columns), "LINES": str(size.lines)}
+        wanted = os.environ.get("PODIUM_PROGRESS", "1")
         self._environment = {
             **os.environ,
             "PYTHONUNBUFFERED": "1",
-            **(shown if self.screen.is_terminal else {"PODIUM_PROGRESS": "0"}),
+            **(shown if self.screen.is_terminal else {}),
+            "PODIUM_PROGRESS": wanted if self.screen.is_terminal else "0",
         }
 
     def __enter__(self) -> Self:

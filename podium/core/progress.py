@@ -1,8 +1,10 @@
 """Whether to show progress bars: an environment variable, because it must not change any output."""
 
 import os
+import sys
 
 
 def shown() -> bool:
-    """Return False if `PODIUM_PROGRESS=0` turns progress bars off."""
-    return os.environ.get("PODIUM_PROGRESS", "1") != "0"
+    """Return whether `PODIUM_PROGRESS` is 1 (bars) or 0; where it is not set, whether a terminal would show them."""
+    wanted = os.environ.get("PODIUM_PROGRESS", "")
+    return wanted != "0" if wanted else sys.stderr.isatty()
