@@ -390,7 +390,7 @@ class Kills:
         self.resumed: Counter[tuple[str, str]] = Counter()
         self.rounds = self.epochs = self.survived = 0
         self.killed = ""  # the kind of the last kill, in the run that is under way
-        self.before = ""  # the kind that ended the run before
+        self.before = ""  # the kind of the last kill that met a stage, in an earlier run
 
     def run(self, kills: int, minutes: float) -> None:
         """Kill until there were so many kills or the minutes are over, then let the last run finish."""
@@ -445,7 +445,9 @@ class Kills:
         if finished:
             self.check.finished(process.returncode)
             self.rounds += 1
-        self.before, self.killed = self.killed, ""
+        if self.killed and stages[1:]:
+            self.before = self.killed
+        self.killed = ""
         return finished
 
     def __str__(self) -> str:
