@@ -4,7 +4,7 @@ Builds a small contest that uses every stage (tests/test_end_to_end.py) and runs
 each stage. In the rounds that follow a coin decides at each stage that begins whether it is killed, at a random moment
 of its time. `dvc repro` follows, in which the same stage may be killed again. When a run ends by itself, dvc.lock and
 every output must have the bytes of the undisturbed run, and nothing may be left: no state, no temporary file, no
-process. Then everything is removed and the next round begins.
+process. Then everything is removed and the next round begins. Runs with and without worker processes alternate at random.
 
 Other faults follow: `FAULTS`. Most disturb one training of the finished contest, `FORCED`, and `dvc repro` must end in
 the same bytes. Those that need mounts run in a mount namespace of their own and are skipped where `unshare` is not
@@ -166,12 +166,13 @@ class Repository:
     Attributes:
         sessions: ids of the sessions of its processes.
         locks: number of broken dvc.lock that were moved away.
+        workers: number of worker processes of a stage.
     """
 
     def __init__(self, top: Path, *, forks: bool) -> None:
         self.root, self.temporary, self.forks = top / "repo", top / "tmp", forks
         self.sessions: set[int] = set()
-        self.locks = 0
+        self.locks = self.workers = 0
         for folder in (self.root, self.temporary):
             folder.mkdir(parents=True)
         write_project(self.root)
@@ -203,7 +204,7 @@ class Repository:
         self.locks += len(list(broken_locks.remove(self.root)))
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PODIUM_WORKERS": "2",
+            "PODIUM_WORKERS": str(self.workers),
             "PODIUM_PROGRESS": "0",
             "PYTHONUNBUFFERED": "1",  # so that DVC's lines come as the stages begin
             "DVC_NO_ANALYTICS": "1",
@@ -393,11 +394,18 @@ class Kills:
         self.before = ""  # the kind of the last kill that met a stage, in an earlier run
 
     def run(self, kills: int, minutes: float) -> None:
-        """Kill until there were so many kills or the minutes are over, then let the last run finish."""
+        """Kill until there were so many kills or the minutes are over, then let the last run finish; print all counts."""
+        try:
+            self._run(kills, minutes)
+        finally:
+            print(self, flush=True)
+
+    def _run(self, kills: int, minutes: float) -> None:
         end, finished = time.monotonic() + 60 * minutes, True
         while not finished or (self.done.total() < kills and time.monotonic() < end):
             if finished:
                 self.check.repository.clean()
+            self.check.repository.workers = self.rng.choice((0, 2))
             process = self.check.repository.start()
             for stage in self.check.repository.begun(process):
                 dies = self.rng.random() < (KILLED_AT_START if stage == START else KILLED)
@@ -405,7 +413,6 @@ class Kills:
                     time.sleep(self.rng.uniform(0, self.check.seconds[stage]))
                     self._kill(process)
             finished = self._ended(process)
-        print(self, flush=True)
 
     def _kill(self, process: Process) -> None:
         """Send a signal, and wait until the run has ended; a stage may survive the end of a worker."""
@@ -514,6 +521,7 @@ def _read_only_cache(check: Check) -> None:
 
 
 def _small_shm(check: Check) -> None:
+    check.repository.workers = 2
     _mounted(check, "", "mount -t tmpfs -o size=16k tmpfs /dev/shm")
 
 
