@@ -4,7 +4,7 @@ Builds a small contest that uses every stage (tests/test_end_to_end.py) and runs
 each stage. In the rounds that follow a coin decides at each stage that begins whether it is killed, at a random moment
 of its time. `dvc repro` follows, in which the same stage may be killed again. When a run ends by itself, dvc.lock and
 every output must have the bytes of the undisturbed run, and nothing may be left: no state, no temporary file, no
-process. Then everything is removed and the next round begins. Runs with and without worker processes alternate at random.
+process. Then everything is removed and the next round begins. Each run has worker processes or not, at random.
 
 Other faults follow: `FAULTS`. Most disturb one training of the finished contest, `FORCED`, and `dvc repro` must end in
 the same bytes. Those that need mounts run in a mount namespace of their own and are skipped where `unshare` is not
@@ -394,7 +394,7 @@ class Kills:
         self.before = ""  # the kind of the last kill that met a stage, in an earlier run
 
     def run(self, kills: int, minutes: float) -> None:
-        """Kill until there were so many kills or the minutes are over, then let the last run finish; print all counts."""
+        """Kill until there were so many kills or the minutes are over, then let the last run finish; print the counts."""
         try:
             self._run(kills, minutes)
         finally:
