@@ -394,7 +394,7 @@ class Kills:
         self.before = ""  # the kind of the last kill that met a stage, in an earlier run
 
     def run(self, kills: int, minutes: float) -> None:
-        """Kill until there were so many kills or the minutes are over, then let the last run finish; print the counts."""
+        """Kill until there were so many kills or the minutes are over, then finish the last run; print the counts."""
         try:
             self._run(kills, minutes)
         finally:
