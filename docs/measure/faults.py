@@ -156,6 +156,18 @@ def forked_dvc(words: Sequence[str], root: Path, environment: dict[str, str], ou
     return Fork(run_dvc)
 
 
+def import_for_forks() -> None:
+    """Import what forks need, and let DVC read and write dvc.lock faster (tests/quick_dvc.py)."""
+    for name in IMPORTED:
+        import_module(name)
+    from dvc.stage import run
+
+    kept = run._run
+    quick_dvc.quicken()
+    run._run = kept  # with its handling of Ctrl-C
+    gc.freeze()
+
+
 class Repository:
     """A repository with the contest.
 
@@ -292,20 +304,32 @@ class Repository:
 class Check:
     """Compares a repository with the undisturbed run and counts what is wrong.
 
+    Args:
+        repository: in which it runs.
+        base: file for the undisturbed run's times and hashes; it is not run if the file exists.
+
     Attributes:
         seconds: of each stage in the undisturbed run, with what DVC does before the next one.
         failures: their number.
     """
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, base: Path | None = None) -> None:
         self.repository, self.failures = repository, 0
-        process = repository.start()
-        times = [(stage, time.monotonic()) for stage in repository.begun(process)]
+        if base is None or not base.exists():
+            self.seconds, self.wanted = self._undisturbed()
+        else:
+            self.seconds, self.wanted = json.loads(base.read_text(encoding="utf-8"))
+        if base is not None and not base.exists():
+            base.write_text(json.dumps([self.seconds, self.wanted]), encoding="utf-8")
+
+    def _undisturbed(self) -> tuple[dict[str, float], dict[str, str]]:
+        process = self.repository.start()
+        times = [(stage, time.monotonic()) for stage in self.repository.begun(process)]
         if process.wait():
-            raise SystemExit(f"the undisturbed run fails:\n{repository.printed()}")
-        self.seconds = {one: end - begin for (one, begin), (_, end) in pairwise([*times, ("", time.monotonic())])}
-        self.wanted = repository.digests()
-        self.fail_if(repository.leftovers(), "the undisturbed run leaves")
+            raise SystemExit(f"the undisturbed run fails:\n{self.repository.printed()}")
+        self.fail_if(self.repository.leftovers(), "the undisturbed run leaves")
+        seconds = {one: end - begin for (one, begin), (_, end) in pairwise([*times, ("", time.monotonic())])}
+        return seconds, self.repository.digests()
 
     def fail_if(self, wrong: object, what: str) -> None:
         """Count and print a failure."""
@@ -605,17 +629,17 @@ def main(*words: str) -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=90, help="for the kills; the others take some more")
     parser.add_argument("--forks", action="store_true", help="DVC and its stages are forks that import nothing again")
+    parser.add_argument("--base", type=Path, help="file that keeps the undisturbed run for later calls with kills")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=("kills", *FAULTS), default=["kills", *FAULTS])
     asked = parser.parse_args(words)
     keep_from_children()
     with tempfile.TemporaryDirectory() as folder:
-        for name in IMPORTED if asked.forks else ():
-            import_module(name)
-        gc.freeze()
+        if asked.forks:
+            import_for_forks()
         repository = Repository(Path(folder), forks=asked.forks)
         try:
-            check = Check(repository)
+            check = Check(repository, asked.base)
             for name in asked.only:
                 print(name, flush=True)
                 started = time.monotonic()
