@@ -371,7 +371,7 @@ def _dvc(dvc: psutil.Process) -> list[psutil.Process]:
 
 
 def _stages(dvc: psutil.Process) -> list[psutil.Process]:
-    return list(dvc.children())
+    return [stage for stage in dvc.children() if stage.status() != psutil.STATUS_ZOMBIE]
 
 
 def _workers(dvc: psutil.Process) -> list[psutil.Process]:
@@ -511,11 +511,12 @@ def by_group(counts: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
 
 
 def _recovers(check: Check, status: int, printed: str, expected: str = "") -> None:
-    """Print how a faulty run ended; `dvc repro` without the fault must then finish as if there had been none."""
+    """Print how a faulty run ended; the training and `dvc repro` must then end as if there had been no fault."""
     errors = [line for line in printed.splitlines() if re.search(expected or "ERROR", line)]
     print(f"  status {status}: {errors[0][:300] if errors else 'no error'}", flush=True)
     check.fail_if("" if errors or not expected else printed[-2000:], f"no message with {expected}:")
     check.ended()
+    check.fail_if(check.repository.run(*FORCED)[0], "after the fault the training ends with")
     check.finished(check.repository.run()[0])
 
 
