@@ -1,5 +1,6 @@
 """How a user's mistake is shown: file names in a message may hold control characters that a terminal would obey."""
 
+import errno
 import gc
 import os
 import subprocess
@@ -22,6 +23,22 @@ def test_control_characters_are_spelled_out_and_nothing_else() -> None:
 def test_names_in_a_list_keep_to_their_line() -> None:
     assert some(["a\nERROR: b", "c"]) == r"a\nERROR: b, c"
     assert some(["a", "b\x1b", "c"], 1) == "a and 2 more"
+
+
+def test_a_full_disk_is_an_error_of_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def main() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "models/a.safetensors")
+
+    monkeypatch.setattr(sys, "argv", ["main"])
+    limits = gc.get_threshold()
+    with pytest.raises(SystemExit, match="1"):
+        cli.run(main)
+    gc.set_threshold(*limits)
+    gc.unfreeze()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "models/a.safetensors" in line
 
 
 def test_an_error_is_printed_in_its_own_lines_without_commanding_the_terminal(

@@ -4,7 +4,7 @@ Builds a small contest that uses every stage (tests/test_end_to_end.py) and runs
 each stage. In the rounds that follow a coin decides at each stage that begins whether it is killed, at a random moment
 of its time. `dvc repro` follows, in which the same stage may be killed again. When a run ends by itself, dvc.lock and
 every output must have the bytes of the undisturbed run, and nothing may be left: no state, no temporary file, no
-process. Then everything is removed and the next round begins.
+process. Then everything is removed and the next round begins. Each run has worker processes or not, at random.
 
 Other faults follow: `FAULTS`. Most disturb one training of the finished contest, `FORCED`, and `dvc repro` must end in
 the same bytes. Those that need mounts run in a mount namespace of their own and are skipped where `unshare` is not
@@ -156,6 +156,18 @@ def forked_dvc(words: Sequence[str], root: Path, environment: dict[str, str], ou
     return Fork(run_dvc)
 
 
+def import_for_forks() -> None:
+    """Import what forks need, and let DVC read and write dvc.lock faster (tests/quick_dvc.py)."""
+    for name in IMPORTED:
+        import_module(name)
+    from dvc.stage import run
+
+    kept = run._run
+    quick_dvc.quicken()
+    run._run = kept  # with its handling of Ctrl-C
+    gc.freeze()
+
+
 class Repository:
     """A repository with the contest.
 
@@ -166,12 +178,13 @@ class Repository:
     Attributes:
         sessions: ids of the sessions of its processes.
         locks: number of broken dvc.lock that were moved away.
+        workers: number of worker processes of a stage.
     """
 
     def __init__(self, top: Path, *, forks: bool) -> None:
         self.root, self.temporary, self.forks = top / "repo", top / "tmp", forks
         self.sessions: set[int] = set()
-        self.locks = 0
+        self.locks = self.workers = 0
         for folder in (self.root, self.temporary):
             folder.mkdir(parents=True)
         write_project(self.root)
@@ -203,7 +216,7 @@ class Repository:
         self.locks += len(list(broken_locks.remove(self.root)))
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PODIUM_WORKERS": "2",
+            "PODIUM_WORKERS": str(self.workers),
             "PODIUM_PROGRESS": "0",
             "PYTHONUNBUFFERED": "1",  # so that DVC's lines come as the stages begin
             "DVC_NO_ANALYTICS": "1",
@@ -291,20 +304,32 @@ class Repository:
 class Check:
     """Compares a repository with the undisturbed run and counts what is wrong.
 
+    Args:
+        repository: in which it runs.
+        base: file for the undisturbed run's times and hashes; it is not run if the file exists.
+
     Attributes:
         seconds: of each stage in the undisturbed run, with what DVC does before the next one.
         failures: their number.
     """
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, base: Path | None = None) -> None:
         self.repository, self.failures = repository, 0
-        process = repository.start()
-        times = [(stage, time.monotonic()) for stage in repository.begun(process)]
+        if base is None or not base.exists():
+            self.seconds, self.wanted = self._undisturbed()
+        else:
+            self.seconds, self.wanted = json.loads(base.read_text(encoding="utf-8"))
+        if base is not None and not base.exists():
+            base.write_text(json.dumps([self.seconds, self.wanted]), encoding="utf-8")
+
+    def _undisturbed(self) -> tuple[dict[str, float], dict[str, str]]:
+        process = self.repository.start()
+        times = [(stage, time.monotonic()) for stage in self.repository.begun(process)]
         if process.wait():
-            raise SystemExit(f"the undisturbed run fails:\n{repository.printed()}")
-        self.seconds = {one: end - begin for (one, begin), (_, end) in pairwise([*times, ("", time.monotonic())])}
-        self.wanted = repository.digests()
-        self.fail_if(repository.leftovers(), "the undisturbed run leaves")
+            raise SystemExit(f"the undisturbed run fails:\n{self.repository.printed()}")
+        self.fail_if(self.repository.leftovers(), "the undisturbed run leaves")
+        seconds = {one: end - begin for (one, begin), (_, end) in pairwise([*times, ("", time.monotonic())])}
+        return seconds, self.repository.digests()
 
     def fail_if(self, wrong: object, what: str) -> None:
         """Count and print a failure."""
@@ -346,7 +371,7 @@ def _dvc(dvc: psutil.Process) -> list[psutil.Process]:
 
 
 def _stages(dvc: psutil.Process) -> list[psutil.Process]:
-    return list(dvc.children())
+    return [stage for stage in dvc.children() if stage.status() != psutil.STATUS_ZOMBIE]
 
 
 def _workers(dvc: psutil.Process) -> list[psutil.Process]:
@@ -390,14 +415,21 @@ class Kills:
         self.resumed: Counter[tuple[str, str]] = Counter()
         self.rounds = self.epochs = self.survived = 0
         self.killed = ""  # the kind of the last kill, in the run that is under way
-        self.before = ""  # the kind that ended the run before
+        self.before = ""  # the kind of the last kill that met a stage, in an earlier run
 
     def run(self, kills: int, minutes: float) -> None:
-        """Kill until there were so many kills or the minutes are over, then let the last run finish."""
+        """Kill until there were so many kills or the minutes are over, then finish the last run; print the counts."""
+        try:
+            self._run(kills, minutes)
+        finally:
+            print(self, flush=True)
+
+    def _run(self, kills: int, minutes: float) -> None:
         end, finished = time.monotonic() + 60 * minutes, True
         while not finished or (self.done.total() < kills and time.monotonic() < end):
             if finished:
                 self.check.repository.clean()
+            self.check.repository.workers = self.rng.choice((0, 2))
             process = self.check.repository.start()
             for stage in self.check.repository.begun(process):
                 dies = self.rng.random() < (KILLED_AT_START if stage == START else KILLED)
@@ -405,7 +437,6 @@ class Kills:
                     time.sleep(self.rng.uniform(0, self.check.seconds[stage]))
                     self._kill(process)
             finished = self._ended(process)
-        print(self, flush=True)
 
     def _kill(self, process: Process) -> None:
         """Send a signal, and wait until the run has ended; a stage may survive the end of a worker."""
@@ -445,7 +476,9 @@ class Kills:
         if finished:
             self.check.finished(process.returncode)
             self.rounds += 1
-        self.before, self.killed = self.killed, ""
+        if self.killed and stages[1:]:
+            self.before = self.killed
+        self.killed = ""
         return finished
 
     def __str__(self) -> str:
@@ -478,11 +511,12 @@ def by_group(counts: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
 
 
 def _recovers(check: Check, status: int, printed: str, expected: str = "") -> None:
-    """Print how a faulty run ended; `dvc repro` without the fault must then finish as if there had been none."""
+    """Print how a faulty run ended; the training and `dvc repro` must then end as if there had been no fault."""
     errors = [line for line in printed.splitlines() if re.search(expected or "ERROR", line)]
     print(f"  status {status}: {errors[0][:300] if errors else 'no error'}", flush=True)
     check.fail_if("" if errors or not expected else printed[-2000:], f"no message with {expected}:")
     check.ended()
+    check.fail_if(check.repository.run(*FORCED)[0], "after the fault the training ends with")
     check.finished(check.repository.run()[0])
 
 
@@ -512,6 +546,7 @@ def _read_only_cache(check: Check) -> None:
 
 
 def _small_shm(check: Check) -> None:
+    check.repository.workers = 2
     _mounted(check, "", "mount -t tmpfs -o size=16k tmpfs /dev/shm")
 
 
@@ -595,17 +630,17 @@ def main(*words: str) -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=90, help="for the kills; the others take some more")
     parser.add_argument("--forks", action="store_true", help="DVC and its stages are forks that import nothing again")
+    parser.add_argument("--base", type=Path, help="file that keeps the undisturbed run for later calls with kills")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=("kills", *FAULTS), default=["kills", *FAULTS])
     asked = parser.parse_args(words)
     keep_from_children()
     with tempfile.TemporaryDirectory() as folder:
-        for name in IMPORTED if asked.forks else ():
-            import_module(name)
-        gc.freeze()
+        if asked.forks:
+            import_for_forks()
         repository = Repository(Path(folder), forks=asked.forks)
         try:
-            check = Check(repository)
+            check = Check(repository, asked.base)
             for name in asked.only:
                 print(name, flush=True)
                 started = time.monotonic()

@@ -1,8 +1,10 @@
 """Run a stage's `main` from the command line; show a user's mistake without a traceback."""
 
+import errno
 import gc
 import inspect
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +16,13 @@ from podium.core.stage_times import log_seconds
 # Importing torch and timm makes two million objects that stay. With Python's default limits (700, 10, 10) the garbage
 # collector searches them again and again, which costs two seconds. podium.models.devices.start restores the defaults.
 RARELY = (100_000, 10, 10)
+NO_SPACE = os.strerror(errno.ENOSPC)
 
 
 def run(main: Callable[..., None]) -> None:
     """Call `main` with the command line's arguments; on an InputError print its message and exit with status 1.
 
-    A signal that ends the process is an error of one line too; the status is 128 + its number.
+    So are a full disk and a signal that ends the process: an error of one line. A signal's status is 128 + its number.
     """
     try:
         inspect.signature(main).bind(*sys.argv[1:])
@@ -39,6 +42,11 @@ def run(main: Callable[..., None]) -> None:
     except InputError as error:
         lines = [legible(line) for line in str(error).split("\n")]  # file names may hold control characters
         print("ERROR:", "\n".join(lines), file=sys.stderr, flush=True)
+        raise SystemExit(1) from None
+    except Exception as error:
+        if NO_SPACE not in str(error):  # OSError of Python, SafetensorError of safetensors, ArrowException of pyarrow
+            raise
+        print(f"ERROR: {legible(str(error))}: make room, and `dvc repro` goes on", file=sys.stderr, flush=True)
         raise SystemExit(1) from None
     else:
         log_seconds(Path(sys.argv[0]), sys.argv[1:])

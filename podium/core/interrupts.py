@@ -2,6 +2,8 @@
 
 The first signal raises StopSignal in the main thread. So every `with` and `finally` runs: temporary files go, worker
 processes end, and a training writes its state. After that a second Ctrl-C ends the process at once.
+
+Python drops an error that is raised in a destructor. StopSignal is then raised again, a moment later.
 """
 
 import ctypes
@@ -15,6 +17,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+AGAIN = 0.05  # seconds until a StopSignal that was dropped is raised again
 PR_SET_PDEATHSIG = 1  # Linux, <sys/prctl.h>
 _received: list[int] = []  # the signal that is ending this process
 
@@ -45,22 +48,27 @@ def watched() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
+    for number in SIGNALS:
+        if before[number] is not signal.SIG_IGN:
             signal.signal(number, _stop)
+    signal.signal(signal.SIGALRM, lambda *_: check())
+    hook, sys.unraisablehook = sys.unraisablehook, _raise_again
     try:
         if sys.platform == "linux" and "DVC_STAGE" in os.environ:
             _end_with_dvc()
         yield
+        check()
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = hook
         _received.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def check() -> None:
-    """Raise StopSignal again if a signal came: Python drops an exception that is raised in a destructor."""
+    """Raise StopSignal again if a signal came and a library caught the error."""
     if _received:
         raise StopSignal(_received[0])
 
@@ -87,6 +95,13 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _received.append(number)
     raise StopSignal(number)
+
+
+def _raise_again(dropped: "sys.UnraisableHookArgs") -> None:
+    if isinstance(dropped.exc_value, StopSignal):
+        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+    else:
+        sys.__unraisablehook__(dropped)
 
 
 def _end_with_dvc() -> None:
