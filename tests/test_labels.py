@@ -123,6 +123,17 @@ def test_an_id_that_may_leave_the_folder_is_refused(tmp_path, written):
         read(tmp_path, f"id,label\na,x\n{written},y\n")
 
 
+def test_a_file_whose_name_holds_a_backslash_is_found_by_it(tmp_path):
+    assert ids.ImageIndex(["x\\a.jpg", "y/b\\c.jpg"]).find("x\\a.jpg", "row 2") == "x\\a.jpg"
+    assert ids.ImageIndex(["x\\a.jpg", "y/b\\c.jpg"]).find("y/b\\c.jpg", "row 2") == "y/b\\c.jpg"
+
+
+def test_folders_that_an_archive_lost_are_named():
+    table, problems = labels.folder_labels(["cat\\a.jpg", "dog\\x.jpg", "b.jpg", "dog/c\\d.jpg"])
+    assert labels_of(table) == {"dog/c\\d.jpg": "dog"}
+    assert ["unpack" in problem for _, problem in problems] == [False, True, True]
+
+
 @pytest.mark.parametrize("written", ["", " "])
 def test_an_empty_id_is_refused(tmp_path, written):
     with pytest.raises(InputError, match="row 2: the id is empty"):

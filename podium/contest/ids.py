@@ -52,6 +52,8 @@ class ImageIndex:
         Raises:
             InputError: the id is empty, may leave the image folder, or could mean several images.
         """
+        if matches := self._forms[0].get(written):  # also of a file whose own name holds \\ or begins like a drive
+            return _only(matches, written, place)
         keys = [_inside(text, place) for text in dict.fromkeys((written, written.strip()))]
         keys += [key.removeprefix(self._folder) for key in keys if key.startswith(self._folder)]
         for key in keys:

@@ -160,7 +160,14 @@ def folder_labels(image_ids: Iterable[str], *, label_type: str = "text") -> tupl
     names = pd.Series([image_id.split("/")[0] for image_id in inside], index=inside, dtype="str")
     labels = one_spelling(names, label_type, "the class folders")
     table = pd.DataFrame({"image_id": inside, "label": list(labels), "group": "", "fold": ""}, dtype="str")
-    return table, [(image_id, "lies in no class folder: move it into one") for image_id in ids if "/" not in image_id]
+    return table, [(image_id, _without_folder(image_id)) for image_id in ids if "/" not in image_id]
+
+
+def _without_folder(image_id: str) -> str:
+    problem = "lies in no class folder: move it into one"
+    if "\\" not in image_id:
+        return problem
+    return f"{problem}. Its name holds \\, as if an archive from Windows lost its folders: unpack it again, e.g. by 7z"
 
 
 def read_overrides(path: Path, *, images: ImageIndex, classes: Sequence[str], label_type: str = "text") -> pd.DataFrame:
