@@ -1,4 +1,4 @@
-"""docs/security.md and docs/faults.md: the tests that they name exist, and no code of the project unpickles a file or starts a shell."""
+"""Security: the tests that two pages name exist; no code unpickles a file or starts a shell."""
 
 import ast
 import re

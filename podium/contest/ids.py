@@ -66,6 +66,10 @@ class ImageIndex:
                     return _only(matches, written, place)
         return None if self._others is None else self._others.find(written, place)
 
+    def examples(self) -> str:
+        """Return some images' ids, for messages."""
+        return some(list(self._forms[0]), 3) or "none"
+
     @cached_property
     def _composed(self) -> tuple[dict[str, list[str]], ...]:
         """Return the forms with Unicode composed; computed only if some id has no other match."""

@@ -123,7 +123,11 @@ def read_labels(
     ]
     table = table[table["image_id"].notna()].copy()
     if table.empty:
-        raise InputError(f"{path}: no id of column {id_column!r} names a train image: {some(list(unknown['id']), 3)}")
+        found = f" names a train image: {some(list(unknown['id']), 3)}" if len(unknown) else ": there are no rows"
+        raise InputError(
+            f"{path}: no id of column {id_column!r}{found}; train images are e.g. {images.examples()}: correct the"
+            " table, contest.columns.id or contest.images.train"
+        )
     for column in ("group", "fold"):
         table[column] = table[column].str.strip()
     table["fold"] = table["fold"].str.replace(_WHOLE_NUMBER, r"\1", regex=True)
@@ -281,7 +285,8 @@ def _read_columns(path: Path, columns: Mapping[str, str | None]) -> pd.DataFrame
     header = read.header
     wanted = [name for name in columns.values() if name is not None]
     if missing := [name for name in wanted if name not in header]:
-        hint = "" if len(header) > 1 else "; cells are separated by commas"
+        hint = "; name them in contest.columns, or write a header as the first line"
+        hint = hint if len(header) > 1 else "; cells are separated by commas"
         raise InputError(f"{path}: no column {', '.join(map(repr, missing))}; there are {header}{hint}")
     if repeated := [name for name in wanted if header.count(name) > 1]:
         raise InputError(f"{path}: several columns are called {', '.join(map(repr, repeated))}; rename all but one")
