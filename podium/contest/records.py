@@ -64,6 +64,8 @@ def separator(path: Path) -> str:
     try:
         with io.TextIOWrapper(_opened(path), encoding="utf-8-sig", errors="replace") as lines:
             first = lines.readline()
+    except InputError:
+        raise
     except Exception:  # the modules that unpack raise a dozen classes of errors
         return ","
     return "," if "," in first else next((mark for mark in csv_faults.SEPARATORS if mark in first), ",")
