@@ -174,6 +174,22 @@ def test_several_folders_are_one_class(tmp_path: Path) -> None:
         read(tmp_path, images, layout="folders", labels=NO_FILE, columns={"classes": {"Uerd": "1"}})
 
 
+@pytest.mark.parametrize("name", ["\x1b[2J", "</script>", "y\u200b", " y", "{y|z}"])
+def test_a_new_name_must_be_as_safe_and_distinct_as_a_label(tmp_path: Path, name: str) -> None:
+    images = ["a/1.jpg", "y/1.jpg"]
+    with pytest.raises(InputError, match=r"contest\.(columns\.classes: labels|layout: folders: classes in braces)"):
+        read(tmp_path, images, layout="folders", labels=NO_FILE, columns={"classes": {"a": name}})
+
+
+def test_classes_in_braces_may_be_renamed_as_the_error_says(tmp_path: Path) -> None:
+    images = ["{a}/1.jpg", "y/1.jpg"]
+    with pytest.raises(InputError, match=r"in braces: \{a\}.*contest\.columns\.classes"):
+        read(tmp_path, images, layout="folders", labels=NO_FILE)
+    columns = {"classes": {"{a}": "a"}}
+    labels, _, _ = read(tmp_path, images, layout="folders", labels=NO_FILE, columns=columns)
+    assert labels == {"{a}/1.jpg": "a", "y/1.jpg": "y"}
+
+
 def test_labels_without_an_image_are_counted_by_class_unless_a_list_leaves_the_file_out(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("id;label\na;x\nb;y\nlost;z\nlost2;x\nunused;y\nnotes.txt;y\n")
     columns = {"id": "id", "label": "label", "classes": {"x": "first", "z": "third"}}
