@@ -370,7 +370,7 @@ def test_no_overrides(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("image_id,action\na,x\n", "no column 'reason'"),
+        ("image_id,action\na,x\n", "no column 'reason'; .* image_id,action,reason"),
         ("image_id,action,reason\nq,x,\n", "row 2: there is no train image 'q'"),
         ("image_id,action,reason\n../a,x,\n", "row 2: id '../a' may leave"),
         ("image_id,action,reason\na,X,\n", "row 2: action 'X' is neither `drop` nor a class: x, y"),

@@ -191,7 +191,7 @@ def read_overrides(path: Path, *, images: ImageIndex, classes: Sequence[str], la
     """
     if is_none(path):
         return pd.DataFrame({"image_id": [], "action": [], "reason": []}, dtype="str")
-    table = _read_columns(path, {column: column for column in ("image_id", "action", "reason")})
+    table = _read_columns(path, {column: column for column in ("image_id", "action", "reason")}, _FORM)
     known, faults = frozenset(classes), []
     for row, (written, action) in zip(table.index, table[["image_id", "action"]].to_numpy(), strict=True):
         place = f"{path}: row {row}"
@@ -279,14 +279,15 @@ def _kinds_of_skip(table: pd.DataFrame) -> pd.Series:
     return pd.Series(np.select(list(kinds.values()), list(kinds), ""), dtype="str")
 
 
-def _read_columns(path: Path, columns: Mapping[str, str | None]) -> pd.DataFrame:
+def _read_columns(
+    path: Path, columns: Mapping[str, str | None], advice: str = "correct contest.columns, or the file's first line"
+) -> pd.DataFrame:
     """Read the columns {our name: the file's name, or None for an empty column}; the index is the row number."""
     read = records.read(path)
     header = read.header
     wanted = [name for name in columns.values() if name is not None]
     if missing := [name for name in wanted if name not in header]:
-        hint = "; name them in contest.columns, or write a header as the first line"
-        hint = hint if len(header) > 1 else "; cells are separated by commas"
+        hint = f"; {advice}" if len(header) > 1 else "; cells are separated by commas"
         raise InputError(f"{path}: no column {', '.join(map(repr, missing))}; there are {header}{hint}")
     if repeated := [name for name in wanted if header.count(name) > 1]:
         raise InputError(f"{path}: several columns are called {', '.join(map(repr, repeated))}; rename all but one")
