@@ -127,8 +127,10 @@ def test_the_settings_alone_are_read_without_torch_and_nothing_is_removed(tmp_pa
             },
             "w.pth is no file",
         ),
+        ({"contest__labels": "c/\0"}, "contest.labels: .* no usable path"),
+        ({"contest__images__train": "x" * 300}, "contest.images.train: .* no usable path"),
     ],
-    ids=["folds", "null", "key", "path", "weights"],
+    ids=["folds", "null", "key", "path", "weights", "NUL", "long"],
 )
 def test_the_settings_check_reports_mistakes_for_which_dvc_has_unhelpful_messages(
     tmp_path: Path, changes: dict[str, Any], message: str

@@ -107,6 +107,8 @@ def test_numbers_of_json_are_written_as_they_stand_and_lists_are_nothing(tmp_pat
     assert found.column("n").tolist() == ["1", "", "0.5"]
     assert found.column("id").tolist() == ["a", "b", "3"]
     assert found.column("list").tolist() == ["", "", ""]
+    (tmp_path / "r.json").write_text('[{"id": "\\ud800a"}]')
+    assert records.read(tmp_path / "r.json").column("id").tolist() == ["\\ud800a"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,20 @@ def test_numbers_of_json_are_written_as_they_stand_and_lists_are_nothing(tmp_pat
         ("x.json", b"{", "x.json: not valid JSON"),
         ("x.json", b'["a"]', "x.json: must hold a list of records"),
         ("x.json", b'{"a": 1}', "x.json: must hold a list of records, or images and annotations.* a"),
-        ("x.jsonl", b"{}\n{", "x.jsonl: line 2 is not valid JSON"),
+        ("x.json", b"[" * 100_000, "x.json: not valid JSON"),
+        ("x.json", b'[{"id": "a", "label": ' + b"9" * 5000 + b"}]", "x.json: not valid JSON"),
+        ("x.json", b'{"images": [{"id": 1}], "annotations": [{"label": "x"}]}', "x.json: images and .* image_id"),
+        (
+            "x.json",
+            b'{"images": [{"id": 1}], "annotations": [{"image_id": 1, "category_id": 2}], "categories": [{"name": 3}]}',
+            "x.json: images and .* joined",
+        ),
+        ("x.jsonl", b"{}\n{", "x.jsonl: line 2: not valid JSON"),
+        (
+            "x.csv.zip",
+            zipped(a=TEXT).replace(b"PK\x01\x02\x14\x03\x14\0\0", b"PK\x01\x02\x14\x03\x14\0\1"),
+            "unpacked.*encr",
+        ),
         ("x.json.gz", b"no gzip", "x.json.gz: cannot be unpacked"),
         ("x.csv.zip", b"no zip", "x.csv.zip: cannot be unpacked"),
         ("x.csv.zip", zipped(a="", b=""), "x.csv.zip: must hold one file, holds a, b"),
@@ -157,6 +172,22 @@ def test_several_folders_are_one_class(tmp_path: Path) -> None:
     assert labels == {"Cover/1.jpg": "0", "UERD/1.jpg": "1", "JMiPOD/1.jpg": "1"}
     with pytest.raises(InputError, match=r"columns\.classes: no image has the label Uerd"):
         read(tmp_path, images, layout="folders", labels=NO_FILE, columns={"classes": {"Uerd": "1"}})
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J", "</script>", "y\u200b", " y", "{y|z}"])
+def test_a_new_name_must_be_as_safe_and_distinct_as_a_label(tmp_path: Path, name: str) -> None:
+    images = ["a/1.jpg", "y/1.jpg"]
+    with pytest.raises(InputError, match=r"contest\.(columns\.classes: labels|layout: folders: classes in braces)"):
+        read(tmp_path, images, layout="folders", labels=NO_FILE, columns={"classes": {"a": name}})
+
+
+def test_classes_in_braces_may_be_renamed_as_the_error_says(tmp_path: Path) -> None:
+    images = ["{a}/1.jpg", "y/1.jpg"]
+    with pytest.raises(InputError, match=r"in braces: \{a\}.*contest\.columns\.classes"):
+        read(tmp_path, images, layout="folders", labels=NO_FILE)
+    columns = {"classes": {"{a}": "a"}}
+    labels, _, _ = read(tmp_path, images, layout="folders", labels=NO_FILE, columns=columns)
+    assert labels == {"{a}/1.jpg": "a", "y/1.jpg": "y"}
 
 
 def test_labels_without_an_image_are_counted_by_class_unless_a_list_leaves_the_file_out(tmp_path: Path) -> None:

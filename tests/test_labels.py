@@ -123,6 +123,17 @@ def test_an_id_that_may_leave_the_folder_is_refused(tmp_path, written):
         read(tmp_path, f"id,label\na,x\n{written},y\n")
 
 
+def test_a_file_whose_name_holds_a_backslash_is_found_by_it(tmp_path):
+    assert ids.ImageIndex(["x\\a.jpg", "y/b\\c.jpg"]).find("x\\a.jpg", "row 2") == "x\\a.jpg"
+    assert ids.ImageIndex(["x\\a.jpg", "y/b\\c.jpg"]).find("y/b\\c.jpg", "row 2") == "y/b\\c.jpg"
+
+
+def test_folders_that_an_archive_lost_are_named():
+    table, problems = labels.folder_labels(["cat\\a.jpg", "dog\\x.jpg", "b.jpg", "dog/c\\d.jpg"])
+    assert labels_of(table) == {"dog/c\\d.jpg": "dog"}
+    assert ["unpack" in problem for _, problem in problems] == [False, True, True]
+
+
 @pytest.mark.parametrize("written", ["", " "])
 def test_an_empty_id_is_refused(tmp_path, written):
     with pytest.raises(InputError, match="row 2: the id is empty"):
@@ -166,8 +177,8 @@ def test_floats_as_text_are_classes_of_that_name(tmp_path):
         ("id,label,label\na,x,y\n", "several columns are called 'label'"),
         ("id,label\na,x,y\nb,x,y\n", "labels.csv: line 2 has 3 cells, the lines before it have 2; put quotes"),
         ("", "labels.csv: holds no cells"),
-        ("id,label\n", "no id of column 'id' names a train image"),
-        ("id,label\nq,x\n", "no id of column 'id' names a train image: q"),
+        ("id,label\n", "no id of column 'id': there are no rows"),
+        ("id,label\nq,x\n", r"no id of column 'id' names a train image: q; .* a\.jpg"),
         ("id,label\na,x\na.jpg,y\n", r"rows 2, 3: a.jpg has different labels.*row 2 'x', row 3 'y'"),
         ("id,label\na,x\na.jpg,\n", "rows 2, 3: a.jpg has different labels"),
         ("id,label\na,x\nb, x\n", r"labels 'x', ' x' differ only in the whitespace.*row 3 ' x'"),
@@ -359,7 +370,7 @@ def test_no_overrides(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("image_id,action\na,x\n", "no column 'reason'"),
+        ("image_id,action\na,x\n", "no column 'reason'; .* image_id,action,reason"),
         ("image_id,action,reason\nq,x,\n", "row 2: there is no train image 'q'"),
         ("image_id,action,reason\n../a,x,\n", "row 2: id '../a' may leave"),
         ("image_id,action,reason\na,X,\n", "row 2: action 'X' is neither `drop` nor a class: x, y"),

@@ -38,6 +38,8 @@ def test_scientific_notation_that_yaml_reads_as_text_is_a_number() -> None:
     [
         ({"lr": 1, "lrr": 2}, ["x.lrr", "unknown key"]),
         ({"lr": 0}, ["x.lr", "greater than 0"]),
+        ({"lr": float("inf")}, ["x.lr", "finite"]),
+        ({"lr": float("nan")}, ["x.lr", "finite"]),
         ({"lr": True}, ["x.lr", "boolean"]),
         ({"lr": 1, "name": True}, ["x.name", "boolean"]),
         ({"lr": 1, "count": False}, ["x.count", "boolean"]),
@@ -106,6 +108,7 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] *
         ("x: " + "[" * 10_000, "deep"),
         ("x: " + "[" * 100 + "]" * 100, "deep"),
         ("x: &m {a: *m}\n", "x: .*itself"),  # a map that holds itself
+        ('x: {a: "\\ud800"}\n', "x: .*half"),
         (LAUGHS, "anchors"),  # 9 ** 29 values
         ("x: " + "{a: " * 300 + "1" + "}" * 300, "deep"),
     ],

@@ -1,4 +1,4 @@
-"""docs/security.md: the tests that it names exist, and no code of the project unpickles a file or starts a shell."""
+"""Security: the tests that two pages name exist; no code unpickles a file or starts a shell."""
 
 import ast
 import re
@@ -54,8 +54,9 @@ def test_what_would_run_code_is_found(text: str) -> None:
     assert faults(text)
 
 
-def test_every_test_that_the_page_names_exists() -> None:
-    page = (PROJECT / "docs/security.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["security", "faults"])
+def test_every_test_that_the_page_names_exists(name: str) -> None:
+    page = (PROJECT / f"docs/{name}.md").read_text(encoding="utf-8")
     tests = "\n".join(path.read_text(encoding="utf-8") for path in (PROJECT / "tests").glob("test_*.py"))
     named = set(re.findall(r"`(test_\w+)`", page))
     assert len(named) > 20

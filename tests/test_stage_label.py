@@ -156,6 +156,15 @@ def test_a_broken_off_download_is_warned_of_and_one_that_lost_most_images_is_ref
     assert "'z' (30 without an image)" in summary["warnings"][1]
 
 
+def test_what_programs_write_for_a_missing_label_is_warned_of(root):
+    (root / "c/overrides.csv").write_text("image_id,action,reason\n")
+    put(root, CONTEST, "name,kind,site\na,x,\nb,y,\nc,nan,\nd,NA,\ne,,\n")
+    label.main(root=root)
+    (warning,) = tables.read_json(root / "data/label/summary.json")["warnings"]
+    assert "'nan'" in warning
+    assert "'NA'" not in warning
+
+
 def test_unreadable_images_count_as_missing(root):
     put(root, CONTEST, "name,kind,site\na,x,\nb,y,\n")
     (root / "c/overrides.csv").write_text("image_id,action,reason\n")

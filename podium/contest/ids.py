@@ -52,6 +52,8 @@ class ImageIndex:
         Raises:
             InputError: the id is empty, may leave the image folder, or could mean several images.
         """
+        if matches := self._forms[0].get(written):  # also of a file whose own name holds \\ or begins like a drive
+            return _only(matches, written, place)
         keys = [_inside(text, place) for text in dict.fromkeys((written, written.strip()))]
         keys += [key.removeprefix(self._folder) for key in keys if key.startswith(self._folder)]
         for key in keys:
@@ -63,6 +65,10 @@ class ImageIndex:
                 if matches := form.get(composed(key)):
                     return _only(matches, written, place)
         return None if self._others is None else self._others.find(written, place)
+
+    def examples(self) -> str:
+        """Return some images' ids, for messages."""
+        return some(list(self._forms[0]), 3) or "none"
 
     @cached_property
     def _composed(self) -> tuple[dict[str, list[str]], ...]:

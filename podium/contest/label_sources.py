@@ -46,13 +46,14 @@ def read(files: TrainFiles, c: ContestSettings, root: Path) -> GivenLabels:
     """
     given = SOURCES[c.layout](files, c, root)
     given = cases.grouped(given, cases.read(given.table["image_id"], c, root))
+    given = _renamed(given, c.columns.classes, c.task == "labels") if c.columns.classes else given
     if c.task == "classes" and (wrong := sorted(filter(targets.is_cell, set(given.table["label"])))):
         where = root / c.labels if c.layout == "csv" else f"params.yaml: contest.layout: {c.layout}"
         raise InputError(
             f"{where}: classes in braces: {some(wrong)}, which is how Podium writes sets of labels; rename them, e.g."
             " by contest.columns.classes"
         )
-    return _renamed(given, c.columns.classes) if c.columns.classes else given
+    return given
 
 
 def class_names(given: GivenLabels) -> list[str]:
@@ -108,17 +109,23 @@ SOURCES: dict[str, Callable[[TrainFiles, ContestSettings, Path], GivenLabels]] =
 }
 
 
-def _renamed(given: GivenLabels, classes: Mapping[str, str]) -> GivenLabels:
-    known = targets.names_in([*given.table["label"], *given.without_image])
+_CLASSES = "params.yaml: contest.columns.classes"
+
+
+def _renamed(given: GivenLabels, classes: Mapping[str, str], sets: bool) -> GivenLabels:
+    """Rename labels, in sets too; the new names must be as safe and distinct as labels of a table."""
+    written = [*given.table["label"], *given.without_image]
+    known = targets.names_in(written) if sets else set(written)
     if unknown := [label for label in classes if label not in known]:
         raise InputError(
-            f"params.yaml: contest.columns.classes: no image has the label {some(unknown)}; the labels are"
-            f" {some(sorted(known - {''}), 20)}"
+            f"{_CLASSES}: no image has the label {some(unknown)}; the labels are {some(sorted(known - {''}), 20)}"
         )
+    names = {label: classes.get(label, label) for label in sorted(known)}
+    labels.one_spelling(pd.Series(names, dtype="str").loc[lambda new: new != ""], "text", _CLASSES)
     without_image: Counter[str] = Counter()
 
     def renamed(cell: str) -> str:
-        if targets.is_cell(cell):
+        if sets and targets.is_cell(cell):
             return targets.as_cell(classes.get(name, name) for name in targets.of_cell(cell))
         return classes.get(cell, cell)
 

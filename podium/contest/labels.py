@@ -123,7 +123,11 @@ def read_labels(
     ]
     table = table[table["image_id"].notna()].copy()
     if table.empty:
-        raise InputError(f"{path}: no id of column {id_column!r} names a train image: {some(list(unknown['id']), 3)}")
+        found = f" names a train image: {some(list(unknown['id']), 3)}" if len(unknown) else ": there are no rows"
+        raise InputError(
+            f"{path}: no id of column {id_column!r}{found}; train images are e.g. {images.examples()}: correct the"
+            " table, contest.columns.id or contest.images.train"
+        )
     for column in ("group", "fold"):
         table[column] = table[column].str.strip()
     table["fold"] = table["fold"].str.replace(_WHOLE_NUMBER, r"\1", regex=True)
@@ -160,7 +164,14 @@ def folder_labels(image_ids: Iterable[str], *, label_type: str = "text") -> tupl
     names = pd.Series([image_id.split("/")[0] for image_id in inside], index=inside, dtype="str")
     labels = one_spelling(names, label_type, "the class folders")
     table = pd.DataFrame({"image_id": inside, "label": list(labels), "group": "", "fold": ""}, dtype="str")
-    return table, [(image_id, "lies in no class folder: move it into one") for image_id in ids if "/" not in image_id]
+    return table, [(image_id, _without_folder(image_id)) for image_id in ids if "/" not in image_id]
+
+
+def _without_folder(image_id: str) -> str:
+    problem = "lies in no class folder: move it into one"
+    if "\\" not in image_id:
+        return problem
+    return f"{problem}. Its name holds \\, as if an archive from Windows lost its folders: unpack it again, e.g. by 7z"
 
 
 def read_overrides(path: Path, *, images: ImageIndex, classes: Sequence[str], label_type: str = "text") -> pd.DataFrame:
@@ -180,7 +191,7 @@ def read_overrides(path: Path, *, images: ImageIndex, classes: Sequence[str], la
     """
     if is_none(path):
         return pd.DataFrame({"image_id": [], "action": [], "reason": []}, dtype="str")
-    table = _read_columns(path, {column: column for column in ("image_id", "action", "reason")})
+    table = _read_columns(path, {column: column for column in ("image_id", "action", "reason")}, _FORM)
     known, faults = frozenset(classes), []
     for row, (written, action) in zip(table.index, table[["image_id", "action"]].to_numpy(), strict=True):
         place = f"{path}: row {row}"
@@ -285,13 +296,15 @@ def _kinds_of_skip(table: pd.DataFrame) -> pd.Series:
     return pd.Series(np.select(list(kinds.values()), list(kinds), ""), dtype="str")
 
 
-def _read_columns(path: Path, columns: Mapping[str, str | None]) -> pd.DataFrame:
+def _read_columns(
+    path: Path, columns: Mapping[str, str | None], advice: str = "correct contest.columns, or the file's first line"
+) -> pd.DataFrame:
     """Read the columns {our name: the file's name, or None for an empty column}; the index is the row number."""
     read = records.read(path)
     header = read.header
     wanted = [name for name in columns.values() if name is not None]
     if missing := [name for name in wanted if name not in header]:
-        hint = "" if len(header) > 1 else "; cells are separated by commas"
+        hint = f"; {advice}" if len(header) > 1 else "; cells are separated by commas"
         raise InputError(f"{path}: no column {', '.join(map(repr, missing))}; there are {header}{hint}")
     if repeated := [name for name in wanted if header.count(name) > 1]:
         raise InputError(f"{path}: several columns are called {', '.join(map(repr, repeated))}; rename all but one")

@@ -9,6 +9,7 @@ from podium.contest.labels import GivenLabels, JoinedLabels
 from podium.core import targets
 from podium.core.errors import InputError, some
 
+MISSING_MARKS = frozenset({"nan", "NaN", "NAN", "<NA>", "#N/A", "NaT", "null", "NULL"})  # not NA, which may be a code
 NOT_READABLE, NO_FILE_OF_IT = "unreadable", "without an image"
 
 LostClasses = dict[str, dict[str, int]]  # class -> why its labels are not used -> number of labels
@@ -78,6 +79,11 @@ def warnings(given: GivenLabels, joined: JoinedLabels, total: int, lost: LostCla
     unlabelled = joined.skipped.get("no label", 0) + joined.skipped.get("empty label", 0)
     if 2 * unlabelled > len(joined.labels):
         found.append(f"{unlabelled} of {len(joined.labels)} train images have no label and are not used")
+    if marks := sorted(MISSING_MARKS & targets.names_in(joined.labels["label"])):
+        found.append(
+            f"classes {some(list(map(repr, marks)))}: this is what programs write for a missing value; leave the label"
+            " empty if the images have none"
+        )
     if lost:
         named = [f"{label!r} ({_counted(reasons)})" for label, reasons in lost.items()]
         found.append(f"classes that have lost all their images: {some(named)}; no model can predict them")

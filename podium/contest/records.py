@@ -9,7 +9,6 @@ import io
 import json
 import math
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from podium.core import csv_faults, tables
 from podium.core.errors import InputError, some
 
 _PACKED = (".gz", ".zip")
-UNPACKING = (OSError, EOFError, zlib.error, zipfile.BadZipFile)  # of files that are missing, cut or damaged
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,9 @@ def separator(path: Path) -> str:
     try:
         with io.TextIOWrapper(_opened(path), encoding="utf-8-sig", errors="replace") as lines:
             first = lines.readline()
-    except UNPACKING:
+    except InputError:
+        raise
+    except Exception:  # the modules that unpack raise a dozen classes of errors
         return ","
     return "," if "," in first else next((mark for mark in csv_faults.SEPARATORS if mark in first), ",")
 
@@ -82,21 +82,21 @@ def _read_csv(path: Path) -> Records:
 
 def _read_json(path: Path) -> Records:
     text, notes = _decoded(path)
-    try:
-        return _of_objects(_rows(json.loads(text), path), path, notes)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not valid JSON: {error}") from None
+    return _of_objects(_rows(_parsed(text, str(path)), path), path, notes)
 
 
 def _read_json_lines(path: Path) -> Records:
     text, notes = _decoded(path)
-    objects = []
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            objects += [json.loads(line)] if line.strip() else []
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: line {number} is not valid JSON: {error}") from None
+    lines = enumerate(text.splitlines(), 1)
+    objects = [_parsed(line, f"{path}: line {number}") for number, line in lines if line.strip()]
     return _of_objects(objects, path, notes)
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError also of a number of thousands of digits
+        raise InputError(f"{where}: not valid JSON: {error}") from None
 
 
 READERS: dict[str, Callable[[Path], Records]] = {  # by the file's ending; all others are CSVs
@@ -128,8 +128,11 @@ def _decoded(path: Path) -> tuple[str, tuple[str, ...]]:
             data: bytes = opened.read()
     except FileNotFoundError:
         raise InputError(f"{path}: not found") from None
-    except UNPACKING as error:
-        raise InputError(f"{path}: {csv_faults.of_error(error, path)}") from None
+    except InputError:
+        raise
+    except Exception as error:  # as in `separator`
+        fault = csv_faults.of_error(error, path) if path.suffix.lower() in _PACKED else f"cannot be read: {error}"
+        raise InputError(f"{path}: {fault}") from None
     try:
         return data.decode("utf-8-sig"), ()
     except UnicodeDecodeError:
@@ -141,7 +144,13 @@ def _rows(value: Any, path: Path) -> Any:
     if not isinstance(value, dict):
         return value
     if _is_table(value.get("images")) and _is_table(value.get("annotations")):
-        return _joined(value)
+        try:
+            return _joined(value)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}: images and annotations cannot be joined ({type(error).__name__}: {error}): each annotation"
+                " needs an image_id that is the id of an image, and categories an id, as numbers or texts"
+            ) from None
     if _is_table(value.get("images")):
         return value["images"]
     lists = [name for name, inner in value.items() if _is_table(inner)]
@@ -185,6 +194,6 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, str):
-        return value
+        return value.encode("utf-8", "backslashreplace").decode()  # JSON can hold halves of characters, files cannot
     is_number = isinstance(value, int) or (isinstance(value, float) and not math.isnan(value))
     return repr(value) if is_number else ""

@@ -1,5 +1,6 @@
 """Read a section of params.yaml into a frozen pydantic object; errors name the key."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
@@ -20,7 +21,7 @@ class Section(BaseModel):
 
     RENAMED: ClassVar[dict[str, str]] = {}
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -50,6 +51,7 @@ class Section(BaseModel):
 
 MOST_LEVELS, MOST_VALUES = 50, 100_000  # of values in values, and in all; the recipes have 6 and some hundreds
 _DEEP = f"is nested more than {MOST_LEVELS} levels deep"
+_HALF = re.compile("[\ud800-\udfff]")  # YAML can spell them
 _UNNAMED = '"<unicode string>"'  # PyYAML's name for a text whose file it does not know
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -88,6 +90,8 @@ def _refuse_endless(values: dict[str, Any], path: Path) -> None:
     for _ in range(MOST_LEVELS):
         level = [(key, inner) for key, value in level if isinstance(value, dict | list) for inner in _inside(value)]
         count += len(level)
+        if halves := [key for key, value in level if isinstance(value, str) and _HALF.search(value)]:
+            raise InputError(f"{path}: {halves[0]}: holds half of a character, which no file can hold: correct it")
         if count > MOST_VALUES:
             raise InputError(f"{path}: {level[0][0]}: holds more than {MOST_VALUES} values by its anchors: remove some")
     if level:

@@ -85,6 +85,8 @@ def require_two_classes(classes: Sequence[str], image_ids: Sequence[str], c: Con
             f"; {classes[0]} holds the folders {some(inner, 3)}: if these are the classes, say images.train:"
             f" {c.images.train.rstrip('/')}/{classes[0]}"
         )
+    if c.layout == "folders" and any("\\" in image_id and "/" not in image_id for image_id in image_ids):
+        hint = "; file names hold \\, as if an archive from Windows lost its folders: unpack it again, e.g. by 7z"
     found = f"only one class, {classes[0]!r}" if classes else "no labelled image that can be used"
     raise InputError(f"params.yaml: contest: there is {found}; a classifier needs two{hint}")
 

@@ -29,12 +29,16 @@ def by_key(p: Podium) -> dict[str, str]:
 
 
 def refuse_inputs_among_outputs(p: Podium, root: Path) -> None:
-    """Refuse an input where stages write: pruning would remove it as an output that nothing owns.
+    """Refuse an input where stages write, because pruning would remove it, and a path that no file can have.
 
     Raises:
         InputError: names the key and the path.
     """
     for key, path in by_key(p).items():
+        try:
+            (root / path).exists()
+        except (OSError, ValueError) as error:  # too long, holds a NUL, or lies in a folder that may not be searched
+            raise InputError(f"params.yaml: {key}: {path}: no usable path ({error}): correct it") from None
         if pruning.is_among_outputs(root, path):
             raise InputError(
                 f"params.yaml: {key}: {path} lies where stages write and clean up; move it to data/contest/"
