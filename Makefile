@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all setup new check repro results experiments compare tune predict bundle test fast faults audit lint format lock schema
+.PHONY: all setup new check repro results experiments compare tune predict bundle kaggle test fast faults audit lint format lock schema
 all: repro
 	@python -m tools.results
 
@@ -43,6 +43,9 @@ predict: setup  # make predict IMAGES=<folder or file> [OUT=predictions.csv]
 
 bundle: setup  # make bundle [SELECT=all|best|distilled|<member>] [OUT=bundle]: a folder and a zip that predict without this project
 	@python -m tools.bundle "$(or $(SELECT),all)" "$(or $(OUT),bundle)"
+
+kaggle: setup  # make kaggle [BUNDLE=bundle] [OUT=kaggle] [PREFIX=podium]: data sets for a notebook without internet
+	@python -m tools.kaggle "$(or $(OUT),kaggle)" "$(or $(PREFIX),podium)" "$(or $(BUNDLE),bundle)"
 
 tune: setup  # make tune BUDGET=<hours>; also MEMBER=<name> for one member, APPLY=1 to write the best into params.yaml
 	@python -m stages.check settings

@@ -103,6 +103,7 @@ def _write_predictions(root: Path, folds: pd.DataFrame, classes: list[str]) -> N
     tables.write_json(calibration, folder / "calibration.json")
     counts = {"n_members": 2, "n_train_images": len(targets), "n_test_images": 1}
     tables.write_json(METRIC | counts, root / "metrics/summary.json")
+    tables.write_json({"novelty": {"false_alarms": 0.123}}, root / "data/ensemble/recipe.json")
 
 
 def _write_model_tables(root: Path) -> None:

@@ -43,7 +43,7 @@ from stages import (
 from tests import graph, photos, tiny
 from tests.graph import PROJECT
 from tools import bundle as bundle_tool
-from tools import predict
+from tools import kaggle, predict, submission
 
 N_TEST, CHUNK = 11, 8
 CONTEST = {"images": {"train": "train", "test": "test"}, "metric": "accuracy"}
@@ -327,6 +327,52 @@ def test_a_bundle_of_the_distilled_student_holds_one_trained_network(root: Path,
     done = run_alone(tmp_path / "small", root / "test", tmp_path / "alone.csv")
     assert done.returncode == 0, done.stderr
     assert len(tables.read_text_csv(tmp_path / "alone.csv")) == N_TEST
+
+
+def test_a_table_of_predictions_becomes_the_submission(root: Path) -> None:
+    predicted(root)
+    submission.main(str(root / "out.csv"), out=str(root / "submission.csv"), root=root)
+    assert (root / "submission.csv").read_bytes() == (root / "data/ensemble/submission.csv").read_bytes()
+    (root / "other.csv").write_text("image_id,problem\nt1.png,\n")
+    with pytest.raises(InputError, match="p:blue"):
+        submission.main(str(root / "other.csv"), root=root)
+
+
+def test_nothing_is_packed_for_kaggle_without_a_bundle(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="bundle"):
+        kaggle.main(str(tmp_path / "kaggle"), root=root)
+
+
+def notebook(kaggle_folder: Path) -> str:
+    """The cell of docs/kaggle.md, with another folder in place of /kaggle."""
+    cell = (PROJECT / "docs/kaggle.md").read_text().split("%%bash\n")[1].split("```")[0]
+    return cell.replace("/kaggle/", f"{kaggle_folder}/")
+
+
+@pytest.mark.slow
+def test_a_kaggle_notebook_writes_the_submission_without_a_network(
+    bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kaggle, "PYTHONS", ())  # no wheels: onnxruntime is installed here
+    inputs = tmp_path / "input"
+    kaggle.main(str(inputs), root=bundled.parent)
+    sets = {path.name: json.loads((path / "dataset-metadata.json").read_text()) for path in inputs.iterdir()}
+    assert {name: values["title"] for name, values in sets.items()} == {name: name for name in sets}
+    with zipfile.ZipFile(inputs / "podium-bundle/bundle.zip") as opened:  # one data set as Kaggle unpacks it
+        opened.extractall(inputs / "podium-bundle/bundle")
+    (inputs / "podium-bundle/bundle.zip").unlink()
+    shutil.copytree(bundled.parent / "test", inputs / "my-contest/test")
+    rows = [f"t{i},red" for i in reversed(range(N_TEST))]
+    (inputs / "my-contest/sample_submission.csv").write_text("\n".join(["id,colour", *rows]) + "\n")
+    alone = ["unshare", "-rn"] if subprocess.run(["unshare", "-rn", "true"], check=False).returncode == 0 else []
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [*alone, "bash", "-c", notebook(tmp_path)], env=environment, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    table = tables.read_text_csv(tmp_path / "working/podium/predictions.csv").set_index("image_id")
+    wanted = [f"t{i},{table.loc[f't{i}.png', 'label']}" for i in reversed(range(N_TEST))]
+    assert (tmp_path / "working/submission.csv").read_text().splitlines() == ["id,colour", *wanted]
 
 
 def outputs_alone(root: Path) -> dict[str, Any]:

@@ -67,6 +67,15 @@ def test_the_first_screen_says_how_good_how_sure_and_what_to_do_next(text: str) 
     assert "dvc exp run -S &#39;~members.vit&#39;" in first
 
 
+def test_the_share_of_test_images_unlike_training_is_said_where_it_is_known(root: Path, tmp_path: Path) -> None:
+    promises = (root / page.PAGE).read_text(encoding="utf-8").partition('id="promises"')[2]
+    assert "12.3%" in promises
+    page_run.write(tmp_path)
+    (tmp_path / "data/ensemble/recipe.json").write_text('{"novelty": null}')
+    page.main(root=tmp_path)
+    assert "unlike every" not in (tmp_path / page.PAGE).read_text(encoding="utf-8")
+
+
 def test_what_comes_from_data_is_escaped(text: str) -> None:
     assert "alert(" in text
     assert "<script" not in text

@@ -10,7 +10,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from podium import contracts
-from podium.contest import image_lists, submission
+from podium.contest import contest_submission, image_lists
+from podium.contest.contest_submission import SubmittedImages
 from podium.contest.ids import split_files
 from podium.contest.settings import ContestSettings
 from podium.contest.submission import Template
@@ -101,20 +102,15 @@ class EnsembleInputs:
         ids = {image_id: own for own, images in self.by_id.items() for image_id in images}
         return [f"id {ids[image_id]}" if image_id in ids else f"image {image_id}" for image_id in self.readable]
 
+    @property
+    def submitted_images(self) -> SubmittedImages:
+        """Return what the submission has rows for."""
+        return SubmittedImages(*self.test_files, self.by_id)
+
     @cached_property
     def template(self) -> Template | None:
         """Return the contest's submission template; None if there is none."""
-        form, (images, others) = self.contest.submission, self.test_files
-        return submission.read_template(
-            self.root / self.contest.template,
-            images,
-            self.classes,
-            form,
-            self.by_id,
-            others=others,
-            names=form.names,
-            absent=form.absent,
-        )
+        return contest_submission.read_template(self.contest, self.submitted_images, self.classes, self.root)
 
     @property
     def readable(self) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from podium import contracts
-from podium.contest import submission
+from podium.contest import contest_submission
 from podium.core import tables
 from podium.core import targets as label_targets
 from podium.core.errors import some
@@ -103,29 +103,10 @@ def write_predictions(inputs: EnsembleInputs, outcome: Outcome, oof: Mapping[str
 
 
 def _write_submission(inputs: EnsembleInputs, test_probs: pd.DataFrame, path: Path) -> None:
-    contest, (test_ids, others) = inputs.contest, inputs.test_files
-    shares = label_targets.one_label_a_row(inputs.used)["label"].value_counts() / len(inputs.used)
-    names, absent = contest.submission.names, contest.submission.absent
-    messages = submission.write(
-        path,
-        test_probs=test_probs,
-        prior={name: float(shares[name]) for name in inputs.classes},
-        template=inputs.template,
-        test_ids=test_ids,
-        others=others,
-        names=names,
-        absent=absent,
-        id_column=contest.columns.id,
-        label_column=contest.columns.label_name,
-        values=contest.submission.values,
-        header=contest.submission.header,
-        labels=contest.submission.labels,
-        positive=contest.submission.positive,
-        settings=contest.submission,
-        by_id=inputs.by_id,
-        fewest_labels=label_targets.fewest_labels(inputs.classes) if label_targets.are_sets(inputs.classes) else None,
-    )
-    for message in messages:
+    images, template = inputs.submitted_images, inputs.template
+    for message in contest_submission.write(
+        path, inputs.contest, images, template, test_probs=test_probs, used=inputs.used
+    ):
         print(f"ensemble: {message}")
 
 

@@ -77,7 +77,14 @@ def _score(inputs: PageInputs) -> dict[str, Any]:
         "n_wrong": len(set(inputs.wrong // inputs.n_labels)),
         "leaks": inputs.summary("data/analyze/summary.json")["test_images_with_a_train_duplicate"],
         "flagged": inputs.summary("data/review/summary.json")["flagged"],
+        "unlike_training": _unlike_training(inputs),
     }
+
+
+def _unlike_training(inputs: PageInputs) -> float | None:
+    """Return the share of test images that `make predict` calls unlike the training images; None if it cannot say."""
+    novelty = inputs.summary("data/ensemble/recipe.json")["novelty"]
+    return None if novelty is None else novelty["false_alarms"]
 
 
 def _contest(inputs: PageInputs) -> list[tuple[str, str]]:

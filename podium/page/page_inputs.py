@@ -45,6 +45,7 @@ SUMMARIES = (
     "data/review/summary.json",
     "data/report/calibration.json",
     "metrics/summary.json",
+    "data/ensemble/recipe.json",
 )
 CURVES = "data/ensemble/curves.csv"
 

@@ -7,5 +7,6 @@ network_passes.py        what a member's networks and probes predict of a chunk
 new_predictions.py       the blend on a folder of images, as a table
 onnx_export.py           a network as ONNX, checked against torch
 selection_of_members.py  the recipe of one member alone
+zip_files.py             zip files whose bytes depend on their content alone
 standalone/              what runs in a bundle
 """

@@ -1,7 +1,6 @@
 """A folder that predicts without this project: ONNX networks, recipe, a small predict.py, model card and hashes."""
 
 import shutil
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from podium.ensembling.recipe_schema import RecipeFile, RecipeMember
 from podium.models.settings import TorchSettings
 from podium.predictions.tta import PROBE
 from podium.probes import classifier_file, novelty
-from podium.serving import model_card, new_predictions, onnx_export, selection_of_members
+from podium.serving import model_card, new_predictions, onnx_export, selection_of_members, zip_files
 from podium.serving.network_passes import NetworkBuilder
 
 HERE = Path(__file__).parent
@@ -35,7 +34,6 @@ IMPORTS = {  # in the bundle its files lie beside each other, and resize.py stan
     "import cv2": "import resize as cv2",
 }
 UNSEALED = 'MANIFEST_SHA256 = ""'
-MOMENT = (2026, 1, 1, 0, 0, 0)  # of every file in the zip, so that the same files give the same bytes
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -68,7 +66,7 @@ def write(out: Path, select: str, root: Path) -> RecipeFile:
     _write_scripts(temporary)
     shutil.rmtree(out, ignore_errors=True)
     temporary.replace(out)
-    _zip(out)
+    zip_files.write(out)
     return recipe
 
 
@@ -160,13 +158,6 @@ def _write_scripts(folder: Path) -> None:
     sealed = f'MANIFEST_SHA256 = "{tables.file_hash(folder / "manifest.json")}"'
     script = (folder / "predict.py").read_text(encoding="utf-8")
     tables.write_text(script.replace(UNSEALED, sealed), folder / "predict.py")
-
-
-def _zip(folder: Path) -> None:
-    with tables.replacing(folder.with_name(f"{folder.name}.zip")) as temporary, zipfile.ZipFile(temporary, "w") as file:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            name = zipfile.ZipInfo((Path(folder.name) / path.relative_to(folder)).as_posix(), MOMENT)
-            file.writestr(name, path.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 def digest(folder: Path) -> str:
