@@ -6,13 +6,14 @@ second from the start of the process to its end. All see the same photos, small 
 flips, and the held-out images after each epoch. `prepare` has run before, once. The ratios by processor time say more
 than those by the clock if other work runs on the machine.
 
-It also prints what the parts of a training take, and the start of a process. With `--repeats 0` it prints these alone.
-`make bench` runs it.
+It also prints what the parts of a training take, and the start of a process. With `--repeats 0` it prints the parts
+alone. `make bench` runs it.
 """
 
 import argparse
 import itertools
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -85,7 +86,8 @@ def main(*words: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for size in args.sizes:
             _measure(args, Path(folder) / size, size, source)
-    _print_starts()
+    if args.repeats:
+        _print_starts()
 
 
 def _measure(args: argparse.Namespace, root: Path, size: str, source: Path | None) -> None:
@@ -106,6 +108,7 @@ def _measure(args: argparse.Namespace, root: Path, size: str, source: Path | Non
         commands["timm"] = timm_command(args, root)
     for part, milliseconds in (parts(root) | {"timm's load and augment": timm_load(root, args.image_size)}).items():
         print(f"    {part:28} {milliseconds:7.2f} ms an image", flush=True)
+    print(f"    memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB", flush=True)
     taken: dict[str, list[Seconds]] = {name: [] for name in commands}
     for _ in range(args.repeats):
         for name, command in commands.items():
