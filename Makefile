@@ -5,7 +5,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all setup new check repro results experiments compare tune predict bundle kaggle test fast faults audit lint format lock schema
+.PHONY: all setup new check repro results experiments compare tune predict bundle kaggle test fast faults audit bench lint \
+	format lock schema
 all: repro
 	@python -m tools.results
 
@@ -66,6 +67,9 @@ faults: setup  # make faults KILLS=200: kills `dvc repro` at random moments, and
 audit: setup  # known vulnerabilities of the locked packages; make audit UNAUDITED=allow passes those without an answer
 	-@test -x .audit/bin/pip-audit || { python -m venv .audit && .audit/bin/python -m pip install --quiet pip-audit==2.10.1; }
 	@python -m tools.advisories .audit/bin/pip-audit $(UNAUDITED)
+
+bench: setup  # make bench [SCRIPT=train.py, of timm's source distribution]: speed of a training and of its parts
+	@python -m docs.measure.bench $(if $(SCRIPT),--script "$(SCRIPT)")
 
 lint: setup
 	ruff check .

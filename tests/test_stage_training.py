@@ -15,7 +15,7 @@ from podium.core import tables
 from podium.core.errors import InputError
 from podium.ensembling import curves as curves_of
 from podium.models import backbones, probe_heads
-from podium.training.trainer import Trainer
+from podium.training.trainer import CurvesLog, Trainer
 from stages import finetune, infer, pretrain, probe, weights
 from tests import tiny
 
@@ -88,6 +88,14 @@ def test_curves_hold_every_epoch_and_no_time(tmp_path: Path) -> None:
     assert last["held_out/accuracy_score.tsv"] == pytest.approx(metrics.accuracy_score(right, probs.idxmax(axis=1)))
     assert last["held_out/log_loss.tsv"] == pytest.approx(metrics.log_loss(right, probs))
     assert not (tmp_path / "dvc.yaml").exists()
+
+
+def test_curves_are_written_without_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dvclive.live.get_dvc_repo", lambda: pytest.fail("DVC's repository was opened"))
+    with CurvesLog(tmp_path / "0.live") as live:
+        live.log_metric("train/loss", 0.5)
+        live.make_summary()
+    assert tables.read_json(tmp_path / "0.live/metrics.json")["train"] == {"loss": 0.5}
 
 
 def test_without_curves_the_same_weights_have_one_held_out_point(tmp_path: Path) -> None:

@@ -6,17 +6,20 @@ second from the start of the process to its end. All see the same photos, small 
 flips, and the held-out images after each epoch. `prepare` has run before, once. The ratios by processor time say more
 than those by the clock if other work runs on the machine.
 
-Then it prints what the parts of a training take, and the start of a process. `make bench` runs it.
+It also prints what the parts of a training take, and the start of a process. With `--repeats 0` it prints the parts
+alone. `make bench` runs it.
 """
 
 import argparse
 import itertools
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,7 +44,7 @@ from stages import finetune
 PROJECT = Path(__file__).parents[2]
 PHOTOS = PROJECT.parent / "shared/data/antbee/train"
 BATCHES = "batches.pt"  # of the ceiling
-IMPORTS = ("", "torch", "timm", "torchvision", "albumentations", "dvclive", "podium.training.trainer", "dvc.cli")
+IMPORTS = ("", "pandas", "torch", "torch, torchvision", "timm", "podium.training.trainer", "dvc.cli")
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ def main(*words: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for size in args.sizes:
             _measure(args, Path(folder) / size, size, source)
-    _print_starts()
+    if args.repeats:
+        _print_starts()
 
 
 def _measure(args: argparse.Namespace, root: Path, size: str, source: Path | None) -> None:
@@ -97,21 +101,23 @@ def _measure(args: argparse.Namespace, root: Path, size: str, source: Path | Non
     write_batches(root)
     commands = {"podium": podium(), "ceiling": [sys.executable, "-m", "docs.measure.bench", "--ceiling", str(root)]}
     if args.script is None:
-        print("timm: left out; give --script train.py, from timm's source distribution")
+        print(
+            "timm is left out: give --script train.py. It is in timm's source distribution:"
+            f" pip download --no-deps --no-binary timm timm=={timm.__version__}"
+        )
     else:
         commands["timm"] = timm_command(args, root)
+    for part, milliseconds in (parts(root) | {"timm's load and augment": timm_load(root, args.image_size)}).items():
+        print(f"    {part:28} {milliseconds:7.2f} ms an image", flush=True)
+    print(f"    memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB", flush=True)
     taken: dict[str, list[Seconds]] = {name: [] for name in commands}
     for _ in range(args.repeats):
         for name, command in commands.items():
             taken[name].append(run(command, root, args.threads))
-    for name, each in taken.items():
+    for name, each in taken.items() if args.repeats else ():
         print(f"  {name:8} {_speeds(each, args.images * args.epochs)}")
-    for name in commands.keys() - {"podium"}:
-        print(f"  podium / {name}: {ratios(taken['podium'], taken[name])}")
+        print(f"  podium / {name}: {ratios(taken['podium'], each)}" if name != "podium" else "", flush=True)
     print(f"  load {os.getloadavg()[0]:.1f}")
-    for part, milliseconds in parts(root).items():
-        print(f"    {part:28} {milliseconds:7.2f} ms an image")
-    sys.stdout.flush()
 
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -165,7 +171,11 @@ def run(command: Sequence[str], root: Path, threads: int) -> Seconds:
         process = subprocess.Popen(
             command, cwd=root, env=os.environ | variables, stdout=out, stderr=subprocess.STDOUT, text=True
         )
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:  # e.g. a Ctrl-C: nothing of this benchmark goes on
+            process.kill()
+            raise
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         print((root / "output.txt").read_text())
@@ -244,9 +254,23 @@ def parts(root: Path) -> dict[str, float]:
             optimizer.step()
             optimizer.zero_grad()
     found = {name: 1000 * seconds / len(images) for name, seconds in clock.seconds.items()}
-    with clock.part("held-out pass"):
-        trainer._probs(model, trainer._held_out)
+    for name in ("first held-out pass", "held-out pass"):  # in the first, the CPU's library makes its kernels
+        with clock.part(name):
+            trainer._probs(model, trainer._held_out)
     return found | {"held-out pass, of its images": 1000 * clock.seconds["held-out pass"] / len(trainer._held_out)}
+
+
+def timm_load(root: Path, image_size: int) -> float:
+    """Return the milliseconds of processor time that timm's own loading and augmentation take for one image."""
+    dataset = timm.data.create_dataset("", root=str(root / "timm/train"))
+    dataset.transform = timm.data.create_transform(
+        (3, image_size, image_size), is_training=True, use_prefetcher=True, color_jitter=0
+    )
+    begun = time.process_time()
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # timm leaves files to the collector
+        for index in range(len(dataset)):
+            dataset[index]
+    return 1000 * (time.process_time() - begun) / len(dataset)
 
 
 class PartClock:
@@ -272,13 +296,12 @@ def _trainer(root: Path) -> Trainer:
 
 def _print_starts() -> None:
     """Print what a new process takes to import modules."""
-    print("\nstart of a process, seconds by the clock and of processor time, least of 3")
+    print("\nstart of a process that imports ..., seconds by the clock and of processor time")
     with tempfile.TemporaryDirectory() as folder:
         for name in IMPORTS:
             command = [sys.executable, "-c", f"import {name}" if name else "pass"]
-            taken = [run(command, Path(folder), 1) for _ in range(3)]
-            wall, cpu = min(one.wall for one in taken), min(one.cpu for one in taken)
-            print(f"  {name or 'Python alone':28} {wall:6.2f} {cpu:6.2f}", flush=True)
+            taken = run(command, Path(folder), 1)
+            print(f"  {name or 'Python alone':28} {taken.wall:6.2f} {taken.cpu:6.2f}", flush=True)
 
 
 if __name__ == "__main__":

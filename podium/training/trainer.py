@@ -35,6 +35,20 @@ def train(job: TrainingJob, weights: Path, data: FoldImages) -> None:
         devices.reproducibly(job.name, lambda: Trainer(job, backbones.read(weights), data, numerics).run())
 
 
+class CurvesLog(Live):
+    """dvclive's curves without DVC, which would take half a second to import for an experiment that no stage saves.
+
+    Args:
+        folder: of the curves.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(dir=str(folder), dvcyaml=None, save_dvc_exp=False)
+
+    def _init_dvc(self) -> None:
+        """Open no DVC repository."""
+
+
 class Trainer:
     """The training of one phase of one member on one fold."""
 
@@ -57,7 +71,7 @@ class Trainer:
         model = self._model()
         self.states = resume.StateFile(self.job.state_path, self.job, self._key_of(model))
         try:
-            with Live(dir=str(self.job.path("data", ".live")), dvcyaml=None, save_dvc_exp=False) as live:
+            with CurvesLog(self.job.path("data", ".live")) as live:
                 final = self._fit(self.numerics.place(model), live)
             self._write(final)
         except BaseException as error:

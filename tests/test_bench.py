@@ -1,0 +1,46 @@
+"""docs.measure.bench: its project trains, its ceiling trains from memory, its ratios are by turns."""
+
+import argparse
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from docs.measure import bench, bench_project
+from docs.measure.bench import Seconds
+from podium.core import tables
+from podium.core.pixels import PixelPack
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PODIUM_WORKERS", "0")
+    asked = {"backbone": "resnet10t", "image_size": 32, "precision": "fp32", "epochs": 2, "batch": 4, "threads": 1}
+    bench_project.write(tmp_path, 60, None, bench.settings(argparse.Namespace(**asked)), n_images=8)
+    return tmp_path
+
+
+def test_the_ceiling_trains_without_a_pixel_and_every_part_takes_time(root: Path) -> None:
+    parts = bench.parts(root)
+    assert list(parts)[:6] == ["load", "augment", "copy", "forward", "backward", "step"]
+    assert all(milliseconds > 0 for milliseconds in parts.values())
+    assert bench.timm_load(root, 32) > 0
+    bench.write_batches(root)
+    with mock.patch.object(PixelPack, "__getitem__", side_effect=AssertionError("a pixel was read")):
+        bench.train_in_memory(root)
+    held_out = tables.read(root / f"data/finetune/{bench_project.MEMBER}/0.parquet", tables.PREDICTIONS)
+    assert list(held_out["image_id"]) == ["00008.jpg", "00009.jpg"]
+
+
+def test_a_process_is_timed_and_its_failure_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    taken = bench.run(["python", "-c", "sum(range(10**6))"], tmp_path, 1)
+    assert taken.cpu > 0
+    assert taken.wall > 0
+    with pytest.raises(bench.subprocess.CalledProcessError):
+        bench.run(["python", "-c", "raise SystemExit('no memory')"], tmp_path, 1)
+    assert "no memory" in capsys.readouterr().out
+
+
+def test_ratios_are_of_the_turns() -> None:
+    ours, theirs = [Seconds(1, 2), Seconds(10, 2)], [Seconds(2, 3), Seconds(20, 5)]
+    assert bench.ratios(ours, theirs) == "clock 2.00 (2.00 to 2.00); processor time 2.00 (1.50 to 2.50)"
