@@ -100,7 +100,7 @@ def test_a_contest_enters_by_its_settings_alone(name: str, tmp_path: Path, monke
     assert [row[made.id_column] for row in rows] == list(made.ids)
     expected = probs.loc[list(made.ids.values())]
     for own, together in made.together.items():
-        expected.loc[made.ids[own]] = probs.loc[together].mean()
+        expected.loc[made.ids[own]] = probs.loc[together].mean().to_numpy()
     check_cells(contest, rows, expected, [made.truth[image] for image in made.ids.values()], header)
 
 

@@ -239,7 +239,7 @@ def test_members_take_the_channels_of_the_images(monkeypatch: pytest.MonkeyPatch
     ("cells", "mark"),
     [
         (["rust", "scab", "rust scab", "scab rust mould", "mould"], " "),
-        (["1|2", "2", "3|2", "3"], "|"),
+        (["1|2", "2", "3|2", "3", "1"], "|"),
         (["Common wheat", "Black-grass", "Sugar beet"], None),
         (["red fox", "red panda", "giant panda", "giant fox"], None),
         (["a", "b", "c d"], None),
