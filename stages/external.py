@@ -11,7 +11,7 @@ from podium import contracts
 from podium.contest import external
 from podium.contest.ids import ImageIndex, split_files
 from podium.contest.settings import ExternalSettings
-from podium.core import cli, params, tables
+from podium.core import cli, params, tables, targets
 from podium.core.errors import some
 
 
@@ -24,7 +24,12 @@ def main(name: str, root: Path = Path()) -> None:
     readable = facts.loc[facts["problem"] == "", "image_id"]
     images, others = split_files(facts)
     lost = tables.read_json(root / "data/label/summary.json")["lost_classes"]
-    classes, oof, test, ours = sorted(scored["label"].unique()), root / p.oof, root / p.test, scored["fold"].to_dict()
+    classes, oof, test, ours = (
+        targets.class_names(scored["label"]),
+        root / p.oof,
+        root / p.test,
+        scored["fold"].to_dict(),
+    )
     train_rows = external.read(
         oof,
         images=ImageIndex(folds["image_id"]),

@@ -348,6 +348,27 @@ def brains(home: Path) -> Miniature:
                      together={own: ids[own] for own in tests})  # fmt: skip
 
 
+SPINES = ("patient_overall", *(f"C{i}" for i in range(1, 8)))
+
+
+def spines(home: Path) -> Miniature:
+    """DICOM; a study is a folder of slices and has a set of labels; a row of the template is a study and a label."""
+    studies = [f"1.2.826.{i:02}" for i in range(14)]
+    broken: dict[str, set[str]] = {key: set() for key in studies}
+    broken |= {own: {SPINES[0], SPINES[1 + i % 7], SPINES[1 + i // 2 % 7]} for i, own in enumerate(studies) if i % 4}
+    slices = {own: [f"{own}/{at}.dcm" for at in (1, 2)] for own in studies}
+    for i, files in enumerate(slices.values()):
+        for at, file in enumerate(files):
+            dicom(home / f"{'train' if i < 12 else 'test'}_images" / file, 10 * i + at)
+    csv(home, "train.csv", ",".join(["StudyInstanceUID", *SPINES]),
+        *(",".join([own, *(str(int(name in broken[own])) for name in SPINES)]) for own in studies[:12]))  # fmt: skip
+    ids = {f"{own}_{name}": own for own in studies[12:] for name in SPINES}
+    csv(home, "sample_submission.csv", "row_id,fractured", *(f"{row},0.5" for row in ids))
+    truth = {file: as_cell(broken[own]) for own in studies[12:] for file in slices[own]}
+    return Miniature(truth, ["row_id", "fractured"], {row: slices[own][0] for row, own in ids.items()},
+                     together={row: slices[own] for row, own in ids.items()})  # fmt: skip
+
+
 def array(path: Path, values: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, values)
@@ -397,4 +418,5 @@ MAKERS: dict[str, Callable[[Path], Miniature]] = {
     "seti-breakthrough-listen": seti,
     "rsna-breast-cancer-detection": breasts,
     "rsna-miccai-brain-tumor-radiogenomic-classification": brains,
+    "rsna-2022-cervical-spine-fracture-detection": spines,
 }

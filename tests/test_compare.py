@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from sklearn import metrics
 
 from podium import contracts
-from podium.core import pixels, tables
+from podium.core import pixels, tables, targets
 from podium.core.errors import InputError
 from tests.graph import Graph
 from tools import compare, pairing, revisions
@@ -276,3 +277,32 @@ def test_missing_runs_and_files_are_named(repo: Graph) -> None:
     (repo.root / ".dvc/cache").rename(repo.aside / "cache")
     with pytest.raises(InputError, match=r"first: neither DVC's cache nor its remote has data/split/folds\.csv"):
         compare.main("first", "better", root=repo.root)
+
+
+def sets_run(name: str, right: float, seed: int) -> Run:
+    """A run of sets of labels, of which a share is right for each label."""
+    random, truth = np.random.default_rng(seed), np.random.default_rng(0).random((90, 3)) < 0.4
+    guess = truth ^ (random.random(truth.shape) > right)
+    cells = [targets.as_cell(np.array(CLASSES)[row]) for row in truth]
+    oof = pd.DataFrame({"image_id": IDS[:90], "label": cells, "fold": [str(i % 2) for i in range(90)]})
+    oof = oof.assign(**{tables.PROBABILITY + one: np.where(guess[:, k], 0.8, 0.1) for k, one in enumerate(CLASSES)})
+    return Run(name, "micro_f1", folds_table(oof, [str(i // 2) for i in range(90)]), oof)
+
+
+def test_runs_of_sets_of_labels_are_compared_label_by_label() -> None:
+    a, b = sets_run("a", 0.7, 1), sets_run("b", 0.95, 2)
+    joined = pairing.pair(a, b)
+    names = [tables.PROBABILITY + one for one in CLASSES]
+    truth = np.array([[one in targets.of_cell(cell) for one in CLASSES] for cell in a.oof["label"]])
+    by_hand = [metrics.f1_score(truth, run.oof[names] > 0.5, average="micro") for run in (a, b)]
+    judged = compare.judge(joined, ["micro_f1"])
+    assert judged[0].scores == pytest.approx(by_hand)
+    assert "B is better" in report(a, b)
+    changes = pairing.changes(joined).set_index("image_id")
+    differ = (a.oof[names].to_numpy() > 0.5) != (b.oof[names].to_numpy() > 0.5)
+    assert set(changes.index) == {IDS[i] for i in np.flatnonzero(differ.any(1))}
+    for image, row in changes.iterrows():
+        own = b.oof.set_index("image_id").loc[image, names].to_numpy(float)
+        right = truth[IDS.index(image)]
+        assert row["second_probability"] == pytest.approx(np.where(right, own, 1 - own).mean(), abs=1e-4)
+        assert (row["change"] == "only B is right") == (row["second"] == row["label"])

@@ -20,8 +20,8 @@ from podium.ensembling.settings import EnsembleSettings
 from podium.preflight import input_tables
 from podium.preflight.settings import Podium
 from podium.scoring import scores
-from stages import check, label, prepare, split
-from tests import miniatures
+from stages import check, ensemble, label, prepare, split
+from tests import miniatures, prediction_tables, tiny
 from tests.graph import PROJECT
 
 PAGE = (PROJECT / "docs/contests.md").read_text(encoding="utf-8")
@@ -100,7 +100,7 @@ def test_a_contest_enters_by_its_settings_alone(name: str, tmp_path: Path, monke
     assert [row[made.id_column] for row in rows] == list(made.ids)
     expected = probs.loc[list(made.ids.values())]
     for own, together in made.together.items():
-        expected.loc[made.ids[own]] = probs.loc[together].mean()
+        expected.loc[made.ids[own]] = probs.loc[together].mean().to_numpy()
     check_cells(contest, rows, expected, [made.truth[image] for image in made.ids.values()], header)
 
 
@@ -116,6 +116,10 @@ def check_cells(
         places = np.array([probs.columns.get_loc(true) for true in truth])
         ours = scores.named(contest["metric"], list(probs.columns)).function(places, probs.to_numpy())
         assert ours == pytest.approx(mean**0.5)
+    elif "class" in re.compile(form.get("id_pattern") or "").groupindex:
+        cells = [re.fullmatch(form["id_pattern"], row[0])["class"] for row in rows]
+        expected = [values[name] for name, (_, values) in zip(cells, probs.iterrows(), strict=True)]
+        np.testing.assert_allclose([float(row[-1]) for row in rows], expected)
     elif form["values"] == "labels":
         check_micro_f1([row[-1].split(" ") for row in rows], probs, truth, contest["metric"])
     elif form.get("positive"):
@@ -150,6 +154,42 @@ def check_map_at_5(cells: list[list[str]], probs: pd.DataFrame, truth: list[str]
     assert ours == pytest.approx(kaggles / len(cells))
 
 
+def test_the_slices_of_a_study_share_their_labels_probabilities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cases and sets of labels together, from the images to the submission, with generated predictions of one probe."""
+    monkeypatch.setenv("PODIUM_WORKERS", "1")
+    made = miniatures.spines(tmp_path / "data/contest")
+    folds = run_to_the_folds(tmp_path, SECTIONS["rsna-2022-cervical-spine-fracture-detection"])
+    none = {phase: {"epochs": 0} for phase in ("pretrain", "finetune")}
+    values = params.read(tmp_path) | {"members": {"a": tiny.member(infer={"image_sizes": [32]}, **none)}}
+    tiny.write_params(tmp_path, values | {key: {} for key in ("fixres", "pseudo", "distill", "external")})
+    used = [*zip(folds["image_id"], folds["fold"], strict=True)]
+    classes = targets.class_names(folds["label"])
+    found = []
+    for subset, images in (("train", used), ("test", [(one, fold) for one in made.truth for fold in FOLDS])):
+        rows = prediction_tables.rows(subset, images, [32], ["identity", "hflip"])
+        truth = dict(zip(folds["image_id"], folds["label"], strict=True)) | made.truth
+        right = targets.of_labels(rows["image_id"].map(truth), classes)
+        noise = np.random.default_rng(len(found)).random(right.shape)
+        found.append(tables.with_probs(rows, (0.3 * right + 0.6 * noise).astype(np.float32), classes))
+    tables.write(pd.concat(found, ignore_index=True), tmp_path / "data/probe/a.parquet", tables.PREDICTIONS)
+    ensemble.main(root=tmp_path)
+    columns = [f"p:{name}" for name in classes]
+    oof = tables.read(tmp_path / "data/ensemble/oof.parquet", contracts.OOF)
+    of_study = oof.groupby(oof["image_id"].str.split("/").str[0])
+    assert len(of_study) == len(oof) / 2
+    assert of_study["fold"].nunique().eq(1).all()
+    np.testing.assert_allclose(of_study[columns].max(), of_study[columns].min())
+    test = tables.read(tmp_path / "data/ensemble/test.parquet", contracts.TEST).set_index("image_id")
+    header, *rows = csv.reader((tmp_path / "data/ensemble/submission.csv").read_text().splitlines())
+    assert header == made.header
+    assert [row[0] for row in rows] == list(made.ids)
+    for row_id, cell in rows:
+        name = row_id.split("_", 1)[1]
+        np.testing.assert_allclose(test.loc[made.together[row_id], f"p:{name}"], float(cell), rtol=1e-6)
+
+
 def test_a_new_test_image_in_the_folder_of_both_changes_no_train_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,14 +213,9 @@ def files(ending: str) -> dict[str, str]:
 
 
 SEVERAL = {"train/a.jpg": "", "train/b.jpg": "", "train/c.jpg": "", "test/t.jpg": ""}
-SPINES = "id,patient_overall,C1,C2\na,1,1,0\nb,1,1,1\nc,0,0,0\n"
 WRONG: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "statoil-iceberg-classifier-challenge": (files(".json"), {}),
     "the-icml-2013-whale-challenge-right-whale-redux": (files(".aif"), {}),
-    "rsna-2022-cervical-spine-fracture-detection": (
-        {f"train/{study}/1.dcm": "x" for study in "abc"} | {"test/t/1.dcm": "x", "train.csv": SPINES},
-        {"columns": {"id": "id", "label": ["patient_overall", "C1", "C2"], "case": "id"}},
-    ),
     "siim-covid19-detection": (files(".dcm") | {"train.csv": "id,label\na_study,0\nb_study,1\n"}, {}),
     "cdiscount-image-classification-challenge": (files(".bson"), {}),
     "hms-harmful-brain-activity-classification": (files(".parquet"), {}),

@@ -121,7 +121,8 @@ def listed(probs: np.ndarray, labels: list[int], flagged: bool = False) -> pd.Da
     names = ["x", "y", "z"]
     reviewed = table(*((chr(97 + i), names[k], "train", "0") for i, k in enumerate(labels)))
     issues = label_errors.LabelIssues(probs[range(len(labels)), labels], np.full(len(labels), flagged), probs.argmax(1))
-    votes = {"one": member_votes.to_vote(probs), "two": member_votes.to_vote(probs[:, ::-1])}
+    known = np.ones(len(probs), bool)
+    votes = {"one": member_votes.to_vote(probs, known), "two": member_votes.to_vote(probs[:, ::-1], known)}
     return label_errors.suspect_table(reviewed, issues, probs=probs, votes=votes, classes=names, others={"b": "q z"})
 
 

@@ -130,7 +130,7 @@ def test_simpler_methods_win_ties() -> None:
     probs, targets = simulated(1, [1.0], n_sizes=1)
     images = evaluation_set(targets)
     same = dict.fromkeys(reversed(AUTO), probs[0, 0])
-    assert selection.choose_method(images, np.arange(len(targets)), same) == "equal"
+    assert selection.choose_method(images, np.arange(len(targets)), same.items()) == "equal"
 
 
 def test_with_nothing_to_gain_the_nested_score_is_that_of_new_images() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from podium.core import params, tables
+from podium.core import targets as label_targets
 from podium.core.errors import InputError
 from podium.inference.settings import MemberSettings
 from podium.predictions import calibration
@@ -58,7 +59,7 @@ class HeldOut:
             probe: its tables.PREDICTIONS.
         """
         used = folds[folds["use"] == "train"].sort_values("image_id", ignore_index=True)
-        classes = sorted(used["label"].unique())
+        classes = label_targets.class_names(used["label"])
         names = [str(fold) for fold in params.section(values, "folds")]
         metric = scores.named(params.section(values, "contest.metric"), classes)
         images = evaluation_set.of_folds(used, names, classes, metric)
@@ -80,7 +81,7 @@ class HeldOut:
         return [len(self.rows(fold)) for fold in range(len(self.folds))]
 
     def rows(self, fold: int) -> evaluation_set.Indices:
-        """Return the positions of a fold's images."""
+        """Return the positions of a fold's images; of sets of labels those of podium.core.targets.as_rows."""
         return np.flatnonzero(self.images.folds == fold)
 
     def has(self, name: str, fold: int) -> bool:
@@ -149,10 +150,11 @@ class HeldOut:
         wanted = {"subset": "train", "fold": self.folds[fold], "image_size": image_size, "transform": transform}
         for column, value in wanted.items():
             table = table[table[column] == value]
-        ids = self.image_ids[self.rows(fold)]
+        of_images = self.images.folds[:: label_targets.rows_per_image(self.classes)]
+        ids = self.image_ids[of_images == fold]
         table = table.set_index("image_id").reindex(ids)
         columns = [tables.PROBABILITY + label for label in self.classes]
         probs: Probs = table.reindex(columns=columns).to_numpy(np.float32)
         if not np.isfinite(probs).all():
             raise InputError(f"{name}: images of fold {self.folds[fold]} have no predictions; run `make tune` again")
-        return probs
+        return label_targets.probs_of_rows(probs, self.classes)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from podium.core import tables
+from podium.core import targets as label_targets
 from podium.core.errors import InputError, some
 from podium.scoring import intervals
 from tools.revisions import Run
@@ -18,9 +19,9 @@ CHANGES = tables.Contract(
         "image_id": "text",
         "change": "text",  # of KINDS
         "label": "text",
-        "first": "text",  # the class that A predicts
+        "first": "text",  # the class, or the set of labels, that A predicts
         "second": "text",  # that B predicts
-        "first_probability": "float",  # of the label, by A
+        "first_probability": "float",  # of the label, by A; of sets the mean over labels of what it gives the truth
         "second_probability": "float",
     }
 )
@@ -34,10 +35,10 @@ class Pair:
 
     Attributes:
         image_ids: of these images.
-        classes: of both runs, sorted; a run without a class gives it probability 0.
-        targets: (images,) class indices.
-        first, second: (images, classes) of A and B.
-        groups: (images,) numbers; images that share a group in either run share one.
+        classes: of both runs, sorted; a run without a class gives it probability 0. LabelNames of sets of labels.
+        targets: (images,) class indices; of sets the rows of podium.core.targets.as_rows, (images x labels,).
+        first, second: (images, classes) of A and B; of sets (images x labels, 2).
+        groups: as targets, numbers; images that share a group in either run share one.
         notes: (name, text) of what A and B share: images, labels, classes, folds, groups.
         cautions: reasons to distrust the difference.
     """
@@ -63,17 +64,17 @@ def pair(a: Run, b: Run) -> Pair:
     if same.empty:
         raise InputError(f"{a.name} and {b.name} have no image with the same label in common: nothing to compare")
     names = [tables.class_names(run.oof) for run in (a, b)]
-    classes = sorted({*names[0], *names[1]})
+    classes = _all_classes(names, list(same["label_x"]))
     image_ids = list(same["image_id"])
     groups = [list(run.folds.set_index("image_id").loc[image_ids, "group"]) for run in (a, b)]
     moved = _moved(same)
     return Pair(
         image_ids=image_ids,
         classes=classes,
-        targets=np.asarray(pd.Index(classes).get_indexer(same["label_x"]), np.int64),
+        targets=label_targets.as_rows(label_targets.of_labels(same["label_x"], classes)),
         first=_probs(a, image_ids, classes),
         second=_probs(b, image_ids, classes),
-        groups=intervals.joined_groups(*groups),
+        groups=label_targets.rows_of_images(intervals.joined_groups(*groups), classes),
         notes=(
             ("images", _images(a, b, len(both))),
             ("labels", _labels(both)),
@@ -92,14 +93,13 @@ def pair(a: Run, b: Run) -> Pair:
 
 def changes(joined: Pair) -> pd.DataFrame:
     """Return CHANGES: the images that A and B predict differently, by kind, the largest change first."""
-    first, second = joined.first.argmax(1), joined.second.argmax(1)
+    label, first, second = (_named(joined, probs) for probs in (None, joined.first, joined.second))
+    given = [_of_truth(joined, probs) for probs in (joined.first, joined.second)]
     rows = []
     for i in np.flatnonzero(first != second):
-        label = joined.targets[i]
-        kind = KINDS[0] if second[i] == label else KINDS[1] if first[i] == label else KINDS[2]
-        named = [joined.classes[k] for k in (label, first[i], second[i])]
-        probabilities = [round(float(probs[i, label]), 4) for probs in (joined.first, joined.second)]
-        rows.append([joined.image_ids[i], kind, *named, *probabilities])
+        kind = KINDS[0] if second[i] == label[i] else KINDS[1] if first[i] == label[i] else KINDS[2]
+        probabilities = [round(float(probs[i]), 4) for probs in given]
+        rows.append([joined.image_ids[i], kind, label[i], first[i], second[i], *probabilities])
     table = pd.DataFrame(rows, columns=list(CHANGES.columns))
     table["kind"] = table["change"].map(KINDS.index)
     table["moved"] = -(table["second_probability"] - table["first_probability"]).abs()
@@ -111,11 +111,37 @@ def images(n: int) -> str:
     return f"{n} image" + ("" if n == 1 else "s")
 
 
+def _all_classes(names: Sequence[Sequence[str]], labels: Sequence[str]) -> list[str]:
+    """Return the classes of both runs, sorted; LabelNames where the labels are sets."""
+    classes, of_labels = sorted({*names[0], *names[1]}), label_targets.class_names(labels)
+    if not label_targets.are_sets(of_labels):
+        return classes
+    return label_targets.LabelNames(classes, label_targets.fewest_labels(of_labels))
+
+
+def _named(joined: Pair, probs: Probs | None) -> NDArray[np.object_]:
+    """Return the predicted class or set of each image (images,); the label itself if `probs` is None."""
+    classes = joined.classes
+    if not label_targets.are_sets(classes):
+        return np.asarray(classes, object)[joined.targets if probs is None else probs.argmax(1)]
+    if probs is None:
+        found = joined.targets.reshape(-1, len(classes)) == 1
+    else:
+        by_image = label_targets.probs_of_images(probs, classes)
+        found = label_targets.predicted_sets(by_image, label_targets.fewest_labels(classes))
+    return np.array([label_targets.as_cell(np.asarray(classes, object)[row]) for row in found], object)
+
+
+def _of_truth(joined: Pair, probs: Probs) -> NDArray[np.float64]:
+    """Return what the label gets of each image (images,); of sets the mean over labels of having, or lacking, each."""
+    own = probs[np.arange(len(probs)), joined.targets].astype(np.float64)
+    return own.reshape(len(joined.image_ids), -1).mean(axis=1)
+
+
 def _probs(run: Run, image_ids: Sequence[str], classes: Sequence[str]) -> Probs:
     columns = [tables.PROBABILITY + name for name in classes]
     table = run.oof.set_index("image_id").reindex(columns=columns, fill_value=0.0)
-    probs: Probs = table.loc[list(image_ids)].to_numpy(np.float32)
-    return probs
+    return label_targets.probs_of_rows(table.loc[list(image_ids)].to_numpy(np.float32), classes)
 
 
 def _moved(same: pd.DataFrame) -> int:

@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from podium.core import cli, params, tables
+from podium.core import cli, params, tables, targets
 from podium.core.errors import InputError
 from podium.ensembling.tta_selection import OofByTta
 from podium.predictions import calibration, member_predictions
@@ -99,7 +99,8 @@ def main(*words: str, root: Path = Path()) -> None:
     terms = sorted({term for pair in pairs for way in pair for term in way.terms}, key=str)
     runs = _read(asked.runs, terms, root)
     images = runs[0].scored
-    print(f"{len(runs)} runs, {len(images.targets)} images out of fold, in {images.metric.name} and log loss; a gain")
+    n_images = len(images.targets) // images.metric.n_labels
+    print(f"{len(runs)} runs, {n_images} images out of fold, in {images.metric.name} and log loss; a gain")
     print("above 0 means that the second way is better; all intervals hold together at 95%\n")
     print("\n".join(f"| {' | '.join(row)} |" for row in (HEAD, ["---"] * len(HEAD), *table(pairs, runs))))
 
@@ -166,7 +167,7 @@ def predict(way: Way, run: SeedRun) -> Probs:
     probs = np.empty_like(run.probs[way.terms[0]])
     for outer_fold in images.all_outer_folds:
         others, here = images.rows(images.remaining({outer_fold})), images.rows({outer_fold})
-        targets = images.targets[others]
+        own = images.targets[others]
         terms = [
             member.calibration(member.default, {outer_fold}).apply(
                 member.at(member.default), member.shift_of(member.default)
@@ -174,13 +175,13 @@ def predict(way: Way, run: SeedRun) -> Probs:
             for member in members
         ]
         if way.best:
-            ranks = [(images.metric.utility(targets, t[others]), -scores.log_loss(targets, t[others])) for t in terms]
+            ranks = [(images.metric.utility(own, t[others]), -scores.log_loss(own, t[others])) for t in terms]
             probs[here] = terms[ranks.index(max(ranks))][here]
         elif len(terms) == 1:
             probs[here] = terms[0][here]
         else:
             mean = calibration.log_probs(np.mean(terms, axis=0, dtype=np.float32))
-            probs[here] = calibration.scaled(mean[here], calibration.fit_temperature(mean[others], targets))
+            probs[here] = calibration.scaled(mean[here], calibration.fit_temperature(mean[others], own))
     return probs
 
 
@@ -247,7 +248,7 @@ def _read_run(name: str, terms: Sequence[Term], root: Path) -> tuple[SeedRun, di
         values = params.read(folder)
         folds = tables.read(folder / revisions.FOLDS, tables.FOLDS).sort_values("image_id", ignore_index=True)
         used = folds[folds["use"] == "train"]
-        classes = sorted(used["label"].unique())
+        classes = targets.class_names(used["label"])
         metric = scores.named(params.section(values, "contest.metric"), classes)
         images = evaluation_set.of_folds(used, [str(fold) for fold in params.section(values, "folds")], classes, metric)
         found = member_predictions.blend_members(values, folder)

@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from podium.core import cli, params, pixels, tables
+from podium.core import cli, params, pixels, tables, targets
 from podium.core.errors import InputError
 from podium.inference import fold_models
 from podium.models import devices, predict
@@ -178,7 +178,10 @@ def _predict(root: Path, member: str, folder: Path) -> None:
 def _used(root: Path) -> tuple[Any, list[str]]:
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
     used = folds[folds["use"] == "train"].reset_index(drop=True)
-    return used, sorted(used["label"].unique())
+    classes = targets.class_names(used["label"])
+    if targets.are_sets(classes):
+        raise InputError(f"{root}: the variants of ablation are losses and TTAs of classes: not for sets of labels")
+    return used, classes
 
 
 def _run(root: Path, member: str, names: Sequence[str], out: Path, seed: int) -> seeds.SeedRun:

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from podium.core import cli, params, tables
+from podium.core import cli, params, tables, targets
+from podium.core.errors import InputError
 from podium.scoring import evaluation_set, intervals, scores
 
 BLEND = "Podium's blend"
@@ -25,7 +26,9 @@ def main(*words: str) -> None:
     parser.add_argument("root", type=Path)
     root = parser.parse_args(words).root
     used = tables.read(root / "data/split/folds.csv", tables.FOLDS).query("use == 'train'").sort_values("image_id")
-    classes = sorted(used["label"].unique())
+    classes = targets.class_names(used["label"])
+    if targets.are_sets(classes):
+        raise InputError(f"{root}: against_probes compares accuracies, which sets of labels have none of")
     metric = scores.SCORES["accuracy"]
     images = evaluation_set.of_folds(used, sorted(used["fold"].unique()), classes, metric)
     methods = _methods(root, classes)

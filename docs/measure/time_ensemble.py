@@ -97,7 +97,7 @@ def _settings(sizes: list[int]) -> dict[str, object]:
     }
 
 
-def _write_settings(folder: Path, members: dict[str, dict[str, object]], metric: str) -> None:
+def _write_settings(folder: Path, members: dict[str, dict[str, object]], metric: str, method: str = "auto") -> None:
     (folder / "placeholders").mkdir(exist_ok=True)
     (folder / "placeholders/none.csv").touch()
     contest = {"images": {"train": "train", "test": "test"}, "metric": metric}
@@ -110,7 +110,7 @@ def _write_settings(folder: Path, members: dict[str, dict[str, object]], metric:
         "distill": {},
         "external": {},
     }
-    values["ensemble"] = {"method": "auto"}
+    values["ensemble"] = {"method": method}
     tables.write_text(yaml.safe_dump(values, sort_keys=False), folder / "params.yaml")
 
 

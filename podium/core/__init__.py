@@ -12,6 +12,7 @@ patterns.py      regular expressions in params.yaml
 pixels.py        the packed image file: write it once, memory-map it
 placeholders.py  placeholder paths for inputs that a contest does not have
 progress.py      whether to show progress bars
+row_groups.py    parquet files written table by table
 scratch.py       large arrays in temporary files
 seeding.py       seeds derived from their purpose
 stage_times.py   how long each stage took

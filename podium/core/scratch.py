@@ -11,8 +11,8 @@ SMALL = 8 * 2**20  # bytes: arrays up to this size stay in memory
 
 
 def on_disk(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the array itself if it is small, else a copy in a temporary file, which is deleted with the copy."""
-    if array.nbytes <= SMALL:
+    """Return the array itself if it is small or on disk, else a copy in a temporary file that ends with the copy."""
+    if array.nbytes <= SMALL or isinstance(array, np.memmap):
         return array
     with tempfile.TemporaryFile() as file:
         copy: NDArray[Any] = np.memmap(file, dtype=array.dtype, mode="w+", shape=array.shape)

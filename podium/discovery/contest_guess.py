@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.contest import class_names
+from podium.core import targets
 from podium.core.placeholders import NO_FILE, NO_FOLDER
 from podium.discovery import case_columns, class_labels, inventory, label_table, subsets, template_guess
 from podium.discovery.class_labels import NamedLabels
@@ -100,7 +101,8 @@ def guess(folder: Path, root: Path, ask: Ask = take_defaults) -> ContestGuess:
     if parts.template is not None and parts.folder_pattern is None:
         label_path = parts.table.path if parts.table else None
         parts.meaning = template_guess.meaning(parts.template, found, ImageNames(parts.test.images), label_path)
-    form = template_guess.submission(parts.template, parts.classes, parts.meaning)
+    of_sets = template_guess.of_sets(parts.template) if parts.table is not None and parts.table.has_sets else None
+    form = of_sets or template_guess.submission(parts.template, parts.classes, parts.meaning)
     if form.question and form.other is not None and ask(form.question, False):
         form = form.other
     section = _section(parts, form, root)
@@ -184,6 +186,7 @@ def _section(parts: Parts, form: SubmissionGuess, root: Path) -> Section:
     return {
         "images": {"train": place(parts.train.folder), "test": place(parts.test.folder) or NO_FOLDER},
         "lists": _lists(parts, place),
+        **({"task": "labels"} if table and table.has_sets else {}),
         "layout": "csv" if table else named.layout if named else "folders",
         "labels": place(table.path) if table else NO_FILE,
         "columns": _columns(parts),
@@ -240,11 +243,14 @@ def _columns(parts: Parts) -> Section:
         example = next((own for own in table.ids if parts.train_names.find(own)), "")
         by = "folders of train images" if table.by_folder else "train images"
         parts.why["columns.id"] = f"{example} is an image" if example else f"its cells name {by}"
-        parts.why["columns.label"] = f"{table.why_label}; {len(table.classes)} classes"
+        parts.why["columns.label"] = f"{table.why_label}; {len(table.classes)} {_kind(table)}"
+        parts.why["task"] = "an image may have several labels"
+        parts.why["columns.separator"] = "between the labels of a cell"
         case = _case(parts, table)
         parts.why["columns.group"] = table.why_group + "".join(f"; or {name}?" for name in table.other_groups[:2])
         return {"id": table.id, "label": table.label if isinstance(table.label, str) else list(table.label),
-                "group": table.group} | ({} if case is None else {"case": case})  # fmt: skip
+                "group": table.group} | ({} if case is None else {"case": case}) | (
+                    {"separator": table.separator} if table.separator else {})  # fmt: skip
     if named is None or named.pattern is None:
         parts.why["columns"] = "no table, so no columns"
         return {}
@@ -300,7 +306,8 @@ def _rows(parts: Parts) -> list[tuple[str, str, str]]:
         own = table.ids[0] if table.by_folder else next((own for own in table.ids if names.find(own)), "")
         image = next(iter(names.find(own)), "all images in the folder of this name")
         rows.append(("ids", f"{table.path}: {table.id}", f"id `{own}` -> {image}"))
-        label = table.label if isinstance(table.label, str) else f"{len(table.label)} one-hot columns"
+        columns = "columns of 0 and 1" if table.has_sets else "one-hot columns"
+        label = table.label if isinstance(table.label, str) else f"{len(table.label)} {columns}"
         rows.append(("labels", f"{table.path}: {label}", _classes(parts)))
         if table.group is not None:
             rows.append(("groups", f"{table.path}: {table.group}", table.why_group))
@@ -316,7 +323,12 @@ def _rows(parts: Parts) -> list[tuple[str, str, str]]:
 
 def _classes(parts: Parts) -> str:
     classes = parts.classes
-    return f"{len(classes)} classes: {', '.join(classes[:4])}{', ...' if len(classes) > 4 else ''}"
+    kind = _kind(parts.table)
+    return f"{len(classes)} {kind}: {', '.join(classes[:4])}{', ...' if len(classes) > 4 else ''}"
+
+
+def _kind(table: LabelTable | None) -> str:
+    return "labels, of which an image may have several" if table is not None and table.has_sets else "classes"
 
 
 def _warnings(parts: Parts, form: SubmissionGuess) -> list[str]:
@@ -354,7 +366,8 @@ def _group_counts(parts: Parts) -> list[int]:
     if (table := parts.table) is not None:
         column = parts.found.columns[table.path, table.group] if table.group else table.ids
         for label, group in zip(table.labels, column, strict=True):
-            groups.setdefault(label, set()).add(group)
+            for name in targets.names_in([label]):
+                groups.setdefault(name, set()).add(group)
     elif parts.named is not None:
         for image, label in parts.named.labels.items():
             groups.setdefault(parts.named.classes.get(label, label), set()).add(inside("", image))

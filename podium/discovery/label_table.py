@@ -6,9 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from podium.contest.ids import as_number
+from podium.core import targets
 from podium.discovery.image_names import LEAST_SHARE, ImageNames, spread
 from podium.discovery.inventory import Inventory
 
+SEPARATORS = (" ", "|", ";", ",")  # of the labels in a cell
 FEW = 20  # one-hot columns need no template up to this many
 LABEL_NAMES = tuple(  # best first; whole words of a header
     re.compile(rf"(^|_)({word})s?($|_)", re.IGNORECASE)
@@ -44,13 +46,14 @@ class LabelTable:
 
     Attributes:
         path: relative to the contest's folder.
-        id, label, group: names of columns; several labels are one-hot columns; group is None if there is none.
+        id, label, group: names of columns; several labels are columns of 0 and 1; group is None if there is none.
         why_label, why_group: why these columns.
         other_groups: other columns that look like groups.
-        labels: the label of each row, "" where there is none.
+        labels: the label of each row, or its set of labels as podium.core.targets writes it; "" where there is none.
         ids: the id of each row.
         ids_read: share of ids that name a train image, or a folder of them.
         by_folder: ids name folders.
+        separator: between the labels of a cell; None if a cell is one label.
     """
 
     path: str
@@ -64,11 +67,17 @@ class LabelTable:
     ids: tuple[str, ...]
     ids_read: float
     by_folder: bool = False
+    separator: str | None = None
 
     @property
     def classes(self) -> list[str]:
-        """Return the distinct labels, sorted."""
-        return sorted(set(self.labels) - {""})
+        """Return the distinct labels, sorted; those of sets one by one."""
+        return sorted(targets.names_in(self.labels))
+
+    @property
+    def has_sets(self) -> bool:
+        """Say whether an image may have several labels."""
+        return any(map(targets.is_cell, self.labels))
 
 
 def find(
@@ -103,6 +112,7 @@ def of_ids(found: Inventory, path: str, own: str, values: Sequence[str], cells: 
     label, why = chosen
     columns = {name: found.columns[path, name] for name in found.tables[path].header}
     group, why_group, others = group_column(found, path, {own, *([label] if isinstance(label, str) else label)})
+    mark = _separator(columns[label]) if isinstance(label, str) else None
     return LabelTable(
         path=path,
         id=own,
@@ -111,9 +121,10 @@ def of_ids(found: Inventory, path: str, own: str, values: Sequence[str], cells: 
         why_label=why,
         why_group=why_group,
         other_groups=others,
-        labels=tuple(_labels(columns, label)),
+        labels=tuple(_labels(columns, label, mark)),
         ids=tuple(columns[own]),
         ids_read=1.0,
+        separator=mark,
     )
 
 
@@ -210,10 +221,32 @@ def are_spelled_unlike(labels: Collection[str]) -> bool:
     return bool(numbers) and None not in numbers and len(set(numbers)) < len(set(labels))
 
 
-def _labels(columns: Mapping[str, Sequence[str]], label: str | tuple[str, ...]) -> list[str]:
+def _labels(columns: Mapping[str, Sequence[str]], label: str | tuple[str, ...], mark: str | None) -> list[str]:
     if isinstance(label, str):
-        return list(columns[label])
-    return [label[row.index("1")] if "1" in row else "" for row in _rows(columns, label)]
+        return [targets.as_cell(cell.split(mark)) if mark and cell else cell for cell in columns[label]]
+    rows = _rows(columns, label)
+    if any(row.count("1") > 1 for row in rows):
+        return [targets.as_cell(name for name, one in zip(label, row, strict=True) if one == "1") for row in rows]
+    return [label[row.index("1")] if "1" in row else "" for row in rows]
+
+
+def _separator(cells: Sequence[str]) -> str | None:
+    """Return what separates the labels of cells that hold sets of them; None if each cell is one label.
+
+    Names of classes have blanks, too. In sets most of the parts stand in other cells as well, and half of the sets or
+    more have a part that stands alone in a cell.
+    """
+    distinct = set(cells) - {""}
+    for mark in SEPARATORS:
+        sets = [frozenset(cell.split(mark)) for cell in distinct]
+        several = [names for names in sets if len(names) > 1]
+        alone = {name for names in sets if len(names) == 1 for name in names}
+        counts = Counter(name for names in sets for name in names)
+        parts = [name for names in several for name in names]
+        again = sum(counts[name] > 1 for name in parts)
+        if len(several) > 1 and again >= 0.8 * len(parts) and 2 * sum(bool(s & alone) for s in several) >= len(several):
+            return mark
+    return None
 
 
 def _rows(columns: Mapping[str, Sequence[str]], hot: Sequence[str]) -> list[tuple[str, ...]]:

@@ -163,6 +163,14 @@ class SubmissionGuess:
     other: "SubmissionGuess | None" = None
 
 
+def of_sets(template: TemplateGuess | None) -> SubmissionGuess | None:
+    """Return the form of sets of labels in cells; None if the template has a column, or a row, for each label."""
+    if template is not None and len(template.value_places) > 1:
+        return None
+    why = {"values": "all labels of an image in a cell", "metric": "sets of labels: mostly an F1 or F2 score"}
+    return SubmissionGuess({"values": "labels"}, "micro_f1", why)
+
+
 def submission(template: TemplateGuess | None, classes: Sequence[str], of_ids: IdMeaning) -> SubmissionGuess:
     """Say what values the template asks for, and the metric that such contests mostly have."""
     if template is not None and (long := _of_rows(template, classes, of_ids)) is not None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from podium import contracts
+from podium.core import scratch
 from podium.ensembling.method_registry import BASELINE
 from podium.ensembling.nested_cv import NONE_HELD_OUT, ChosenMember, Outcome
 from podium.ensembling.selection import MethodCandidate
@@ -83,6 +84,7 @@ def blend(images: EvaluationSet, oof: Probs, members: Mapping[str, Probs]) -> pd
         score, loss = images.metric.function(images.targets, probs), scores.log_loss(images.targets, probs)
         cells = comparison.cells(compared, "only member")
         rows.append({"member": name, "score": round(score, 6), "log_loss": round(loss, 6), **cells})
+        scratch.release(probs)
     return pd.DataFrame(rows, columns=list(contracts.BLEND.columns))
 
 

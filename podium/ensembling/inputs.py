@@ -15,7 +15,7 @@ from podium.contest.contest_submission import SubmittedImages
 from podium.contest.ids import split_files
 from podium.contest.settings import ContestSettings
 from podium.contest.submission import Template
-from podium.core import parallel, params, progress, tables, targets
+from podium.core import parallel, params, progress, scratch, tables, targets
 from podium.core.errors import InputError
 from podium.ensembling import nested_cv, tta_selection
 from podium.ensembling.blending import BlendSizes
@@ -168,7 +168,8 @@ def oof(inputs: EnsembleInputs, name: str, ttas: Sequence[Tta] = ()) -> OofByTta
     """Read a member's out-of-fold predictions in these TTAs, or in each that may be chosen."""
     member = inputs.predictions[name]
     wanted = ttas or (member.default, *member.alternatives)
-    logs = dict(member_predictions.logs(member, wanted, inputs.folds, inputs.classes))
+    read = member_predictions.logs(member, wanted, inputs.folds, inputs.classes)
+    logs = {tta: scratch.on_disk(of_tta) for tta, of_tta in read}
     shifts = {phase: rows[inputs.images.folds] for phase, rows in inputs.prior_shifts(name).items()}
     return OofByTta(member.default, member.alternatives, logs, inputs.images, shifts)
 

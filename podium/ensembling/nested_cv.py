@@ -142,7 +142,9 @@ class NestedCv:
             for fold, one in by_fold.items()
         }
         by_method = {
-            name: self.images.gathered({fold: self._left_out[frozenset({fold}), fold][name] for fold in folds})
+            name: scratch.on_disk(
+                self.images.gathered({fold: self._left_out[frozenset({fold}), fold][name] for fold in folds})
+            )
             for name in self.methods
         }
         naive = recipe.apply(self.calibrated(NONE_HELD_OUT, np.arange(len(self.images.targets))))
@@ -162,7 +164,7 @@ class NestedCv:
 
         method = self.methods[0]
         if len(self.methods) > 1:
-            method = selection.choose_method(self.images, rows, {name: left_out(name) for name in self.methods})
+            method = selection.choose_method(self.images, rows, ((name, left_out(name)) for name in self.methods))
         kind = self.images.metric.thresholds
         if kind == "tested":
             helps = selection.thresholds_help(self.images, rows, left_out(method), left_out(method, True))
@@ -253,10 +255,13 @@ def with_choices(member: OofByTta, choices: Mapping[HeldOut, TtaChoice]) -> Chos
 
 
 def member_oof(nested: NestedCv, index: int) -> Probs:
-    """Return one member's calibrated predictions (images, classes), its TTA chosen on the other outer folds."""
+    """Return one member's calibrated predictions (images, classes), its TTA chosen on the other outer folds.
+
+    Large ones lie on the disk (scratch), because there are as many as members.
+    """
     images, member = nested.images, nested.members[index]
-    return images.gathered(
-        {fold: member.probs(frozenset({fold}), images.rows({fold})) for fold in images.all_outer_folds}
+    return scratch.on_disk(
+        images.gathered({fold: member.probs(frozenset({fold}), images.rows({fold})) for fold in images.all_outer_folds})
     )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from podium import contracts
 from podium.contest import contest_submission
-from podium.core import tables
+from podium.core import scratch, tables
 from podium.core import targets as label_targets
 from podium.core.errors import some
 from podium.ensembling import curves, leakage, nested_cv
@@ -96,6 +96,7 @@ def write_predictions(inputs: EnsembleInputs, outcome: Outcome, oof: Mapping[str
     for name, probs in oof.items():
         table = with_probs(rows, probs)
         tables.write(table, folder / f"members/{name}.parquet", contracts.OOF)
+        scratch.release(probs)
     test_table = with_probs(pd.DataFrame({"image_id": inputs.readable}, dtype="str"), test)
     tables.write(test_table, folder / "test.parquet", contracts.TEST)
     curves.write(curves.gather(_trainings(inputs), inputs.root), folder / "curves.csv")

@@ -1,10 +1,11 @@
 """Model selection for the blend: the blending method with the smallest left-out cost, and the decision thresholds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from podium.core import scratch
 from podium.ensembling.method_registry import METHODS
 from podium.predictions.calibration import Probs
 from podium.scoring import comparison, intervals, scores
@@ -42,16 +43,16 @@ class MethodCandidate:
     compared: Comparison | None
 
 
-def choose_method(images: EvaluationSet, rows: Indices, probs: Mapping[str, Probs]) -> str:
+def choose_method(images: EvaluationSet, rows: Indices, probs: Iterable[tuple[str, Probs]]) -> str:
     """Choose the method with the smallest left-out cost; simpler methods win ties.
 
     Args:
         images: the evaluation set.
         rows: positions of the images that decide.
-        probs: method -> (rows, classes), each fitted without the images that it predicts.
+        probs: methods and their probabilities (rows, classes), each fitted without the images that it predicts.
     """
-    costs = {name: images.cost(rows, probs[name]) for name in METHODS if name in probs}
-    return min(costs, key=lambda name: costs[name])  # the first of several
+    costs = {name: images.cost(rows, of_method) for name, of_method in probs}
+    return min((name for name in METHODS if name in costs), key=lambda name: costs[name])  # the first of several
 
 
 def report(images: EvaluationSet, probs: Mapping[str, Probs], baseline: str) -> list[MethodCandidate]:
@@ -78,6 +79,7 @@ def report(images: EvaluationSet, probs: Mapping[str, Probs], baseline: str) -> 
         score = images.metric.function(images.targets, probs[name])
         loss = scores.log_loss(images.targets, probs[name])
         found.append(MethodCandidate(name, score, loss, images.cost(rows, probs[name]), compared))
+        scratch.release(probs[name])
     return found
 
 

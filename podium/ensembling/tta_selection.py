@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from podium.core import scratch
 from podium.predictions import calibration
 from podium.predictions.calibration import LossCurve, Probs, Values
 from podium.predictions.tta import Tta, average_ttas, single_ttas
@@ -116,16 +117,19 @@ class OofByTta:
             i = self.images
             logs = shifted(self.at(tta), self.shift_of(tta), strength)
             self._curves[tta, strength] = calibration.curve(logs, i.targets, i.outer_folds, len(i.all_outer_folds))
+            scratch.release(self.at(tta))
         return self._curves[tta, strength]
 
     def at(self, tta: Tta) -> Probs:
         """Return the log probabilities of a TTA; the mean over several sizes or phases is made when it is asked for."""
         if tta not in self.logs:
             singles = single_ttas(tta)
-            total = np.zeros_like(self.logs[singles[0]])
+            total = np.zeros_like(self.logs[singles[0]], subok=False)
             for single in singles:
                 total += np.exp(self.logs[single])
-            self.logs[tta] = calibration.log_probs(total / np.float32(len(singles)))
+                scratch.release(self.logs[single])
+            total /= np.float32(len(singles))
+            self.logs[tta] = scratch.on_disk(calibration.log_probs(total))
         return self.logs[tta]
 
 
@@ -187,7 +191,9 @@ class _Trial:
 
     def _shifted_logs(self) -> Probs:
         shift = self.member.shift_of(self.tta)
-        logs = self.member.at(self.tta)[self.rows]
+        every = self.member.at(self.tta)
+        logs = every[self.rows]
+        scratch.release(every)
         return shifted(logs, None if shift is None else shift[self.rows], self.calibration.prior_strength)
 
 

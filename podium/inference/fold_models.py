@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from podium.core import params, pixels, tables, targets
+from podium.core import params, pixels, row_groups, tables, targets
 from podium.core.errors import InputError
 from podium.inference import stored_images
 from podium.inference.settings import InferSettings
@@ -238,13 +236,6 @@ def predict_unknown(
 
 def write(path: Path, rows: Iterator[pd.DataFrame]) -> None:
     """Write tables one after another to one parquet file; only one is in memory at a time."""
-    writer: pq.ParquetWriter | None = None
-    with tables.replacing(path) as temporary:
-        try:
-            for table in rows:
-                arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
-                writer = writer or pq.ParquetWriter(temporary, arrow.schema, compression="zstd")
-                writer.write_table(arrow)
-        finally:
-            if writer is not None:
-                writer.close()
+    with row_groups.writing(path) as append:
+        for table in rows:
+            append(table)

@@ -221,7 +221,8 @@ def averaged(found: Iterable[Probs], places: Sequence[int]) -> Probs:
     """Average predictions (1 size, transforms, images, classes) over some transforms, and over all of `found`."""
     total, count = None, 0
     for probs in found:
-        mean = probs[0, list(places)].mean(axis=0)
+        every = list(places) == list(range(probs.shape[1]))
+        mean = (probs[0] if every else probs[0, list(places)]).mean(axis=0)
         total, count = (mean if total is None else total + mean), count + 1
     if total is None:
         raise ValueError("a TTA has a size and a phase")

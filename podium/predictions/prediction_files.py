@@ -1,7 +1,7 @@
 """Reading what models predicted: joined on image_id, each expected prediction present exactly once."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from podium import contracts
 from podium.core import tables, targets
 from podium.core.errors import InputError, some
 
+_BLOCK = 2**22  # cells that are read at once, 16 MB
 SUM_TOLERANCE = 1e-3  # probabilities were normalised in float32
 Probs = NDArray[np.float32]
 Places = NDArray[np.int64]
@@ -24,12 +25,20 @@ _TEXT = [column for column, kind in tables.PREDICTIONS.columns.items() if kind =
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Rows of prediction files: where each lies on every axis (n_rows,), and its probabilities (n_rows, classes)."""
+class _FileRows:
+    """The wanted rows of a prediction file, whose probabilities are not read yet.
 
-    where: Path
+    Attributes:
+        groups: row groups that hold wanted rows.
+        kept: (rows of these groups,) which of them are wanted; None if all are.
+        index: axis -> where each wanted row lies on it (n_rows,).
+    """
+
+    path: Path
+    file: pq.ParquetFile
+    groups: list[int]
+    kept: NDArray[np.bool_] | None
     index: dict[str, Places]
-    probs: Probs
 
 
 def read_train(
@@ -61,12 +70,16 @@ def read_train(
     """
     names = sorted(set(folds))
     axes = {"fold": names, "image_size": image_sizes, "transform": transforms, "image_id": image_ids}
-    rows = _read(paths, {"subset": ["train"], "image_size": image_sizes}, axes, classes)
-    expected = pd.Index(names).get_indexer(list(folds))[rows.index["image_id"]]
-    if (wrong := rows.index["fold"] != expected).any():
-        images = sorted({image_ids[i] for i in rows.index["image_id"][wrong]})
-        raise _fault(rows.where, f"the model of another fold predicted {some(images)}")
-    arranged = _arrange(rows, {key: axes[key] for key in ("image_size", "transform", "image_id")})
+    found = _find(paths, {"subset": ["train"], "image_size": image_sizes}, axes, classes)
+    wanted_fold = pd.Index(names).get_indexer(list(folds))
+    images = {
+        image_ids[i]
+        for rows in found
+        for i in rows.index["image_id"][rows.index["fold"] != wanted_fold[rows.index["image_id"]]]
+    }
+    if images:
+        raise _fault(_where(paths), f"the model of another fold predicted {some(sorted(images))}")
+    arranged = _read(found, {key: axes[key] for key in ("image_size", "transform", "image_id")}, classes)
     return targets.probs_of_rows(arranged, classes)
 
 
@@ -97,8 +110,8 @@ def read_test(
         InputError: as `read_train`.
     """
     axes = {"fold": [fold], "image_size": image_sizes, "transform": transforms, "image_id": image_ids}
-    rows = _read([path], {"subset": ["test"], "image_size": image_sizes, "fold": [fold]}, axes, classes)
-    arranged = _arrange(rows, {key: axes[key] for key in ("image_size", "transform", "image_id")})
+    found = _find([path], {"subset": ["test"], "image_size": image_sizes, "fold": [fold]}, axes, classes)
+    arranged = _read(found, {key: axes[key] for key in ("image_size", "transform", "image_id")}, classes)
     return targets.probs_of_rows(arranged, classes)
 
 
@@ -122,46 +135,76 @@ def read_oof(path: Path, used: pd.DataFrame, classes: Sequence[str]) -> Probs:
     return targets.probs_of_rows(np.asarray(table.loc[list(used["image_id"]), columns], np.float32), classes)
 
 
-def _read(paths: Sequence[Path], wanted: Wanted, axes: Mapping[str, Sequence[Any]], classes: Sequence[str]) -> _Rows:
-    """Read the wanted rows, and find each one's place on every axis."""
-    where = paths[0] if len(paths) == 1 else paths[0].parent
-    read = [_read_file(path, wanted, axes, classes) for path in paths]
-    rows = _Rows(
-        where,
-        {key: np.concatenate([index[key] for index, _ in read]) for key in axes},
-        np.concatenate([probs for _, probs in read]),
-    )
-    sets = targets.are_sets(classes)
-    if (faulty := _faulty(rows.probs, sets)).any():
-        images = sorted({axes["image_id"][i] for i in rows.index["image_id"][faulty]})
-        wrong = "above 1" if sets else "do not sum to 1"
-        raise _fault(where, f"probabilities are not finite, negative or {wrong}: {some(images)}")
-    return rows
+def _find(
+    paths: Sequence[Path], wanted: Wanted, axes: Mapping[str, Sequence[Any]], classes: Sequence[str]
+) -> list[_FileRows]:
+    """Find the wanted rows of each file, and each one's place on every axis."""
+    found = []
+    for path in paths:
+        try:
+            found.append(_find_in(pq.ParquetFile(path, read_dictionary=_TEXT), path, wanted, axes, classes))
+        except (OSError, TypeError, ValueError) as error:  # damaged, or with columns of other types
+            raise _fault(path, f"cannot be read: {error}") from None
+    return found
 
 
-def _read_file(
-    path: Path, wanted: Wanted, axes: Mapping[str, Sequence[Any]], classes: Sequence[str]
-) -> tuple[dict[str, Places], Probs]:
-    """Read no more than is wanted: infer writes a row group per subset, fold, size and transform."""
-    try:
-        return _read_open(pq.ParquetFile(path, read_dictionary=_TEXT), path, wanted, axes, classes)
-    except (OSError, TypeError, ValueError) as error:  # damaged, or with columns of other types
-        raise _fault(path, f"cannot be read: {error}") from None
-
-
-def _read_open(
+def _find_in(
     file: pq.ParquetFile, path: Path, wanted: Wanted, axes: Mapping[str, Sequence[Any]], classes: Sequence[str]
-) -> tuple[dict[str, Places], Probs]:
-    columns = [tables.PROBABILITY + name for name in classes]
-    found = set(file.schema_arrow.names)
-    if strange := found.symmetric_difference({*tables.PREDICTIONS.columns, *columns}):
+) -> _FileRows:
+    """Find no more than is wanted: infer writes a row group per subset, fold, size and transform."""
+    if strange := set(file.schema_arrow.names).symmetric_difference({*tables.PREDICTIONS.columns, *_columns(classes)}):
         raise _fault(path, f"its columns are not those of the {len(classes)} classes: {some(sorted(strange))}")
     groups, mixed = _row_groups(file.metadata, wanted)
-    table = file.read_row_groups(groups, columns=[*dict.fromkeys([*axes, *wanted]), *columns])
+    table, kept = file.read_row_groups(groups, columns=list(dict.fromkeys([*axes, *wanted]))), None
     if mixed:
-        table = table.filter(pq.filters_to_expression([(name, "in", list(values)) for name, values in wanted.items()]))
-    probs = [table[column].to_numpy().astype(np.float32, copy=False) for column in columns]
-    return {key: _places(table[key], values, path) for key, values in axes.items()}, np.column_stack(probs)
+        named = [table[name].to_pandas().isin(list(values)).to_numpy(bool) for name, values in wanted.items()]
+        kept = np.logical_and.reduce(named)
+        table = table.filter(pa.array(kept))
+    return _FileRows(path, file, groups, kept, {key: _places(table[key], values, path) for key, values in axes.items()})
+
+
+def _read(found: Sequence[_FileRows], axes: Mapping[str, Sequence[Any]], classes: Sequence[str]) -> Probs:
+    """Lay the rows of some files out along `axes`, image_id last: (*axes, classes).
+
+    Blocks of rows are read, so that no more than the result is in memory.
+    """
+    shape = tuple(len(values) for values in axes.values())
+    places = [_row_numbers(rows.index, axes) for rows in found]
+    where = _where([rows.path for rows in found])
+    _require_each_once(np.concatenate(places), axes, where)
+    probs, faulty, sets = np.empty((math.prod(shape), len(classes)), np.float32), set(), targets.are_sets(classes)
+    for rows, place in zip(found, places, strict=True):
+        first = 0
+        for block in _blocks(rows, classes):
+            here = place[first : first + len(block)]
+            probs[here], first = block, first + len(block)
+            faulty |= {axes["image_id"][int(i)] for i in here[_faulty(block, sets)] % shape[-1]}
+    if faulty:
+        wrong = "above 1" if sets else "do not sum to 1"
+        raise _fault(where, f"probabilities are not finite, negative or {wrong}: {some(sorted(faulty))}")
+    return probs.reshape(*shape, len(classes))
+
+
+def _blocks(rows: _FileRows, classes: Sequence[str]) -> Iterator[Probs]:
+    """Read the probabilities of a file's wanted rows, some rows (rows, classes) at a time."""
+    size, first = max(_BLOCK // len(classes), 1), 0
+    try:
+        for batch in rows.file.iter_batches(size, row_groups=rows.groups, columns=_columns(classes)):
+            cells = [batch[name].to_numpy(zero_copy_only=False) for name in _columns(classes)]
+            probs = np.column_stack(cells).astype(np.float32, copy=False)
+            yield probs if rows.kept is None else probs[rows.kept[first : first + len(probs)]]
+            first += len(probs)
+    except (OSError, TypeError, ValueError) as error:
+        raise _fault(rows.path, f"cannot be read: {error}") from None
+
+
+def _columns(classes: Sequence[str]) -> list[str]:
+    return [tables.PROBABILITY + name for name in classes]
+
+
+def _where(paths: Sequence[Path]) -> Path:
+    """Return the file, or the folder of several, that an error names."""
+    return paths[0] if len(paths) == 1 else paths[0].parent
 
 
 def _row_groups(metadata: pq.FileMetaData, wanted: Wanted) -> tuple[list[int], bool]:
@@ -209,18 +252,21 @@ def _faulty(probs: Probs, sets: bool) -> NDArray[np.bool_]:
     return np.asarray(~((probs >= 0).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)), np.bool_)
 
 
-def _arrange(rows: _Rows, axes: Mapping[str, Sequence[Any]]) -> Probs:
-    """Lay rows out along `axes`, image_id last: (*axes, classes); each place must be taken exactly once."""
-    shape = tuple(len(values) for values in axes.values())
-    position = np.zeros(len(rows.probs), np.int64)
+def _row_numbers(index: Mapping[str, Places], axes: Mapping[str, Sequence[Any]]) -> Places:
+    """Number rows by their places on `axes`, the last one running fastest."""
+    numbers = np.zeros(len(index["image_id"]), np.int64)
     for key, values in axes.items():
-        position = position * len(values) + rows.index[key]
-    count = np.bincount(position, minlength=math.prod(shape)).reshape(shape)
+        numbers = numbers * len(values) + index[key]
+    return numbers
+
+
+def _require_each_once(numbers: Places, axes: Mapping[str, Sequence[Any]], where: Path) -> None:
+    shape = tuple(len(values) for values in axes.values())
+    count = np.bincount(numbers, minlength=math.prod(shape)).reshape(shape)
     for wrong, what in ((count == 0, "no prediction for"), (count > 1, "several predictions for")):
         if wrong.any():
             images = wrong.reshape(-1, shape[-1]).any(axis=0)
-            raise _fault(rows.where, f"{what} {some([axes['image_id'][int(i)] for i in np.flatnonzero(images)])}")
-    return rows.probs[np.argsort(position)].reshape(*shape, rows.probs.shape[1])
+            raise _fault(where, f"{what} {some([axes['image_id'][int(i)] for i in np.flatnonzero(images)])}")
 
 
 def _fault(where: Path, what: str) -> InputError:

@@ -6,6 +6,7 @@ folder_checks.py     image folders that hold no images, or classes elsewhere
 git_checks.py      the repository has a commit; inputs that neither git nor DVC tracks
 input_paths.py     the user's files and folders that params.yaml names: they exist, and outside the outputs
 input_tables.py    the user's tables: labels, overrides, template, external predictions
+memory.py          memory that tables of predictions take, and what does not fit
 member_checks.py   each member's backbone, weights, image sizes and phases, on torch's meta device
 pruning.py         outputs of removed members and folds
 pruning_report.py  which outputs are removed, in lines for the user

@@ -14,7 +14,7 @@ from podium.core import targets
 from podium.core.errors import InputError, some
 from podium.folds import assignment, rare_classes
 from podium.images import image_files
-from podium.preflight import folder_checks
+from podium.preflight import folder_checks, memory
 from podium.preflight.settings import Podium
 from podium.scoring import scores
 
@@ -67,6 +67,7 @@ def check(p: Podium, root: Path) -> list[str]:
         *_rare_classes(used, len(p.folds)),
         *_selection_messages(c, {subset: files.selection for subset, files in found.items()}),
         *_check_template(c, test, classes, root),
+        *memory.check(p, len(used), len(test.images), classes),
     ]
     # `check` cannot know yet whether a scored image lacks its row: the stage `external` refuses that
     for given in p.external.values():

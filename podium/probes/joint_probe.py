@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from podium.core import seeding, tables
+from podium.core import row_groups, seeding
 from podium.probes import classifier_file, features_file, linear_probe
 from podium.probes.member_probe import classifiers, prediction_tables, read_images
 
@@ -39,8 +38,9 @@ def run(members: Sequence[str], fold_names: Sequence[str], root: Path) -> dict[s
         n_classes=len(images.classes),
         seeds={fold: seeding.derive(SEED, "joint_probe", fold) for fold in fold_names},
     )
-    table = pd.concat(prediction_tables(images, probed, IMAGE_SIZE, [TRANSFORM]), ignore_index=True)
-    tables.write(table, root / "data/joint_probe/predictions.parquet", tables.PREDICTIONS)
+    with row_groups.writing(root / "data/joint_probe/predictions.parquet") as append:
+        for table in prediction_tables(images, probed, IMAGE_SIZE, [TRANSFORM]):
+            append(table)
     classifier_file.write(root / classifier_file.JOINT, classifiers(images, {IMAGE_SIZE: probed.fitted}))
     return probed.strengths
 

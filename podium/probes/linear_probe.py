@@ -16,6 +16,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
+from podium.core import scratch
 from podium.core import targets as label_targets
 from podium.core.errors import InputError
 from podium.probes import discriminant, label_probe
@@ -24,6 +25,7 @@ from podium.probes.feature_space import STRENGTHS, TOO_LARGE, FeatureSpace
 # rows x features x classes. Above it, five folds' regressions and the choice of their strengths take at least ten
 # minutes on one core, so a linear discriminant is fitted instead (docs/honest_scores.md, Speed)
 MAX_WORK = 500_000_000
+_BLOCK = 2**23  # values of float64 that are predicted with, or predicted, at once: 64 MB
 Fitted = tuple[NDArray[np.float64], NDArray[np.float64], float]  # what `fit` returns
 
 
@@ -142,9 +144,8 @@ def predict_folds(
             found.test[fold] = np.broadcast_to(only, (*test.shape[:2], n_classes))
             continue
         weights, biases, _ = fitted[fold]
-        found.train[held_out], found.test[fold] = (
-            probabilities(part, weights, biases, sets=targets.ndim > 1) for part in (inputs[held_out], test)
-        )
+        found.train[held_out] = probabilities(inputs[held_out], weights, biases, sets=targets.ndim > 1)
+        found.test[fold] = scratch.on_disk(probabilities(test, weights, biases, sets=targets.ndim > 1))
     return found
 
 
@@ -189,8 +190,12 @@ def probabilities(
     """Predict features (n_images, n_transforms, n_features), of which there may be none; `sets` takes sigmoids."""
     if not len(inputs):
         return np.zeros((0, inputs.shape[1], len(biases)), np.float32)
-    logits = inputs @ weights.T + biases
-    return np.asarray(expit(logits) if sets else softmax(logits, axis=-1), np.float32)
+    found = np.empty((*inputs.shape[:2], len(biases)), np.float32)
+    step = max(_BLOCK // max(inputs.shape[1] * max(weights.shape), 1), 1)
+    for start in range(0, len(inputs), step):
+        logits = inputs[start : start + step] @ weights.T + biases
+        found[start : start + step] = expit(logits) if sets else softmax(logits, axis=-1)
+    return found
 
 
 def _by_regression(

@@ -3,7 +3,7 @@
 The classifiers at the training size are also the first weights of the member's trainings (probe_heads).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from podium.core import pixels, seeding, tables
+from podium.core import pixels, row_groups, scratch, seeding, tables
 from podium.core import targets as label_targets
 from podium.models import backbones, devices, plain_images, predict, probe_heads
 from podium.models.preprocessing import Preprocessing
@@ -83,7 +83,19 @@ class MemberProbe:
         Returns:
             the chosen C by image size and fold.
         """
-        images, found = self.images, []
+        with row_groups.writing(self.root / f"data/probe/{self.member}.parquet") as append:
+            strengths, by_size, heads = self._fit(image_sizes, append)
+        path = self.root / classifier_file.of_member(self.member)
+        classifier_file.write(path, classifiers(self.images, by_size))
+        path = self.root / f"models/probe/{self.member}.safetensors"
+        probe_heads.write(path, heads or self._heads(None, {}))
+        return strengths
+
+    def _fit(
+        self, image_sizes: Sequence[int], append: Callable[[pd.DataFrame], None]
+    ) -> tuple[dict[int, dict[str, float | None]], dict[int, Mapping[str, Fitted]], ProbeHeads | None]:
+        """Write the features and, by `append`, the predictions; return chosen C and classifiers by size, and heads."""
+        images = self.images
         strengths: dict[int, dict[str, float | None]] = {}
         by_size: dict[int, Mapping[str, Fitted]] = {}
         heads: ProbeHeads | None = None
@@ -104,14 +116,10 @@ class MemberProbe:
             strengths[size], by_size[size] = probed.strengths, probed.fitted
             if size == self.model.image_size:
                 heads = self._heads(features["train"], probed.fitted)
-            found += list(prediction_tables(images, probed, size, self.transforms))
+            for table in prediction_tables(images, probed, size, self.transforms):
+                append(table)
         self._write_features({subset: features_file.divided(values, len(sizes)) for subset, values in total.items()})
-        path = self.root / f"data/probe/{self.member}.parquet"
-        tables.write(pd.concat(found, ignore_index=True), path, tables.PREDICTIONS)
-        classifier_file.write(self.root / classifier_file.of_member(self.member), classifiers(images, by_size))
-        path = self.root / f"models/probe/{self.member}.safetensors"
-        probe_heads.write(path, heads or self._heads(None, {}))
-        return strengths
+        return strengths, by_size, heads
 
     def _write_features(self, features: Mapping[str, features_file.Features]) -> None:
         ids = {"train": self.images.image_ids, "test": self.images.test_ids}
@@ -237,3 +245,4 @@ def prediction_tables(
                 image_size=image_size,
                 transform=transform,
             )
+            scratch.release(probed.test[fold])

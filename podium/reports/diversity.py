@@ -6,7 +6,7 @@ submission's it has a temperature, since a mean is less sure than its parts: the
 and without it, so that the little that flatters is on both sides.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +48,7 @@ MEMBER_VALUE = tables.Contract(
 MEASURES = ("error correlation", "disagreement", "double fault", "Q statistic")
 EFFECTS = {comparison.BETTER: "helps", comparison.WORSE: "harms"}
 SENTENCES = {"helps": "helps", "harms": "harms", "redundant": "is redundant", "unclear": "has no clear effect"}
+_BLOCK = 2**20  # cells that are blended at once
 EQUIVALENT = 0.005  # of a score, or nats: a difference within this does not matter
 
 
@@ -129,15 +130,25 @@ def member_value(
         targets: (images,) class indices.
         groups: (images,) what is independent of each other.
     """
-    blends = (np.maximum(total - probs, 0) / (n_members - 1), total / n_members)
-    if alike(*blends):  # before their temperatures, which are found in steps
+    blends = np.empty((2, *total.shape), np.float32)
+    same = True
+    for rows in _blocks(total):
+        exact = np.maximum(total[rows] - probs[rows], 0) / (n_members - 1), total[rows] / n_members
+        blends[:, rows] = exact
+        same = same and alike(*exact)  # before their temperatures, which are found in steps
+    if same:
         return Comparison(intervals.NOTHING, intervals.NOTHING, 1.0)
     base, candidate = (_calibrated(blend, targets) for blend in blends)
     return comparison.compare(metric, targets, base=base, candidate=candidate, groups=groups, n_comparisons=n_members)
 
 
-def _calibrated(probs: NDArray[np.float64], targets: Targets) -> Probs:
-    logs = calibration.log_probs(probs.astype(np.float32))
+def _blocks(values: NDArray[np.float64]) -> Iterator[slice]:
+    step = max(_BLOCK // values.shape[1], 1)
+    return (slice(start, start + step) for start in range(0, len(values), step))
+
+
+def _calibrated(probs: Probs, targets: Targets) -> Probs:
+    logs = calibration.log_probs(probs)
     return calibration.scaled(logs, calibration.fit_temperature(logs, targets))
 
 

@@ -63,21 +63,28 @@ def read(
     total = np.zeros_like(label_targets.probs_of_rows(np.zeros((len(reviewed), len(classes))), classes))
     n_votes, votes = np.zeros(len(total), np.int64), {}
     for name, member in member_predictions.blend_members(values, root).items():
-        rows, probs = member_predictions.predicted_rows(member, folds), np.full(total.shape, np.nan)
+        rows = member_predictions.predicted_rows(member, folds)
         known = (reviewed["image_id"].isin(rows["image_id"]), rows["image_id"].isin(reviewed["image_id"]))
         has_prediction, is_reviewed = (label_targets.rows_of_images(one.to_numpy(), classes) for one in known)
-        probs[has_prediction] = _mean(member, rows, classes)[is_reviewed]
-        votes[name] = to_vote(probs)
-        total[has_prediction] += probs[has_prediction]
+        probs = _mean(member, rows, classes)[is_reviewed]
+        votes[name] = to_vote(probs, has_prediction)
+        total[has_prediction] += probs
         n_votes += has_prediction
-    return MemberVotes(total / n_votes[:, None], votes)
+    total /= n_votes[:, None]
+    return MemberVotes(total, votes)
 
 
-def to_vote(probs: NDArray[np.floating[Any]]) -> Vote:
-    """Return a member's vote, from probs (images, classes), NaN where there is no prediction; ties: the first class."""
-    likeliest = probs.argmax(1)
-    probability = probs[np.arange(len(probs)), likeliest]
-    return Vote(np.where(np.isnan(probability), NO_VOTE, likeliest), probability)
+def to_vote(probs: NDArray[np.floating[Any]], has_prediction: NDArray[np.bool_]) -> Vote:
+    """Return a member's vote; of ties the first class.
+
+    Args:
+        probs: (predicted images, classes).
+        has_prediction: (images,).
+    """
+    likeliest, probability = np.full(len(has_prediction), NO_VOTE), np.full(len(has_prediction), np.nan)
+    likeliest[has_prediction] = probs.argmax(1)
+    probability[has_prediction] = probs.max(1)
+    return Vote(likeliest, probability)
 
 
 def members_at_chance(targets: Targets, votes: Mapping[str, Vote], n_labels: int = 1) -> list[str]:
@@ -128,4 +135,5 @@ def _mean(member: MemberPredictions, rows: pd.DataFrame, classes: list[str]) -> 
         if tta.transforms == member.default.transforms:  # the identity transform alone is among these
             total += member_predictions.read_predicted(member, tta, rows, classes)
             count += 1
-    return total / count
+    total /= count
+    return total
