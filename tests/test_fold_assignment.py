@@ -181,7 +181,7 @@ def test_classes_that_share_a_fold_by_chance_are_spread() -> None:
 
 
 def test_too_few_groups_in_every_class_are_refused() -> None:
-    with pytest.raises(InputError, match=r"every class: 'a' \(2 images in 2 groups\)"):
+    with pytest.raises(InputError, match=r"params\.yaml: folds: .*: 'a' \(2 images in 2 groups\)"):
         assign(labels_table(["a", "a", "b", "b"]))
 
 
