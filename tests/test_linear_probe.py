@@ -35,6 +35,22 @@ def test_the_linear_layer_predicts_like_the_regression(n_classes: int) -> None:
     assert (probs.argmax(1) == targets).mean() > 0.8
 
 
+def test_features_on_which_the_first_decomposition_fails_get_a_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LAPACK's gesdd does not converge on weather's 770 images in mobilenetv2's features at 96 pixels."""
+    inputs = np.random.default_rng(0).normal(size=(4, 2, 20)).astype(np.float32)
+    wanted = feature_space.FeatureSpace.of(inputs)
+    real = feature_space.linalg.svd
+
+    def svd(rows: np.ndarray, full_matrices: bool, lapack_driver: str = "gesdd") -> tuple[np.ndarray, ...]:
+        if lapack_driver == "gesdd":
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return real(rows, full_matrices=full_matrices, lapack_driver=lapack_driver)
+
+    monkeypatch.setattr(feature_space.linalg, "svd", svd)
+    found = feature_space.FeatureSpace.of(inputs)
+    np.testing.assert_allclose(found.rows @ found.rows.T, wanted.rows @ wanted.rows.T, atol=1e-9)
+
+
 def test_a_feature_that_never_moves_does_no_harm() -> None:
     inputs, targets = data(2)
     inputs[:, :, 3] = 7

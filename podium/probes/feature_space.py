@@ -39,7 +39,7 @@ class FeatureSpace:
         rows = scaler.transform(flat)
         if len(rows) >= rows.shape[1]:
             return cls(scaler, None, rows)
-        left, sizes, basis = linalg.svd(rows, full_matrices=False)
+        left, sizes, basis = _svd(rows)
         return cls(scaler, basis, left * sizes)
 
     def rows_of(self, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -58,3 +58,14 @@ class FeatureSpace:
         """Return weights (n_outputs, dimensions) of rows as weights (n_outputs, n_features) of features."""
         of_features: NDArray[np.float64] = weights if self.basis is None else weights @ self.basis
         return np.asarray(of_features / self.scaler.scale_)
+
+
+def _svd(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Decompose rows. LAPACK's gesdd does not converge on some matrices with equal rows; its gesvd, slower, does."""
+    try:
+        found: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] = linalg.svd(
+            rows, full_matrices=False
+        )
+    except linalg.LinAlgError:
+        found = linalg.svd(rows, full_matrices=False, lapack_driver="gesvd")
+    return found
