@@ -1,6 +1,7 @@
 """docs.measure.bench: its project trains, its ceiling trains from memory, its ratios are by turns."""
 
 import argparse
+import subprocess
 from pathlib import Path
 from unittest import mock
 
@@ -36,7 +37,7 @@ def test_a_process_is_timed_and_its_failure_shown(tmp_path: Path, capsys: pytest
     taken = bench.run(["python", "-c", "sum(range(10**6))"], tmp_path, 1)
     assert taken.cpu > 0
     assert taken.wall > 0
-    with pytest.raises(bench.subprocess.CalledProcessError):
+    with pytest.raises(subprocess.CalledProcessError):
         bench.run(["python", "-c", "raise SystemExit('no memory')"], tmp_path, 1)
     assert "no memory" in capsys.readouterr().out
 

@@ -35,7 +35,7 @@ def train(job: TrainingJob, weights: Path, data: FoldImages) -> None:
         devices.reproducibly(job.name, lambda: Trainer(job, backbones.read(weights), data, numerics).run())
 
 
-class CurvesLog(Live):
+class CurvesLog(Live):  # type: ignore[misc]  # dvclive has no types
     """dvclive's curves without DVC, which would take half a second to import for an experiment that no stage saves.
 
     Args:
