@@ -72,6 +72,15 @@ BASELINES = {"mixup_first": "clean_first", "mixup_cutmix_first": "clean_first", 
 TTAS = {  # of the trained baseline
     "hflip": ("identity", "hflip"),
     "d4": ("identity", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"),
+    "crops": (
+        "identity",
+        "hflip",
+        "crop_centre",
+        "crop_top_left",
+        "crop_top_right",
+        "crop_bottom_left",
+        "crop_bottom_right",
+    ),
 }
 WEIGHTED = {"logit_adjusted", "balanced_sampler"}  # their probabilities lack the class priors
 

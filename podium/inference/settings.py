@@ -17,8 +17,9 @@ class InferSettings(Section):
 
     Attributes:
         image_sizes: pixels.
-        transforms: flips and rotations (counter-clockwise). The probe learns from all of them, and `ensemble` averages
-            predictions over all of them or over a part; use rotations only where a rotated image is as likely.
+        transforms: flips, rotations (counter-clockwise) and crops (7/8 of the side, enlarged to the whole side). The
+            probe learns from all of them, and `ensemble` averages predictions over all of them or over a part; use
+            rotations only where a rotated image is as likely.
         batch_size: on a CPU at most podium/models/predict.py's CPU_BATCH.
     """
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 IDENTITY = "identity"
 FLIPS = ("hflip", IDENTITY)  # of an image that is as likely mirrored, but not upside down
+CROP = "crop_"  # how the names of crops begin
 # whose weights predict
 PROBE, PRETRAIN, FINETUNE, FIXRES, PSEUDO = "probe", "pretrain", "finetune", "fixres", "pseudo"
 JOINT_PROBE, ELSEWHERE = "joint_probe", "elsewhere"  # predictions that no member's own stage makes
@@ -52,8 +53,8 @@ def alternative_ttas(
     """Return the single predictions that are compared with the default TTA.
 
     They are the other sizes, the default size in the identity transform alone (and in `FLIPS`, where more transforms
-    are predicted), the probe at every size, phase 1 at the training size, `fixres` at its size, and `pseudo` at every
-    size.
+    are predicted, and without crops, where these and others are), the probe at every size, phase 1 at the training
+    size, `fixres` at its size, and `pseudo` at every size.
 
     Args:
         default: of `default_tta`; of the probe where no phase is trained.
@@ -66,8 +67,9 @@ def alternative_ttas(
     phases = (default.phases,) if default.phases == (PROBE,) else (default.phases, (PROBE,))
     phases = (*phases, (PSEUDO,)) if has_pseudo else phases
     sizes = [Tta((size,), default.transforms, phase) for phase in phases for size in sorted(image_sizes)]
-    fewer = [part for part in ((IDENTITY,), FLIPS) if set(part) < set(default.transforms)]
-    in_fewer = [replace(default, transforms=part) for part in fewer]
+    whole = tuple(name for name in default.transforms if not name.startswith(CROP))
+    parts = dict.fromkeys(part for part in ((IDENTITY,), FLIPS, whole) if part)
+    in_fewer = [replace(default, transforms=part) for part in parts if set(part) < set(default.transforms)]
     phase_1 = [Tta((training_size,), default.transforms, (PRETRAIN,))] if has_pretrain else []
     third = [] if fixres_size is None else [Tta((fixres_size,), default.transforms, (FIXRES,))]
     return (*(tta for tta in sizes if tta != default), *in_fewer, *phase_1, *third)
