@@ -38,6 +38,7 @@ _WHY = {  # top-level keys of a recipe -> comment
     "split": "keep duplicates with different labels, and warn",
     "fixres": "none: set members that train a third phase at another size",
     "pseudo": "none: set members that train with pseudo-labels",
+    "soup": "none: set members whose weights are averaged with those of others",
     "distill": "none: set members that learn from the blend",
     "external": "none: predictions of models outside this project",
     "ensemble": "the blending method with the smallest cost on images that its fit has not seen",

@@ -38,6 +38,21 @@ class InferSettings(Section):
         return self
 
 
+class SoupSettings(Section):
+    """A soup of this member's weights and those of others: an entry of the top-level map `soup`, by member.
+
+    All of them need the same `model`, but for its `image_size`, `seed`, `precision`, `channels_last` and `compile`, and
+    pretrained weights, because means of weights from different starts predict nothing.
+
+    Source: Wortsman et al. 2022, arXiv 2203.05482.
+
+    Attributes:
+        members: names of the other members, e.g. with another seed, lr or augmentation.
+    """
+
+    members: tuple[str, ...] = Field(min_length=1)
+
+
 class MemberSettings(Section):
     """A member of the ensemble; every section is mandatory, so that DVC knows which phase a change affects.
 
@@ -67,6 +82,11 @@ class MemberSettings(Section):
     def pretrain_size(self) -> int:
         """Return the image size of phase 1 and of its held-out predictions, in pixels."""
         return self.pretrain.image_size or self.model.image_size
+
+    @property
+    def last_phase(self) -> PretrainSettings | FinetuneSettings:
+        """Return the phase whose weights `infer` predicts with."""
+        return self.finetune if self.finetune.epochs > 0 else self.pretrain
 
     @property
     def is_trained(self) -> bool:

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-MAPS = ("members", "fixres", "pseudo", "distill", "external")  # of params.yaml, whose names own outputs
+MAPS = ("members", "fixres", "pseudo", "soup", "distill", "external")  # of params.yaml, whose names own outputs
 BY_FOLD = {
     "pretrain": "members",
     "finetune": "members",
@@ -27,6 +27,8 @@ BY_NAME = {  # <folder>/<name>.*: owning map
     "data/infer_pretrain": "members",
     "data/infer_fixres": "fixres",
     "data/infer_pseudo": "pseudo",
+    "models/soup": "soup",
+    "data/soup": "soup",
     "data/external": "external",
 }
 # folders that stages depend on
@@ -37,6 +39,8 @@ MAY_BE_EMPTY = (
     "models/pseudo",
     "data/pseudo",
     "data/infer_pseudo",
+    "models/soup",
+    "data/soup",
     "data/distill",
     "data/external",
 )
