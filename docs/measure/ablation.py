@@ -111,7 +111,7 @@ def main(*words: str) -> None:
                 _predict_soup(root, args.member, *(out / BASE / str(one) for one in (seed, other)))
     extra = (*TTAS, *(PAIRS if len(args.seeds) > 1 else ())) if BASE in args.variants else ()
     names = [*args.variants, *extra]
-    runs = [_run(root, args.member, names, out, *pair) for pair in _pairs(args.seeds)]
+    runs = [_run(root, args.member, names, out, pair) for pair in _pairs(args.seeds)]
     pairs = [(_way(BASELINES.get(name, BASE)), _way(name)) for name in names if name != BASE]
     rows = (seeds.HEAD, ["---"] * len(seeds.HEAD), *seeds.table(pairs, runs))
     print("\n".join(f"| {' | '.join(row)} |" for row in rows))
@@ -230,8 +230,9 @@ def _used(root: Path) -> tuple[Any, list[str]]:
     return used, classes
 
 
-def _run(root: Path, member: str, names: Sequence[str], out: Path, seed: int, other: int) -> seeds.SeedRun:
-    """Read what each variant predicts; `other` is the seed that `PAIRS` take too."""
+def _run(root: Path, member: str, names: Sequence[str], out: Path, pair: tuple[int, int]) -> seeds.SeedRun:
+    """Read what each variant predicts with the first seed of a pair; `PAIRS` take both."""
+    seed, other = pair
     values, (used, classes) = params.read(root), _used(root)
     metric = scores.named(params.section(values, "contest.metric"), classes)
     images = evaluation_set.of_folds(used, [str(fold) for fold in values["folds"]], classes, metric)
@@ -246,7 +247,7 @@ def _run(root: Path, member: str, names: Sequence[str], out: Path, seed: int, ot
             image_sizes=[values["members"][member]["model"]["image_size"]],
             transforms=["identity"],
         )
-        return found[0, 0]
+        return np.asarray(found[0, 0], np.float32)
 
     for name in names:
         term = seeds.Term(name, None)
