@@ -8,7 +8,7 @@ import pytest
 
 from tests import graph
 from tests.graph import Graph, of_member
-from tests.test_graph_reruns import AFTER, BLEND, FOLDS, once
+from tests.test_graph_reruns import AFTER, BLEND, FOLDS, TRAINING, once
 
 pytestmark = pytest.mark.slow
 
@@ -119,3 +119,8 @@ def test_with_data_thrown_away_it_is_rebuilt(repo: Graph) -> None:
         shutil.rmtree(repo.root / name)
     assert set(repo.repro()) <= {"check", *AFTER}
     assert repo.repro() == {}
+
+
+def test_extra_images_reach_every_training(repo: Graph) -> None:
+    put(repo, "extra", "others", {"pattern": "^others/"})
+    assert repo.repro().keys() >= {"check", "split", "extra@others", *TRAINING, *AFTER}

@@ -49,6 +49,7 @@ VARIANTS: dict[str, Changes] = {
     "logit_adjusted": {"finetune": {"loss": "logit_adjusted"}},
     "balanced_sampler": {"finetune": {"sampler": "balanced"}},
     "average_epochs": {"finetune": {"average_epochs": 2}},
+    "no_extra": {"finetune": {}},  # without the extra images of the project's map `extra`
     "mixup_first": {"pretrain": {"epochs": 2, "mixup": 0.2, "cutmix": 0.0}, "finetune": {"epochs": -2}},
     "mixup_cutmix_first": {"pretrain": {"epochs": 2, "mixup": 0.2, "cutmix": 1.0}, "finetune": {"epochs": -2}},
     "clean_first": {"pretrain": {"epochs": 2, "mixup": 0.0, "cutmix": 0.0}, "finetune": {"epochs": -2}},
@@ -157,7 +158,8 @@ def _train(root: Path, member: str, changes: Changes, seed: int, folder: Path) -
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as name:
         work = Path(name)
-        for kept in ("data/prepare", "data/split", "models/weights", "models/probe"):
+        extra = [] if folder.parent.name == "no_extra" or not (root / "data/extra").exists() else ["data/extra"]
+        for kept in ("data/prepare", "data/split", "models/weights", "models/probe", *extra):
             (work / kept).parent.mkdir(parents=True, exist_ok=True)
             (work / kept).symlink_to(root / kept)
         (work / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))

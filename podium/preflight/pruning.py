@@ -10,7 +10,15 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-MAPS = ("members", "fixres", "pseudo", "soup", "distill", "external")  # of params.yaml, whose names own outputs
+MAPS = (
+    "members",
+    "fixres",
+    "pseudo",
+    "soup",
+    "distill",
+    "extra",
+    "external",
+)  # of params.yaml, whose names own outputs
 BY_FOLD = {
     "pretrain": "members",
     "finetune": "members",
@@ -29,6 +37,7 @@ BY_NAME = {  # <folder>/<name>.*: owning map
     "data/infer_pseudo": "pseudo",
     "models/soup": "soup",
     "data/soup": "soup",
+    "data/extra": "extra",
     "data/external": "external",
 }
 # folders that stages depend on
@@ -42,6 +51,7 @@ MAY_BE_EMPTY = (
     "models/soup",
     "data/soup",
     "data/distill",
+    "data/extra",
     "data/external",
 )
 

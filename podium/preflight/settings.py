@@ -10,7 +10,7 @@ from podium.contest.settings import ContestSettings, ExternalSettings
 from podium.core.params import Section
 from podium.core.placeholders import NO_FILE
 from podium.ensembling.settings import EnsembleSettings
-from podium.folds.settings import FoldList, SplitSettings
+from podium.folds.settings import ExtraSettings, FoldList, SplitSettings
 from podium.images.settings import PrepareSettings
 from podium.inference.settings import MemberSettings, SoupSettings
 from podium.models.settings import TorchSettings
@@ -36,6 +36,7 @@ class Podium(FoldList):
         pseudo: optional phase with pseudo-labels of test images, by member; {} for none.
         soup: optional mean of several members' weights, by member; {} for none.
         distill: optional distillation of the blend to a member, by member; {} for none.
+        extra: images that are trained on and never scored, by names of your own; {} for none.
         external: predictions made elsewhere, by names of your own; {} for none.
         ensemble: how members are blended.
     """
@@ -51,19 +52,20 @@ class Podium(FoldList):
     pseudo: dict[str, PseudoSettings]
     soup: dict[str, SoupSettings]
     distill: dict[str, DistillSettings]
+    extra: dict[str, ExtraSettings]
     external: dict[str, ExternalSettings]
     ensemble: EnsembleSettings
 
     @model_validator(mode="before")
     @classmethod
     def _require_optional_maps(cls, values: Any) -> Any:
-        missing = [key for key in (*BY_MEMBER, "soup", "external") if isinstance(values, dict) and key not in values]
-        if missing:
+        maps = (*BY_MEMBER, "soup", "extra", "external")
+        if missing := [key for key in maps if isinstance(values, dict) and key not in values]:
             lines = " and ".join(f"`{key}: {{}}`" for key in missing)
             raise ValueError(f"{', '.join(missing)}: missing; dvc.yaml makes stages from it: add the line {lines}")
         return values
 
-    @field_validator("members", "external")
+    @field_validator("members", "extra", "external")
     @classmethod
     def _require_slugs(cls, value: dict[str, Section]) -> dict[str, Section]:
         wrong = [name for name in value if not SLUG.fullmatch(name)]
@@ -89,6 +91,12 @@ class Podium(FoldList):
                 raise ValueError(f"{name} is the name of {what}; use another name")
         if double := sorted(self.external.keys() & self.members.keys()):
             raise ValueError(f"external.{double[0]}: a member already has this name; use another one")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_extra_images_without_trainings(self) -> Self:
+        if self.extra and not any(member.is_trained for member in self.members.values()):
+            raise ValueError("extra: only trainings use these images, and no phase has epochs; set `extra: {}`")
         return self
 
     @model_validator(mode="after")
