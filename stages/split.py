@@ -10,8 +10,8 @@ import pandas as pd
 
 from podium import contracts
 from podium.core import cli, params, tables
-from podium.folds import assignment, balance, conflicts
-from podium.folds.settings import FoldList, SplitSettings
+from podium.folds import assignment, balance, conflicts, extra
+from podium.folds.settings import ExtraSettings, FoldList, SplitSettings
 
 
 def main(*, root: Path = Path()) -> None:
@@ -22,6 +22,9 @@ def main(*, root: Path = Path()) -> None:
     facts = tables.read(root / "data/prepare/train/facts.csv", contracts.FACTS)
     clusters = tables.read(root / "data/analyze/clusters.csv", contracts.CLUSTERS)
     labels = tables.read(root / "data/label/labels.csv", contracts.LABELS)
+    entries = params.section(values, "extra") if "extra" in values else {}
+    of_extra = {key: params.parse(value, f"extra.{key}", ExtraSettings) for key, value in entries.items()}
+    labels, others = extra.set_aside(labels, of_extra)
     overrides = tables.read(root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
     confirmed = overrides.loc[overrides["effect"] == "confirmed", "image_id"]
     resolved = conflicts.resolve(labels, clusters, p.conflicting_duplicates, list(confirmed))
@@ -34,7 +37,8 @@ def main(*, root: Path = Path()) -> None:
         seed=p.seed,
     )
     summary = balance.summary(assigned.table)
-    tables.write(assigned.table, root / "data/split/folds.csv", tables.FOLDS)
+    every = pd.concat([assigned.table, extra.as_skipped(others)]).sort_values("image_id")
+    tables.write(every, root / "data/split/folds.csv", tables.FOLDS)
     tables.write(resolved.conflicts, root / "data/split/conflicts.csv", contracts.CONFLICTS)
     tables.write(balance.counts(assigned.table), root / "data/split/balance.csv", contracts.BALANCE)
     tables.write_json(summary, root / "data/split/balance.json")

@@ -100,7 +100,7 @@ def stages() -> set[str]:
     return names
 
 
-MAPS = ("members", "fixres", "pseudo", "distill", "external")
+MAPS = ("members", "fixres", "pseudo", "soup", "distill", "extra", "external")
 
 
 @cache

@@ -14,6 +14,7 @@ WITHOUT_TORCH = (
     "analyze",
     "picture",
     "split",
+    "extra",
     "audit",
     "external",
     "ensemble",
@@ -77,6 +78,7 @@ def test_a_training_reads_no_output_of_another_fold(stage: str) -> None:
         "data/prepare/",
         "models/weights/",
         "models/probe/",
+        "data/extra",
     )  # by no fold's training
     assert all("${item.fold}" in dep for dep in made if not dep.startswith(shared))
 

@@ -8,14 +8,14 @@ import pytest
 
 from tests import graph
 from tests.graph import Graph, of_member
-from tests.test_graph_reruns import AFTER, BLEND, FOLDS, once
+from tests.test_graph_reruns import AFTER, BLEND, FOLDS, TRAINING, once
 
 pytestmark = pytest.mark.slow
 
 FIXRES = of_member("a", "fixres", "infer_fixres", folds=FOLDS)
 PSEUDO = of_member("a", "pseudo", "infer_pseudo", folds=FOLDS)
 DISTILL = of_member("a", "distill", folds=FOLDS)
-MAPS = ("fixres", "pseudo", "distill", "external")
+MAPS = ("fixres", "pseudo", "soup", "distill", "external")
 SETTINGS = {"image_size": 80, "epochs": 1, "lr": 0.1}
 GIVEN = {"oof": "data/contest/oof.csv", "test": "data/contest/their_test.csv"}
 
@@ -38,7 +38,7 @@ def in_place(built: Graph, tmp_path_factory: pytest.TempPathFactory) -> Graph:
         (repo.root / path).write_text(path)
     repo.commit()
     fill(repo)
-    assert repo.repro() == once("check", *FIXRES, *PSEUDO, *DISTILL, "external@theirs", *AFTER)
+    assert repo.repro() == once("check", *FIXRES, *PSEUDO, "soup@a", *DISTILL, "external@theirs", *AFTER)
     return repo
 
 
@@ -55,6 +55,7 @@ def put(repo: Graph, section: str, name: str, settings: dict[str, Any]) -> None:
 def fill(repo: Graph) -> None:
     for section in ("fixres", "pseudo", "distill"):
         put(repo, section, "a", SETTINGS)
+    put(repo, "soup", "a", {"members": ["b"]})
     put(repo, "external", "theirs", GIVEN)
 
 
@@ -102,10 +103,10 @@ def test_a_change_reruns_what_follows_it_alone(filled: Graph, tmp_path: Path) ->
     repo.edit(lambda values: values["members"]["b"]["finetune"].update(lr=0.5))
     (repo.root / GIVEN["oof"]).write_text("others")
     changed = of_member("b", "finetune", "infer", folds=FOLDS)
-    assert repo.repro() == once("check", *changed, *DISTILL, "external@theirs", *AFTER)
+    assert repo.repro() == once("check", *changed, "soup@a", *DISTILL, "external@theirs", *AFTER)
     repo.edit(lambda values: values["members"]["a"]["finetune"].update(lr=0.5))
     changed = of_member("a", "finetune", "infer", folds=FOLDS)
-    assert repo.repro() == once("check", *changed, *FIXRES, *PSEUDO, *DISTILL, *AFTER)
+    assert repo.repro() == once("check", *changed, *FIXRES, *PSEUDO, "soup@a", *DISTILL, *AFTER)
     (repo.root / "data/contest/test/new.png").write_text("new")
     ran = repo.repro()
     assert ran.keys() >= {"infer_fixres@a", *PSEUDO, *DISTILL, "external@theirs", *AFTER}
@@ -118,3 +119,8 @@ def test_with_data_thrown_away_it_is_rebuilt(repo: Graph) -> None:
         shutil.rmtree(repo.root / name)
     assert set(repo.repro()) <= {"check", *AFTER}
     assert repo.repro() == {}
+
+
+def test_extra_images_reach_every_training(repo: Graph) -> None:
+    put(repo, "extra", "others", {"pattern": "^others/"})
+    assert repo.repro().keys() >= {"check", "split", "extra@others", *TRAINING, *AFTER}

@@ -17,6 +17,7 @@ from podium.predictions.tta import (
     PRETRAIN,
     PROBE,
     PSEUDO,
+    SOUP,
     Tta,
     average_ttas,
     single_ttas,
@@ -74,6 +75,7 @@ def test_the_default_tta_is_the_training_size_in_all_transforms(tmp_path: Path) 
         PRETRAIN: "infer_pretrain",
         PROBE: "probe",
         PSEUDO: "infer_pseudo",
+        SOUP: "soup",
     }
 
 
@@ -157,3 +159,13 @@ def test_pseudo_labels_are_an_alternative_at_every_size(tmp_path: Path) -> None:
     }
     assert source.weighted == {PSEUDO}
     assert Tta((32, 40), BOTH, (PSEUDO,)) in average_ttas(source.default, source.alternatives)
+
+
+def test_a_soup_is_an_alternative_at_every_size(tmp_path: Path) -> None:
+    members = {"a": member(finetune={"class_weights": "balanced"}), "b": member()}
+    source = found(tmp_path, members=members, soup={"a": {"members": ["b"]}})["a"]
+    assert {tta for tta in source.alternatives if SOUP in tta.phases} == {
+        Tta((size,), BOTH, (SOUP,)) for size in (32, 40)
+    }
+    assert SOUP in source.weighted
+    assert Tta((32, 40), BOTH, (SOUP,)) in average_ttas(source.default, source.alternatives)

@@ -23,7 +23,8 @@ SUMMARY = {
 }
 PARAMS = (
     "contest:\n  images: {{train: {0}/train, test: {0}/test}}\nensemble: {{leaked_labels: {1}}}\n"
-    "members: {{weak: {{}}, strong_one: {{}}}}\nfixres: {{weak: {{}}}}\npseudo: {{}}\ndistill: {{}}\nexternal: {{}}\n"
+    "members: {{weak: {{}}, strong_one: {{}}}}\nfixres: {{weak: {{}}}}\npseudo: {{}}\nsoup: {{}}\n"
+    "distill: {{}}\nextra: {{}}\nexternal: {{}}\n"
 )
 COMPARED = {name: 0.01 if kind == "float" else "mixed" for name, kind in contracts.COMPARISON.items()}
 FOLDS = """image_id,label,use,reason,group,fold

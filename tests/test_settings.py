@@ -127,6 +127,16 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
             {"distill__a": {"epochs": 1, "lr": 1}, "external__e": {"oof": "o.csv", "test": "t.csv"}},
             "distill and external: ",
         ),
+        ({"extra__o": {"pattern": "("}}, "extra.o.pattern: is no regular expression"),
+        ({"extra__o": {"pattern": "o/", "share": 0}}, "extra.o.share"),
+        (
+            {"extra__o": {"pattern": "o/"}, "members__a__pretrain__epochs": 0, "members__a__finetune__epochs": 0},
+            "extra: only trainings",
+        ),
+        ({"soup__b": {"members": ["a"]}}, "soup.b: no member"),
+        ({"soup__a": {"members": ["b"]}}, "soup.a.members: no member is called b"),
+        ({"soup__a": {"members": ["a"]}}, "soup.a.members: lists other members"),
+        ({"soup__a": {"members": []}}, "soup.a.members"),
         ({"distill": None}, "distill: must be a map, {} where it holds nothing"),
         ({"distill__a": {"epochs": 1, "lr": 1, "temperature": 0}}, "distill.a.temperature"),
         (
@@ -190,7 +200,7 @@ def test_the_recipes_of_real_contests_have_the_same_members() -> None:
     assert read[0]["members"] == read[1]["members"] == read[2]["members"]
 
 
-@pytest.mark.parametrize("key", ["fixres", "pseudo", "distill", "external"])
+@pytest.mark.parametrize("key", ["fixres", "pseudo", "soup", "distill", "extra", "external"])
 def test_a_file_without_an_optional_map_is_told_the_line_to_add(key: str) -> None:
     values = whole()
     del values[key]

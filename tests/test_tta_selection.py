@@ -205,6 +205,12 @@ def test_the_default_tta_is_the_training_size_in_all_transforms() -> None:
     assert fewer == [("identity",), BOTH]
 
 
+def test_crops_are_a_candidate_that_all_other_transforms_are_compared_with() -> None:
+    listed = ["identity", "hflip", "vflip", "crop_centre", "crop_top_left"]
+    parts = [tta.transforms for tta in alternative_ttas(default_tta([224], listed, 224), [224], training_size=224)[1:]]
+    assert parts == [("identity",), BOTH, ("hflip", "identity", "vflip")]
+
+
 def test_an_average_is_the_mean_of_its_singles_probabilities() -> None:
     one = with_phases(1.0, 1.2, n=30)
     for tta in average_ttas(one.default, one.alternatives):

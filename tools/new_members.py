@@ -38,7 +38,9 @@ _WHY = {  # top-level keys of a recipe -> comment
     "split": "keep duplicates with different labels, and warn",
     "fixres": "none: set members that train a third phase at another size",
     "pseudo": "none: set members that train with pseudo-labels",
+    "soup": "none: set members whose weights are averaged with those of others",
     "distill": "none: set members that learn from the blend",
+    "extra": "none: name images that are trained on and never scored",
     "external": "none: predictions of models outside this project",
     "ensemble": "the blending method with the smallest cost on images that its fit has not seen",
 }

@@ -27,7 +27,7 @@ Schema = dict[str, Any]
 
 NUMBER_OR_TEXT: Schema = {"type": ["string", "integer"]}  # YAML reads the name 0 as a number
 TEXTS = {"FoldList": ("folds",), "ContestSettings": ("whole_labels",), "SubmissionSettings": ("absent",)}
-MAPS = ("members", "external")  # of names that become names of stages
+MAPS = ("members", "extra", "external")  # of names that become names of stages
 OF_DVC = {  # dvc.yaml reads these keys, so they may not be missing, although they have a default
     "ContestSettings": tuple(key for key in ContestSettings.model_fields if key not in ContestSettings.OPTIONAL),
     "ImageLists": ("train", "test"),

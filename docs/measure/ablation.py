@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from podium.core import cli, params, pixels, tables, targets
 from podium.core.errors import InputError
-from podium.inference import fold_models
+from podium.inference import fold_models, soup
 from podium.models import devices, predict
 from podium.models.plain_images import PlainImages
+from podium.models.preprocessing import Preprocessing
 from podium.models.settings import ModelSettings, TorchSettings
 from podium.predictions import calibration, prediction_files
 from podium.scoring import evaluation_set, scores
@@ -48,6 +49,7 @@ VARIANTS: dict[str, Changes] = {
     "logit_adjusted": {"finetune": {"loss": "logit_adjusted"}},
     "balanced_sampler": {"finetune": {"sampler": "balanced"}},
     "average_epochs": {"finetune": {"average_epochs": 2}},
+    "no_extra": {"finetune": {}},  # without the extra images of the project's map `extra`
     "mixup_first": {"pretrain": {"epochs": 2, "mixup": 0.2, "cutmix": 0.0}, "finetune": {"epochs": -2}},
     "mixup_cutmix_first": {"pretrain": {"epochs": 2, "mixup": 0.2, "cutmix": 1.0}, "finetune": {"epochs": -2}},
     "clean_first": {"pretrain": {"epochs": 2, "mixup": 0.0, "cutmix": 0.0}, "finetune": {"epochs": -2}},
@@ -72,7 +74,18 @@ BASELINES = {"mixup_first": "clean_first", "mixup_cutmix_first": "clean_first", 
 TTAS = {  # of the trained baseline
     "hflip": ("identity", "hflip"),
     "d4": ("identity", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"),
+    "crops": (
+        "identity",
+        "hflip",
+        "crop_centre",
+        "crop_top_left",
+        "crop_top_right",
+        "crop_bottom_left",
+        "crop_bottom_right",
+    ),
 }
+# of the baseline's models of a seed and of the next one: the mean of their predictions, the mean of their weights
+PAIRS = ("two_seeds", "soup")
 WEIGHTED = {"logit_adjusted", "balanced_sampler"}  # their probabilities lack the class priors
 
 
@@ -92,13 +105,22 @@ def main(*words: str) -> None:
                 if variant == TIMM:
                     raise InputError(f"{folder} is missing: python -m docs.measure.by_timm writes it")
                 _train(root, args.member, (VARIANTS | LONG)[variant], seed, folder)
-        if BASE in args.variants:
+    if BASE in args.variants:
+        for seed, other in _pairs(args.seeds):
             _predict(root, args.member, out / BASE / str(seed))
-    names = [*args.variants, *(TTAS if BASE in args.variants else ())]
-    runs = [_run(root, args.member, names, out, seed) for seed in args.seeds]
+            if seed != other:
+                _predict_soup(root, args.member, *(out / BASE / str(one) for one in (seed, other)))
+    extra = (*TTAS, *(PAIRS if len(args.seeds) > 1 else ())) if BASE in args.variants else ()
+    names = [*args.variants, *extra]
+    runs = [_run(root, args.member, names, out, pair) for pair in _pairs(args.seeds)]
     pairs = [(_way(BASELINES.get(name, BASE)), _way(name)) for name in names if name != BASE]
     rows = (seeds.HEAD, ["---"] * len(seeds.HEAD), *seeds.table(pairs, runs))
     print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+
+
+def _pairs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Return each seed with the next one, and the last with the first."""
+    return list(zip(numbers, [*numbers[1:], *numbers[:1]], strict=True))
 
 
 def changed(member: Mapping[str, Mapping[str, Any]], changes: Changes, seed: int) -> dict[str, dict[str, Any]]:
@@ -136,7 +158,8 @@ def _train(root: Path, member: str, changes: Changes, seed: int, folder: Path) -
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as name:
         work = Path(name)
-        for kept in ("data/prepare", "data/split", "models/weights", "models/probe"):
+        extra = [] if folder.parent.name == "no_extra" or not (root / "data/extra").exists() else ["data/extra"]
+        for kept in ("data/prepare", "data/split", "models/weights", "models/probe", *extra):
             (work / kept).parent.mkdir(parents=True, exist_ok=True)
             (work / kept).symlink_to(root / kept)
         (work / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
@@ -175,6 +198,31 @@ def _predict(root: Path, member: str, folder: Path) -> None:
         np.save(folder / f"{name}.npy", probs_of_tta)
 
 
+def _predict_soup(root: Path, member: str, folder: Path, other: Path) -> None:
+    """Predict each held-out fold with the mean weights of two baselines: FOLDER/soup_<seed>.npy (images, classes)."""
+    path = folder / f"soup_{other.name}.npy"
+    if path.exists():
+        return
+    model_settings = params.load(f"members.{member}.model", ModelSettings, root)
+    device = devices.start(params.load("torch", TorchSettings, root))
+    numerics = devices.Numerics(device, model_settings.precision, model_settings.channels_last)
+    used, classes = _used(root)
+    pack = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
+    found = np.empty((len(used), len(classes)), np.float32)
+    for fold in sorted(used["fold"].unique()):
+        here = (used["fold"] == fold).to_numpy()
+        order = np.random.default_rng(0).permutation(np.flatnonzero(~here))
+        paths = [one / f"models/{fold}.safetensors" for one in (folder, other)]
+        size = model_settings.image_size
+        network, meta = soup.cooked(paths, pack, list(used["image_id"].iloc[order]), size, numerics)
+        preprocessing = Preprocessing.from_dict(cast(dict[str, Any], meta["preprocessing"]))
+        images = PlainImages(pack, list(used["image_id"][here]), preprocessing, size)
+        found[here] = predict.probabilities(network, images, transforms=["identity"], batch_size=8, numerics=numerics)[
+            "identity"
+        ]
+    np.save(path, found)
+
+
 def _used(root: Path) -> tuple[Any, list[str]]:
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
     used = folds[folds["use"] == "train"].reset_index(drop=True)
@@ -184,25 +232,34 @@ def _used(root: Path) -> tuple[Any, list[str]]:
     return used, classes
 
 
-def _run(root: Path, member: str, names: Sequence[str], out: Path, seed: int) -> seeds.SeedRun:
+def _run(root: Path, member: str, names: Sequence[str], out: Path, pair: tuple[int, int]) -> seeds.SeedRun:
+    """Read what each variant predicts with the first seed of a pair; `PAIRS` take both."""
+    seed, other = pair
     values, (used, classes) = params.read(root), _used(root)
     metric = scores.named(params.section(values, "contest.metric"), classes)
     images = evaluation_set.of_folds(used, [str(fold) for fold in values["folds"]], classes, metric)
     probs, shifts = {}, {}
-    for name in names:
-        term = seeds.Term(name, None)
-        if name in TTAS:
-            probs[term] = cast(Probs, np.load(out / BASE / str(seed) / f"{name}.npy"))
-            continue
+
+    def trained(folder: Path) -> Probs:
         found = prediction_files.read_train(
-            sorted((out / name / str(seed)).glob("*.parquet")),
+            sorted(folder.glob("*.parquet")),
             image_ids=list(used["image_id"]),
             folds=list(used["fold"]),
             classes=classes,
             image_sizes=[values["members"][member]["model"]["image_size"]],
             transforms=["identity"],
         )
-        probs[term] = found[0, 0]
+        return np.asarray(found[0, 0], np.float32)
+
+    for name in names:
+        term = seeds.Term(name, None)
+        if name in (*TTAS, "soup"):
+            file = f"soup_{other}.npy" if name == "soup" else f"{name}.npy"
+            probs[term] = cast(Probs, np.load(out / BASE / str(seed) / file))
+        elif name == "two_seeds":
+            probs[term] = np.mean([trained(out / BASE / str(one)) for one in (seed, other)], axis=0, dtype=np.float32)
+        else:
+            probs[term] = trained(out / name / str(seed))
         if name in WEIGHTED:
             shifts[term] = _shifts(images, len(classes))
     return seeds.SeedRun(str(seed), images, probs, shifts)

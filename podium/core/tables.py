@@ -49,6 +49,14 @@ FOLDS = Contract(
         "fold": "text",  # the fold that holds it out; "" if the image is unreadable
     }
 )
+EXTRA = Contract(  # images that trainings add to those of their fold
+    {
+        "image_id": "text",  # of a train image; its use is "skip" and its fold "" in FOLDS
+        "label": "text",
+        "without": "text",  # folds whose trainings leave it out, separated by spaces
+        "share": "float",  # of the images of its file that an epoch draws
+    }
+)
 PREDICTIONS = Contract(
     {
         "image_id": "text",

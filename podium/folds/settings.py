@@ -1,11 +1,12 @@
 """Settings of the section `split` and of the top-level list `folds`."""
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from podium.core.params import Section
+from podium.core.patterns import pattern_with
 
 FOLD = re.compile(r"[A-Za-z0-9_]+")
 
@@ -23,6 +24,21 @@ class SplitSettings(Section):
 
     seed: int = Field(0, ge=0, lt=2**32)
     conflicting_duplicates: Literal["keep", "drop", "majority"] = "keep"
+
+
+class ExtraSettings(Section):
+    """Images that every fold trains on, and that are never held out or scored: an entry of the top-level map `extra`.
+
+    Only trainings use them: no probe, no interval and no comparison. Those that are duplicates of a held-out image, or
+    of its group, are left out of that fold's trainings; duplicates of test images are left out of all.
+
+    Attributes:
+        pattern: a regular expression that is looked for in the path of a train image in its folder, e.g. "^others/".
+        share: of these images that an epoch draws, each epoch others: their weight in the loss, and in the time.
+    """
+
+    pattern: Annotated[str, pattern_with()]
+    share: float = Field(1.0, gt=0, le=1)
 
 
 class FoldList(Section):

@@ -63,7 +63,7 @@ def predict_member(
 def predict_folds(
     path: Path,
     models: Path,
-    held_out: Path,
+    held_out: Path | None,
     *,
     root: Path,
     folds: Sequence[str],
@@ -78,7 +78,8 @@ def predict_folds(
     Args:
         path: of the parquet file to write.
         models: folder of the folds' weights.
-        held_out: folder of the folds' held-out predictions, made by the same models; a file may hold none.
+        held_out: folder of the folds' held-out predictions, made by the same models; a file may hold none. None where
+            these models predicted nothing yet.
         root: of the project, with folds.csv and the packs.
         folds: names, in the order of the rows.
         name: of the stage, for progress bars.
@@ -93,7 +94,7 @@ def predict_folds(
     def rows(test_images: stored_images.ImagesAtSize) -> Iterator[pd.DataFrame]:
         for fold in folds:
             model, preprocessing = load_model(models / f"{fold}.safetensors", classes=classes)
-            known = read_held_out(held_out / f"{fold}.parquet", classes)
+            known = {} if held_out is None else read_held_out(held_out / f"{fold}.parquet", classes)
             image_ids = sorted(table.loc[table["fold"] == fold, "image_id"])
             train_at = {size: PlainImages(train, image_ids, preprocessing, size) for size in image_sizes}
             test_at = {size: test_images(preprocessing, size) for size in image_sizes}

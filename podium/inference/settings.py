@@ -17,8 +17,9 @@ class InferSettings(Section):
 
     Attributes:
         image_sizes: pixels.
-        transforms: flips and rotations (counter-clockwise). The probe learns from all of them, and `ensemble` averages
-            predictions over all of them or over a part; use rotations only where a rotated image is as likely.
+        transforms: flips, rotations (counter-clockwise) and crops (7/8 of the side, enlarged to the whole side). The
+            probe learns from all of them, and `ensemble` averages predictions over all of them or over a part; use
+            rotations only where a rotated image is as likely.
         batch_size: on a CPU at most podium/models/predict.py's CPU_BATCH.
     """
 
@@ -35,6 +36,21 @@ class InferSettings(Section):
         if min(self.image_sizes) < 8:
             raise ValueError("image sizes are in pixels; use at least 8")
         return self
+
+
+class SoupSettings(Section):
+    """A soup of this member's weights and those of others: an entry of the top-level map `soup`, by member.
+
+    All of them need the same `model`, but for its `image_size`, `seed`, `precision`, `channels_last` and `compile`, and
+    pretrained weights, because means of weights from different starts predict nothing.
+
+    Source: Wortsman et al. 2022, arXiv 2203.05482.
+
+    Attributes:
+        members: names of the other members, e.g. with another seed, lr or augmentation.
+    """
+
+    members: tuple[str, ...] = Field(min_length=1)
 
 
 class MemberSettings(Section):
@@ -66,6 +82,11 @@ class MemberSettings(Section):
     def pretrain_size(self) -> int:
         """Return the image size of phase 1 and of its held-out predictions, in pixels."""
         return self.pretrain.image_size or self.model.image_size
+
+    @property
+    def last_phase(self) -> PretrainSettings | FinetuneSettings:
+        """Return the phase whose weights `infer` predicts with."""
+        return self.finetune if self.finetune.epochs > 0 else self.pretrain
 
     @property
     def is_trained(self) -> bool:

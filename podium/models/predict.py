@@ -7,12 +7,31 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 from tqdm import tqdm
 
 from podium.core import tables
 from podium.core.progress import shown
 from podium.models.devices import HostCopy, Numerics
 from podium.models.plain_images import PlainImages
+
+CROP = 7 / 8  # of the side: 224 of 256 pixels, as in Krizhevsky et al. 2012, who averaged these five and their flips
+
+
+def _zoomed(images: torch.Tensor, down: float, across: float) -> torch.Tensor:
+    """Crop images (batch, channels, side, side) and enlarge the crop to their side again, which the network takes.
+
+    Args:
+        images: normalised.
+        down: where the crop lies, from 0 (top) to 1 (bottom).
+        across: the same, from 0 (left) to 1 (right).
+    """
+    side = images.shape[2]
+    inside = round(side * CROP)
+    top, left = (int((side - inside) * share) for share in (down, across))
+    window = images[:, :, top : top + inside, left : left + inside]
+    return functional.interpolate(window, size=(side, side), mode="bicubic", align_corners=False)
+
 
 TTA: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {  # settings.TtaTransform; of images (batch, 3, side, side)
     "identity": lambda images: images,
@@ -23,6 +42,11 @@ TTA: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {  # settings.TtaTransf
     "rot270": lambda images: images.rot90(3, (2, 3)),
     "transpose": lambda images: images.transpose(2, 3),  # at the diagonal through the upper left corner
     "transverse": lambda images: images.flip((2, 3)).transpose(2, 3),  # at the other diagonal
+    "crop_centre": lambda images: _zoomed(images, 0.5, 0.5),
+    "crop_top_left": lambda images: _zoomed(images, 0, 0),
+    "crop_top_right": lambda images: _zoomed(images, 0, 1),
+    "crop_bottom_left": lambda images: _zoomed(images, 1, 0),
+    "crop_bottom_right": lambda images: _zoomed(images, 1, 1),
 }
 # On a CPU larger batches do not fit into its caches: of MobileNet, 64 images at once take twice as long as 8 at a time
 # (docs/log.md, 2026-11-28)

@@ -10,8 +10,22 @@ from podium.core.placeholders import NO_FILE, FileOrNone
 
 Unit = Annotated[float, Field(ge=0, le=1)]  # pixels are in [0, 1], not in [0, 255]
 PerChannel = Annotated[tuple[Unit, ...], Field(min_length=1)]
-# every flip and rotation of a square; what each does stands in podium/models/predict.py
-TtaTransform = Literal["identity", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"]
+# every flip and rotation of a square, and five crops; what each does stands in podium/models/predict.py
+TtaTransform = Literal[
+    "identity",
+    "hflip",
+    "vflip",
+    "rot90",
+    "rot180",
+    "rot270",
+    "transpose",
+    "transverse",
+    "crop_centre",
+    "crop_top_left",
+    "crop_top_right",
+    "crop_bottom_left",
+    "crop_bottom_right",
+]
 
 
 class ModelSettings(Section):

@@ -28,6 +28,7 @@ from podium.predictions.tta import (
     PRETRAIN,
     PROBE,
     PSEUDO,
+    SOUP,
     Tta,
     alternative_ttas,
     default_tta,
@@ -59,7 +60,13 @@ class MemberPredictions:
 
 
 def of_member(
-    root: Path, name: str, member: MemberSettings, fixres: FixresSettings | None, pseudo: PseudoSettings | None = None
+    root: Path,
+    name: str,
+    member: MemberSettings,
+    fixres: FixresSettings | None,
+    pseudo: PseudoSettings | None = None,
+    *,
+    has_soup: bool = False,
 ) -> MemberPredictions:
     """Describe a member of params.yaml.
 
@@ -69,17 +76,20 @@ def of_member(
         member: its settings.
         fixres: its settings in the map `fixres`; None where it is not there.
         pseudo: its settings in the map `pseudo`; None where it is not there.
+        has_soup: whether it is in the map `soup`; the others of a soup correct for the classes' counts as it does.
     """
     phases = {PRETRAIN: member.pretrain, FINETUNE: member.finetune}
     last = FINETUNE if member.finetune.epochs > 0 else PRETRAIN  # whose weights `infer` predicts with
     optional: dict[str, PhaseSettings | None] = {FIXRES: fixres, PSEUDO: pseudo}
     trained = {FINETUNE: phases[last], PRETRAIN: member.pretrain} | {k: v for k, v in optional.items() if v is not None}
+    trained |= {SOUP: phases[last]} if has_soup else {}
     folders = {
         FINETUNE: "infer",
         FIXRES: "infer_fixres",
         PRETRAIN: "infer_pretrain",
         PROBE: "probe",
         PSEUDO: "infer_pseudo",
+        SOUP: "soup",
     }
     phase = FINETUNE if member.is_trained else PROBE
     default = default_tta(member.infer.image_sizes, member.infer.transforms, member.model.image_size, phase)
@@ -90,6 +100,7 @@ def of_member(
         fixres_size=None if fixres is None else fixres.image_size,
         has_pretrain=min(member.pretrain.epochs, member.finetune.epochs) > 0,
         has_pseudo=pseudo is not None,
+        has_soup=has_soup,
     )
     return MemberPredictions(
         name,
@@ -204,9 +215,10 @@ def members_of(values: dict[str, Any]) -> dict[str, MemberSettings]:
 def blend_members(values: dict[str, Any], root: Path) -> dict[str, MemberPredictions]:
     """Return all members of the blend that params.yaml describes, sorted by name."""
     fixres, pseudo = by_member(values, "fixres", FixresSettings), by_member(values, "pseudo", PseudoSettings)
+    soups = values.get("soup", {})  # runs that `tools.seeds` compares may be older than this map
     found = {name: of_external(root, name) for name in params.section(values, "external")}
     for name, member in members_of(values).items():
-        found[name] = of_member(root, name, member, fixres.get(name), pseudo.get(name))
+        found[name] = of_member(root, name, member, fixres.get(name), pseudo.get(name), has_soup=name in soups)
     if has_joint_probe(values):
         found[JOINT_PROBE] = of_joint_probe(root)
     return dict(sorted(found.items()))

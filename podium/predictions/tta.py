@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 IDENTITY = "identity"
 FLIPS = ("hflip", IDENTITY)  # of an image that is as likely mirrored, but not upside down
+CROP = "crop_"  # how the names of crops begin
 # whose weights predict
-PROBE, PRETRAIN, FINETUNE, FIXRES, PSEUDO = "probe", "pretrain", "finetune", "fixres", "pseudo"
+PROBE, PRETRAIN, FINETUNE, FIXRES, PSEUDO, SOUP = "probe", "pretrain", "finetune", "fixres", "pseudo", "soup"
 JOINT_PROBE, ELSEWHERE = "joint_probe", "elsewhere"  # predictions that no member's own stage makes
 
 
@@ -48,12 +49,13 @@ def alternative_ttas(
     fixres_size: int | None = None,
     has_pretrain: bool = False,
     has_pseudo: bool = False,
+    has_soup: bool = False,
 ) -> tuple[Tta, ...]:
     """Return the single predictions that are compared with the default TTA.
 
     They are the other sizes, the default size in the identity transform alone (and in `FLIPS`, where more transforms
-    are predicted), the probe at every size, phase 1 at the training size, `fixres` at its size, and `pseudo` at every
-    size.
+    are predicted, and without crops, where these and others are), the probe at every size, phase 1 at the training
+    size, `fixres` at its size, and `pseudo` and `soup` at every size.
 
     Args:
         default: of `default_tta`; of the probe where no phase is trained.
@@ -62,12 +64,14 @@ def alternative_ttas(
         fixres_size: pixels; None where the member has no phase `fixres`.
         has_pretrain: whether phase 1 was trained, and another phase after it.
         has_pseudo: whether the member has the phase `pseudo`.
+        has_soup: whether the member has a soup.
     """
     phases = (default.phases,) if default.phases == (PROBE,) else (default.phases, (PROBE,))
-    phases = (*phases, (PSEUDO,)) if has_pseudo else phases
+    phases = (*phases, *((phase,) for phase, has in ((PSEUDO, has_pseudo), (SOUP, has_soup)) if has))
     sizes = [Tta((size,), default.transforms, phase) for phase in phases for size in sorted(image_sizes)]
-    fewer = [part for part in ((IDENTITY,), FLIPS) if set(part) < set(default.transforms)]
-    in_fewer = [replace(default, transforms=part) for part in fewer]
+    whole = tuple(name for name in default.transforms if not name.startswith(CROP))
+    parts = dict.fromkeys(part for part in ((IDENTITY,), FLIPS, whole) if part)
+    in_fewer = [replace(default, transforms=part) for part in parts if set(part) < set(default.transforms)]
     phase_1 = [Tta((training_size,), default.transforms, (PRETRAIN,))] if has_pretrain else []
     third = [] if fixres_size is None else [Tta((fixres_size,), default.transforms, (FIXRES,))]
     return (*(tta for tta in sizes if tta != default), *in_fewer, *phase_1, *third)
@@ -85,7 +89,7 @@ def average_ttas(default: Tta, alternatives: Iterable[Tta], harmful: Iterable[Tt
     alike = [tta for tta in alternatives if tta.transforms == default.transforms and tta not in left_out]
     sizes = {
         phase: sorted({size for tta in [default, *alike] if tta.phases == (phase,) for size in tta.image_sizes})
-        for phase in (FINETUNE, PROBE, PSEUDO)
+        for phase in (FINETUNE, PROBE, PSEUDO, SOUP)
     }
     common = tuple(size for size in sizes[FINETUNE] if size in sizes[PROBE])
     averages = [Tta(tuple(found), default.transforms, (phase,)) for phase, found in sizes.items() if len(found) > 1]

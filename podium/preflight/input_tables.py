@@ -12,7 +12,7 @@ from podium.contest.label_sources import TrainFiles
 from podium.contest.settings import ContestSettings
 from podium.core import targets
 from podium.core.errors import InputError, some
-from podium.folds import assignment, rare_classes
+from podium.folds import assignment, extra, rare_classes
 from podium.images import image_files
 from podium.preflight import folder_checks, memory
 from podium.preflight.settings import Podium
@@ -59,7 +59,8 @@ def check(p: Podium, root: Path) -> list[str]:
             files.images, f"contest.images.{subset}", root / str(getattr(c.images, subset)), p.prepare
         )
     joined, lost = _check_labels(c, train, root)
-    used = joined.labels[joined.labels["use"] == "train"]
+    own, _ = extra.set_aside(joined.labels, p.extra)
+    used = own[own["use"] == "train"]
     classes = targets.class_names(used["label"])
     messages = [
         *_notes(c, root),

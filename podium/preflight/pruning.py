@@ -10,7 +10,15 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-MAPS = ("members", "fixres", "pseudo", "distill", "external")  # of params.yaml, whose names own outputs
+MAPS = (
+    "members",
+    "fixres",
+    "pseudo",
+    "soup",
+    "distill",
+    "extra",
+    "external",
+)  # of params.yaml, whose names own outputs
 BY_FOLD = {
     "pretrain": "members",
     "finetune": "members",
@@ -27,6 +35,9 @@ BY_NAME = {  # <folder>/<name>.*: owning map
     "data/infer_pretrain": "members",
     "data/infer_fixres": "fixres",
     "data/infer_pseudo": "pseudo",
+    "models/soup": "soup",
+    "data/soup": "soup",
+    "data/extra": "extra",
     "data/external": "external",
 }
 # folders that stages depend on
@@ -37,7 +48,10 @@ MAY_BE_EMPTY = (
     "models/pseudo",
     "data/pseudo",
     "data/infer_pseudo",
+    "models/soup",
+    "data/soup",
     "data/distill",
+    "data/extra",
     "data/external",
 )
 

@@ -18,7 +18,7 @@ def summary(p: Podium, values: Mapping[str, int]) -> str:
     for name, member in p.members.items():
         phases = [member.pretrain, member.finetune, *p.optional_phases(name).values()]
         trainings += sum(phase.epochs > 0 for phase in phases) * len(p.folds)
-        size += values[name] * BYTES_PER_VALUE * (1 + len(phases) * len(p.folds))
+        size += values[name] * BYTES_PER_VALUE * (1 + (len(phases) + (name in p.soup)) * len(p.folds))
     external = f" (and {len(p.external)} external)" if p.external else ""
     members, probes = (f"{len(p.members)} {word}{'' if len(p.members) == 1 else 's'}" for word in ("member", "probe"))
     optional = {key: len(getattr(p, key)) * len(p.folds) for key in BY_MEMBER}

@@ -10,9 +10,9 @@ from podium.contest.settings import ContestSettings, ExternalSettings
 from podium.core.params import Section
 from podium.core.placeholders import NO_FILE
 from podium.ensembling.settings import EnsembleSettings
-from podium.folds.settings import FoldList, SplitSettings
+from podium.folds.settings import ExtraSettings, FoldList, SplitSettings
 from podium.images.settings import PrepareSettings
-from podium.inference.settings import MemberSettings
+from podium.inference.settings import MemberSettings, SoupSettings
 from podium.models.settings import TorchSettings
 from podium.scoring.scores import RANK_METRICS
 from podium.training.settings import DistillSettings, FixresSettings, PhaseSettings, PseudoSettings
@@ -34,7 +34,9 @@ class Podium(FoldList):
         members: the networks, by names of your own.
         fixres: optional third phase at another image size, by member; {} for none.
         pseudo: optional phase with pseudo-labels of test images, by member; {} for none.
+        soup: optional mean of several members' weights, by member; {} for none.
         distill: optional distillation of the blend to a member, by member; {} for none.
+        extra: images that are trained on and never scored, by names of your own; {} for none.
         external: predictions made elsewhere, by names of your own; {} for none.
         ensemble: how members are blended.
     """
@@ -48,20 +50,22 @@ class Podium(FoldList):
     # by member or name; {} for none. DVC makes stages from these maps, so none may be missing
     fixres: dict[str, FixresSettings]
     pseudo: dict[str, PseudoSettings]
+    soup: dict[str, SoupSettings]
     distill: dict[str, DistillSettings]
+    extra: dict[str, ExtraSettings]
     external: dict[str, ExternalSettings]
     ensemble: EnsembleSettings
 
     @model_validator(mode="before")
     @classmethod
     def _require_optional_maps(cls, values: Any) -> Any:
-        missing = [key for key in (*BY_MEMBER, "external") if isinstance(values, dict) and key not in values]
-        if missing:
+        maps = (*BY_MEMBER, "soup", "extra", "external")
+        if missing := [key for key in maps if isinstance(values, dict) and key not in values]:
             lines = " and ".join(f"`{key}: {{}}`" for key in missing)
             raise ValueError(f"{', '.join(missing)}: missing; dvc.yaml makes stages from it: add the line {lines}")
         return values
 
-    @field_validator("members", "external")
+    @field_validator("members", "extra", "external")
     @classmethod
     def _require_slugs(cls, value: dict[str, Section]) -> dict[str, Section]:
         wrong = [name for name in value if not SLUG.fullmatch(name)]
@@ -73,7 +77,7 @@ class Podium(FoldList):
 
     @model_validator(mode="after")
     def _refuse_unknown_and_duplicate_names(self) -> Self:
-        for key in BY_MEMBER:
+        for key in (*BY_MEMBER, "soup"):
             names = getattr(self, key).keys()
             if unknown := sorted(names - self.members.keys()):
                 raise ValueError(f"{key}.{unknown[0]}: no member has this name; members are {', '.join(self.members)}")
@@ -87,6 +91,26 @@ class Podium(FoldList):
                 raise ValueError(f"{name} is the name of {what}; use another name")
         if double := sorted(self.external.keys() & self.members.keys()):
             raise ValueError(f"external.{double[0]}: a member already has this name; use another one")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_extra_images_without_trainings(self) -> Self:
+        if self.extra and not any(member.is_trained for member in self.members.values()):
+            raise ValueError("extra: only trainings use these images, and no phase has epochs; set `extra: {}`")
+        return self
+
+    @model_validator(mode="after")
+    def _require_soups_of_one_network(self) -> Self:
+        for name, soup in self.soup.items():
+            if unknown := sorted(set(soup.members) - self.members.keys()):
+                raise ValueError(f"soup.{name}.members: no member is called {unknown[0]}")
+            if len({name, *soup.members}) <= len(soup.members):
+                raise ValueError(f"soup.{name}.members: lists other members, each once; {name} itself belongs to it")
+            if self.members[name].model.weights == "none":
+                raise ValueError(f"soup.{name}: `weights: none`, and means of random starts predict nothing; remove it")
+            for other in soup.members:
+                if differing := _differing(self.members[name], self.members[other]):
+                    raise ValueError(f"soup.{name}.members: {other} differs from {name} in {', '.join(differing)}")
         return self
 
     @model_validator(mode="after")
@@ -186,3 +210,14 @@ class Podium(FoldList):
         if name in self.fixres:
             sizes.append((f"fixres.{name}.image_size", self.fixres[name].image_size))
         return sizes
+
+
+def _differing(one: MemberSettings, other: MemberSettings) -> list[str]:
+    """Name what keeps two members from a soup: the network, its start, its input, and whether classes were balanced."""
+    keys = ("backbone", "model_kwargs", "weights", "weights_file", "mean", "std", "resize", "crop_fraction")
+    found = [f"model.{key}" for key in keys if getattr(one.model, key) != getattr(other.model, key)]
+    if one.is_trained != other.is_trained:
+        return [*found, "epochs: it has none"]
+    if one.last_phase.is_class_balanced != other.last_phase.is_class_balanced:
+        found.append("what corrects for the classes' counts")
+    return found

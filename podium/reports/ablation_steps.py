@@ -12,7 +12,7 @@ from podium.inference.settings import MemberSettings
 from podium.predictions import calibration, case_means, member_predictions, prediction_files
 from podium.predictions.calibration import Probs
 from podium.predictions.member_predictions import MemberPredictions
-from podium.predictions.tta import FIXRES, IDENTITY, PSEUDO, Tta
+from podium.predictions.tta import FIXRES, IDENTITY, PSEUDO, SOUP, Tta
 from podium.reports import ablation
 from podium.reports.ablation import Step
 from podium.scoring import evaluation_set, scores
@@ -82,7 +82,7 @@ def of_member(inputs: AblationInputs, name: str) -> list[Step]:
 
 
 DISTILL = "distill"  # in place of a member's name
-LATER = {FIXRES: "a third phase", PSEUDO: "pseudo-labels"}  # optional phases after `finetune`
+LATER = {FIXRES: "a third phase", PSEUDO: "pseudo-labels", SOUP: "mean weights of several members"}  # after `finetune`
 
 
 def of_later_phase(inputs: AblationInputs, predictions: MemberPredictions, phase: str) -> list[Step]:

@@ -4,6 +4,7 @@ The phases are `pretrain` (phase 1, with mixup; not ImageNet pretraining), `fine
 and `distill`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,13 +95,15 @@ class FoldImages:
 
     Attributes:
         classes: names in the order of the model's outputs.
-        train: images of the other folds, without skipped ones.
+        train: images of the other folds, without skipped ones; then extra images.
         held_out: images of this fold, without skipped ones.
+        shares: of the train images (n_images,): 1, or the share of its kind that an epoch draws; None if all are 1.
     """
 
     classes: list[str]
     train: LabelledImages
     held_out: LabelledImages
+    shares: NDArray[np.float64] | None = None
 
 
 def read_fold(folds: pd.DataFrame, fold: str) -> FoldImages:
@@ -122,6 +125,24 @@ def read_fold(folds: pd.DataFrame, fold: str) -> FoldImages:
             " change the folds"
         )
     return data
+
+
+def with_extra(data: FoldImages, files: Sequence[Path], fold: str) -> FoldImages:
+    """Add the images of files of tables.EXTRA that this fold may train on."""
+    rows = [tables.read(path, tables.EXTRA) for path in sorted(files)]
+    if not rows:
+        return data
+    table = pd.concat(rows)
+    table = table[[fold not in folds.split() for folds in table["without"]]]
+    own, labels = data.train, targets.of_labels(table["label"], data.classes)
+    train = LabelledImages([*own.image_ids, *table["image_id"]], np.concatenate([own.targets, labels]))
+    shares = np.concatenate([np.ones(len(own.image_ids)), table["share"]])
+    return FoldImages(data.classes, train, data.held_out, None if (shares == 1).all() else shares)
+
+
+def extra_files(root: Path) -> list[Path]:
+    """Return the files of the stage `extra`."""
+    return sorted((root / "data/extra").glob("*.csv"))
 
 
 def write_predictions(job: TrainingJob, table: pd.DataFrame) -> None:

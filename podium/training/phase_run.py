@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from podium.core import tables
-from podium.training.phase import FoldImages, TrainingJob, read_fold, write_predictions
+from podium.training.phase import FoldImages, TrainingJob, extra_files, read_fold, with_extra, write_predictions
 
 
 def run(job: TrainingJob, weights: Path) -> None:
     """Train one phase from `weights` and write its outputs; with 0 epochs, copy the weights."""
     data = read_fold(tables.read(job.root / "data/split/folds.csv", tables.FOLDS), job.fold)
+    data = with_extra(data, extra_files(job.root), job.fold)
     if job.settings.epochs == 0:
         job.state_path.unlink(missing_ok=True)
         _copy_weights(job, weights, data)

@@ -97,6 +97,7 @@ class EpochBatches(Sampler[list[Draw]]):
     Args:
         balanced: the images' class indices, to draw each class equally often; None to draw each image once.
         first_epoch: earlier epochs are left out; the others are the same as with them.
+        shares: of the images (n_images,): an epoch draws this share of those with the same value, each epoch others.
     """
 
     def __init__(
@@ -108,10 +109,18 @@ class EpochBatches(Sampler[list[Draw]]):
         balanced: Sequence[int] | None = None,
         *,
         first_epoch: int = 0,
+        shares: NDArray[np.float64] | None = None,
     ) -> None:
         self.n_images, self.batch_size, self.epochs, self.seed = n_images, batch_size, epochs, seed
         self.first_epoch = first_epoch
-        self.steps_per_epoch = -(-n_images // batch_size)
+        every = np.arange(n_images)
+        self.always = every if shares is None else every[shares == 1]
+        self.parts = [
+            (every[shares == share], max(1, round(share * int((shares == share).sum()))))
+            for share in ([] if shares is None else np.unique(shares[shares < 1]))
+        ]  # images, and how many of them an epoch draws
+        n_drawn = len(self.always) + sum(n for _, n in self.parts)
+        self.steps_per_epoch: int = -(-n_drawn // batch_size)
         targets = np.asarray([] if balanced is None else balanced)
         self.images_by_class = [np.flatnonzero(targets == k) for k in np.unique(targets)]
 
@@ -123,19 +132,22 @@ class EpochBatches(Sampler[list[Draw]]):
         """Yield the batches of the first epoch, the next one, ..."""
         for epoch in range(self.first_epoch, self.epochs):
             rng = np.random.default_rng(seeding.derive(self.seed, "order", epoch))
-            draws = self._balanced(epoch, rng) if self.images_by_class else self._shuffled(epoch, rng)
+            images = np.concatenate([self.always, *(rng.choice(part, n, replace=False) for part, n in self.parts)])
+            draws = (self._balanced if self.images_by_class else self._shuffled)(epoch, rng, images)
             for start in range(0, len(draws), self.batch_size):
                 yield draws[start : start + self.batch_size]
 
-    def _shuffled(self, epoch: int, rng: np.random.Generator) -> list[Draw]:
-        order, places = rng.permutation(self.n_images), range(self.steps_per_epoch * self.batch_size)
-        return [Draw(epoch, int(order[place % self.n_images]), place // self.n_images) for place in places]
+    def _shuffled(self, epoch: int, rng: np.random.Generator, images: NDArray[np.int64]) -> list[Draw]:
+        order, places = rng.permutation(images), range(self.steps_per_epoch * self.batch_size)
+        return [Draw(epoch, int(order[place % len(order)]), place // len(order)) for place in places]
 
-    def _balanced(self, epoch: int, rng: np.random.Generator) -> list[Draw]:
-        n_draws, n_classes = self.steps_per_epoch * self.batch_size, len(self.images_by_class)
+    def _balanced(self, epoch: int, rng: np.random.Generator, drawn: NDArray[np.int64]) -> list[Draw]:
+        by_class = [images[np.isin(images, drawn)] for images in self.images_by_class]
+        by_class = [images for images in by_class if len(images)]
+        n_draws, n_classes = self.steps_per_epoch * self.batch_size, len(by_class)
         each = n_draws // n_classes + (rng.permutation(n_classes) < n_draws % n_classes)
         draws: list[Draw] = []
-        for images, n in zip(self.images_by_class, each, strict=True):
+        for images, n in zip(by_class, each, strict=True):
             rounds = [(repeat, rng.permutation(images)) for repeat in range(-(-n // len(images)))]
             draws += [Draw(epoch, int(image), repeat) for repeat, order in rounds for image in order][:n]
         return [draws[place] for place in rng.permutation(n_draws)]

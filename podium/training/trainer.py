@@ -19,7 +19,14 @@ from podium.models import backbones, devices, predict
 from podium.models.plain_images import PlainImages, RepeatedImages
 from podium.models.preprocessing import Preprocessing
 from podium.training import head_init, loop, losses, mixup, pseudo_labels, recomputing, resume, schedules, train_images
-from podium.training.phase import FoldImages, LabelledImages, SoftLabelledImages, TrainingJob, write_predictions
+from podium.training.phase import (
+    FoldImages,
+    LabelledImages,
+    SoftLabelledImages,
+    TrainingJob,
+    extra_files,
+    write_predictions,
+)
 from podium.training.settings import DistillSettings, PretrainSettings, PseudoSettings
 
 EVALUATION_BATCH = 64  # for predictions: fits in memory where training fits, because no gradients are stored
@@ -96,10 +103,10 @@ class Trainer:
 
     @property
     def _others(self) -> list[Path]:
-        """Return the files of the test images and their labels that the optional phases read."""
-        s = self.job.settings
+        """Return the files of extra images, and those of test images and their labels that the optional phases read."""
+        s, extra = self.job.settings, extra_files(self.job.root)
         test = [self.job.root / "data/prepare/test/pixels.arrow"] if isinstance(s, PseudoSettings) else []
-        return [*test, self._teacher] if isinstance(s, DistillSettings) else test
+        return [*extra, *test, self._teacher] if isinstance(s, DistillSettings) else [*extra, *test]
 
     @property
     def _teacher(self) -> Path:
@@ -145,6 +152,7 @@ class Trainer:
             self.seed,
             images.classes if s.sampler == "balanced" else None,
             first_epoch=0 if start is None else start.epochs,
+            shares=self._shares(len(images)),
         )
         scheduler = schedules.build_scheduler(
             optimizer,
@@ -214,6 +222,11 @@ class Trainer:
             key=f"{self.job.key}.augmentation",
             seed=self.seed,
         )
+
+    def _shares(self, n_images: int) -> NDArray[np.float64] | None:
+        """Return the share of each training image's kind that an epoch draws; images with soft labels come last."""
+        shares = self.data.shares
+        return None if shares is None else np.concatenate([shares, np.ones(n_images - len(shares))])
 
     def _taught(self) -> SoftLabelledImages:
         """Read what the blend of this fold's models predicts of the test images."""

@@ -29,6 +29,17 @@ HOME = Path(__file__).parent
 MANIFEST_SHA256 = ""  # `make bundle` fills it in
 CHUNK = 64  # images that are decoded and predicted together
 BATCH = 8  # images that a network gets at once
+CROP = 7 / 8  # of a crop's side
+
+
+def _zoomed(images: Floats, down: float, across: float) -> Floats:
+    """Crop images (batch, 3, side, side) and enlarge the crop to their side again, as podium/models/predict.py does."""
+    side = images.shape[2]
+    inside = round(side * CROP)
+    top, left = (int((side - inside) * share) for share in (down, across))
+    return resize.enlarged(images[:, :, top : top + inside, left : left + inside], side)
+
+
 TTA: dict[str, Callable[[Floats], Floats]] = {  # of images (batch, 3, side, side)
     "identity": lambda images: images,
     "hflip": lambda images: images[..., ::-1],
@@ -38,6 +49,11 @@ TTA: dict[str, Callable[[Floats], Floats]] = {  # of images (batch, 3, side, sid
     "rot270": lambda images: np.rot90(images, 3, (2, 3)),
     "transpose": lambda images: images.transpose(0, 1, 3, 2),
     "transverse": lambda images: images[..., ::-1, ::-1].transpose(0, 1, 3, 2),
+    "crop_centre": lambda images: _zoomed(images, 0.5, 0.5),
+    "crop_top_left": lambda images: _zoomed(images, 0, 0),
+    "crop_top_right": lambda images: _zoomed(images, 0, 1),
+    "crop_bottom_left": lambda images: _zoomed(images, 1, 0),
+    "crop_bottom_right": lambda images: _zoomed(images, 1, 1),
 }
 
 

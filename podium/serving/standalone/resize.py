@@ -50,6 +50,12 @@ def resize(image: Image, size: tuple[int, int], interpolation: str) -> Image:
     return np.asarray(np.rint(_along(values, rows, 0)).clip(0, 255), np.uint8)
 
 
+def enlarged(images: NDArray[Any], side: int) -> NDArray[Any]:
+    """Enlarge normalised images (batch, channels, n, n) to (batch, channels, side, side) by the cubic kernel."""
+    weights = _cubic(images.shape[2], side).astype(np.float32)
+    return np.asarray(weights @ images @ weights.T)
+
+
 def _blocks(image: Image, height: int, width: int) -> Image:
     """Average whole blocks of pixels."""
     down, across = image.shape[0] // height, image.shape[1] // width
