@@ -135,7 +135,8 @@ def _named(joined: Pair, probs: Probs | None) -> NDArray[np.object_]:
 def _of_truth(joined: Pair, probs: Probs) -> NDArray[np.float64]:
     """Return what the label gets of each image (images,); of sets the mean over labels of having, or lacking, each."""
     own = probs[np.arange(len(probs)), joined.targets].astype(np.float64)
-    return own.reshape(len(joined.image_ids), -1).mean(axis=1)
+    mean: NDArray[np.float64] = own.reshape(len(joined.image_ids), -1).mean(axis=1)
+    return mean
 
 
 def _probs(run: Run, image_ids: Sequence[str], classes: Sequence[str]) -> Probs:
