@@ -371,7 +371,7 @@ def _dvc(dvc: psutil.Process) -> list[psutil.Process]:
 
 
 def _stages(dvc: psutil.Process) -> list[psutil.Process]:
-    return [stage for stage in dvc.children() if stage.status() != psutil.STATUS_ZOMBIE]
+    return list(dvc.children())
 
 
 def _workers(dvc: psutil.Process) -> list[psutil.Process]:
@@ -444,11 +444,17 @@ class Kills:
             found = {kind: targets(psutil.Process(process.pid)) for kind, (_, targets) in KILLS.items()}
             kind = self.rng.choice([kind for kind, processes in found.items() if processes])
             number, targets = KILLS[kind]
+            if targets is not _group:
+                target = self.rng.choice(found[kind])
+                target.suspend()  # or it may end between these lines
+                if target.status() == psutil.STATUS_ZOMBIE:
+                    return
+                target.send_signal(number)
             stage, begin = self.check.repository.stages()[-1], time.monotonic()
             if targets is _group:
                 os.killpg(process.pid, number)
             else:
-                self.rng.choice(found[kind]).send_signal(number)
+                target.resume()
         except (psutil.Error, ProcessLookupError):
             return  # the process to signal does not run now
         self.done[kind, stage] += 1
