@@ -1,14 +1,11 @@
 """Stage check: every mistake is named before anything is removed or trained."""
 
-import argparse
 import functools
 import itertools
 import os
 import subprocess
 import sys
-import tracemalloc
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,17 +14,15 @@ import timm
 import torch
 import yaml
 
-from docs.measure import peak_memory
-from podium.core import params, scratch, targets
+from podium.core import params, targets
 from podium.core.errors import InputError
 from podium.core.placeholders import NO_FILE
-from podium.ensembling import nested_cv
 from podium.inference.settings import MemberSettings
 from podium.models import backbones
 from podium.preflight import cpu, git_checks, input_tables, member_checks, memory, pruning, random_crops
 from podium.preflight.settings import Podium
 from podium.training.settings import DistillSettings, FixresSettings, PhaseSettings, PseudoSettings
-from stages import check, ensemble, report, review
+from stages import check
 from tests import tiny
 
 ROOT = Path(__file__).parents[1]
@@ -683,29 +678,3 @@ def test_memory_that_predictions_take_is_named_before_anything_is_trained() -> N
         memory.check(whole(), 130_000, 10_000, [f"{i}" for i in range(15_500)], total=64 * 10**9)
     sets = memory.of_stages(whole(), 1_000, 1_000, targets.LabelNames(classes))
     assert sets["report"] - memory.BASE == pytest.approx(2 * (small["report"] - memory.BASE))
-
-
-@pytest.mark.parametrize("stage", [ensemble, report, review])
-def test_the_estimate_of_a_stage_is_near_what_it_takes(
-    stage: ModuleType, generated: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scratch, "SMALL", 0)
-    monkeypatch.setattr(nested_cv, "MAX_CELLS", 0)
-    name = stage.__name__.split(".")[-1]
-    estimate = memory.of_stages(whole(), 300, 30, [str(i) for i in range(200)])[name] - memory.BASE
-    tracemalloc.start()
-    stage.main(root=generated)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert estimate / 3 < peak < 1.5 * estimate
-
-
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Predictions of two members, with the three stages run once, because imports and caches take memory, too."""
-    root = tmp_path_factory.mktemp("generated")
-    asked = argparse.Namespace(folder=root, members=2, images=300, tests=30, classes=200, method="equal")
-    peak_memory._generate(asked)
-    for stage in (ensemble, report, review):
-        stage.main(root=root)
-    return root
