@@ -14,12 +14,12 @@ import timm
 import torch
 import yaml
 
-from podium.core import params
+from podium.core import params, targets
 from podium.core.errors import InputError
 from podium.core.placeholders import NO_FILE
 from podium.inference.settings import MemberSettings
 from podium.models import backbones
-from podium.preflight import cpu, git_checks, input_tables, member_checks, pruning, random_crops
+from podium.preflight import cpu, git_checks, input_tables, member_checks, memory, pruning, random_crops
 from podium.preflight.settings import Podium
 from podium.training.settings import DistillSettings, FixresSettings, PhaseSettings, PseudoSettings
 from stages import check
@@ -658,3 +658,24 @@ def test_the_projects_own_params_pass(tmp_path: Path) -> None:
     (tmp_path / "data/contest").mkdir(parents=True)
     (tmp_path / "data/contest/overrides.csv").write_text("image_id,action,reason\n")
     check.main(root=tmp_path)
+
+
+def whole(**changes: Any) -> Podium:
+    values: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    return params.parse(values | {"members": {"a": tiny.member(), "b": tiny.member()}} | changes, "", Podium)
+
+
+def test_memory_that_predictions_take_is_named_before_anything_is_trained() -> None:
+    classes = [f"{i:04}" for i in range(1000)]
+    small, large = (memory.of_stages(whole(), n, n, classes) for n in (1_000, 200_000))
+    assert max(small.values()) < 2e9
+    assert small.keys() == large.keys()
+    assert memory.check(whole(), 1_000, 1_000, classes, total=16 * 10**9) == []
+    (warning,) = memory.check(whole(), 100_000, 10_000, classes, total=int(1.2 * max(
+        memory.of_stages(whole(), 100_000, 10_000, classes).values())))  # fmt: skip
+    assert warning.startswith("WARNING: ")
+    with pytest.raises(InputError, match=r"takes about [0-9,]+ GB for 130,000 train .* 15,500 classes"):
+        memory.check(whole(), 130_000, 10_000, [f"{i}" for i in range(15_500)], total=64 * 10**9)
+    contest = yaml.safe_load((ROOT / "params.yaml").read_text())["contest"] | {"metric": "micro_f1"}
+    sets = memory.of_stages(whole(contest=contest), 1_000, 1_000, targets.LabelNames(classes))
+    assert sets["report"] - memory.BASE == pytest.approx(2 * (small["report"] - memory.BASE))
