@@ -365,7 +365,7 @@ def test_a_duplicate_key_is_refused_with_its_line(tmp_path: Path) -> None:
         (
             "0.png,x\n1.png,y\n2.png,x\n3.png,y\n",
             {"folds": list(range(12))},
-            r"12 folds in every .* 'x' \(2 images",
+            r"every class .* 12 folds: 'x' \(2 images",
         ),
         ("0.png,x\n1.png,y\n2.png,x\n3.png,y\n" + "".join(f"q{i},z\n" for i in range(5)), {}, "max_missing .* to 0.56"),
     ],
@@ -591,6 +591,8 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
         "data/infer_pseudo/c.parquet",
         "models/distill/a/1.safetensors",
         "data/external/e.parquet",
+        "data/soup/a.parquet",
+        "data/extra/x.csv",
         ".resume/pretrain/a/0.state",
     ]
     orphans = [
@@ -609,6 +611,8 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
         "data/infer_pseudo/a.parquet",
         "data/distill/c/0.parquet",
         "data/external/a.parquet",
+        "data/soup/c.parquet",
+        "data/extra/a.csv",
         ".resume/finetune/a/2.state",
         ".resume/fixres/b/0.state",
     ]
@@ -620,7 +624,15 @@ def test_orphans_are_removed_and_the_rest_stays(tmp_path: Path) -> None:
     (tmp_path / "models/finetune/link").symlink_to(tmp_path / "outside")
     pruning.remove(
         pruning.orphans(
-            tmp_path, members=["a", "c"], fixres=["a"], pseudo=["c"], distill=["a"], external=["e"], folds=["0", "1"]
+            tmp_path,
+            members=["a", "c"],
+            fixres=["a"],
+            pseudo=["c"],
+            soup=["a"],
+            distill=["a"],
+            extra=["x"],
+            external=["e"],
+            folds=["0", "1"],
         )
     )
     assert all((tmp_path / name).exists() for name in owned)

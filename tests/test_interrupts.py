@@ -69,7 +69,7 @@ def wait_for(true: Callable[[], object], seconds: float = 20) -> None:
 
 @pytest.mark.parametrize("number", interrupts.SIGNALS)
 def test_the_first_signal_ends_a_stage_in_order(number: signal.Signals) -> None:
-    process = started(SLOW_TO_END.format(seconds=0))
+    process = started(SLOW_TO_END.format(seconds=0), DVC_STAGE="finetune")
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
     assert out == "closing\n"

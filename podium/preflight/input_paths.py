@@ -37,9 +37,10 @@ def refuse_inputs_among_outputs(p: Podium, root: Path) -> None:
     for key, path in by_key(p).items():
         try:
             (root / path).exists()
+            is_output = pruning.is_among_outputs(root, path)
         except (OSError, ValueError) as error:  # too long, holds a NUL, or lies in a folder that may not be searched
             raise InputError(f"params.yaml: {key}: {path}: no usable path ({error}): correct it") from None
-        if pruning.is_among_outputs(root, path):
+        if is_output:
             raise InputError(
                 f"params.yaml: {key}: {path} lies where stages write and clean up; move it to data/contest/"
             )
