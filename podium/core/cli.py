@@ -46,7 +46,8 @@ def run(main: Callable[..., None]) -> None:
     except Exception as error:
         if NO_SPACE not in str(error):  # OSError of Python, SafetensorError of safetensors, ArrowException of pyarrow
             raise
-        print(f"ERROR: {legible(str(error))}: make room, and `dvc repro` goes on", file=sys.stderr, flush=True)
+        advice = "make room (workers need it in /dev/shm, or set PODIUM_WORKERS=0); then `dvc repro` goes on"
+        print(f"ERROR: {legible(str(error))}: {advice}", file=sys.stderr, flush=True)
         raise SystemExit(1) from None
     else:
         log_seconds(Path(sys.argv[0]), sys.argv[1:])
