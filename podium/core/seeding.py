@@ -4,7 +4,7 @@ import hashlib
 import json
 
 
-def derive(*parts: str | int) -> int:
+def derive(*parts: str | float) -> int:
     """Return a seed in [0, 2**32) that depends on every part, e.g. `derive(seed, "augment", epoch, image_id)`.
 
     The same parts give the same seed on every machine and Python version; similar parts give unrelated seeds.
