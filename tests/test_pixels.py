@@ -1,5 +1,6 @@
 """The pack: what goes in comes out, without a copy, from any process; same images, same bytes."""
 
+import errno
 import multiprocessing
 import pickle
 from pathlib import Path
@@ -132,3 +133,12 @@ def test_what_is_no_pack_is_named(tmp_path):
         (tmp_path / "bad.arrow").write_bytes(data)
         with pytest.raises(InputError, match=r"bad\.arrow: is no pack"):
             pixels.open_pack(tmp_path / "bad.arrow")
+
+
+def test_a_pack_that_the_memory_cannot_map_is_not_called_broken(tmp_path, monkeypatch):
+    def refuse(path):
+        raise OSError(errno.ENOMEM, "Memory mapping file failed: Cannot allocate memory")
+
+    monkeypatch.setattr(pixels, "PixelPack", refuse)
+    with pytest.raises(InputError, match=r"p\.arrow: too little memory"):
+        pixels.open_pack(tmp_path / "p.arrow")

@@ -5,6 +5,7 @@ Raw pixels are read without a copy. The pack holds readable images only. All hav
 `prepare.channels`, which is 3 (RGB) or follows from the number of bytes.
 """
 
+import errno
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -113,6 +114,10 @@ def _opened(kind: type[Pack], path: Path) -> Pack:
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run `dvc repro prepare`") from None
     except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            raise InputError(
+                f"{path}: this process may use too little memory to map it; free some, or raise its limit"
+            ) from None
         raise InputError(f"{path}: is no pack of pixels ({error}); run `dvc repro -f prepare`") from None
 
 
