@@ -2,6 +2,7 @@
 
 import errno
 import multiprocessing
+import os
 import pickle
 from pathlib import Path
 
@@ -137,7 +138,7 @@ def test_what_is_no_pack_is_named(tmp_path):
 
 def test_a_pack_that_the_memory_cannot_map_is_not_called_broken(tmp_path, monkeypatch):
     def refuse(path):
-        raise OSError(errno.ENOMEM, "Memory mapping file failed: Cannot allocate memory")
+        raise OSError(f"Memory mapping file failed: {os.strerror(errno.ENOMEM)}")
 
     monkeypatch.setattr(pixels, "PixelPack", refuse)
     with pytest.raises(InputError, match=r"p\.arrow: too little memory"):

@@ -6,6 +6,7 @@ Raw pixels are read without a copy. The pack holds readable images only. All hav
 """
 
 import errno
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -114,10 +115,8 @@ def _opened(kind: type[Pack], path: Path) -> Pack:
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run `dvc repro prepare`") from None
     except (pa.ArrowInvalid, OSError) as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-            raise InputError(
-                f"{path}: this process may use too little memory to map it; free some, or raise its limit"
-            ) from None
+        if os.strerror(errno.ENOMEM) in str(error):  # Arrow's error has no number
+            raise InputError(f"{path}: too little memory to map it; free some, or raise the limit") from None
         raise InputError(f"{path}: is no pack of pixels ({error}); run `dvc repro -f prepare`") from None
 
 
