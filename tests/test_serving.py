@@ -60,6 +60,8 @@ def write_project(root: Path) -> None:
         "contest": CONTEST,
         "fixres": third,
         "pseudo": {},
+        "soup": {},
+        "extra": {},
         "distill": {},
         "external": {},
         "ensemble": {"method": "equal"},
