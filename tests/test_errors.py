@@ -5,6 +5,7 @@ import gc
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,34 +26,39 @@ def test_names_in_a_list_keep_to_their_line() -> None:
     assert some(["a", "b\x1b", "c"], 1) == "a and 2 more"
 
 
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Run a failing `main` as a stage; afterwards the garbage collector is as before."""
+    monkeypatch.setattr(sys, "argv", ["main"])
+    limits = gc.get_threshold()
+
+    def run(main: Callable[[], None]) -> None:
+        with pytest.raises(SystemExit, match="1"):
+            cli.run(main)
+
+    yield run
+    gc.set_threshold(*limits)
+    gc.unfreeze()
+
+
 def test_a_full_disk_is_an_error_of_one_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], run: Callable[[Callable[[], None]], None]
 ) -> None:
     def main() -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "models/a.safetensors")
 
-    monkeypatch.setattr(sys, "argv", ["main"])
-    limits = gc.get_threshold()
-    with pytest.raises(SystemExit, match="1"):
-        cli.run(main)
-    gc.set_threshold(*limits)
-    gc.unfreeze()
+    run(main)
     (line,) = capsys.readouterr().err.splitlines()
     assert "models/a.safetensors" in line
 
 
 def test_an_error_is_printed_in_its_own_lines_without_commanding_the_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], run: Callable[[Callable[[], None]], None]
 ) -> None:
     def main() -> None:
         raise InputError("first \x1b]0;title\x07: wrong\nsecond\r: wrong")
 
-    monkeypatch.setattr(sys, "argv", ["main"])
-    limits = gc.get_threshold()
-    with pytest.raises(SystemExit, match="1"):
-        cli.run(main)
-    gc.set_threshold(*limits)
-    gc.unfreeze()
+    run(main)
     assert capsys.readouterr().err == "ERROR: first \\x1b]0;title\\x07: wrong\nsecond\\r: wrong\n"
 
 
