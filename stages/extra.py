@@ -10,13 +10,11 @@ from podium import contracts
 from podium.core import cli, params, tables
 from podium.core.errors import InputError
 from podium.folds import extra
-from podium.folds.settings import ExtraSettings
 
 
 def main(name: str, root: Path = Path()) -> None:
     """Write the images of one entry, with the folds that they are left out of."""
-    entries = params.section(params.read(root), "extra")
-    settings = {key: params.parse(value, f"extra.{key}", ExtraSettings) for key, value in entries.items()}
+    settings = extra.entries(params.read(root))
     labels = tables.read(root / "data/label/labels.csv", contracts.LABELS)
     facts = tables.read(root / "data/prepare/train/facts.csv", contracts.FACTS)
     leaks = tables.read(root / "data/analyze/leaks.csv", contracts.LEAKS)

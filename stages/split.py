@@ -11,7 +11,7 @@ import pandas as pd
 from podium import contracts
 from podium.core import cli, params, tables
 from podium.folds import assignment, balance, conflicts, extra
-from podium.folds.settings import ExtraSettings, FoldList, SplitSettings
+from podium.folds.settings import FoldList, SplitSettings
 
 
 def main(*, root: Path = Path()) -> None:
@@ -22,9 +22,7 @@ def main(*, root: Path = Path()) -> None:
     facts = tables.read(root / "data/prepare/train/facts.csv", contracts.FACTS)
     clusters = tables.read(root / "data/analyze/clusters.csv", contracts.CLUSTERS)
     labels = tables.read(root / "data/label/labels.csv", contracts.LABELS)
-    entries = params.section(values, "extra") if "extra" in values else {}
-    of_extra = {key: params.parse(value, f"extra.{key}", ExtraSettings) for key, value in entries.items()}
-    labels, others = extra.set_aside(labels, of_extra)
+    labels, others = extra.set_aside(labels, extra.entries(values))
     overrides = tables.read(root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
     confirmed = overrides.loc[overrides["effect"] == "confirmed", "image_id"]
     resolved = conflicts.resolve(labels, clusters, p.conflicting_duplicates, list(confirmed))

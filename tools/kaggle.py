@@ -38,7 +38,7 @@ def main(out: str = "kaggle", prefix: str = "podium", bundle_folder: str = "bund
         root: of the project.
 
     Raises:
-        InputError: there is no bundle, or the project was not trained.
+        InputError: the bundle is missing, or the project is not trained.
     """
     if not (root / bundle_folder / "manifest.json").is_file():
         raise InputError(f"{bundle_folder}: no bundle there; run `make bundle` first")

@@ -175,20 +175,25 @@ def _train(root: Path, member: str, changes: Changes, seed: int, folder: Path) -
         finished.rename(folder)
 
 
+def _network(root: Path, member: str) -> tuple[int, devices.Numerics]:
+    """Return a member's image size in pixels, and how its networks compute."""
+    settings = params.load(f"members.{member}.model", ModelSettings, root)
+    device = devices.start(params.load("torch", TorchSettings, root))
+    return settings.image_size, devices.Numerics(device, settings.precision, settings.channels_last)
+
+
 def _predict(root: Path, member: str, folder: Path) -> None:
     """Predict each held-out fold with the baseline's models in the TTAs: FOLDER/<tta>.npy (images, classes)."""
     if all((folder / f"{name}.npy").exists() for name in TTAS):
         return
-    model_settings = params.load(f"members.{member}.model", ModelSettings, root)
-    device = devices.start(params.load("torch", TorchSettings, root))
-    numerics = devices.Numerics(device, model_settings.precision, model_settings.channels_last)
+    image_size, numerics = _network(root, member)
     used, classes = _used(root)
     pack = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
     found = {name: np.empty((len(used), len(classes)), np.float32) for name in TTAS}
     for fold in sorted(used["fold"].unique()):
         model, preprocessing = fold_models.load_model(folder / f"models/{fold}.safetensors", classes=classes)
         here = (used["fold"] == fold).to_numpy()
-        images = PlainImages(pack, list(used["image_id"][here]), preprocessing, model_settings.image_size)
+        images = PlainImages(pack, list(used["image_id"][here]), preprocessing, image_size)
         probs = predict.probabilities(
             numerics.place(model), images, transforms=list(predict.TTA), batch_size=8, numerics=numerics
         )
@@ -203,9 +208,7 @@ def _predict_soup(root: Path, member: str, folder: Path, other: Path) -> None:
     path = folder / f"soup_{other.name}.npy"
     if path.exists():
         return
-    model_settings = params.load(f"members.{member}.model", ModelSettings, root)
-    device = devices.start(params.load("torch", TorchSettings, root))
-    numerics = devices.Numerics(device, model_settings.precision, model_settings.channels_last)
+    image_size, numerics = _network(root, member)
     used, classes = _used(root)
     pack = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
     found = np.empty((len(used), len(classes)), np.float32)
@@ -213,10 +216,9 @@ def _predict_soup(root: Path, member: str, folder: Path, other: Path) -> None:
         here = (used["fold"] == fold).to_numpy()
         order = np.random.default_rng(0).permutation(np.flatnonzero(~here))
         paths = [one / f"models/{fold}.safetensors" for one in (folder, other)]
-        size = model_settings.image_size
-        network, meta = soup.cooked(paths, pack, list(used["image_id"].iloc[order]), size, numerics)
+        network, meta = soup.cooked(paths, pack, list(used["image_id"].iloc[order]), image_size, numerics)
         preprocessing = Preprocessing.from_dict(cast(dict[str, Any], meta["preprocessing"]))
-        images = PlainImages(pack, list(used["image_id"][here]), preprocessing, size)
+        images = PlainImages(pack, list(used["image_id"][here]), preprocessing, image_size)
         found[here] = predict.probabilities(network, images, transforms=["identity"], batch_size=8, numerics=numerics)[
             "identity"
         ]

@@ -128,7 +128,7 @@ def _animation(_: bytes, rng: random.Random) -> bytes:
     frames = [Image.new("P", (8, 8), number % 256) for number in range(rng.choice((2, 2000)))]
     kind = rng.choice(("GIF", "WEBP", "PNG", "TIFF"))
     data = _saved(frames[0], kind, save_all=True, append_images=frames[1:], **{} if kind == "TIFF" else {"loop": 0})
-    if kind == "TIFF":  # the place of the next frame stands behind the entries of this one
+    if kind == "TIFF":  # the offset of the next frame follows the entries of this one
         end = 8 + 2 + 12 * int.from_bytes(data[8:10], "little")
         return data[:end] + rng.choice((b"\x08\0\0\0", data[end : end + 4])) + data[end + 4 :]
     return data.replace(b"acTL\0\0", b"acTL\xff\xff") if rng.random() < 0.5 else data

@@ -29,6 +29,7 @@ Problem = tuple[str, str]  # image_id (or the id as the user wrote it), and what
 
 _LIST = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
 _SHOWN = 10  # wrong rows of overrides that an error names
+LOST_FOLDERS = "\\, as if an archive from Windows lost its folders: unpack it again, e.g. by 7z"
 _FORM = "a row of overrides is image_id,action,reason, with commas between"
 _WHOLE_NUMBER = re.compile(r"^([0-9]+)\.0+$")  # a fold that pandas wrote as a float; no fold's name may hold a point
 _SEPARATORS = (",", ";", r"\|", r"\s+")
@@ -171,7 +172,7 @@ def _without_folder(image_id: str) -> str:
     problem = "lies in no class folder: move it into one"
     if "\\" not in image_id:
         return problem
-    return f"{problem}. Its name holds \\, as if an archive from Windows lost its folders: unpack it again, e.g. by 7z"
+    return f"{problem}. Its name holds {LOST_FOLDERS}"
 
 
 def read_overrides(path: Path, *, images: ImageIndex, classes: Sequence[str], label_type: str = "text") -> pd.DataFrame:

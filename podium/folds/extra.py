@@ -6,15 +6,23 @@ them as skipped. The stage `extra` says from which folds' trainings each one is 
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
-from podium.core import tables, targets
+from podium.core import params, tables, targets
 from podium.core.errors import InputError, some
 from podium.folds import assignment
 from podium.folds.settings import ExtraSettings
 
 REASON = "extra image: trained on, never scored"
+
+
+def entries(values: Mapping[str, Any]) -> dict[str, ExtraSettings]:
+    """Return the map `extra` of params.yaml's values; {} where there is none."""
+    return {
+        name: params.parse(entry, f"extra.{name}", ExtraSettings) for name, entry in values.get("extra", {}).items()
+    }
 
 
 def owners(image_ids: pd.Series, extra: Mapping[str, ExtraSettings]) -> pd.Series:

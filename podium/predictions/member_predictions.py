@@ -78,11 +78,11 @@ def of_member(
         pseudo: its settings in the map `pseudo`; None where it is not there.
         has_soup: whether it is in the map `soup`; the others of a soup correct for the classes' counts as it does.
     """
-    phases = {PRETRAIN: member.pretrain, FINETUNE: member.finetune}
-    last = FINETUNE if member.finetune.epochs > 0 else PRETRAIN  # whose weights `infer` predicts with
     optional: dict[str, PhaseSettings | None] = {FIXRES: fixres, PSEUDO: pseudo}
-    trained = {FINETUNE: phases[last], PRETRAIN: member.pretrain} | {k: v for k, v in optional.items() if v is not None}
-    trained |= {SOUP: phases[last]} if has_soup else {}
+    trained = {FINETUNE: member.last_phase, PRETRAIN: member.pretrain} | {
+        k: v for k, v in optional.items() if v is not None
+    }
+    trained |= {SOUP: member.last_phase} if has_soup else {}
     folders = {
         FINETUNE: "infer",
         FIXRES: "infer_fixres",

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from podium.contest import labels
 from podium.contest.settings import ContestSettings
 from podium.core.colours import GREY, RGB
 from podium.core.errors import InputError, some
@@ -86,7 +87,7 @@ def require_two_classes(classes: Sequence[str], image_ids: Sequence[str], c: Con
             f" {c.images.train.rstrip('/')}/{classes[0]}"
         )
     if c.layout == "folders" and any("\\" in image_id and "/" not in image_id for image_id in image_ids):
-        hint = "; file names hold \\, as if an archive from Windows lost its folders: unpack it again, e.g. by 7z"
+        hint = f"; file names hold {labels.LOST_FOLDERS}"
     found = f"only one class, {classes[0]!r}" if classes else "no labelled image that can be used"
     raise InputError(f"params.yaml: contest: there is {found}; a classifier needs two{hint}")
 

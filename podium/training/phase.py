@@ -129,7 +129,7 @@ def read_fold(folds: pd.DataFrame, fold: str) -> FoldImages:
 
 def with_extra(data: FoldImages, files: Sequence[Path], fold: str) -> FoldImages:
     """Add the images of files of tables.EXTRA that this fold may train on."""
-    rows = [tables.read(path, tables.EXTRA) for path in sorted(files)]
+    rows = [tables.read(path, tables.EXTRA) for path in files]
     if not rows:
         return data
     table = pd.concat(rows)
