@@ -36,7 +36,8 @@ case "$*" in
   echo "$4 begins $CUDA_VISIBLE_DEVICES" >> ran
   if [ "$4" = "$FAILS" ]; then sleep 0.5; echo "ERROR: $4 has no memory"; exit 3; fi
   if [ "$4" = "$WAITS" ]; then exec sleep 60; fi
-  sleep 0.3
+  n=0
+  while [ "$(grep -c begins ran)" -lt "${TOGETHER:-1}" ] && [ $n -lt 200 ]; do n=$((n + 1)); sleep 0.05; done
   echo "$4 ends" >> ran
   echo "Updating lock file 'dvc.lock'" ;;
 *) echo "$*" >> ran ;;
@@ -65,7 +66,8 @@ def ran(root: Path) -> list[str]:
     return (root / "ran").read_text().splitlines()
 
 
-def test_stages_run_at_once_after_those_they_need_each_in_its_slot(root: Path) -> None:
+def test_stages_run_at_once_after_those_they_need_each_in_its_slot(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOGETHER", "2")  # a stage ends when two have begun
     slots = [{run_slots.VISIBLE: "5"}, {run_slots.VISIBLE: "7"}]
     assert run.run(run.COMMAND, root, slots) == 0
     lines = ran(root)
