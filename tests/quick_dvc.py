@@ -1,8 +1,8 @@
 """DVC in less time, for tests: `python tests/quick_dvc.py repro ...`. test_end_to_end.py also runs DVC as it is.
 
 - DVC reads and writes dvc.lock after each stage with ruamel.yaml's round trip, which keeps comments and is pure
-  Python. dvc.lock has no comments, so here libyaml does it, with the same content (test_quick_dvc.py). A text that was
-  read before is not parsed again. DVC's file of locks is written in one piece.
+  Python. dvc.lock has no comments, so here PyYAML and libyaml do it, with the same content (test_quick_dvc.py). A text
+  that was read or written before is not parsed again. DVC's file of locks is written in one piece.
 - A stage runs in a fork of DVC's process instead of a new Python, which takes seconds to import torch. The variable
   QUICK_DVC_IMPORTS names the modules that DVC's process imports for its stages.
 - A Server has DVC imported and forks for each command.
@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import pickle
+import re
 import resource
 import runpy
 import shlex
@@ -26,6 +27,8 @@ from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn, TextIO
+
+import yaml
 
 SERVE = "--serve"
 LATE = (  # modules that DVC imports when it runs
@@ -52,10 +55,10 @@ def quicken() -> None:
     from dvc.utils import serialize
     from dvc.utils.serialize import _yaml
 
-    read = Reader(_yaml.parse_yaml)
-    _yaml.parse_yaml = serialize.parse_yaml = read
-    _yaml.parse_yaml_for_update = serialize.parse_yaml_for_update = read
-    _yaml._dump = dump
+    reader = Reader(_yaml.parse_yaml)
+    _yaml.parse_yaml = serialize.parse_yaml = reader
+    _yaml.parse_yaml_for_update = serialize.parse_yaml_for_update = reader
+    _yaml._dump = reader.dump
     from dvc import rwlock  # after the above, because DVC's modules import these functions by name
     from dvc.stage import run
 
@@ -71,10 +74,10 @@ def run_dvc(words: Sequence[str]) -> int:
 
 
 class Reader:
-    """Parses YAML with DVC's function, each text once; comments are lost.
+    """Parses YAML, each text once; comments are lost.
 
     Args:
-        parse: DVC's parse_yaml.
+        parse: DVC's parse_yaml, for all files but dvc.lock.
     """
 
     def __init__(self, parse: Callable[..., Any]) -> None:
@@ -85,19 +88,34 @@ class Reader:
         if typ != "safe":
             return self.parse(text, path, typ)
         if text not in self.known:
-            self.known[text] = pickle.dumps(self.parse(text, path))
+            is_lock = path.endswith("dvc.lock")
+            self.learn(text, yaml.load(text, LockLoader) if is_lock else self.parse(text, path))
         return pickle.loads(self.known[text])
 
+    def learn(self, text: str, data: Any) -> None:
+        """Keep what a text says."""
+        self.known[text] = pickle.dumps(data)
 
-def dump(data: Any, stream: TextIO) -> None:
-    """Write YAML as DVC's _dump does."""
-    from ruamel.yaml import YAML
+    def dump(self, data: Any, stream: TextIO) -> None:
+        """Write YAML as DVC's _dump does, and keep it."""
+        text = yaml.dump(data, Dumper=LockDumper, default_flow_style=False, sort_keys=False)
+        self.learn(text, data)
+        stream.write(text)
 
-    writer = YAML(typ="safe")
-    writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    writer.Representer.add_representer(OrderedDict, writer.Representer.represent_dict)  # not as !!omap
-    writer.dump(data, stream)
+
+class LockLoader(yaml.CSafeLoader):
+    """Reads YAML 1.2's floats, as DVC does."""
+
+
+class LockDumper(yaml.CSafeDumper):
+    """Puts a digest such as 12e34567 or 0888 in quotes: it is a number in YAML 1.2, which DVC reads, but not in 1.1."""
+
+
+FLOAT = ("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
+LockLoader.add_implicit_resolver(*FLOAT)
+LockDumper.add_implicit_resolver(*FLOAT)
+LockDumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"\d+$"), list("0123456789"))
+LockDumper.add_representer(OrderedDict, LockDumper.represent_dict)  # not as !!omap
 
 
 def run_stage(_: str, command: str, *, cwd: str, env: Mapping[str, str], **options: Any) -> None:

@@ -6,7 +6,6 @@ import sys
 from collections import OrderedDict
 from pathlib import Path
 
-import yaml
 from dvc.utils.serialize import dumps_yaml, parse_yaml
 
 from tests import quick_dvc
@@ -30,14 +29,17 @@ def test_it_reads_and_writes_a_lock_as_dvc_does() -> None:
     lock = parse_yaml(text, "dvc.lock")
     lock["ordered"] = OrderedDict([("b", 1), ("a", OrderedDict(c=2))])
     lock["hashes"] = {"of digits": "0123456789", "like a float": "12e34567", "like a date": "2026-11-28", "none": None}
+    lock["numbers"] = [1e-05, 1e22, 0.1, 3, True, -2e-300]
     plain = parse_yaml(dumps_yaml(lock), "dvc.lock")
     read = quick_dvc.Reader(parse_yaml)
     read(text, "dvc.lock").clear()  # what is read again does not have the changes of the first reader
     assert read(text, "dvc.lock") == parse_yaml(text, "dvc.lock")
     written = io.StringIO()
-    quick_dvc.dump(lock, written)
-    assert yaml.safe_load(written.getvalue()) == yaml.safe_load(dumps_yaml(lock))
-    assert list(plain) == list(parse_yaml(written.getvalue(), "dvc.lock")) == list(lock)
+    read.dump(lock, written)
+    by_dvc = parse_yaml(written.getvalue(), "dvc.lock")
+    assert plain == by_dvc == read(written.getvalue(), "dvc.lock")
+    assert list(plain) == list(by_dvc) == list(lock)
+    assert quick_dvc.Reader(parse_yaml)(dumps_yaml(lock), "dvc.lock") == plain
 
 
 def test_a_stage_has_its_folder_environment_and_words_and_its_failure_is_dvcs(tmp_path: Path) -> None:
