@@ -67,6 +67,7 @@ KILLED = 0.7  # probability for a stage that begins
 KILLED_AT_START = 0.05  # the same, for each start of `dvc repro`
 HANGS = 60.0  # seconds after which a disturbed run counts as hanging
 SURVIVES = 5.0  # seconds after which a run has survived the end of a worker
+LATE = 1.0  # seconds that a stage has to end after a signal to it alone; if its work was done, the run goes on
 ENDS = 30.0  # seconds that its processes have to end
 YEAR = 365 * 86400.0
 IMPORTED = (
@@ -407,13 +408,14 @@ class Kills:
         resumed: number of trainings that went on from a state, by the kind of kill and the stage.
         epochs: number of epochs that these did not train again.
         survived: number of runs that went on after a worker was killed.
+        late: number of signals to a stage that had done its work, so that the run went on; they count as no kill.
     """
 
     def __init__(self, check: Check, seed: int) -> None:
         self.check, self.rng = check, random.Random(seed)
         self.done: Counter[tuple[str, str]] = Counter()
         self.resumed: Counter[tuple[str, str]] = Counter()
-        self.rounds = self.epochs = self.survived = 0
+        self.rounds = self.epochs = self.survived = self.late = 0
         self.killed = ""  # the kind of the last kill, in the run that is under way
         self.before = ""  # the kind of the last kill that met a stage, in an earlier run
 
@@ -457,6 +459,9 @@ class Kills:
                 target.resume()
         except (psutil.Error, ProcessLookupError):
             return  # the process to signal does not run now
+        if targets is _stages and self._comes_late(target, process):
+            self.late += 1
+            return
         self.done[kind, stage] += 1
         self.killed = kind
         try:
@@ -470,6 +475,16 @@ class Kills:
                 process.wait()
         ended = f"status {process.returncode} after {time.monotonic() - begin:.1f} s"
         print(f"{self.done.total()}: {stage}, {kind}: {ended}; {self.check.failures} failures", flush=True)
+
+    def _comes_late(self, stage: psutil.Process, process: Process) -> bool:
+        """Say whether a signalled stage ended at once and DVC began the next one, because its work was done."""
+        n_begun = len(self.check.repository.stages())
+        psutil.wait_procs([stage], LATE)
+        if stage.is_running() and stage.status() != psutil.STATUS_ZOMBIE:
+            return False
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(SURVIVES)
+        return process.poll() is None and len(self.check.repository.stages()) > n_begun
 
     def _ended(self, process: Process) -> bool:
         """Check what a run leaves, and the outputs of one that was not killed; say whether it ended by itself."""
@@ -503,6 +518,7 @@ class Kills:
             + f"\nby stage: {', '.join(f'{name} {number}' for name, number in sorted(stages.items()))}\n"
             f"{self.done.total()} kills in {self.rounds} rounds; {self.resumed.total()} trainings went on from a state"
             f" and did not train {self.epochs} epochs again; {self.survived} runs went on without a worker;"
+            f" {self.late} signals met a stage that had done its work;"
             f" {self.check.repository.locks} broken dvc.lock were replaced; {self.check.failures} failures"
         )
 
