@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -234,13 +235,13 @@ def _found(statistics: pq.Statistics | None, values: Sequence[Any]) -> bool | No
 
 
 def _places(column: pa.ChunkedArray, values: Sequence[Any], path: Path) -> Places:
-    """Return where each cell stands in `values`; strings are compared once per distinct one."""
-    cells = pd.Categorical(column.to_pandas())
-    places = pd.Index(list(values), dtype=cells.categories.dtype).get_indexer(cells.categories)
-    used = np.bincount(cells.codes, minlength=len(places)) > 0
-    if (unknown := used & (places < 0)).any():
-        raise _fault(path, f"predictions nobody asked for: {some([str(c) for c in cells.categories[unknown]])}")
-    return np.asarray(places[cells.codes], np.int64)
+    """Return where each cell stands in `values`."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    places = pc.index_in(column.cast(kind), value_set=pa.array(list(values), kind))
+    if places.null_count:
+        unknown = sorted({str(cell) for cell in column.filter(places.is_null()).to_pylist()})
+        raise _fault(path, f"predictions nobody asked for: {some(unknown)}")
+    return np.asarray(places.to_numpy(), np.int64)
 
 
 def _faulty(probs: Probs, sets: bool) -> NDArray[np.bool_]:
