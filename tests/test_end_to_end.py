@@ -1,8 +1,8 @@
 """The real stages through the real dvc.yaml: from image files and a CSV to a submission, twice, with the same bytes.
 
 Each new process takes seconds to import torch. So DVC as it is runs the first stages, `check` with torch among them,
-as processes of their own. tests/quick_dvc.py runs the others, in forks of a process that has imported IMPORTS
-and none of Podium's modules. The second time all stages run in one process.
+as processes of their own. tests/quick_dvc.py runs the others, in forks of a process that has imported what they
+import, but for Podium's modules. The second time all stages run in one process.
 """
 
 import json
@@ -21,7 +21,6 @@ from tests import tiny
 
 PROJECT = Path(__file__).parents[1]
 QUICK_DVC = (sys.executable, str(PROJECT / "tests/quick_dvc.py"))
-IMPORTS = "torch timm torchvision pandas pyarrow"
 IN_ONE_PROCESS = """
 import importlib, sys
 for name in sys.argv[1:]:
@@ -94,8 +93,9 @@ def run(root: Path, *command: str, workers: int) -> str:
         "PODIUM_PROGRESS": "0",
         "PYTHONDONTWRITEBYTECODE": "",  # or each process compiles the code again
         "DVC_NO_ANALYTICS": "1",
-        "QUICK_DVC_IMPORTS": IMPORTS if command[-1] == "repro" else "",
     }
+    if command[-1] == "repro":
+        environment["QUICK_DVC_IMPORTS"] = "1"
     done = subprocess.run(command, cwd=root, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -108,7 +108,7 @@ def test_a_contest_becomes_a_submission_and_a_rerun_in_one_process_gives_the_sam
     run(tmp_path, "git", "init", "-q", workers=0)
     identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.invalid")
     run(tmp_path, "git", *identity, "commit", "-q", "--allow-empty", "-m", "start", workers=0)
-    printed = run(tmp_path, "dvc", "repro", "label", workers=0)
+    printed = run(tmp_path, "dvc", "repro", "prepare@train", workers=0)
     printed += run(tmp_path, *QUICK_DVC, "repro", workers=0)
     assert "overrides: relabelled 1" in printed
     assert "1 test images have no prediction and get the training prior: test00.png" in printed

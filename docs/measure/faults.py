@@ -70,12 +70,6 @@ SURVIVES = 5.0  # seconds after which a run has survived the end of a worker
 LATE = 1.0  # seconds that a stage has to end after a signal to it alone; if its work was done, the run goes on
 ENDS = 30.0  # seconds that its processes have to end
 YEAR = 365 * 86400.0
-IMPORTED = (
-    *quick_dvc.LATE,
-    *("albumentations", "cv2", "dvc.stage.run", "dvclive", "jinja2", "pandas", "pyarrow.parquet", "pydantic"),
-    *("safetensors.torch", "scipy.sparse.csgraph", "scipy.special", "sklearn.linear_model", "sklearn.model_selection"),
-    *("timm", "torch", "torch.optim.swa_utils", "torchvision.ops", "torchvision.transforms"),
-)
 SAVED_OFTEN = ("SECONDS_BETWEEN = 10.0", "SECONDS_BETWEEN = 0.1")
 NO_MEMORY = """
 import resource, sys
@@ -94,12 +88,15 @@ class Fork:
     def __init__(self, function: Callable[[], object]) -> None:
         self.returncode: int | None = None
         sys.stdout.flush()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, interrupts.SIGNALS)  # errors raised in a fork's hooks are lost
         self.pid = os.fork()
         if self.pid == 0:
             for number in interrupts.SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             quick_dvc.leave(function)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def poll(self) -> int | None:
         """Return the status if the fork has ended."""
@@ -159,7 +156,7 @@ def forked_dvc(words: Sequence[str], root: Path, environment: dict[str, str], ou
 
 def import_for_forks() -> None:
     """Import what forks need, and let DVC read and write dvc.lock faster (tests/quick_dvc.py)."""
-    for name in IMPORTED:
+    for name in (*quick_dvc.LATE, *quick_dvc.BY_STAGES):
         import_module(name)
     from dvc.stage import run
 
