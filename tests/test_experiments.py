@@ -37,7 +37,7 @@ def test_a_contest_that_dvc_keeps_stays_where_it_is(tmp_path: Path) -> None:
     assert sorted((repo.root / "data/contest/train").iterdir()) == images
 
 
-def test_a_member_is_added_and_one_taken_out(repo: Graph) -> None:
+def test_a_member_is_added_for_one_experiment(repo: Graph) -> None:
     ran = repo.dvc("exp", "run", "--temp", "-n", "added", "-S", ADD_C)
     assert ran == dict.fromkeys(
         [
@@ -47,8 +47,6 @@ def test_a_member_is_added_and_one_taken_out(repo: Graph) -> None:
         ],
         1,
     )
-    ran = repo.dvc("exp", "run", "--temp", "-n", "removed", "-S", "~members.b")
-    assert ran == dict.fromkeys(["check", "joint_probe", *BLENDING, "review", "page"], 1)
     assert repo.run("git", "status", "--short") == ""
 
 

@@ -478,7 +478,7 @@ labels_or_none = st.sampled_from(["x", "y", "", None])
     st.sets(st.sampled_from("abc")),
     st.randoms(),
 )
-@settings(max_examples=60, **STEADY)
+@settings(max_examples=30, **STEADY)
 def test_the_join_loses_nothing_and_ignores_the_order_of_rows(labels_given, actions, unreadable, random):
     rows = labelled(**{name: label for name, label in zip("abc", labels_given, strict=True) if label is not None})
     changes = overrides(*((image_id, action, "r") for image_id, action in actions.items()))

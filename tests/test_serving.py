@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from torch import nn
 
 from podium import contracts
 from podium.core import params, pixels, tables
@@ -26,7 +27,7 @@ from podium.inference import stored_images
 from podium.predictions import member_predictions
 from podium.predictions.tta import Tta
 from podium.scoring.thresholds import ExpectedPosition, Multipliers
-from podium.serving import image_stream, network_passes, new_predictions, selection_of_members
+from podium.serving import image_stream, network_passes, new_predictions, onnx_export, selection_of_members
 from podium.serving.standalone import resize
 from stages import (
     ensemble,
@@ -319,10 +320,17 @@ def test_the_distilled_student_is_one_network_with_its_own_score(root: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_bundle_of_the_distilled_student_holds_one_trained_network(root: Path, tmp_path: Path) -> None:
-    for name in bundle_tool.NEEDED:
-        pytest.importorskip(name)
+def test_a_bundle_of_the_distilled_student_holds_one_trained_network(
+    root: Path, bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add_student(root)
+
+    def copy(_model: nn.Module, folder: Path, name: str, _sizes: object) -> dict[str, str]:
+        """In the place of an export, which takes seconds: the student's networks are those of phase 2."""
+        known = bundled / "networks" / f"{name.replace('distill', 'finetune')}.onnx"
+        return {onnx_export.ANY: Path(shutil.copy(known, folder / f"{name}.onnx")).name}
+
+    monkeypatch.setattr(onnx_export, "write", copy)
     bundle_tool.main("distilled", str(tmp_path / "small"), root=root)
     names = [path.name for path in (tmp_path / "small/networks").iterdir()]
     assert [name for name in names if name.startswith("trained")] == ["trained_distill_a_0.onnx"]

@@ -186,8 +186,8 @@ def test_large_arrays_go_to_a_file_and_hold_the_same_values(monkeypatch: pytest.
 @pytest.mark.slow
 def test_generated_predictions_are_blended_in_little_memory(tmp_path: Path, capfd, monkeypatch) -> None:
     monkeypatch.setenv("PODIUM_PROGRESS", "0")
-    time_ensemble.main(str(tmp_path), "--members", "2", "--sizes", "2", "--images", "600", "--tests", "20", "--classes",
-                       "120", "--stages", *time_ensemble.STAGES)  # fmt: skip
+    time_ensemble.main(str(tmp_path), "--members", "2", "--sizes", "2", "--images", "550", "--tests", "20", "--classes",
+                       "110", "--stages", *time_ensemble.STAGES)  # fmt: skip
     printed = capfd.readouterr()
     assert printed.err == ""  # pandas warns of tables with many columns, if they are made one by one
     rows = [line.split() for line in printed.out.splitlines() if "of CPU time" in line]
