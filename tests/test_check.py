@@ -3,8 +3,10 @@
 import functools
 import itertools
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -394,6 +396,20 @@ def test_files_that_are_no_images_need_no_label_and_no_row(tmp_path: Path) -> No
     folders, template = messages
     assert folders.endswith("these classes are missing: notes")
     assert template == "template template.csv: header image_id,y,x, 2 rows"
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [("0120", "not in the list `folds`"), ("0000", "is in fold 1"), (["0", "1", "", "0"], "2.png")],
+)
+def test_folds_of_the_users_own_are_checked_before_any_image(
+    tmp_path: Path, folds: Sequence[str], message: str
+) -> None:
+    project(tmp_path, contest__columns={"id": "image_id", "label": "label", "group": None, "fold": "fold"})
+    rows = [f"{i}.png,{'xy'[i % 2]},{fold}" for i, fold in enumerate(folds)]
+    (tmp_path / "c/train.csv").write_text("\n".join(["image_id,label,fold", *rows]) + "\n")
+    with pytest.raises(InputError, match=re.escape(message)):
+        check.main("settings", root=tmp_path)
 
 
 def test_a_rare_class_is_kept_and_may_be_dropped(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The user's tables, read as later stages read them, so that a mistake in one is reported before any training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def check(p: Podium, root: Path) -> list[str]:
     messages = [
         *_notes(c, root),
         *folder_checks.messages(train.images, c, root),
-        *_rare_classes(used, len(p.folds)),
+        *_check_folds(own, p.folds),
         *_selection_messages(c, {subset: files.selection for subset, files in found.items()}),
         *_check_template(c, test, classes, root),
         *memory.check(p, len(used), len(test.images), classes),
@@ -125,13 +125,15 @@ def _selection_messages(c: ContestSettings, found: Mapping[str, ImageSelection])
     return messages
 
 
-def _rare_classes(used: pd.DataFrame, n_folds: int) -> list[str]:
+def _check_folds(given: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """Refuse and warn as `split` does, as far as it is known without duplicates, which join groups."""
-    if (used["fold"] != "").any():
+    if (given["fold"] != "").any():
+        assignment.check_own(given, names)
         return []
+    used = given[given["use"] == "train"]
     groups = used["group"].where(used["group"] != "", "image " + used["image_id"])
-    assignment.require_enough(used.assign(group=groups), n_folds)
-    return [f"WARNING: {warning}" for warning in rare_classes.warnings(used.assign(group=groups), n_folds)]
+    assignment.require_enough(used.assign(group=groups), len(names))
+    return [f"WARNING: {warning}" for warning in rare_classes.warnings(used.assign(group=groups), len(names))]
 
 
 def _check_labels(c: ContestSettings, train: SubsetFiles, root: Path) -> tuple[labels.JoinedLabels, set[str]]:
