@@ -62,6 +62,7 @@ def test_no_augmentation_changes_nothing() -> None:
         ({"OneOf": {"transforms": [{"Nope": {}}]}}, "k.0.OneOf.0.Nope"),
         ({"HorizontalFlip": {}, "VerticalFlip": {}}, "an albumentations class"),
         ({"HorizontalFlip": [1]}, "must be a map"),
+        ({"HorizontalFlip": []}, "must be a map"),
         ("HorizontalFlip", "an albumentations class"),
     ],
 )

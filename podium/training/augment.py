@@ -78,7 +78,7 @@ def _op(item: Any, image_size: int, key: str) -> A.BasicTransform | A.BaseCompos
         raise InputError(f"params.yaml: {key}: must be a map with one key, an albumentations class, is {item!r}")
     ((name, kwargs),) = item.items()
     key = f"{key}.{name}"
-    kwargs = _resolved(kwargs or {}, image_size)
+    kwargs = _resolved({} if kwargs is None else kwargs, image_size)
     if not isinstance(kwargs, dict):
         raise InputError(f"params.yaml: {key}: its arguments must be a map, are {kwargs!r}")
     if name in NESTED_OPS:
