@@ -37,10 +37,12 @@ def choose(members: pd.DataFrame, names: Collection[str]) -> NetworkChoice | Non
     Returns:
         None where no member has a network.
     """
-    own = members[members["member"].isin(list(names))].assign(weight=members["weight"].fillna(0.0))
+    own = members[members["member"].isin(list(names))]
     if own.empty:
         return None
-    best = own.sort_values(["weight", "log_loss", "member"], ascending=[False, True, True]).iloc[0]
+    best = (
+        own.fillna({"weight": 0.0}).sort_values(["weight", "log_loss", "member"], ascending=[False, True, True]).iloc[0]
+    )
     phases = str(best["phases"]).split()
     phase = next(phase for phase in LATEST_FIRST if phase in phases)
     return NetworkChoice(str(best["member"]), phase, max(map(int, str(best["image_sizes"]).split())))
