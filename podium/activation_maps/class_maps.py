@@ -82,7 +82,10 @@ def _map(
     blocks = getattr(backbone, "blocks", None) if hasattr(backbone, "num_prefix_tokens") else None
     layer = network.grid if blocks is None else blocks[-1]
     explained = LayerGradientXActivation(network, layer)
-    found = explained.attribute(images, classes, attribute_to_layer_input=blocks is not None)
+    try:
+        found = explained.attribute(images, classes, attribute_to_layer_input=blocks is not None)
+    except AssertionError as error:  # of a block that takes more than tensors
+        raise UnknownLayoutError(f"Captum does not know its blocks ({error})") from None
     found = found[0] if isinstance(found, tuple) else found
     summed = _cells(found.detach(), backbone).float().cpu().numpy() * np.array(signs, np.float32)[:, None, None]
     positive = np.maximum(summed, 0)
@@ -94,8 +97,9 @@ def _cells(values: torch.Tensor, backbone: nn.Module) -> torch.Tensor:
     """Sum over channels: (images, side, side)."""
     if values.ndim == 4:
         return values.sum(3 if getattr(backbone, "output_fmt", "NCHW") == "NHWC" else 1)
-    prefix = int(getattr(backbone, "num_prefix_tokens", 0))
-    side = isqrt(values.shape[1] - prefix) if values.ndim == 3 else 0
-    if not side or side**2 != values.shape[1] - prefix:
-        raise UnknownLayoutError(f"its features have the shape {tuple(values.shape[1:])}")
-    return values[:, prefix:].sum(2).reshape(-1, side, side)
+    n_tokens = values.shape[1] if values.ndim == 3 else 0
+    for prefix in (int(getattr(backbone, "num_prefix_tokens", 0)), 0):  # class tokens may join only after the blocks
+        side = isqrt(max(n_tokens - prefix, 0))
+        if side > 1 and side**2 == n_tokens - prefix:
+            return values[:, prefix:].sum(2).reshape(-1, side, side)
+    raise UnknownLayoutError(f"its features have the shape {tuple(values.shape[1:])}")

@@ -1,8 +1,8 @@
 """Write a network as ONNX: any number of images, any image size where it allows that, checked against torch.
 
 A network is exported once for all sizes. Where the export fails or its output is another than torch's at one of the
-sizes, it is exported once per size. So is a network whose padding depends on the size (timm's `pad_type: same`): for any
-size the exporter reasons about paddings of paddings, which takes minutes (docs/log.md, 2026-11-29).
+sizes, it is exported once per size. So is a network whose padding depends on the size (timm's `pad_type: same`): for
+any size the exporter reasons about paddings of paddings, which takes minutes (docs/log.md, 2026-11-29).
 """
 
 import contextlib
