@@ -8,6 +8,9 @@ import pandas as pd
 import yaml
 
 from podium import contracts
+from podium.activation_maps import map_file, overlays
+from podium.activation_maps.map_file import MistakeMap, MistakeMaps
+from podium.activation_maps.network_choice import NetworkChoice
 from podium.core import pixels, tables
 from podium.folds import balance
 from podium.reports import ablation, confusion, diversity, reliability
@@ -99,11 +102,20 @@ def _write_predictions(root: Path, folds: pd.DataFrame, classes: list[str]) -> N
     by_class = confusion.by_class(targets, predicted, classes, groups)
     tables.write(by_class, folder / "classes.csv", confusion.CLASSES)
     tables.write(reliability.table(targets, probs, groups), folder / "reliability.csv", reliability.RELIABILITY)
+    _write_map(root, folds, classes, predicted)
     calibration = {"error": 0.04, "if_calibrated": 0.03, "if_calibrated_high": 0.05, "verdict": "overconfident"}
     tables.write_json(calibration, folder / "calibration.json")
     counts = {"n_members": 2, "n_train_images": len(targets), "n_test_images": 1}
     tables.write_json(METRIC | counts, root / "metrics/summary.json")
     tables.write_json({"novelty": {"false_alarms": 0.123}}, root / "data/ensemble/recipe.json")
+
+
+def _write_map(root: Path, folds: pd.DataFrame, classes: list[str], predicted: np.ndarray) -> None:
+    """Write the map of the first mistake."""
+    mistake = str(folds["image_id"][3]), classes[predicted[3]]
+    one = MistakeMap(np.zeros((overlays.SIDE, overlays.SIDE, 3), np.uint8), 0.625)
+    found = MistakeMaps(NetworkChoice("resnet", "finetune", 64), "", {mistake: one})
+    map_file.write(root / map_file.PATH, found)
 
 
 def _write_model_tables(root: Path) -> None:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 FOLDS = (0,)  # with two the tests take a third longer
 PHASES = ("pretrain", "finetune")
-BLENDING = ("ensemble", "report", "ladder")  # the stages that read all members
+BLENDING = ("ensemble", "activation_maps", "report", "ladder")  # the stages that read all members
 TRAINING = {name for member in "ab" for name in of_member(member, *PHASES, folds=FOLDS)}
 AFTER = (*BLENDING, "review", "page")  # what follows infer
 BLEND = ("data/ensemble/submission.csv", "data/ensemble/oof.parquet", "metrics/summary.json")

@@ -14,6 +14,7 @@ from PIL import Image
 from sklearn import metrics
 
 from podium import contracts
+from podium.activation_maps import map_file
 from podium.core import tables, targets
 from podium.core.errors import InputError
 from podium.ensembling import recipe_schema
@@ -27,7 +28,7 @@ PHASES = [f"{phase}@{name}-{fold}" for phase in ("pretrain", "finetune") for nam
 STAGES = [
     *("check", "prepare@train", "prepare@test", "label", "analyze", "picture", "split", "audit", "weights@a"),
     *("weights@b", "probe@a", "probe@b", "joint_probe", *PHASES, "infer_pretrain@a", "infer_pretrain@b", "infer@a"),
-    *("infer@b", "ensemble", "review", "report", "ladder", "page"),
+    *("infer@b", "ensemble", "review", "activation_maps", "report", "ladder", "page"),
 ]
 
 
@@ -135,6 +136,10 @@ def test_review_and_page_speak_of_sets(run: Run) -> None:
         assert row.given != row.suggested
     page = (root / "data/report/index.html").read_text()
     assert "which each test image has" in page
+    maps = map_file.read(root / map_file.PATH)
+    assert maps.network is not None
+    assert page.count('class="map"') == len(maps.by_mistake) > 0
+    assert {label.removeprefix("not ") for _, label in maps.by_mistake} <= set(LABELS)
     sheets = {path.name for path in (root / "data/picture/classes").iterdir()}
     assert sheets == {"0_blue.png", "1_green.png", "2_red.png"}
 

@@ -11,7 +11,7 @@ from tests import graph
 LAYERS = (
     ("discovery",),
     ("page", "preflight", "serving"),
-    ("ensembling", "reports"),
+    ("ensembling", "reports", "activation_maps"),
     ("predictions",),
     ("inference",),
     ("training",),

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 import yaml
 from torch import nn
 
@@ -243,6 +244,23 @@ def run_alone(folder: Path, images: Path, out: Path) -> "subprocess.CompletedPro
     """Run a bundle's predict.py where the project cannot be imported."""
     command = [sys.executable, "-c", ALONE, *map(str, (folder, images, out))]
     return subprocess.run(command, cwd=out.parent, text=True, capture_output=True, check=False)
+
+
+@pytest.mark.parametrize(("pad_type", "files"), [("same", ["x_32.onnx", "x_48.onnx"]), ("", ["x.onnx"])])
+def test_a_network_that_pads_by_size_has_a_file_per_size_at_once(
+    pad_type: str, files: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The exporter takes minutes for such a network at any size."""
+    tried = []
+
+    def exported(_model: Any, path: Path, _sizes: Any, *, any_size: bool) -> bool:
+        tried.append((path.name, any_size))
+        return True
+
+    monkeypatch.setattr(onnx_export, "_is_exported", exported)
+    network = timm.create_model("mobilenetv2_050", pad_type=pad_type)
+    assert list(onnx_export.write(network, tmp_path, "x", [32, 48]).values()) == files
+    assert tried == [(name, not pad_type) for name in files]
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from podium.activation_maps import map_file
+from podium.activation_maps.map_file import MistakeMaps
 from podium.core import stage_times
 from stages import page
 from tests import page_run
@@ -74,6 +76,19 @@ def test_the_share_of_test_images_unlike_training_is_said_where_it_is_known(root
     (tmp_path / "data/ensemble/recipe.json").write_text('{"novelty": null}')
     page.main(root=tmp_path)
     assert "unlike every" not in (tmp_path / page.PAGE).read_text(encoding="utf-8")
+
+
+def test_a_mistake_has_its_map_and_a_page_without_maps_says_why(text: str, tmp_path: Path) -> None:
+    maps = [attributes for tag, attributes in Elements(text).found if attributes.get("class") == "map"]
+    assert len(maps) == 1
+    assert "resnet" in (maps[0]["alt"] or "")
+    assert "map: resnet (p 0.62)" in text
+    page_run.write(tmp_path)
+    map_file.write(tmp_path / map_file.PATH, MistakeMaps(None, "no member has a network"))
+    page.main(root=tmp_path)
+    without = (tmp_path / page.PAGE).read_text(encoding="utf-8")
+    assert 'class="map"' not in without
+    assert "no member has a network" in without
 
 
 def test_what_comes_from_data_is_escaped(text: str) -> None:

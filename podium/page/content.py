@@ -40,6 +40,7 @@ def page(inputs: PageInputs) -> str:
         "errors": model_sections.errors(inputs),
         "calibration": model_sections.calibration(inputs),
         "mistakes": galleries.mistakes(inputs),
+        "maps": inputs.maps,
         "suspects": model_sections.suspects(inputs),
         "versions": _versions(),
         "digests": _digests(inputs),

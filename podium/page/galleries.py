@@ -1,17 +1,18 @@
 """Which images the page shows, with captions: duplicates, odd images, the surest mistakes, suspected labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
+from podium.activation_maps import mistakes as surest_mistakes
+from podium.activation_maps.map_file import MistakeMaps
 from podium.page import thumbnails
 from podium.page.page_inputs import PageInputs
 from podium.page.thumbnails import Thumbnail
 
 LEAKS, CLUSTERS, CLUSTER_IMAGES, CHECK_IMAGES = 8, 8, 4, 6
-MISTAKES, SUSPECTS = 24, 24
+SUSPECTS = 24
 FACTS_ONLY = ("near_duplicate", "same_file", "same_pixels")  # checks that the duplicates show better
 
 
@@ -80,25 +81,36 @@ def odd_images(inputs: PageInputs) -> list[Gallery]:
 
 
 def mistakes(inputs: PageInputs) -> Gallery:
-    """Return the images that the blend is surest about and gets wrong, out of fold."""
+    """Return the images that the blend is surest about and gets wrong, out of fold, with their maps."""
     used = inputs.used
     suspected = set(inputs.table("data/review/suspects.csv").query("flagged == 'yes'")["image_id"])
     predicted = inputs.probs.argmax(1)
-    targets = inputs.targets
-    wrong = inputs.wrong
-    sure = inputs.probs[wrong, predicted[wrong]].round(6)
-    order = wrong[np.lexsort((wrong, -sure))]
+    order = surest_mistakes.surest(inputs.probs, inputs.targets)
     shown = []
-    for i in order[:MISTAKES]:
+    for i in order[: surest_mistakes.MOST]:
         image_id, classes = str(used["image_id"].iloc[i // inputs.n_labels]), inputs.row_names(i)
-        p, p_label = inputs.probs[i, predicted[i]], inputs.probs[i, targets[i]]
+        p, p_label = inputs.probs[i, predicted[i]], inputs.probs[i, inputs.targets[i]]
         lines = (
-            f"label {classes[targets[i]]} (p {p_label:.2f})",
+            f"label {classes[inputs.targets[i]]} (p {p_label:.2f})",
             f"predicted {classes[predicted[i]]} (p {p:.2f})",
             *(["suspected label"] if image_id in suspected else []),
         )
-        shown.append(thumbnails.of_image(inputs.packs["train"], image_id, lines=lines))
-    return Gallery("The surest mistakes", shown, len(wrong))
+        plain = thumbnails.of_image(inputs.packs["train"], image_id, lines=lines)
+        shown.append(_with_map(plain, inputs.maps, (image_id, classes[predicted[i]])))
+    return Gallery("The surest mistakes", shown, len(order))
+
+
+def _with_map(plain: Thumbnail, maps: MistakeMaps, mistake: tuple[str, str]) -> Thumbnail:
+    found = maps.by_mistake.get(mistake)
+    if found is None or maps.network is None:
+        return plain
+    image_id, predicted = mistake
+    return replace(
+        plain,
+        map_uri=thumbnails.data_uri(found.overlay),
+        map_alt=f"Map of {maps.network.member} for {predicted} in {image_id}",
+        lines=(*plain.lines, f"map: {maps.network.member} (p {found.p:.2f})"),
+    )
 
 
 def suspects(inputs: PageInputs) -> Gallery:

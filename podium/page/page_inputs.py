@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from podium import contracts
+from podium.activation_maps import map_file
+from podium.activation_maps.map_file import MistakeMaps
 from podium.contest.settings import ContestSettings
 from podium.core import params, pixels, tables, targets
 from podium.core.pixels import PixelPack
@@ -62,6 +64,7 @@ class PageInputs:
         curves: contracts.CURVES with its series as floats.
         probs: the blend's out-of-fold probabilities (images, classes), in the order of `used` and `classes`; of sets of
             labels (images x labels, 2).
+        maps: class-activation maps of the surest mistakes.
         found: the other tables and summaries by their path.
     """
 
@@ -71,6 +74,7 @@ class PageInputs:
     packs: dict[str, PixelPack]
     curves: pd.DataFrame
     probs: Probs
+    maps: MistakeMaps
     found: dict[str, Any]
 
     def table(self, path: str) -> pd.DataFrame:
@@ -127,6 +131,7 @@ def load(root: Path) -> PageInputs:
         packs={name: pixels.open_rgb(root / f"data/prepare/{name}/pixels.arrow") for name in subsets},
         curves=_curves(root / CURVES),
         probs=prediction_files.read_oof(root / "data/ensemble/oof.parquet", used, class_order(used)),
+        maps=map_file.read(root / map_file.PATH),
         found=found,
     )
 

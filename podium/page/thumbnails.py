@@ -21,12 +21,16 @@ class Thumbnail:
         alt: for those who do not see it.
         lines: the caption; the first line is the image's id.
         marked: whether it gets a frame.
+        map_uri: its class-activation map as a data URI; "" where there is none.
+        map_alt: the map for those who do not see it.
     """
 
     uri: str
     alt: str
     lines: tuple[str, ...]
     marked: bool = False
+    map_uri: str = ""
+    map_alt: str = ""
 
 
 def of_image(

@@ -88,15 +88,19 @@ def _networks(builder: NetworkBuilder, folder: Path) -> dict[str, dict[str, obje
     """Export every network; return its files and its input by kind and name."""
     (folder / "networks").mkdir()
     found: dict[str, dict[str, object]] = {"trained": {}, "frozen": {}}
+    by_size: set[str] = set()  # members that have a file per size
     wanted = list(_wanted(builder.recipe))
     for kind, name, sizes in tqdm(wanted, "bundle", unit="network", disable=not progress.shown()):
         if kind == "frozen":
             model, preprocessing = builder.frozen(name)
-            model = onnx_export.FrozenFeatures(model)
+            member, model = name, onnx_export.FrozenFeatures(model)
         else:
             phase, member, fold = name.split("/")
             model, preprocessing = builder.trained(member, phase, fold)
-        files = onnx_export.write(model, folder / "networks", f"{kind}_{name.replace('/', '_')}", sizes)
+        file = f"{kind}_{name.replace('/', '_')}"
+        files = onnx_export.write(model, folder / "networks", file, sizes, any_size=member not in by_size)
+        if onnx_export.ANY not in files:
+            by_size.add(member)
         paths = {size: f"networks/{file}" for size, file in files.items()}
         found[kind][name] = {"files": paths, "input": preprocessing.to_dict()}
     return found

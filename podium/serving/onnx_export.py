@@ -1,7 +1,8 @@
 """Write a network as ONNX: any number of images, any image size where it allows that, checked against torch.
 
 A network is exported once for all sizes. Where the export fails or its output is another than torch's at one of the
-sizes, it is exported once per size.
+sizes, it is exported once per size. So is a network whose padding depends on the size (timm's `pad_type: same`): for
+any size the exporter reasons about paddings of paddings, which takes minutes (docs/log.md, 2026-11-29).
 """
 
 import contextlib
@@ -36,7 +37,7 @@ class FrozenFeatures(nn.Module):
         return features
 
 
-def write(model: nn.Module, folder: Path, name: str, sizes: Sequence[int]) -> dict[str, str]:
+def write(model: nn.Module, folder: Path, name: str, sizes: Sequence[int], *, any_size: bool = True) -> dict[str, str]:
     """Export a network; return its files' names by image size, or by ANY.
 
     Args:
@@ -44,13 +45,14 @@ def write(model: nn.Module, folder: Path, name: str, sizes: Sequence[int]) -> di
         folder: of the files.
         name: of the files, without their ending.
         sizes: pixels, at which it will predict.
+        any_size: whether to try one file for all sizes; False where this failed for another fold's network.
 
     Raises:
         InputError: no export gives what torch gives.
     """
     model = model.to(memory_format=torch.contiguous_format).eval()
     everywhere = folder / f"{name}.onnx"
-    if _is_exported(model, everywhere, sizes, any_size=True):
+    if any_size and not pads_by_size(model) and _is_exported(model, everywhere, sizes, any_size=True):
         return {ANY: everywhere.name}
     files = {}
     for size in sizes:
@@ -59,6 +61,11 @@ def write(model: nn.Module, folder: Path, name: str, sizes: Sequence[int]) -> di
             raise InputError(f"{name}: ONNX cannot hold this network at {size} pixels: its outputs are not torch's")
         files[str(size)] = path.name
     return files
+
+
+def pads_by_size(model: nn.Module) -> bool:
+    """Say whether a layer's padding depends on the image size: timm's Conv2dSame, MaxPool2dSame and others."""
+    return any("Same" in type(module).__name__ for module in model.modules())
 
 
 def _is_exported(model: nn.Module, path: Path, sizes: Sequence[int], *, any_size: bool) -> bool:
