@@ -253,14 +253,36 @@ def test_a_network_that_pads_by_size_has_a_file_per_size_at_once(
     """The exporter takes minutes for such a network at any size."""
     tried = []
 
-    def exported(_model: Any, path: Path, _sizes: Any, *, any_size: bool) -> bool:
-        tried.append((path.name, any_size))
+    def exported(_exporter: Any, _model: Any, path: Path, _sizes: Any, size: int | None) -> bool:
+        tried.append((path.name, size is None))
         return True
 
-    monkeypatch.setattr(onnx_export, "_is_exported", exported)
+    monkeypatch.setattr(onnx_export.Exporter, "_is_exported", exported)
     network = timm.create_model("mobilenetv2_050", pad_type=pad_type)
-    assert list(onnx_export.write(network, tmp_path, "x", [32, 48]).values()) == files
+    assert list(onnx_export.Exporter().write(network, tmp_path, "x", [32, 48]).values()) == files
     assert tried == [(name, not pad_type) for name in files]
+
+
+@pytest.mark.slow
+def test_a_second_network_is_not_traced_again_unless_it_is_of_another_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in bundle_tool.NEEDED:
+        pytest.importorskip(name)
+    traced, trace = [], onnx_export._trace
+
+    def counted(model: nn.Module, size: int, *, any_size: bool) -> Any:
+        traced.append(size)
+        return trace(model, size, any_size=any_size)
+
+    monkeypatch.setattr(onnx_export, "_trace", counted)
+    exporter = onnx_export.Exporter()
+    layers: list[tuple[nn.Module, ...]] = [(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten()) for _ in range(2)]
+    layers.append((nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten()))
+    for number, (parts, n_traced) in enumerate(zip(layers, (1, 1, 2), strict=True)):  # `write` compares the outputs
+        nn.init.normal_(parts[0].weight)  # type: ignore[arg-type]
+        assert len(exporter.write(nn.Sequential(*parts), tmp_path, str(number), [32])) == 1
+        assert len(traced) == n_traced
 
 
 @pytest.mark.slow
@@ -343,12 +365,12 @@ def test_a_bundle_of_the_distilled_student_holds_one_trained_network(
 ) -> None:
     add_student(root)
 
-    def copy(_model: nn.Module, folder: Path, name: str, _sizes: object) -> dict[str, str]:
+    def copy(_exporter: Any, _model: nn.Module, folder: Path, name: str, _sizes: object) -> dict[str, str]:
         """In the place of an export, which takes seconds: the student's networks are those of phase 2."""
         known = bundled / "networks" / f"{name.replace('distill', 'finetune')}.onnx"
         return {onnx_export.ANY: Path(shutil.copy(known, folder / f"{name}.onnx")).name}
 
-    monkeypatch.setattr(onnx_export, "write", copy)
+    monkeypatch.setattr(onnx_export.Exporter, "write", copy)
     bundle_tool.main("distilled", str(tmp_path / "small"), root=root)
     names = [path.name for path in (tmp_path / "small/networks").iterdir()]
     assert [name for name in names if name.startswith("trained")] == ["trained_distill_a_0.onnx"]

@@ -47,7 +47,7 @@ def write(out: Path, select: str, root: Path) -> RecipeFile:
         root: of the project.
 
     Raises:
-        InputError: `out` holds something else, or as `new_predictions.load` and `onnx_export.write`.
+        InputError: `out` holds something else, or as `new_predictions.load` and `onnx_export.Exporter.write`.
     """
     _require_replaceable(out)
     predictor = new_predictions.load(root)
@@ -88,19 +88,18 @@ def _networks(builder: NetworkBuilder, folder: Path) -> dict[str, dict[str, obje
     """Export every network; return its files and its input by kind and name."""
     (folder / "networks").mkdir()
     found: dict[str, dict[str, object]] = {"trained": {}, "frozen": {}}
-    by_size: set[str] = set()  # members that have a file per size
+    exporter, last = onnx_export.Exporter(), ""
     wanted = list(_wanted(builder.recipe))
     for kind, name, sizes in tqdm(wanted, "bundle", unit="network", disable=not progress.shown()):
         if kind == "frozen":
             model, preprocessing = builder.frozen(name)
-            member, model = name, onnx_export.FrozenFeatures(model)
+            member, model = f"frozen {name}", onnx_export.FrozenFeatures(model)
         else:
             phase, member, fold = name.split("/")
             model, preprocessing = builder.trained(member, phase, fold)
-        file = f"{kind}_{name.replace('/', '_')}"
-        files = onnx_export.write(model, folder / "networks", file, sizes, any_size=member not in by_size)
-        if onnx_export.ANY not in files:
-            by_size.add(member)
+        if member != last:  # the networks of a member's folds and phases follow each other
+            exporter, last = onnx_export.Exporter(), member
+        files = exporter.write(model, folder / "networks", f"{kind}_{name.replace('/', '_')}", sizes)
         paths = {size: f"networks/{file}" for size, file in files.items()}
         found[kind][name] = {"files": paths, "input": preprocessing.to_dict()}
     return found

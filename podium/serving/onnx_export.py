@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.onnx import ONNXProgram
 
 from podium.core.errors import InputError
 
@@ -37,30 +38,60 @@ class FrozenFeatures(nn.Module):
         return features
 
 
-def write(model: nn.Module, folder: Path, name: str, sizes: Sequence[int], *, any_size: bool = True) -> dict[str, str]:
-    """Export a network; return its files' names by image size, or by ANY.
+class Exporter:
+    """Exports networks of one architecture: torch traces the first one, and the others only give their weights."""
 
-    Args:
-        model: in fp32 on the CPU; this function sets evaluation mode.
-        folder: of the files.
-        name: of the files, without their ending.
-        sizes: pixels, at which it will predict.
-        any_size: whether to try one file for all sizes; False where this failed for another fold's network.
+    def __init__(self) -> None:
+        self._traced: dict[int | None, ONNXProgram] = {}  # by image size; None for any size
+        self._failed = False  # whether the first network could not be exported for any size
 
-    Raises:
-        InputError: no export gives what torch gives.
-    """
-    model = model.to(memory_format=torch.contiguous_format).eval()
-    everywhere = folder / f"{name}.onnx"
-    if any_size and not pads_by_size(model) and _is_exported(model, everywhere, sizes, any_size=True):
-        return {ANY: everywhere.name}
-    files = {}
-    for size in sizes:
-        path = folder / f"{name}_{size}.onnx"
-        if not _is_exported(model, path, [size], any_size=False):
-            raise InputError(f"{name}: ONNX cannot hold this network at {size} pixels: its outputs are not torch's")
-        files[str(size)] = path.name
-    return files
+    def write(self, model: nn.Module, folder: Path, name: str, sizes: Sequence[int]) -> dict[str, str]:
+        """Export a network; return its files' names by image size, or by ANY.
+
+        Args:
+            model: in fp32 on the CPU; this function sets evaluation mode.
+            folder: of the files.
+            name: of the files, without their ending.
+            sizes: pixels, at which it will predict.
+
+        Raises:
+            InputError: no export gives what torch gives.
+        """
+        model = model.to(memory_format=torch.contiguous_format).eval()
+        everywhere = folder / f"{name}.onnx"
+        self._failed |= pads_by_size(model)
+        if not self._failed and self._is_exported(model, everywhere, sizes, None):
+            return {ANY: everywhere.name}
+        self._failed = True
+        files = {}
+        for size in sizes:
+            path = folder / f"{name}_{size}.onnx"
+            if not self._is_exported(model, path, [size], size):
+                raise InputError(f"{name}: ONNX cannot hold this network at {size} pixels: its outputs are not torch's")
+            files[str(size)] = path.name
+        return files
+
+    def _is_exported(self, model: nn.Module, path: Path, sizes: Sequence[int], size: int | None) -> bool:
+        """Export to `path` and say whether it predicts as torch does; remove a file that does not."""
+        for program in (self._traced.get(size), None):  # a traced one that does not fit is traced again
+            try:
+                self._save(model, path, max(sizes), size, program)
+                if all(_is_equal(model, path, side, count) for side in sizes for count in BATCHES):
+                    return True
+            except Exception as error:  # torch's exporter and onnxruntime raise many classes for what they cannot do
+                logging.getLogger(__name__).info("%s: %s", path.name, error)
+            path.unlink(missing_ok=True)
+            if program is None:
+                break
+        return False
+
+    def _save(self, model: nn.Module, path: Path, side: int, size: int | None, program: ONNXProgram | None) -> None:
+        if program is None:
+            program = self._traced[size] = _trace(model, side, any_size=size is None)
+        else:
+            values = model.state_dict()
+            program.apply_weights({name: values[name] for name in program.model.graph.initializers if name in values})
+        program.save(path, external_data=False)
 
 
 def pads_by_size(model: nn.Module) -> bool:
@@ -68,34 +99,19 @@ def pads_by_size(model: nn.Module) -> bool:
     return any("Same" in type(module).__name__ for module in model.modules())
 
 
-def _is_exported(model: nn.Module, path: Path, sizes: Sequence[int], *, any_size: bool) -> bool:
-    """Export to `path` and say whether it predicts as torch does; remove a file that does not."""
-    try:
-        _export(model, path, max(sizes), any_size=any_size)
-        if all(_is_equal(model, path, size, count) for size in sizes for count in BATCHES):
-            return True
-    except Exception as error:  # torch's exporter and onnxruntime raise many classes for what they cannot do
-        logging.getLogger(__name__).info("%s: %s", path.name, error)
-    path.unlink(missing_ok=True)
-    return False
-
-
-def _export(model: nn.Module, path: Path, size: int, *, any_size: bool) -> None:
+def _trace(model: nn.Module, size: int, *, any_size: bool) -> ONNXProgram:
+    """Return the program of a network; not optimised, so that its weights have the network's names."""
     shapes: dict[int, Any] = {0: torch.export.Dim("batch")}
     if any_size:
         shapes |= {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     images = torch.zeros(2, 3, size, size)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.inference_mode(False):
         warnings.simplefilter("ignore")  # of the exporter, about its own internals
-        torch.onnx.export(
-            model,
-            (images,),
-            str(path),
-            dynamo=True,
-            dynamic_shapes=(shapes,),
-            external_data=False,
-            verbose=False,
+        found = torch.onnx.export(
+            model, (images,), dynamo=True, dynamic_shapes=(shapes,), optimize=False, verbose=False
         )
+    assert found is not None
+    return found
 
 
 def _is_equal(model: nn.Module, path: Path, size: int, count: int) -> bool:
