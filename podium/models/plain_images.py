@@ -1,8 +1,8 @@
 """Load images of a pack in batches, without augmentation; the result does not depend on the number of workers.
 
 The environment variable `PODIUM_WORKERS` sets the number of worker processes. The default is 0 on a CPU, where workers
-would slow the model down, and otherwise the number of cores that the process may use, at most 8. It never reaches a
-hashed file.
+would slow the model down, and otherwise the number of cores that the process may use, at most 8; the processes of one
+training (`torch.devices`) divide the cores. It never reaches a hashed file.
 """
 
 from collections.abc import Iterable, Sequence
@@ -60,8 +60,9 @@ class RepeatedImages(PlainImages):
 
 
 def worker_count(device: torch.device) -> int:
-    """Return the number of worker processes that load images for `device`."""
-    return workers.count(default=0 if device.type == "cpu" else min(8, workers.cores()))
+    """Return the number of worker processes that load images for `device`; a training's processes share the cores."""
+    sharing = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    return workers.count(default=0 if device.type == "cpu" else max(1, min(8, workers.cores() // sharing)))
 
 
 def loader(images: Dataset[Any], device: torch.device, *, persistent: bool = False, **batching: Any) -> DataLoader[Any]:

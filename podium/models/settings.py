@@ -100,14 +100,19 @@ class TorchSettings(Section):
         threads: of the processor, in each stage.
         reproducible: "strict" makes the same inputs give the same bytes; "fast" lets a CUDA GPU use TF32 and the
             kernels that are fastest in a trial, whose results differ a little from run to run (docs/speed.md).
+        devices: CUDA GPUs that one training divides every batch over, in a process each; the weights are those of one
+            GPU up to rounding. With `device: cpu` as many processes run on the CPU (docs/speed.md).
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: int = Field(2, ge=1)
     reproducible: Literal["strict", "fast"] = "strict"
+    devices: int = Field(1, ge=1)
 
     @model_validator(mode="after")
-    def _refuse_fast_without_cuda(self) -> Self:
+    def _refuse_settings_without_effect(self) -> Self:
+        if self.devices > 1 and self.device == "mps":
+            raise ValueError(f"`devices: {self.devices}` needs CUDA GPUs, and `device: mps` has one; set devices: 1")
         if self.reproducible == "fast" and self.device in ("cpu", "mps"):
             raise ValueError(f"`reproducible: fast` has no effect with `device: {self.device}`; remove it")
         return self

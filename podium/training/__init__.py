@@ -5,6 +5,7 @@
 augment.py        albumentations pipelines from params.yaml
 auto_augment.py   TrivialAugment and RandAugment
 compiling.py      a bound on the time of torch.compile
+distributed.py    one training in several processes, on a GPU each
 head_init.py      the first weights of the classifier: the probe's, or unchanged
 loop.py           the training loop of every phase
 losses.py         cross-entropy, BCE, focal and logit-adjusted loss

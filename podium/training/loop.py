@@ -25,6 +25,7 @@ from podium.models.backbones import head_names, is_head, norms
 from podium.models.devices import HostCopy, Numerics
 from podium.models.preprocessing import Preprocessing
 from podium.training import compiling
+from podium.training.distributed import OneProcess
 from podium.training.mixup import Mix
 from podium.training.recomputing import StatisticsKept
 from podium.training.resume import Stateful, TrainingState
@@ -64,6 +65,7 @@ def fit(
     on_epoch: Callable[[Epoch, nn.Module], None],
     start: TrainingState | None = None,
     on_state: Callable[[int, int, dict[str, Any]], None] | None = None,
+    process: OneProcess | None = None,
 ) -> nn.Module:
     """Train a model in place and return the final model (itself, or an average of its weights).
 
@@ -93,6 +95,7 @@ def fit(
         start: the state after the first epochs, to go on from there.
         on_state: called after each epoch but the last with the number of epochs, the number of updates and the parts
             of a TrainingState, which the next epoch will change.
+        process: of several that compute slices of each batch; None if there is no other.
 
     Raises:
         InputError: the loss is not finite; names the training, the epoch and the step.
@@ -103,6 +106,8 @@ def fit(
     watch = compiling.watch(name) if compiled else nullcontext()
     kept = StatisticsKept(model) if recomputed else nullcontext()
     scaler = torch.amp.GradScaler(numerics.device.type, enabled=numerics.precision == "fp16")
+    process = process or OneProcess()
+    own = [process.rank] if process.rank else []  # the others draw other masks for their slices
     first, updates = 0, 0
     if start is not None:
         first, updates = start.epochs, start.updates
@@ -112,7 +117,7 @@ def fit(
         total=epochs * steps_per_epoch, initial=first * steps_per_epoch, desc=name, disable=not shown(), leave=False
     )
     for epoch in range(first, epochs):
-        torch.manual_seed(seeding.derive(seed, "dropout", epoch))
+        torch.manual_seed(seeding.derive(seed, "dropout", epoch, *own))
         set_mode(model, "backbone" if epoch < head_only_epochs else frozen)
         losses = _Losses(name, epoch)
         for step in range(steps_per_epoch):
@@ -122,14 +127,15 @@ def fit(
             )
             with watch, numerics.autocast():
                 logits = forward(numerics.layout(images))
-            batch_loss = loss(logits.float(), soft_targets)
-            losses.add(batch_loss)
+            batch_loss = process.share(loss(logits.float(), soft_targets))
+            losses.add(process.total(batch_loss))
             group_start = step - step % accumulate
             group = min(accumulate, steps_per_epoch - group_start)
             with watch, kept:
-                scaler.scale(batch_loss / group).backward()
+                scaler.scale(batch_loss / group).backward()  # type: ignore[no-untyped-call]
             if step == group_start + group - 1:
                 scheduler.step_update(updates)  # before the update, so that the first one has the first lr
+                process.sum_gradients(model)
                 _update(model, optimizer, scaler, clip_grad)
                 updates += 1
                 if average is not None:

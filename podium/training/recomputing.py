@@ -5,6 +5,7 @@ Source: Chen et al. 2016, arXiv 1604.06174.
 
 from types import TracebackType
 
+import torch
 from torch import nn
 
 from podium.core.errors import InputError
@@ -30,16 +31,22 @@ class StatisticsKept:
 
     def __init__(self, model: nn.Module) -> None:
         norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-        self._norms = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
+        self._norms = [(norm, norm.momentum, norm.num_batches_tracked, _spare_count(norm)) for norm in norms]
 
     def __enter__(self) -> None:
         """Begin a backward pass."""
-        for norm, _, _ in self._norms:
-            norm.momentum, norm.num_batches_tracked = 0.0, None
+        for norm, _, _, spare in self._norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, spare
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End it."""
-        for norm, momentum, n_batches in self._norms:
+        for norm, momentum, n_batches, _ in self._norms:
             norm.momentum, norm.num_batches_tracked = momentum, n_batches
+
+
+def _spare_count(norm: nn.modules.batchnorm._BatchNorm) -> torch.Tensor | None:
+    """Return what counts the batches of a second run; a SyncBatchNorm cannot run without a count."""
+    count = norm.num_batches_tracked
+    return torch.zeros_like(count) if isinstance(norm, nn.SyncBatchNorm) and count is not None else None

@@ -153,6 +153,6 @@ class EpochBatches(Sampler[list[Draw]]):
         return [draws[place] for place in rng.permutation(n_draws)]
 
 
-def train_batches(images: TrainImages, batches: EpochBatches, device: torch.device) -> DataLoader[Any]:
+def train_batches(images: TrainImages, batches: Sampler[list[Draw]], device: torch.device) -> DataLoader[Any]:
     """Return the batches of all epochs as one stream, so that workers never wait between epochs."""
     return loader(images, device, batch_sampler=batches)

@@ -1,7 +1,7 @@
 """Train a phase with torch: build the model, fit it, predict the held-out fold, save."""
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,18 @@ from podium.core.pixels import PixelPack
 from podium.models import backbones, devices, predict
 from podium.models.plain_images import PlainImages, RepeatedImages
 from podium.models.preprocessing import Preprocessing
-from podium.training import head_init, loop, losses, mixup, pseudo_labels, recomputing, resume, schedules, train_images
+from podium.training import (
+    distributed,
+    head_init,
+    loop,
+    losses,
+    mixup,
+    pseudo_labels,
+    recomputing,
+    resume,
+    schedules,
+    train_images,
+)
 from podium.training.phase import (
     FoldImages,
     LabelledImages,
@@ -34,12 +45,18 @@ EVALUATION_BATCH = 64  # for predictions: fits in memory where training fits, be
 
 def train(job: TrainingJob, weights: Path, data: FoldImages) -> None:
     """Train a phase with at least one epoch; write weights, held-out predictions and curves."""
-    device = devices.start(job.torch)
+    distributed.run(job, devices.start(job.torch), partial(_train, job, weights, data))
+
+
+def _train(
+    job: TrainingJob, weights: Path, data: FoldImages, device: torch.device, process: distributed.OneProcess
+) -> None:
+    trainer = Trainer if process.rank == 0 else FollowingTrainer
     numerics = devices.Numerics(device, job.model.precision, job.model.channels_last)
     batch = f"batches of {job.settings.batch_size} images of {job.image_size} x {job.image_size} pixels"
     remedy = f"set params.yaml: {job.key}.batch_size lower (accumulate higher), precision: bf16 or a lower image_size"
     with devices.memory_explained(job.name, batch, remedy):
-        devices.reproducibly(job.name, lambda: Trainer(job, backbones.read(weights), data, numerics).run())
+        devices.reproducibly(job.name, lambda: trainer(job, backbones.read(weights), data, numerics, process).run())
 
 
 class CurvesLog(Live):  # type: ignore[misc]  # dvclive has no types
@@ -60,9 +77,15 @@ class Trainer:
     """The training of one phase of one member on one fold."""
 
     def __init__(
-        self, job: TrainingJob, checkpoint: backbones.Checkpoint, data: FoldImages, numerics: devices.Numerics
+        self,
+        job: TrainingJob,
+        checkpoint: backbones.Checkpoint,
+        data: FoldImages,
+        numerics: devices.Numerics,
+        process: distributed.OneProcess | None = None,
     ) -> None:
         self.job, self.checkpoint, self.data, self.numerics = job, checkpoint, data, numerics
+        self.process = process or distributed.OneProcess()
         self.packed = pixels.open_pack(job.root / "data/prepare/train/pixels.arrow")
         values = checkpoint.meta["preprocessing"]
         self.preprocessing = Preprocessing(
@@ -76,7 +99,7 @@ class Trainer:
     def run(self) -> None:
         """Train, from the state of an earlier run if there is one, and write all outputs."""
         model = self._model()
-        self.states = resume.StateFile(self.job.state_path, self.job, self._key_of(model))
+        self.states = self._states_of(model)
         try:
             with CurvesLog(self.job.path("data", ".live")) as live:
                 final = self._fit(self.numerics.place(model), live)
@@ -87,6 +110,9 @@ class Trainer:
                 error.advice = self.states.advice
             raise
         self.states.remove()
+
+    def _states_of(self, model: nn.Module) -> resume.StateFile:
+        return resume.StateFile(self.job.state_path, self.job, self._key_of(model))
 
     def _key_of(self, model: nn.Module) -> Callable[[], str]:
         """Return a function that makes the training's key; only long trainings need it, and it reads all pixels."""
@@ -129,11 +155,12 @@ class Trainer:
         head_init.init_classifier(job, model, self.data.classes, is_first=is_first, is_new=bool(message))
         return model
 
-    def _fit(self, model: nn.Module, live: Live) -> nn.Module:
+    def _fit(self, model: nn.Module, live: Live | None) -> nn.Module:
         job, s = self.job, self.job.settings
         if s.gradient_checkpointing:
             recomputing.enable(model, f"{job.key}.gradient_checkpointing")
         loop.set_mode(model, s.frozen)  # before the optimizer, which ignores frozen parameters
+        model = self.process.prepared(model)
         optimizer = schedules.build_optimizer(
             model,
             name=s.optimizer,
@@ -166,7 +193,7 @@ class Trainer:
         )
         return loop.fit(
             model,
-            iter(train_images.train_batches(images, order, self.numerics.device)),
+            iter(train_images.train_batches(images, self.process.slices(order), self.numerics.device)),
             epochs=s.epochs,
             steps_per_epoch=order.steps_per_epoch,
             optimizer=optimizer,
@@ -188,14 +215,14 @@ class Trainer:
             on_epoch=lambda epoch, final: self._log(live, epoch, final),
             start=start,
             on_state=self._keep,
+            process=self.process,
         )
 
-    def _start(self, live: Live) -> resume.TrainingState | None:
+    def _start(self, live: Live | None) -> resume.TrainingState | None:
         """Read the state of an earlier run, and log its curves again."""
         start = None if self.states is None else self.states.read()
         for number, values in enumerate(start.curves if start is not None else []):
-            live.step = number
-            self._log_values(live, values)
+            self._log_values(live, number, values)
         return start
 
     def _keep(self, epochs: int, updates: int, parts: dict[str, Any]) -> None:
@@ -261,14 +288,16 @@ class Trainer:
         mixed = {"mixup": s.mixup, "cutmix": s.cutmix} if isinstance(s, PretrainSettings) else {"mixup": 0, "cutmix": 0}
         return mixup.build(**mixed, n_classes=n_classes, seed=self.seed)
 
-    def _log(self, live: Live, epoch: loop.Epoch, final: nn.Module) -> None:
+    def _log(self, live: Live | None, epoch: loop.Epoch, final: nn.Module) -> None:
         values = {"train/loss": epoch.loss, "train/lr": epoch.lr}
         if self.job.settings.curves or epoch.number == self.job.settings.epochs - 1:
             values |= self._held_out_scores(epoch, final)
-        live.step = epoch.number
-        self._log_values(live, values)
+        self._log_values(live, epoch.number, values)
 
-    def _log_values(self, live: Live, values: dict[str, float]) -> None:
+    def _log_values(self, live: Live | None, number: int, values: dict[str, float]) -> None:
+        if live is None:
+            return
+        live.step = number
         for name, value in values.items():
             live.log_metric(name, value)
         live.make_summary()
@@ -323,3 +352,19 @@ class Trainer:
         write_predictions(job, table)
         stored: dict[str, Any] = {"classes": data.classes, "preprocessing": self.preprocessing.to_dict()}
         backbones.save(job.path("models", ".safetensors"), final, {**self.checkpoint.meta, **stored})
+
+
+class FollowingTrainer(Trainer):
+    """The training in a process beside the first one: it computes its slice of each batch and writes nothing."""
+
+    def run(self) -> None:
+        """Train, from the same state as the first process."""
+        model = self._model()
+        self.states = self._states_of(model)
+        self._fit(self.numerics.place(model), None)
+
+    def _keep(self, epochs: int, updates: int, parts: dict[str, Any]) -> None:
+        """Leave the state to the first process."""
+
+    def _log(self, live: Live | None, epoch: loop.Epoch, final: nn.Module) -> None:
+        """Leave the curves and the held-out fold to the first process."""
