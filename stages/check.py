@@ -52,6 +52,7 @@ def main(scope: str = "all", *, root: Path = Path()) -> None:
 
     _print(messages)
     device = devices.start(p.torch)
+    member_checks.check_devices(p, device)
     values = {
         name: member_checks.check(name, member, p.optional_phases(name), device, root)
         for name, member in p.members.items()

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from podium.core.errors import InputError
@@ -100,14 +101,17 @@ def test_a_loss_is_read_one_step_late_and_the_last_one_before_the_epoch_ends() -
 def test_activations_that_are_computed_again_change_no_weight_and_count_no_batch_twice() -> None:
     stream = batches(4)
     states = []
-    for recomputed in (False, True):
+    for recomputed, several in ((False, False), (True, False), (True, True)):
         model = net()
         if recomputed:
             recomputing.enable(model, "k")
+        if several:  # GPUs; a single process needs none
+            model = convert_sync_batchnorm(model)
         states.append(fit(model, stream, recomputed=recomputed)[0].state_dict())
     assert states[0]["bn1.num_batches_tracked"] == 4
     for key, value in states[0].items():
         torch.testing.assert_close(states[1][key], value, rtol=1e-5, atol=1e-7, msg=key)
+        assert torch.equal(states[2][key], states[1][key]), key
 
 
 def test_a_backbone_that_cannot_compute_again_is_named() -> None:

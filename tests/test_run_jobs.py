@@ -122,6 +122,11 @@ def test_the_number_of_slots_follows_the_gpus(root: Path, monkeypatch: pytest.Mo
     assert [slot[run_slots.VISIBLE] for slot in run_slots.slots("", "", root)] == ["2", "5"]
     assert [slot[run_slots.VISIBLE] for slot in run_slots.slots("", "2", root)] == ["2", "5", "2", "5"]
     assert run_slots.slots("1", "", root) == [{}]
+    monkeypatch.setenv(run_slots.VISIBLE, "2,5,6,7,8")
+    (root / "params.yaml").write_text("torch: {device: auto, devices: 2}\n")
+    assert [slot[run_slots.VISIBLE] for slot in run_slots.slots("", "", root)] == ["2,5", "6,7"]
+    (root / "params.yaml").write_text("torch: {device: auto}\n")
+    monkeypatch.setenv(run_slots.VISIBLE, "2,5")
     with pytest.raises(InputError, match="JOBS_PER_GPU=2"):
         run_slots.slots("3", "", root)
     monkeypatch.setenv(run_slots.VISIBLE, "")

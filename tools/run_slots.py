@@ -24,7 +24,8 @@ def slots(jobs: str, jobs_per_gpu: str, root: Path) -> list[Slot]:
     Raises:
         InputError: a number is none, or the GPUs are too few.
     """
-    found = gpus(params.section(params.read(root), "torch").get("device", "auto"))
+    settings = params.section(params.read(root), "torch")
+    found = _groups(gpus(settings.get("device", "auto")), settings.get("devices", 1))
     if jobs_per_gpu and not found:
         raise InputError(
             f"JOBS_PER_GPU={jobs_per_gpu}: no GPU is there, or params.yaml has torch.device: cpu; use JOBS"
@@ -33,8 +34,8 @@ def slots(jobs: str, jobs_per_gpu: str, root: Path) -> list[Slot]:
     n_jobs = _number("JOBS", jobs, len(found) * each or 1)
     if found and n_jobs > len(found) * each:
         raise InputError(
-            f"JOBS={n_jobs}: {len(found)} GPUs with {each} each; give JOBS_PER_GPU={-(-n_jobs // len(found))} too if"
-            " their memory is large enough"
+            f"JOBS={n_jobs}: {len(found)} GPUs (with torch.devices: groups of GPUs) with {each} each; give"
+            f" JOBS_PER_GPU={-(-n_jobs // len(found))} too if their memory is large enough"
         )
     if not found or n_jobs == 1:
         return [{} for _ in range(n_jobs)]
@@ -58,6 +59,19 @@ def gpus(device: object) -> list[str]:
         return []
     printed = subprocess.run((program, "-L"), text=True, capture_output=True, check=False).stdout
     return [line.split()[1].rstrip(":") for line in printed.splitlines() if line.startswith("GPU ")]
+
+
+def _groups(found: list[str], size: object) -> list[str]:
+    """Return the GPUs of each training, comma-separated; those of one training, if there are fewer.
+
+    Args:
+        found: names of GPUs.
+        size: torch.devices of params.yaml.
+    """
+    if not isinstance(size, int) or size < 2:
+        return found
+    starts = range(0, max(len(found) - size, 0) + 1, size)
+    return [",".join(found[start : start + size]) for start in starts if found]
 
 
 def _number(name: str, text: str, default: int) -> int:

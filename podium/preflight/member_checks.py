@@ -20,10 +20,26 @@ from podium.inference.settings import MemberSettings
 from podium.models import backbones
 from podium.models.devices import Numerics
 from podium.models.settings import ModelSettings
-from podium.training import augment, recomputing, schedules
+from podium.preflight.settings import Podium
+from podium.training import augment, distributed, recomputing, schedules
 from podium.training.settings import FixresSettings, PhaseSettings
 
 ANY_CLASSES = 3  # `check` does not know the contest's number of classes, and no backbone's body depends on it
+
+
+def check_devices(p: Podium, device: torch.device) -> None:
+    """Check that this machine has the GPUs of `torch.devices`, and that every phase has images for them.
+
+    Raises:
+        InputError: names the key, and what to do.
+    """
+    distributed.require(p.torch.devices, p.torch.device, device)
+    for name, member in p.members.items():
+        phases = {f"members.{name}.pretrain": member.pretrain, f"members.{name}.finetune": member.finetune}
+        phases |= {f"{map_}.{name}": phase for map_, phase in p.optional_phases(name).items()}
+        for key, phase in phases.items():
+            if phase.epochs:
+                distributed.require_images(p.torch.devices, phase.batch_size, key)
 
 
 def check(

@@ -308,6 +308,8 @@ class _Followers:
         self._watch.join()
         for process in self._processes.values():
             process.join()
+        if error is None and self._failure is not None:
+            raise self._failure
         if isinstance(error, LostProcessError):
             raise self._failure or InputError(
                 f"{self._name}: a process of `torch.devices` has not answered for {TIMEOUT}: {error}"
