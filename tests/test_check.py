@@ -179,7 +179,7 @@ def test_the_cost_includes_pseudo_labels_and_students(tmp_path: Path, capsys: py
         ({"members__a__model__backbone": "resnet10x"}, ["members.a.model", "resnet10x", "near names"]),
         ({"members__a__model__model_kwargs": {"nope": 1}}, ["members.a.model", "nope"]),
         ({"members__a__model__precision": "fp16"}, ["members.a.model", "fp16"]),
-        ({"torch__devices": 2}, ["torch.devices: 2", "0 CUDA GPUs"]),
+        ({"torch": {"device": "auto", "devices": 99}}, ["torch.devices: 99", "GPUs"]),
         ({"torch__device": "cpu", "torch__devices": 8}, ["torch.devices: 8", "members.a.pretrain.batch_size"]),
         ({"members__a__finetune__optimizer": "adamx"}, ["members.a.finetune", "adamx"]),
         ({"members__a__pretrain__momentum": 0.9}, ["members.a.pretrain", "momentum"]),
