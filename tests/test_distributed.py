@@ -171,7 +171,7 @@ def mistaken(_device: torch.device, process: OneProcess) -> None:
 def asleep(_device: torch.device, process: OneProcess) -> None:
     if process.rank:
         time.sleep(60)
-    torch.distributed.distributed_c10d._set_pg_timeout(timedelta(seconds=1))  # not while it starts, which may be slow
+    torch.distributed.set_timeout(timedelta(seconds=1))  # not while it starts, which may be slow
     process.total(torch.ones(1))
 
 
