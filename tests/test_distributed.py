@@ -1,7 +1,9 @@
 """One training in two processes on the CPU (gloo): the weights of one process, whatever ends on the way."""
 
+import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -154,9 +156,13 @@ def listening() -> set[str]:
     return {one.laddr.ip for one in psutil.Process().net_connections() if one.status == psutil.CONN_LISTEN}
 
 
+METHOD = "fork" if sys.platform == "linux" else "spawn"  # of loaders; those of a fork server outlive a kill
+
+
 def refused(_device: torch.device, process: OneProcess) -> None:
     process.total(torch.ones(1))
     assert listening() == {"127.0.0.1"}
+    assert multiprocessing.get_start_method() == METHOD
     if process.rank:
         raise InputError("x.png: no image")
     process.total(torch.ones(1))

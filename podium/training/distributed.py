@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, get_start_method, parent_process, set_start_method
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -286,7 +286,8 @@ class _Followers:
         self._processes: dict[Connection, Any] = {}
         for rank in range(1, job.torch.devices):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_follow, args=(job, rank, function, store, theirs))
+            last = {"connection": theirs, "method": get_start_method()}
+            process = context.Process(target=_follow, args=(job, rank, function, store), kwargs=last)
             process.start()
             theirs.close()
             self._processes[ours] = process
@@ -360,9 +361,12 @@ def _received(connection: Connection) -> Any:
         return None
 
 
-def _follow(job: TrainingJob, rank: int, function: Callable[..., None], store: Path, connection: Connection) -> None:
+def _follow(
+    job: TrainingJob, rank: int, function: Callable[..., None], store: Path, *, connection: Connection, method: str
+) -> None:
     """Be one of the processes beside the first one: print nothing, end with it, and hand it errors."""
     interrupts.leave_to_parent()
+    set_start_method(method, force=True)  # of loaders, as in the first one: those of a fork server would outlive it
     first = parent_process()
     if first is None or first.pid is None:
         return
