@@ -46,6 +46,7 @@ def main(scope: str = "all", *, root: Path = Path()) -> None:
     messages = input_tables.check(p, root)
     if scope == "settings":
         _print(broken_locks.remove(root))
+        pruning.make_folders(root)  # also after the user has removed models/: then DVC runs no `check`
         return
     from podium.models import devices  # torch takes seconds to import
     from podium.preflight import member_checks

@@ -110,6 +110,7 @@ def test_the_settings_alone_are_read_without_torch_and_nothing_is_removed(tmp_pa
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert orphan.exists()
     assert not (tmp_path / "data/check").exists()
+    assert (tmp_path / "models/soup").is_dir()  # DVC refuses a dependency that is missing
     with pytest.raises(InputError, match="no_such_net"):
         check.main(root=tmp_path)
 

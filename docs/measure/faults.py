@@ -10,7 +10,7 @@ Other faults follow: `FAULTS`. Most disturb one training of the finished contest
 the same bytes. Those that need mounts run in a mount namespace of their own and are skipped where `unshare` is not
 allowed.
 
-Before each `dvc repro` broken locks are moved away, as `make` does. Trainings in the copy save their state every 0.1 s
+Before each `dvc repro` broken locks are moved away and empty folders made, as `make` does. Trainings in the copy save their state every 0.1 s
 instead of 10 s, because an epoch takes a tenth of a second there. A kill is counted only if it met a living process.
 `--minutes` ends the kills early. With `--forks` DVC is a fork of this process, and a stage is a fork of DVC: they do
 the same, but import nothing again, so that kills come faster and meet work instead of imports. The last line is the
@@ -45,7 +45,7 @@ import psutil
 import yaml
 
 from podium.core import cli, interrupts
-from podium.preflight import broken_locks
+from podium.preflight import broken_locks, pruning
 from tests import quick_dvc
 from tests.test_end_to_end import PROJECT, write_contest, write_project
 
@@ -76,8 +76,15 @@ import resource, sys
 from podium.core import cli
 from podium.training import trainer
 from stages import pretrain
-limit = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + 2**20 * int(sys.argv.pop())
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+fit, more = trainer.Trainer._fit, 2**20 * int(sys.argv.pop())
+
+def limited(*words):
+    limit = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + more
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    return fit(*words)
+
+trainer.Trainer._fit = limited
 cli.run(pretrain.main)
 """
 
@@ -212,6 +219,7 @@ class Repository:
     def start(self, *command: str) -> Process:
         """Start a command, by default `dvc repro`, as the first process of a session of its own."""
         self.locks += len(list(broken_locks.remove(self.root)))
+        pruning.make_folders(self.root)
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PODIUM_WORKERS": str(self.workers),
