@@ -10,8 +10,9 @@ Other faults follow: `FAULTS`. Most disturb one training of the finished contest
 the same bytes. Those that need mounts run in a mount namespace of their own and are skipped where `unshare` is not
 allowed.
 
-Before each `dvc repro` broken locks are moved away and empty folders made, as `make` does. Trainings in the copy save their state every 0.1 s
-instead of 10 s, because an epoch takes a tenth of a second there. A kill is counted only if it met a living process.
+Before each `dvc repro` broken locks are moved away and empty folders made, as `make` does. Trainings in the copy save
+their state every 0.1 s instead of 10 s, because an epoch takes a tenth of a second there. A kill is counted only if it
+met a living process.
 `--minutes` ends the kills early. With `--forks` DVC is a fork of this process, and a stage is a fork of DVC: they do
 the same, but import nothing again, so that kills come faster and meet work instead of imports. The last line is the
 number of failures. Under nohup, what the script starts ignores no signal all the same.
