@@ -133,7 +133,7 @@ class Children:
                     if pieces is None:
                         return child.name, self._end(child)
                     for text, is_line in pieces:
-                        self._take(child, text, is_line)
+                        self.take(child.name, text, is_line)
 
     def read(self, command: Sequence[str]) -> str:
         """Run a command and return what it prints; "" if it fails, and then the log has why."""
@@ -144,24 +144,29 @@ class Children:
             self._opened.write(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}")
         return "" if done.returncode else done.stdout
 
+    def take(self, name: str, text: str, is_line: bool) -> None:
+        """Take what a process has printed, a line or the state of a progress bar."""
+        if is_line:
+            self.write_log(name, text)
+            self.screen.line(text, name)
+        else:
+            self.screen.progress(text, name)
+
+    def write_log(self, name: str, text: str) -> None:
+        """Write a line to the log alone."""
+        self._opened.write(f"{name}: {text}\n" if name else f"{text}\n")
+        self._opened.flush()
+
     def stop(self) -> None:
         """Ask all processes to end, where their end ends their stages; elsewhere they finish."""
         self.is_stopped = True
         if sys.platform == "linux":
             self._send(signal.SIGTERM)
 
-    def _take(self, child: Child, text: str, is_line: bool) -> None:
-        if is_line:
-            self._opened.write(f"{child.name}: {text}\n" if child.name else f"{text}\n")
-            self._opened.flush()
-            self.screen.line(text, child.name)
-        else:
-            self.screen.progress(text, child.name)
-
     def _end(self, child: Child) -> int:
         self._running.remove(child)
         if child.rest:
-            self._take(child, *_decoded(child.rest + b"\n"))
+            self.take(child.name, *_decoded(child.rest + b"\n"))
         status = child.end()
         self.screen.end_child(status, child.name)
         return status
