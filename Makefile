@@ -5,8 +5,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all setup new check repro results cluster experiments compare tune predict bundle kaggle test fast faults audit bench lint \
-	format lock schema
+.PHONY: all setup new check repro results cluster experiments compare tune predict bundle kaggle test fast faults audit \
+	bench lint format lock schema
 all: repro
 	@python -m tools.results
 

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -117,8 +118,8 @@ def main(*words: str, root: Path = Path()) -> None:
     try:
         if warning := cluster.warning(resources):
             print(warning, flush=True)
-        with Children(root, sys.stdout) as children:
-            status = Run(children, cluster, commit, resources).run()
+        with Children(root, sys.stdout) as children, redirect_stdout(children.log_file):  # Ray prints many lines
+            status = ClusterRun(children, cluster, commit, resources).run()
             children.screen.finish(status, children.log.relative_to(root))
     finally:
         cluster.close()
@@ -226,7 +227,7 @@ def chains(names: Sequence[str], parents: Mapping[str, set[str]]) -> list[Chain]
     ]
 
 
-class Run:
+class ClusterRun:
     """One run of the whole graph.
 
     Args:
@@ -339,13 +340,16 @@ def plan(root: Path, resources: Resources) -> list[str]:
             lines.append(f"  {' '.join(chain.stages):60} {time:>8}{after}")
         longest += max(ends.values(), default=0)
     lines.append(f"on this machine: the other {len(set(parents) - done)} stages")
-    memory = f" and {resources.memory:g} GB" if resources.memory else ""
-    lines.append(f"{n_chains} chains, each with {resources.gpus:g} GPUs, {resources.cpus:g} CPUs{memory}")
+    memory = f", {resources.memory:g} GB of memory" if resources.memory else ""
+    lines.append(f"{n_chains} chains; each reserves {resources.gpus:g} GPUs, {resources.cpus:g} CPUs{memory}")
+    if not seconds:
+        return [*lines, "time: unknown, because none of these stages has run yet, here or on a cluster"]
     lines.append(
-        f"at most {seconds * resources.gpus / HOUR:.2f} GPU hours, {seconds * resources.cpus / HOUR:.2f} CPU hours, and"
-        f" {run_estimate.duration(longest)} if all that can run at once does"
-        + (f"; without {n_unknown} stages that have no time yet" if n_unknown else "")
+        f"time: at most {seconds * resources.gpus / HOUR:.2f} GPU hours and {seconds * resources.cpus / HOUR:.2f} CPU"
+        f" hours; {run_estimate.duration(longest)} if there are machines for all that can run at once"
     )
+    if n_unknown:
+        lines.append(f"not counted: {n_unknown} stages without a known time")
     return lines
 
 

@@ -72,6 +72,7 @@ class Children:
 
     Attributes:
         is_stopped: whether a signal has come or a process has failed, so that nothing new should start.
+        log_file: of all that is printed, open within the context.
     """
 
     def __init__(self, root: Path, out: TextIO) -> None:
@@ -91,7 +92,7 @@ class Children:
 
     def __enter__(self) -> Self:
         """Open the log and take the signals; what is ignored (nohup) stays so."""
-        self._opened = self.log.open("w", encoding="utf-8")
+        self.log_file = self.log.open("w", encoding="utf-8")
         self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, *PASSED_ON)}
         for number, handler in self._before.items():
             if handler is not signal.SIG_IGN:
@@ -103,7 +104,7 @@ class Children:
         self.stop()
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        self._opened.close()
+        self.log_file.close()
 
     @property
     def n_running(self) -> int:
@@ -141,7 +142,7 @@ class Children:
             command, cwd=self.root, env=self._environment, text=True, capture_output=True, check=False
         )
         if done.returncode:
-            self._opened.write(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}")
+            self.log_file.write(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}")
         return "" if done.returncode else done.stdout
 
     def take(self, name: str, text: str, is_line: bool) -> None:
@@ -154,8 +155,8 @@ class Children:
 
     def write_log(self, name: str, text: str) -> None:
         """Write a line to the log alone."""
-        self._opened.write(f"{name}: {text}\n" if name else f"{text}\n")
-        self._opened.flush()
+        self.log_file.write(f"{name}: {text}\n" if name else f"{text}\n")
+        self.log_file.flush()
 
     def stop(self) -> None:
         """Ask all processes to end, where their end ends their stages; elsewhere they finish."""
