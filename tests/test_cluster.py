@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.test_run_jobs import EDGES, GRAPH
 from tools import cluster, cluster_ray, cluster_worker, run_jobs
 from tools.cluster import Chain
 from tools.cluster_ray import Message, Resources
-from tools.cluster_worker import ChainError, Job
+from tools.cluster_worker import ChainError, Clone, Job
 from tools.run_children import Children
 
 FAKE = r"""#!/bin/sh
@@ -146,7 +147,7 @@ def test_a_project_without_git_is_refused(tmp_path: Path) -> None:
 
 def job(root: Path, *stages: str) -> Job:
     found = cluster.require_clonable(root, [])
-    variables = {"PATH": os.environ["PATH"], "RAN": os.environ["RAN"]}
+    variables = {"PATH": os.environ["PATH"]}
     return Job(stages[0], stages, found.name, found.data, {"dvc.lock": "as here\n"}, variables)
 
 
@@ -259,48 +260,34 @@ def test_a_missing_ray_is_named_with_its_installation(root: Path, monkeypatch: p
         cluster_ray.RayCluster(Resources(0, 1), b"")
 
 
-class Machines(ScriptedCluster):
-    """Two machines, each with a folder of its own, that run a chain as soon as it is submitted, with DVC.
-
-    Args:
-        folder: for the machines' folders.
-        bundle: of git.
-        patch: of the environment.
-        dies: chain whose first worker ends after one stage.
-    """
-
-    def __init__(self, folder: Path, bundle: bytes, patch: pytest.MonkeyPatch, dies: str) -> None:
-        super().__init__()
-        self.folder, self.bundle, self.patch, self.dies = folder, bundle, patch, dies
-
-    def submit(self, chain: Job) -> None:
-        chain.variables["PATH"] = os.environ["PATH"]  # with the DVC of tests/quick_dvc.py
-        stages = [chain.stages[:1], chain.stages] if chain.name == self.dies else [chain.stages]
-        for part in stages:
-            self.names.append(chain.name)
-            self.patch.setenv(cluster_worker.FOLDER, str(self.folder / f"machine{len(self.names) % 2}"))
-            one = Job(chain.name, part, chain.commit, chain.data, chain.locks, chain.variables)
-            cluster_worker.work(one, self.bundle, lambda kind, text: self.messages.append((chain.name, kind, text)))
-        self.messages.append((chain.name, "end", ""))
-
-
 @pytest.mark.slow
-def test_machines_run_each_stage_once_and_leave_the_lock_of_a_sequential_run(
+def test_a_chain_that_begins_again_elsewhere_runs_no_pushed_stage_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The commands of DVC go to the server of tests/graph.py, because starting DVC takes seconds."""
     repo = graph.build(tmp_path, folds=(0,), members={"a": graph.member()})
     repo.run("dvc", "remote", "add", "-d", "store", str(tmp_path / "store"))
     repo.run("dvc", "add", "-q", "data/contest/train", "data/contest/test")
     repo.commit()
     sequential = repo.copy(tmp_path / "sequential")
+
+    def run(folder: Path, variables: dict[str, str], command: Sequence[str]) -> None:
+        done = graph.server().run(command[1:], folder, variables)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+    monkeypatch.setattr(Clone, "run", lambda clone, command, stage: run(clone.folder, clone.variables, command))
     for name, value in repo._env(seconds=0).items():
         monkeypatch.setenv(name, value)
-    machines = Machines(tmp_path, cluster.bundle(repo.root), monkeypatch, dies="pretrain@a-0")
-    with Children(repo.root, sys.stdout) as children:
-        found = cluster.require_clonable(repo.root, ["data/contest/train"])
-        assert cluster.ClusterRun(children, machines, found, Resources(0, 1)).run() == 0, children.log.read_text()
+    repo.repro("probe@a")
+    for command in cluster_worker.pushes([]):
+        repo.run(*command)
+    chain = replace(job(repo.root, "pretrain@a-0", "finetune@a-0"), locks={}, variables={})
+    for machine, stages in (("one", chain.stages[:1]), ("two", chain.stages)):  # the first dies after one stage
+        monkeypatch.setenv(cluster_worker.FOLDER, str(tmp_path / machine))
+        cluster_worker.work(replace(chain, stages=stages), cluster.bundle(repo.root), lambda *words: None)
+    repo.run("dvc", "repro", "--pull", "finetune@a-0")
     ran = repo.ran()
-    assert ran.pop("check") == 1 + len(machines.names)
-    assert ran == dict.fromkeys(set(repo.stages()) - {"check"}, 1)
-    sequential.repro()
+    assert ran.pop("check") == 3
+    assert set(ran.values()) == {1}
+    sequential.repro("finetune@a-0")
     assert repo.lock() == sequential.lock()
