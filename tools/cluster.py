@@ -10,6 +10,7 @@ import argparse
 import configparser
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -285,9 +286,11 @@ class ClusterRun:
                     running.remove(name)
                     ended |= set() if text else {name}
         screen.n_jobs, screen.outputs = 1, self.root
+        if self.children.is_stopped:
+            return 128 + signal.SIGINT
         for chain in waiting:
             self.children.write_log("", f"{chain.name}: not started, because a chain that it needs has failed")
-        return 130 if self.children.is_stopped else int(len(ended) < len(wave))
+        return int(len(ended) < len(wave))
 
     def _take(self, name: str, kind: str, text: str) -> None:
         """Show and log a message of a chain."""
