@@ -135,12 +135,13 @@ class Clone:
             preexec_fn=_end_with_worker,  # noqa: PLW1509, Ray forks in the main thread, and this calls one C function
         )
         assert process.stdout is not None
-        last, shown = [""], 0.0
+        last, shown, has_begun = [""], 0.0, False
         with io.TextIOWrapper(process.stdout, encoding="utf-8", errors="backslashreplace", newline="") as pieces:
             for piece in pieces:
                 text = piece.rstrip("\r\n")
                 if piece.endswith("\n"):
-                    if stage and text.startswith(ENDED) and (scores := held_out(self.folder, stage)):
+                    has_begun = has_begun or text == f"Running stage '{stage}':"
+                    if has_begun and text.startswith(ENDED) and (scores := held_out(self.folder, stage)):
                         self.say("line", scores)
                     self.say("line" if stage else "log", text)
                     last = [*last, text][-TAIL:]
