@@ -68,7 +68,7 @@ def test_two_nodes_of_which_one_dies_leave_the_lock_of_a_sequential_run(tmp_path
         "NODE": NODE,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
-    done = subprocess.run((*SPACE, "bash", "-c", SCRIPT), cwd=PROJECT, env=variables, check=False, timeout=550)
+    done = subprocess.run((*SPACE, "bash", "-c", SCRIPT), cwd=PROJECT, env=variables, check=False, timeout=900)
     shown = "\n".join(path.read_text() for path in sorted(tmp_path.glob("*.txt")))
     assert done.returncode == 0, shown
     (again,) = re.findall(r"WARNING: pretrain@(\S+) begins again on one, because its worker on two has died", shown)
