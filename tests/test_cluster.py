@@ -108,7 +108,7 @@ def test_each_stage_of_the_real_graph_stands_in_one_chain_after_what_it_needs(tm
     assert stages["pretrain@a-1"] == {"pretrain@a-1", "finetune@a-1", "fixres@a-1", "pseudo@a-1"}
     assert stages["pretrain@b-0"] == {"pretrain@b-0", "finetune@b-0"}
     assert {"probe@a", "infer@a", "infer_fixres@a", "soup@b"} <= stages.keys()
-    assert set(second) == {"distill@b-0", "distill@b-1"}
+    assert set(second) == {"distill@b-0", "distill@b-1", "activation_maps"}
 
 
 def test_a_committed_project_can_be_cloned_whatever_a_run_has_written(root: Path) -> None:

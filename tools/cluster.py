@@ -86,7 +86,9 @@ def main(*words: str, root: Path = Path()) -> None:
     """
     parser = argparse.ArgumentParser(prog="python -m tools.cluster", description="Train on a Ray cluster.")
     parser.add_argument("--dry", action="store_true", help="print the plan; Ray is not needed")
-    parser.add_argument("--gpus", default="", help="of a chain; 0.5 lets two share one; default: 1, on a CPU 0")
+    parser.add_argument(
+        "--gpus", default="", help="of a chain; 0.5 lets two share one; default: torch.devices, on a CPU 0"
+    )
     parser.add_argument("--cpus", default="", help="cores of a chain; default: torch.threads")
     parser.add_argument("--memory", default="", help="gigabytes of a chain; default: no condition")
     parser.add_argument(
@@ -100,7 +102,9 @@ def main(*words: str, root: Path = Path()) -> None:
     values = params.read(root)
     torch = params.section(values, "torch")
     resources = Resources(
-        gpus=_number("GPUS", asked.gpus, 1 if torch.get("device", "auto") in ("auto", "cuda") else 0),
+        gpus=_number(
+            "GPUS", asked.gpus, torch.get("devices", 1) if torch.get("device", "auto") in ("auto", "cuda") else 0
+        ),
         cpus=_number("CPUS", asked.cpus, float(torch.get("threads", 1))),
         memory=_number("MEMORY", asked.memory, 0),
         retries=int(_number("RETRIES", asked.retries, 3)),
