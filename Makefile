@@ -5,8 +5,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all setup new check repro results experiments compare tune predict bundle kaggle test fast faults audit bench lint \
-	format lock schema
+.PHONY: all setup new check repro results cluster experiments compare tune predict bundle kaggle test fast faults audit \
+	bench lint format lock schema
 all: repro
 	@python -m tools.results
 
@@ -38,6 +38,11 @@ experiments: setup
 
 compare: setup  # make compare A=<experiment> B=<experiment>; also git revisions and `workspace`; B defaults to it
 	@python -m tools.compare "$(A)" "$(or $(B),workspace)"
+
+cluster: setup  # make cluster [DRY=1] [GPUS=1] [CPUS=2] [MEMORY=16] [RETRIES=3] [ADDRESS=host:port] [RUNTIME_ENV=env.yaml]
+	@python -m stages.check settings
+	@python -m tools.cluster $(if $(DRY),--dry) --gpus "$(GPUS)" --cpus "$(CPUS)" --memory "$(MEMORY)" \
+		--retries "$(RETRIES)" --address "$(ADDRESS)" --runtime-env "$(RUNTIME_ENV)"
 
 predict: setup  # make predict IMAGES=<folder or file> [OUT=predictions.csv]
 	@python -m tools.predict "$(IMAGES)" "$(or $(OUT),predictions.csv)"

@@ -72,6 +72,7 @@ class Children:
 
     Attributes:
         is_stopped: whether a signal has come or a process has failed, so that nothing new should start.
+        log_file: of all that is printed, open within the context.
     """
 
     def __init__(self, root: Path, out: TextIO) -> None:
@@ -91,7 +92,7 @@ class Children:
 
     def __enter__(self) -> Self:
         """Open the log and take the signals; what is ignored (nohup) stays so."""
-        self._opened = self.log.open("w", encoding="utf-8")
+        self.log_file = self.log.open("w", encoding="utf-8")
         self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, *PASSED_ON)}
         for number, handler in self._before.items():
             if handler is not signal.SIG_IGN:
@@ -103,7 +104,7 @@ class Children:
         self.stop()
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        self._opened.close()
+        self.log_file.close()
 
     @property
     def n_running(self) -> int:
@@ -133,7 +134,7 @@ class Children:
                     if pieces is None:
                         return child.name, self._end(child)
                     for text, is_line in pieces:
-                        self._take(child, text, is_line)
+                        self.take(child.name, text, is_line)
 
     def read(self, command: Sequence[str]) -> str:
         """Run a command and return what it prints; "" if it fails, and then the log has why."""
@@ -141,8 +142,21 @@ class Children:
             command, cwd=self.root, env=self._environment, text=True, capture_output=True, check=False
         )
         if done.returncode:
-            self._opened.write(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}")
+            self.log_file.write(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}")
         return "" if done.returncode else done.stdout
+
+    def take(self, name: str, text: str, is_line: bool) -> None:
+        """Take what a process has printed, a line or the state of a progress bar."""
+        if is_line:
+            self.write_log(name, text)
+            self.screen.line(text, name)
+        else:
+            self.screen.progress(text, name)
+
+    def write_log(self, name: str, text: str) -> None:
+        """Write a line to the log alone."""
+        self.log_file.write(f"{name}: {text}\n" if name else f"{text}\n")
+        self.log_file.flush()
 
     def stop(self) -> None:
         """Ask all processes to end, where their end ends their stages; elsewhere they finish."""
@@ -150,18 +164,10 @@ class Children:
         if sys.platform == "linux":
             self._send(signal.SIGTERM)
 
-    def _take(self, child: Child, text: str, is_line: bool) -> None:
-        if is_line:
-            self._opened.write(f"{child.name}: {text}\n" if child.name else f"{text}\n")
-            self._opened.flush()
-            self.screen.line(text, child.name)
-        else:
-            self.screen.progress(text, child.name)
-
     def _end(self, child: Child) -> int:
         self._running.remove(child)
         if child.rest:
-            self._take(child, *_decoded(child.rest + b"\n"))
+            self.take(child.name, *_decoded(child.rest + b"\n"))
         status = child.end()
         self.screen.end_child(status, child.name)
         return status

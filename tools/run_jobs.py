@@ -83,7 +83,7 @@ def waves(parents: Mapping[str, set[str]], names: Iterable[str]) -> Iterator[lis
         names: of the stages that run side by side, without their items: "finetune" for "finetune@a-0".
     """
     chosen = {stage for stage in parents if stage.partition("@")[0] in set(names)}
-    before = {stage: _ancestors(stage, parents) for stage in parents}
+    before = {stage: ancestors(stage, parents) for stage in parents}
     left = [stage for stage in parents if stage in chosen]
     while left:
         waits = {stage for stage in parents if stage not in chosen and before[stage] & set(left)}
@@ -94,10 +94,11 @@ def waves(parents: Mapping[str, set[str]], names: Iterable[str]) -> Iterator[lis
 def with_descendants(changed: Iterable[str], wave: Sequence[str], parents: Parents) -> list[str]:
     """Return the stages of a wave that have changed or come after one that has, in the wave's order."""
     changed = set(changed)
-    return [name for name in wave if {name, *_ancestors(name, parents)} & changed & set(wave)]
+    return [name for name in wave if {name, *ancestors(name, parents)} & changed & set(wave)]
 
 
-def _ancestors(stage: str, parents: Mapping[str, set[str]]) -> set[str]:
+def ancestors(stage: str, parents: Mapping[str, set[str]]) -> set[str]:
+    """Return all stages that a stage needs."""
     found: set[str] = set()
     waiting = [stage]
     while waiting:

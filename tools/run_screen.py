@@ -45,6 +45,10 @@ class RunScreen:
     Args:
         out: what the person reads.
         root: of the project.
+
+    Attributes:
+        n_jobs: processes at once.
+        outputs: the folder with the stages' outputs.
     """
 
     def __init__(self, out: TextIO, root: Path) -> None:
@@ -52,7 +56,7 @@ class RunScreen:
         self.is_terminal = out.isatty()
         self.warnings: list[str] = []
         self.remaining = dict.fromkeys(run_estimate.stages(root))  # stages that DVC has not named yet
-        self.n_jobs = 1  # processes at once
+        self.n_jobs, self.outputs = 1, root
         self._unchanged: set[str] = set()
         self._ran: set[str] = set()
         self._is_shown, self._left = False, ""
@@ -100,6 +104,10 @@ class RunScreen:
             self._end_stage(child)
             self._running.pop(child, None)
 
+    def forget_child(self, child: str) -> None:
+        """Take that a process has vanished; another one of its name begins again."""
+        self._running.pop(child, None)
+
     def _end_stage(self, child: str) -> None:
         """Write the line of a stage that has ended."""
         stage = self._running[child] if child in self._running else RunningStage("")
@@ -107,7 +115,7 @@ class RunScreen:
         if stage.name:
             taken = run_estimate.duration(time.monotonic() - stage.started)
             left = "" if self.is_terminal else run_estimate.sentence(self.remaining, self.root, self.n_jobs)
-            what = found(stage.name, stage.lines, self.root) + (f"  ({left})" if left else "")
+            what = found(stage.name, stage.lines, self.outputs) + (f"  ({left})" if left else "")
             width = shutil.get_terminal_size().columns if self.is_terminal else WIDTH
             self._write(cut(f"{stage.name:{NAME_WIDTH}} {taken:>7}  {what}".rstrip(), width))
 
