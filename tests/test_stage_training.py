@@ -98,6 +98,15 @@ def test_curves_are_written_without_dvc(tmp_path: Path, monkeypatch: pytest.Monk
     assert tables.read_json(tmp_path / "0.live/metrics.json")["train"] == {"loss": 0.5}
 
 
+def test_an_error_of_a_training_is_not_hidden_by_one_of_the_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a training without memory: dvclive then starts a thread at its end, and cannot."""
+    monkeypatch.setattr(CurvesLog, "end", lambda _: 1 / 0)
+    with pytest.raises(MemoryError), CurvesLog(tmp_path / "x.live"):
+        raise MemoryError
+
+
 def test_without_curves_the_same_weights_have_one_held_out_point(tmp_path: Path) -> None:
     changes = {"epochs": 3, "drop_path": 0.2, "ema_decay": 0.9, "augmentation": [{"HorizontalFlip": {}}]}
     for name, curves in {"with": {}, "without": {"curves": False}}.items():

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,13 @@ class CurvesLog(Live):  # type: ignore[misc]  # dvclive has no types
 
     def __init__(self, folder: Path) -> None:
         super().__init__(dir=str(folder), dvcyaml=None, save_dvc_exp=False)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the curves; after an error leave them, because dvclive starts a thread and its own error hides the first."""
+        if error is None:
+            super().__exit__(kind, error, trace)
 
     def _init_dvc(self) -> None:
         """Open no DVC repository."""
