@@ -73,7 +73,7 @@ class CurvesLog(Live):  # type: ignore[misc]  # dvclive has no types
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the curves; after an error leave them, because dvclive starts a thread and its own error hides the first."""
+        """End the curves, but not after an error: dvclive starts a thread then, whose error would hide the first."""
         if error is None:
             super().__exit__(kind, error, trace)
 
