@@ -468,6 +468,15 @@ def test_a_second_clone_predicts_what_dvc_pull_brings(root: Path, tmp_path: Path
     pd.testing.assert_frame_equal(tables.read_text_csv(tmp_path / "out.csv").set_index("image_id"), wanted)
 
 
+@pytest.mark.parametrize(("shape", "side"), [((183, 276), 224), ((224, 400), 288), ((144, 350), 224)])
+def test_an_image_that_grows_on_one_side_is_resized_as_by_opencv(shape: tuple[int, int], side: int) -> None:
+    """Output pixels fall on whole input pixels there, up to the last bit of the scale."""
+    image = photos.photo(3, *shape)
+    found = resize.resize(image, (side, side), resize.INTER_AREA).astype(int)
+    wanted = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA).astype(int)
+    assert np.abs(found - wanted).max() <= 1
+
+
 @pytest.mark.parametrize(
     "target", [(32, 32), (40, 40), (224, 224), (64, 20), (20, 64), (50, 100), (97, 31), (100, 190)]
 )

@@ -76,9 +76,9 @@ def _bilinear(image: Image, height: int, width: int) -> Image:
 
 def _pairs(source: int, target: int) -> tuple[Places, Places, Places]:
     """Return two input pixels for each output pixel, and the weight of the second one in units of 1 / FIXED."""
-    scale, places = source / target, np.arange(target)
-    first = np.floor(places * scale).astype(np.int64)
-    share = ((places + 1) - (first + 1) / scale).astype(np.float32)
+    inverse, places = target / source, np.arange(target)  # 1 / inverse is not always source / target to the last bit
+    first = np.floor(places * (1 / inverse)).astype(np.int64)
+    share = ((places + 1) - (first + 1) * inverse).astype(np.float32)
     share = np.where(share <= 0, 0, share - np.floor(share))
     return first, np.minimum(first + 1, source - 1), np.rint(share * FIXED).astype(np.int64)
 
