@@ -57,9 +57,8 @@ tune: setup  # make tune BUDGET=<hours>; also MEMBER=<name> for one member, APPL
 	@python -m stages.check settings
 	@python -m tools.tune "$(BUDGET)" $(if $(MEMBER),--member "$(MEMBER)") $(if $(APPLY),--apply)
 
-# Three test files at a time on two cores, because a third of the time tests wait for processes that they start. One
-# thread each: idle OpenMP threads spin and would slow down the other processes.
-PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Two test files at a time, one thread each: idle OpenMP threads spin and would slow down the other process.
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: setup lint
 	$(PYTEST)
