@@ -1,11 +1,13 @@
 """Two runs compared: what is joined, what is printed, and where the runs are read from (a real DVC repository)."""
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import yaml
 from PIL import Image
@@ -14,6 +16,7 @@ from sklearn import metrics
 from podium import contracts
 from podium.core import pixels, tables, targets
 from podium.core.errors import InputError
+from tests import graph
 from tests.graph import Graph
 from tools import compare, pairing, revisions
 from tools.revisions import Run
@@ -306,3 +309,15 @@ def test_runs_of_sets_of_labels_are_compared_label_by_label() -> None:
         right = truth[IDS.index(image)]
         assert row["second_probability"] == pytest.approx(np.where(right, own, 1 - own).mean(), abs=1e-4)
         assert (row["change"] == "only B is right") == (row["second"] == row["label"])
+
+
+def test_no_file_of_git_stays_open(tmp_path: Path) -> None:
+    """Found where another test collected the garbage, and got DVC's warnings of packs that nobody had closed."""
+    graph.run_git(tmp_path, "init", "-q")
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
+    graph.run_git(tmp_path, *identity, "commit", "-q", "--allow-empty", "-m", "start")
+    graph.run_git(tmp_path, "gc", "-q")
+    for name in ("HEAD", "nothing"):
+        with contextlib.suppress(InputError):
+            revisions._resolved(name, tmp_path)
+    assert not [file.path for file in psutil.Process().open_files() if file.path.startswith(str(tmp_path))]

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,9 +100,9 @@ def _fetch_file(repo: Repo, name: str, path: str, target: Path) -> None:
 def _resolved(name: str, root: Path) -> str:
     """Return the commit of an experiment or git revision."""
     try:
-        scm = SCM(str(root))
-        commit = str(resolve_rev(scm, name))
-        scm.resolve_commit(commit)
+        with closing(SCM(str(root))) as scm:
+            commit = str(resolve_rev(scm, name))
+            scm.resolve_commit(commit)
         return commit
     except (RevError, AttributeError):  # pygit2 raises the second for a file or folder in a commit
         raise InputError(
