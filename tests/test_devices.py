@@ -146,6 +146,7 @@ def test_torchs_own_error_is_recognised(capsys: pytest.CaptureFixture[str]) -> N
     [
         ("CUDA out of memory. Tried to allocate 2 GiB", r"infer@a: .* of 32 images: set batch_size lower"),
         ("DefaultCPUAllocator: can't allocate memory: you tried to ...", r"infer@a: .* of 32 images: set batch_size"),
+        ("could not create a primitive", r"infer@a: .* of 32 images: set batch_size"),
         ("DataLoader worker (pid 7) is killed by signal: Bus error. ...", r"infer@a: .* /dev/shm .* PODIUM_WORKERS=0"),
     ],
 )

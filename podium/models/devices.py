@@ -18,7 +18,8 @@ from podium.models.settings import TorchSettings
 Result = TypeVar("Result")
 
 _NOT_DETERMINISTIC = "does not have a deterministic implementation"  # in torch's own error
-_NO_MEMORY = ("out of memory", "can't allocate memory")  # of CUDA; of the CPU's allocator
+# Of CUDA, of the CPU's allocator, and of oneDNN, which computes convolutions on a CPU and has one text for all errors
+_NO_MEMORY = ("out of memory", "can't allocate memory", "could not create a primitive")
 _WORKER_DIED = "DataLoader worker"
 _PYTHON_DEFAULT = (700, 10, 10)  # thresholds of garbage collection; cli.run starts with others
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of glibc's mallopt (malloc.h)
