@@ -312,7 +312,7 @@ def test_runs_of_sets_of_labels_are_compared_label_by_label() -> None:
 
 
 def test_no_file_of_git_stays_open(tmp_path: Path) -> None:
-    """Found where another test collected the garbage, and got DVC's warnings of packs that nobody had closed."""
+    """Git packs that stay open make Python warn later, in whichever test collects the garbage."""
     graph.run_git(tmp_path, "init", "-q")
     identity = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
     graph.run_git(tmp_path, *identity, "commit", "-q", "--allow-empty", "-m", "start")

@@ -140,10 +140,10 @@ def require_clonable(root: Path, paths: Iterable[str]) -> Commit:
         paths: of the inputs, as in params.yaml.
 
     Raises:
-        InputError: there is no commit, the workspace differs from it, an input or DVC's remote is missing.
+        InputError: there is no commit, the workspace differs from it, or an input or DVC's remote is missing.
     """
     if not (root / ".git").exists():
-        raise InputError("this folder is no git repository, and the machines clone a commit: run `git init`")
+        raise InputError("not a git repository; the machines clone a commit: run `git init` and `git commit`")
     git_checks.require_commit(root)
     lines = _read(root, "git", "status", "--porcelain", "--untracked-files=all").splitlines()
     changed = [line[3:].strip('"') for line in lines if line[3:].strip('"') not in OF_RUNS]
@@ -254,7 +254,7 @@ class ClusterRun:
         """Run all stages; return an exit status."""
         parents = run_jobs.read_dag(_read(self.root, "dvc", "dag", "--dot"))
         for wave in run_jobs.waves(parents, run_jobs.side_by_side(self.root)):
-            before = sorted(set().union(*(parents[name] for name in wave)) - set(wave))
+            before = sorted(run_jobs.read_by(wave, parents))
             if before and (status := self.children.run(("dvc", "repro", "--pull", *before))):
                 return status
             changed = json.loads(_read(self.root, "dvc", "status", "--json", *wave))

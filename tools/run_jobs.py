@@ -24,7 +24,7 @@ def run(children: Children, slots: Sequence[Slot]) -> int:
     dag = children.read(("dvc", "dag", "--dot"))  # "" if it fails: the `dvc repro` that follows shows why
     parents = read_dag(dag)
     for wave in waves(parents, side_by_side(children.root)):
-        before = sorted(set().union(*(parents[name] for name in wave)) - set(wave))
+        before = sorted(read_by(wave, parents))
         if before and (status := children.run(("dvc", "repro", *before))):
             return status
         changed = children.read(("dvc", "status", "--json", *wave))
@@ -95,6 +95,11 @@ def with_descendants(changed: Iterable[str], wave: Sequence[str], parents: Paren
     """Return the stages of a wave that have changed or come after one that has, in the wave's order."""
     changed = set(changed)
     return [name for name in wave if {name, *ancestors(name, parents)} & changed & set(wave)]
+
+
+def read_by(names: Sequence[str], parents: Mapping[str, set[str]]) -> set[str]:
+    """Return the other stages whose outputs a group of stages reads."""
+    return set().union(*(parents[name] for name in names)) - set(names)
 
 
 def ancestors(stage: str, parents: Mapping[str, set[str]]) -> set[str]:

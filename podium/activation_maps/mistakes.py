@@ -7,7 +7,7 @@ MOST = 24  # that the page shows
 
 
 def surest(probs: NDArray[np.float32], targets: NDArray[np.integer]) -> NDArray[np.intp]:
-    """Return the positions of the rows whose likeliest class is wrong; the highest probability comes first.
+    """Return the positions of the rows with a wrong prediction, the highest probability first.
 
     Args:
         probs: out of fold (rows, classes).

@@ -73,7 +73,8 @@ class Exporter:
 
     def _is_exported(self, model: nn.Module, path: Path, sizes: Sequence[int], size: int | None) -> bool:
         """Export to `path` and say whether it predicts as torch does; remove a file that does not."""
-        for program in (self._traced.get(size), None):  # a traced one that does not fit is traced again
+        known = self._traced.get(size)
+        for program in (None,) if known is None else (known, None):  # a network that does not fit is traced again
             try:
                 self._save(model, path, max(sizes), size, program)
                 if all(_is_equal(model, path, side, count) for side in sizes for count in BATCHES):
@@ -81,8 +82,6 @@ class Exporter:
             except Exception as error:  # torch's exporter and onnxruntime raise many classes for what they cannot do
                 logging.getLogger(__name__).info("%s: %s", path.name, error)
             path.unlink(missing_ok=True)
-            if program is None:
-                break
         return False
 
     def _save(self, model: nn.Module, path: Path, side: int, size: int | None, program: ONNXProgram | None) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from multiprocessing import get_context, get_start_method, parent_process, set_start_method
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -93,9 +94,13 @@ class ProcessGroup(OneProcess):
     device: torch.device
     key: str
 
+    @cached_property
+    def _places(self) -> list[int]:
+        return places(self.batch_size, self.rank, self.count)
+
     def slices(self, batches: EpochBatches) -> Sampler[list[Draw]]:
         """Return this process's slice of each batch."""
-        return BatchSlices(batches, places(self.batch_size, self.rank, self.count))
+        return BatchSlices(batches, self._places)
 
     def prepared(self, model: nn.Module) -> nn.Module:
         """Return the model with batch norms that see whole batches.
@@ -115,7 +120,7 @@ class ProcessGroup(OneProcess):
 
     def share(self, loss: torch.Tensor) -> torch.Tensor:
         """Return what the mean loss of this process's slice adds to the loss of the whole batch."""
-        return loss * (len(places(self.batch_size, self.rank, self.count)) / self.batch_size)
+        return loss * (len(self._places) / self.batch_size)
 
     def total(self, share: torch.Tensor) -> torch.Tensor:
         """Return the loss of the whole batch, of every process's share."""
@@ -260,12 +265,13 @@ def _sum(values: torch.Tensor) -> None:
 
 def _buckets(tensors: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
     """Divide tensors into lists of at most BUCKET values, or of one tensor."""
-    bucket: list[torch.Tensor] = []
+    bucket, size = list[torch.Tensor](), 0
     for tensor in tensors:
-        if bucket and sum(t.numel() for t in bucket) + tensor.numel() > BUCKET:
+        if bucket and size + tensor.numel() > BUCKET:
             yield bucket
-            bucket = []
+            bucket, size = [], 0
         bucket.append(tensor)
+        size += tensor.numel()
     if bucket:
         yield bucket
 
@@ -298,7 +304,7 @@ class _Followers:
         """Begin what needs them."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """End them; if they were lost, raise the error of the one that failed first."""
+        """End the other processes; if an exchange with them failed, raise the error of the first one that failed."""
         if isinstance(error, LostProcessError):
             self._failed.wait(GRACE)
         self._over.set()

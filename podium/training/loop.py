@@ -95,7 +95,7 @@ def fit(
         start: the state after the first epochs, to go on from there.
         on_state: called after each epoch but the last with the number of epochs, the number of updates and the parts
             of a TrainingState, which the next epoch will change.
-        process: of several that compute slices of each batch; None if there is no other.
+        process: one of several, each of which computes a slice of every batch; None for a single process.
 
     Raises:
         InputError: the loss is not finite; names the training, the epoch and the step.
