@@ -1,6 +1,10 @@
-"""Garbage is looked for rarely, because hundreds of tests leave much that lives on. Slow files run first."""
+"""Garbage is looked for rarely, because hundreds of tests leave much that lives on. Slow files run first.
+
+The fork server, from which worker processes come, imports torch once for all tests of a process.
+"""
 
 import gc
+from multiprocessing import forkserver
 
 import pytest
 
@@ -9,6 +13,12 @@ from podium.core.cli import RARELY
 
 def pytest_configure() -> None:
     gc.set_threshold(*RARELY)
+
+
+def pytest_sessionstart() -> None:
+    """Start the fork server before a test whose workers need little: what it imports is fixed from then on."""
+    forkserver.set_forkserver_preload(["podium.training.trainer"])
+    forkserver.ensure_running()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,8 +1,10 @@
 """DVC in less time, for tests: `python tests/quick_dvc.py repro ...`. test_end_to_end.py also runs DVC as it is.
 
 - DVC reads and writes dvc.lock after each stage with ruamel.yaml's round trip, which keeps comments and is pure
-  Python. dvc.lock has no comments, so here PyYAML and libyaml do it, with the same content (test_quick_dvc.py). A text
-  that was read or written before is not parsed again. DVC's file of locks is written in one piece.
+  Python. dvc.lock has no comments, so here DVC writes JSON, which is YAML too, with the same content
+  (test_quick_dvc.py). A text that was read or written before is not parsed again. DVC's file of locks is written in one
+  piece.
+- A folder of code is hashed once in a command. No stage changes it.
 - A stage runs in a fork of DVC's process instead of a new Python, which takes seconds to import torch. With the
   variable QUICK_DVC_IMPORTS DVC's process imports BY_STAGES first.
 - A Server has DVC imported and forks for each command.
@@ -21,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -66,10 +67,11 @@ def quicken() -> None:
     _yaml.parse_yaml = serialize.parse_yaml = reader
     _yaml.parse_yaml_for_update = serialize.parse_yaml_for_update = reader
     _yaml._dump = reader.dump
-    from dvc import rwlock  # after the above, because DVC's modules import these functions by name
+    from dvc import output, rwlock  # after the above, because DVC's modules import these functions by name
     from dvc.stage import run
 
     rwlock.json = SimpleNamespace(**{**vars(json), "dump": lambda data, stream: stream.write(json.dumps(data))})
+    output.build = hashed_once(output.build)
     run._run = run_stage
 
 
@@ -94,7 +96,7 @@ class Reader:
     def __call__(self, text: str, path: str, typ: str = "safe") -> Any:
         if typ != "safe":
             return self.parse(text, path, typ)
-        if text not in self.known:
+        if (text := text.rstrip()) not in self.known:
             is_lock = path.endswith("dvc.lock")
             self.learn(text, yaml.load(text, LockLoader) if is_lock else self.parse(text, path))
         return pickle.loads(self.known[text])
@@ -104,25 +106,34 @@ class Reader:
         self.known[text] = pickle.dumps(data)
 
     def dump(self, data: Any, stream: TextIO) -> None:
-        """Write YAML as DVC's _dump does, and keep it."""
-        text = yaml.dump(data, Dumper=LockDumper, default_flow_style=False, sort_keys=False)
-        self.learn(text, data)
-        stream.write(text)
+        """Write JSON, and keep it."""
+        text = json.dumps(data)
+        self.learn(text, json.loads(text))
+        stream.write(text + "\n")
 
 
 class LockLoader(yaml.CSafeLoader):
     """Reads YAML 1.2's floats, as DVC does."""
 
 
-class LockDumper(yaml.CSafeDumper):
-    """Puts a digest such as 12e34567 or 0888 in quotes: it is a number in YAML 1.2, which DVC reads, but not in 1.1."""
+LockLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
-FLOAT = ("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
-LockLoader.add_implicit_resolver(*FLOAT)
-LockDumper.add_implicit_resolver(*FLOAT)
-LockDumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"\d+$"), list("0123456789"))
-LockDumper.add_representer(OrderedDict, LockDumper.represent_dict)  # not as !!omap
+def hashed_once(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Return DVC's function that hashes files and folders, so that it hashes each folder of code once."""
+    known: dict[tuple[Any, ...], Any] = {}
+
+    def hashed(odb: Any, path: str, fs: Any, name: str, **options: Any) -> Any:
+        if not {"podium", "stages"}.intersection(path.split(os.sep)):
+            return build(odb, path, fs, name, **options)
+        key = (path, name, options.get("dry_run"))
+        if key not in known:
+            known[key] = build(odb, path, fs, name, **options)
+        return known[key]
+
+    return hashed
 
 
 def run_stage(_: str, command: str, *, cwd: str, env: Mapping[str, str], **options: Any) -> None:
