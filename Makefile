@@ -58,7 +58,8 @@ tune: setup  # make tune BUDGET=<hours>; also MEMBER=<name> for one member, APPL
 	@python -m tools.tune "$(BUDGET)" $(if $(MEMBER),--member "$(MEMBER)") $(if $(APPLY),--apply)
 
 # Two test files at a time, one thread each: idle OpenMP threads spin and would slow down the other process.
-PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Bytecode is written, or every process that a test starts compiles the code again.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: setup lint
 	$(PYTEST)

@@ -1,6 +1,6 @@
 """Garbage is looked for rarely, because hundreds of tests leave much that lives on. Slow files run first.
 
-The fork server, from which worker processes come, imports torch once for all tests of a process.
+The fork server, from which worker processes come, imports torch and more once for all tests of a process.
 """
 
 import gc
@@ -9,15 +9,18 @@ from multiprocessing import forkserver
 import pytest
 
 from podium.core.cli import RARELY
+from tests.quick_dvc import BY_STAGES
 
 
 def pytest_configure() -> None:
     gc.set_threshold(*RARELY)
 
 
-def pytest_sessionstart() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the fork server before a test whose workers need little: what it imports is fixed from then on."""
-    forkserver.set_forkserver_preload(["podium.training.trainer"])
+    if session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
+        return  # pytest-xdist's first process runs no test
+    forkserver.set_forkserver_preload(["podium.training.trainer", *BY_STAGES])
     forkserver.ensure_running()
 
 

@@ -1,15 +1,19 @@
 """The real stages through the real dvc.yaml: from image files and a CSV to a submission, twice, with the same bytes.
 
 Each new process takes seconds to import torch. So DVC as it is runs the first stages, `check` with torch among them,
-as processes of their own. tests/quick_dvc.py runs the others, in forks of a process that has imported what they
-import, but for Podium's modules. The second time all stages run in one process.
+as processes of their own. tests/quick_dvc.py runs the others, in forks of the fork server (tests/conftest.py), which
+has imported what they import; Podium's modules are imported anew. The second time all stages run in one process.
 """
 
+import gc
+import importlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from multiprocessing import get_context, set_start_method
 from pathlib import Path
 
 import pandas as pd
@@ -17,16 +21,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests import tiny
+from tests import quick_dvc, tiny
 
 PROJECT = Path(__file__).parents[1]
-QUICK_DVC = (sys.executable, str(PROJECT / "tests/quick_dvc.py"))
-IN_ONE_PROCESS = """
-import importlib, sys
-for name in sys.argv[1:]:
-    stage, _, item = name.partition("@")
-    importlib.import_module(f"stages.{stage}").main(*filter(None, item.split("-")))
-"""
 KEPT = (
     "podium",
     "stages",
@@ -86,30 +83,74 @@ def write_project(root: Path) -> None:
     tiny.write_params(root, values)
 
 
-def run(root: Path, *command: str, workers: int) -> str:
-    environment = os.environ | {
+def environment(workers: int) -> dict[str, str]:
+    return os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PODIUM_WORKERS": str(workers),
         "PODIUM_PROGRESS": "0",
         "PYTHONDONTWRITEBYTECODE": "",  # or each process compiles the code again
         "DVC_NO_ANALYTICS": "1",
     }
-    if command[-1] == "repro":
-        environment["QUICK_DVC_IMPORTS"] = "1"
-    done = subprocess.run(command, cwd=root, env=environment, text=True, capture_output=True, check=False)
+
+
+def run(root: Path, *command: str) -> str:
+    done = subprocess.run(command, cwd=root, env=environment(0), text=True, capture_output=True, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def forked(root: Path, function: Callable[..., object], *words: str, workers: int = 0) -> str:
+    """Call a function with the words in the folder, in a fork of the fork server; return what it printed."""
+    printed = root.parent / "printed.txt"
+    process = get_context("forkserver").Process(
+        target=in_folder, args=(root, environment(workers), printed, function, words)
+    )
+    process.start()
+    process.join()
+    text = printed.read_text()
+    assert process.exitcode == 0, text
+    return text
+
+
+def in_folder(
+    root: Path, variables: dict[str, str], printed: Path, function: Callable[..., object], words: tuple[str, ...]
+) -> None:
+    set_start_method("fork", force=True)  # of loaders, as in a stage; it would be the fork server's
+    with printed.open("w") as opened:
+        os.dup2(opened.fileno(), 1)
+        os.dup2(opened.fileno(), 2)
+    os.chdir(root)
+    os.environ.clear()
+    os.environ.update(variables)
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("podium", "stages")]:
+        del sys.modules[name]
+    sys.path.insert(0, str(root))
+    gc.set_threshold(100_000, 10, 10)
+    gc.freeze()
+    sys.exit(function(*words))
+
+
+def dvc(*words: str) -> int:
+    quick_dvc.quicken()
+    gc.freeze()  # or each stage's fork copies what it looks through
+    return quick_dvc.run_dvc(words)
+
+
+def all_stages(*names: str) -> None:
+    for name in names:
+        stage, _, item = name.partition("@")
+        importlib.import_module(f"stages.{stage}").main(*filter(None, item.split("-")))
 
 
 @pytest.mark.slow
 def test_a_contest_becomes_a_submission_and_a_rerun_in_one_process_gives_the_same_bytes(tmp_path: Path) -> None:
     write_project(tmp_path)
     ids = write_contest(tmp_path / "data/contest")
-    run(tmp_path, "git", "init", "-q", workers=0)
+    run(tmp_path, "git", "init", "-q")
     identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.invalid")
-    run(tmp_path, "git", *identity, "commit", "-q", "--allow-empty", "-m", "start", workers=0)
-    printed = run(tmp_path, "dvc", "repro", "prepare@train", workers=0)
-    printed += run(tmp_path, *QUICK_DVC, "repro", workers=0)
+    run(tmp_path, "git", *identity, "commit", "-q", "--allow-empty", "-m", "start")
+    printed = run(tmp_path, "dvc", "repro", "prepare@train")
+    printed += forked(tmp_path, dvc, "repro")
     assert "overrides: relabelled 1" in printed
     assert "1 test images have no prediction and get the training prior: test00.png" in printed
     assert "theirs: ignores the rows of 1 train images" in printed
@@ -129,12 +170,12 @@ def test_a_contest_becomes_a_submission_and_a_rerun_in_one_process_gives_the_sam
     oof = pd.read_parquet(tmp_path / "data/ensemble/oof.parquet")
     assert set(oof["image_id"]) == {f"train{i:02}.png" for i in range(1, 24)}
 
-    names = run(tmp_path, *QUICK_DVC, "stage", "list", "--name-only", workers=0).split()
+    names = forked(tmp_path, dvc, "stage", "list", "--name-only").split()
     assert len(names) > 20
     outputs = remove_outputs(tmp_path)
-    run(tmp_path, sys.executable, "-c", IN_ONE_PROCESS, *(name for name in names if name != "check"), workers=2)
+    forked(tmp_path, all_stages, *(name for name in names if name != "check"), workers=2)
     assert {path for path in outputs if not path.is_file()} == set()
-    changed = json.loads(run(tmp_path, *QUICK_DVC, "status", "--json", workers=0))
+    changed = json.loads(forked(tmp_path, dvc, "status", "--json"))
     assert set(changed) <= {"demo/dvc.yaml:draw"}  # never drawn here; the others' outputs have the bytes of dvc.lock
 
 

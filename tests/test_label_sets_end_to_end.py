@@ -23,7 +23,7 @@ from tests.graph import PROJECT
 
 CHANNELS = {"red": 0, "green": 1, "blue": 2}  # of a label
 LABELS = sorted(CHANNELS)
-N_TRAIN, N_TEST, FOLDS = 36, 6, ("0", "1", "2")
+N_TRAIN, N_TEST, FOLDS = 36, 6, ("0", "1")
 PHASES = [f"{phase}@{name}-{fold}" for phase in ("pretrain", "finetune") for name in "ab" for fold in FOLDS]
 STAGES = [
     *("check", "prepare@train", "prepare@test", "label", "analyze", "picture", "split", "audit", "weights@a"),
