@@ -242,7 +242,7 @@ def bundled(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_alone(folder: Path, images: Path, out: Path) -> "subprocess.CompletedProcess[str]":
     """Run a bundle's predict.py where the project cannot be imported."""
-    command = [sys.executable, "-c", ALONE, *map(str, (folder, images, out))]
+    command = [sys.executable, "-B", "-c", ALONE, *map(str, (folder, images, out))]
     return subprocess.run(command, cwd=out.parent, text=True, capture_output=True, check=False)
 
 
