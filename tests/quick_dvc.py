@@ -4,7 +4,8 @@
   Python. dvc.lock has no comments, so here DVC writes JSON, which is YAML too, with the same content
   (test_quick_dvc.py). A text that was read or written before is not parsed again. DVC's file of locks is written in one
   piece.
-- A folder of code is hashed once in a command. No stage changes it.
+- A folder of code is hashed once in a command, because no stage changes it. DVC looks once for the stage that writes
+  an input.
 - A stage runs in a fork of DVC's process instead of a new Python, which takes seconds to import torch.
 - A Server has DVC imported and forks for each command. Its stages take no locks: it runs one command at a time.
 """
@@ -66,10 +67,12 @@ def quicken() -> None:
     _yaml.parse_yaml_for_update = serialize.parse_yaml_for_update = reader
     _yaml._dump = reader.dump
     from dvc import output, rwlock  # after the above, because DVC's modules import these functions by name
+    from dvc.fs.dvc import _DVCFileSystem
     from dvc.stage import run
 
     rwlock.json = SimpleNamespace(**{**vars(json), "dump": lambda data, stream: stream.write(json.dumps(data))})
     output.build = hashed_once(output.build)
+    _DVCFileSystem.isdvc = asked_once(_DVCFileSystem.isdvc)
     run._run = run_stage
 
 
@@ -130,6 +133,22 @@ def hashed_once(build: Callable[..., Any]) -> Callable[..., Any]:
         return known[key]
 
     return hashed
+
+
+def asked_once(is_dvc: Callable[..., bool]) -> Callable[..., bool]:
+    """Return DVC's function that says whether a stage writes a path, so that it looks at each path once.
+
+    An experiment asks of all inputs after each stage, and DVC reads dvc.yaml for it. What an input is never changes: it
+    is asked of when the stage that may write it has run.
+    """
+    known: dict[str, bool] = {}
+
+    def asked(fs: Any, path: str, **options: Any) -> bool:
+        if path not in known:
+            known[path] = is_dvc(fs, path, **options)
+        return known[path]
+
+    return asked
 
 
 def run_stage(_: str, command: str, *, cwd: str, env: Mapping[str, str], **options: Any) -> None:
