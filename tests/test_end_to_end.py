@@ -99,7 +99,7 @@ def run(root: Path, *command: str) -> str:
     return done.stdout
 
 
-def forked(root: Path, function: Callable[..., object], *words: str, workers: int = 0) -> str:
+def forked(root: Path, function: Callable[..., int | None], *words: str, workers: int = 0) -> str:
     """Call a function with the words in the folder, in a fork of the fork server; return what it printed."""
     printed = root.parent / "printed.txt"
     process = get_context("forkserver").Process(
@@ -113,7 +113,7 @@ def forked(root: Path, function: Callable[..., object], *words: str, workers: in
 
 
 def in_folder(
-    root: Path, variables: dict[str, str], printed: Path, function: Callable[..., object], words: tuple[str, ...]
+    root: Path, variables: dict[str, str], printed: Path, function: Callable[..., int | None], words: tuple[str, ...]
 ) -> None:
     set_start_method("fork", force=True)  # of loaders, as in a stage; it would be the fork server's
     with printed.open("w") as opened:

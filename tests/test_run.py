@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from podium.core import tables
+from tests import tiny
 from tests.graph import PROJECT
-from tools import run, run_estimate, run_screen
+from tests.test_check import project
+from tools import run, run_estimate, run_screen, speed
 
 PARAMS = "members: {a: {}, b: {}}\nfolds: [0, 1]\n"
 GRAPH = """
@@ -113,6 +116,24 @@ def test_the_time_left_comes_from_earlier_runs_and_from_stages_alike(root: Path)
     (root / "logs").mkdir()
     (root / "logs/seconds.csv").write_text("2026-11-29T00:00:00,page,9.0\n2026-11-29T00:00:01,page,3700.0\n")
     assert "1:01:40" in run_estimate.sentence(["page"], root)
+
+
+def test_stages_that_never_ran_are_estimated_from_passes_that_are_timed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project(tmp_path, members={name: tiny.member(finetune={"epochs": n}) for name, n in {"a": 8, "b": 2}.items()})
+    (tmp_path / "dvc.yaml").write_text((PROJECT / "dvc.yaml").read_text())
+    monkeypatch.setattr(speed, "seconds_per_image", lambda *_: 100.0)
+    run.main("plan", root=tmp_path)
+    assert "timing a" in (out := capsys.readouterr().out)
+    assert "time: about" in out
+    seconds = tables.read_json(tmp_path / run_estimate.ESTIMATES)
+    known = {"finetune@b-0": 1.0}
+    left = [run_estimate.seconds_left([name], known, seconds)[0] for name in ("finetune@b-1", "finetune@a-1", "page")]
+    assert left == [1.0, seconds["finetune@a-1"], 0.0]
+    assert seconds["finetune@a-0"] > 3 * seconds["finetune@b-0"]
+    monkeypatch.setattr(speed, "seconds_per_image", lambda *_: pytest.fail("timed again"))
+    run.main("plan", root=tmp_path)
 
 
 def test_every_stage_of_the_project_is_named_as_dvc_names_it() -> None:

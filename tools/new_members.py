@@ -1,7 +1,7 @@
 """Propose members for this machine: a recipe, its folds, threads and precision, and the time that it will take.
 
-The time is an estimate from forward passes that are timed here (tools/speed.py), at each member's training size. A
-pass takes time in proportion to the number of pixels, and a training step TRAINING times as long as a forward pass.
+The time is an estimate from forward passes that are timed here (tools/speed.py), at each member's training size
+(tools/stage_costs.py).
 """
 
 import re
@@ -19,11 +19,8 @@ from podium.core.errors import InputError
 from podium.inference.settings import MemberSettings
 from podium.models.settings import ModelSettings
 from podium.preflight import cpu
-from tools import speed
+from tools import speed, stage_costs
 
-TRAINING = (
-    4  # forward passes: 3.1 of vit_tiny_patch16_224 and 4.8 of mobilenetv2_100 on a CPU (docs/log.md, 2026-11-29)
-)
 GPU_RECIPES = ((70, "strong_80gb"), (20, "strong_24gb"), (7, "strong_8gb"))  # GB of memory -> recipe, the best first
 _IN_CHANS = "      model_kwargs: {{in_chans: {}}}  # as many as the images have\n"
 CPU_RECIPE, LOCAL_RECIPE = "cpu", "antbee"  # the second has the same members, with weights from files
@@ -113,18 +110,8 @@ def seconds(member: MemberSettings, forward: float, n: int, contest: RunSize) ->
         n: folds.
         contest: its numbers.
     """
-    own = member.model.image_size
-    sizes = {size: forward * (size / own) ** 2 for size in {own, member.pretrain_size, *member.infer.image_sizes}}
-    transforms = len(member.infer.transforms)
-    every = sum(sizes[size] for size in {own, *member.infer.image_sizes})
-    total = every * transforms * (contest.n_train + contest.n_test)  # the probe's features
-    steps = member.pretrain.epochs * sizes[member.pretrain_size] + member.finetune.epochs * sizes[own]
-    total += TRAINING * steps * contest.n_train * (n - 1)  # n folds, each of (n - 1) / n of the images
-    if member.is_trained:
-        total += every * transforms * (contest.n_train + contest.n_test * n)
-    if member.pretrain.epochs and member.finetune.epochs:
-        total += sizes[own] * transforms * (contest.n_train + contest.n_test * n)
-    return total
+    costs = stage_costs.forward_passes(member, {}, n, contest.n_train, contest.n_test)
+    return forward * sum(cost * (n if stage in stage_costs.OF_A_FOLD else 1) for stage, cost in costs.items())
 
 
 def _fitting(device: torch.device, root: Path) -> tuple[list[str], str]:

@@ -27,8 +27,11 @@ def main(what: str = "run", jobs: str = "", jobs_per_gpu: str = "", *, root: Pat
         root: of the project.
     """
     if what == "plan":
+        from tools import first_run  # torch takes seconds to import
+
+        first_run.write(root)
         text = run_estimate.sentence(run_estimate.stages(root), root)
-        print(f"time: {text or 'unknown, because no stage has run here yet'}; stages that did not change take none")
+        print(f"time: {text or 'unknown, because there are no images yet'}; stages that did not change take none")
     elif what != "run":
         raise InputError(f"run {what}: unknown argument; give `plan`, or nothing to run the graph")
     elif status := run(COMMAND, root, run_slots.slots(jobs, jobs_per_gpu, root)):

@@ -1,4 +1,7 @@
-"""How long the rest of a run takes at most, from the stages' last runs on this machine (logs/seconds.csv)."""
+"""How long the rest of a run takes, from the stages' last runs on this machine (logs/seconds.csv).
+
+A stage of a member that never ran here is estimated by `make check` (tools/first_run.py).
+"""
 
 import itertools
 import statistics
@@ -8,7 +11,9 @@ from typing import Any
 
 import yaml
 
-from podium.core import params, stage_times
+from podium.core import params, stage_times, tables
+
+ESTIMATES = Path("logs/estimates.json")  # stage -> seconds, by tools/first_run.py
 
 
 def stages(root: Path) -> list[str]:
@@ -33,35 +38,41 @@ def _keys(reference: str, values: dict[str, Any]) -> list[str]:
     return [str(key) for key in params.section(values, reference[2:-1])]
 
 
-def seconds_left(names: Iterable[str], known: Mapping[str, float]) -> tuple[float, int]:
+def seconds_left(
+    names: Iterable[str], known: Mapping[str, float], estimated: Mapping[str, float] | None = None
+) -> tuple[float, int]:
     """Return the sum of the stages' last times, and how many stages have none.
 
-    A stage that never ran here takes as long as the same stage of the member's other folds, or of other members.
+    A stage that never ran here takes as long as the same stage of the member's other folds, as it was estimated, or as
+    the same stage of other members.
 
     Args:
         names: of the stages.
         known: name -> seconds of its last run.
+        estimated: name -> seconds.
     """
     total, n_unknown = 0.0, 0
     for name in names:
         stage, _, item = name.partition("@")
         alike = {other: seconds for other, seconds in known.items() if other.partition("@")[0] == stage}
         of_member = [value for other, value in alike.items() if other.startswith(f"{stage}@{item.rpartition('-')[0]}-")]
-        times = [known[name]] if name in known else of_member or list(alike.values())
+        own = [estimated[name]] if estimated and name in estimated else []
+        times = [known[name]] if name in known else of_member or own or list(alike.values())
         total += statistics.mean(times) if times else 0
         n_unknown += not times
     return total, n_unknown
 
 
 def sentence(names: Iterable[str], root: Path, n_jobs: int = 1) -> str:
-    """Say how long the stages take at most, or about how long if several run at once; "" if nothing is known."""
-    total, n_unknown = seconds_left(names, stage_times.last_seconds(root))
+    """Say how long the stages take at most, or about how long if it is estimated; "" if nothing is known."""
+    names, known = list(names), stage_times.last_seconds(root)
+    estimated = tables.read_json(root / ESTIMATES) if (root / ESTIMATES).is_file() else {}
+    total, n_unknown = seconds_left(names, known, estimated)
     if not total:
         return ""
-    known = f"{'at most' if n_jobs == 1 else 'about'} {duration(total / n_jobs)}"
-    if n_unknown:
-        return f"{known} for stages that ran here before, and {n_unknown} new stages left"
-    return f"{known} left"
+    is_rough = n_jobs > 1 or any(name in estimated and name not in known for name in names)
+    text = f"{'about' if is_rough else 'at most'} {duration(total / n_jobs)}"
+    return f"{text} and {n_unknown} new stages left" if n_unknown else f"{text} left"
 
 
 def duration(seconds: float) -> str:

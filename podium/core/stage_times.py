@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 LOG = Path("logs/seconds.csv")  # rows: end, stage as DVC names it, seconds
-_STARTED = time.monotonic()  # of the process, nearly: cli.py imports this file first
+STARTED = time.monotonic()  # of the process, nearly: cli.py imports this file first
 
 
 def log_seconds(program: Path, words: Sequence[str], root: Path = Path()) -> None:
@@ -16,7 +16,7 @@ def log_seconds(program: Path, words: Sequence[str], root: Path = Path()) -> Non
     (root / LOG).parent.mkdir(exist_ok=True)
     name = "@".join(filter(None, [program.stem, "-".join(words)]))
     with (root / LOG).open("a", encoding="utf-8") as opened:
-        opened.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')},{name},{time.monotonic() - _STARTED:.1f}\n")
+        opened.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')},{name},{time.monotonic() - STARTED:.1f}\n")
 
 
 def last_seconds(root: Path) -> dict[str, float]:
