@@ -20,8 +20,10 @@ def main(select: str = "all", out: str = "bundle", *, root: Path = Path()) -> No
     recipe = bundle.write(Path(out), select, root)
     score = recipe.score
     size = sum(path.stat().st_size for path in Path(out).rglob("*") if path.is_file())
+    packed = Path(f"{out}.zip").stat().st_size
     print(f"bundle: {recipe.method}: {score.metric} {score.oof_score} [{score.oof_score_low}, {score.oof_score_high}]")
-    print(f"bundle: {out} and {out}.zip ({size / 1e6:.1f} MB); SHA-256 of its predict.py: {bundle.digest(Path(out))}")
+    print(f"bundle: {out} ({size / 1e6:.1f} MB) and {out}.zip ({packed / 1e6:.1f} MB)")
+    print(f"bundle: SHA-256 of its predict.py: {bundle.digest(Path(out))}")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ def main(*words: str, root: Path = Path()) -> None:
     parser.add_argument("--yes", action="store_true", help="ask nothing; never overwrite params.yaml")
     parser.add_argument("--recipe", default="", help="of recipes/, for the members; default: what fits this machine")
     asked = parser.parse_args(words)
+    if not asked.folder:
+        raise InputError("say which folder holds the contest: make new FOLDER=data/contest")
     asks = not asked.yes and sys.stdin.isatty()
     path = _path(root, asks=asks)
     guess = contest_guess.guess(Path(asked.folder), root, _ask if asks else contest_guess.take_defaults)
@@ -68,6 +70,7 @@ def _ask(question: str, default: bool) -> bool:
 
 def _ask_metric(guess: ContestGuess) -> None:
     """Replace the metric by the answer, because no file names the contest's."""
+    print(f"new: metrics: {', '.join(scores.NAMES)}, or module:function of your own (docs/contest.md)")
     while True:
         answer = input(f"Which metric has the contest? [{guess.section['metric']}] ").strip()
         if not answer:
@@ -83,9 +86,12 @@ def _ask_metric(guess: ContestGuess) -> None:
 
 def _path(root: Path, *, asks: bool) -> Path:
     path = root / "params.yaml"
-    if not path.exists() or (asks and _ask("params.yaml exists. Overwrite it?", False)):
+    if not path.exists():
         return path
     other = root / OTHER
+    kept = f"it stays, and {OTHER} too: this ends" if other.exists() else f"the settings go to {OTHER}"
+    if asks and _ask(f"params.yaml exists. Overwrite it? Otherwise {kept}.", False):
+        return path
     if other.exists():
         raise InputError(f"{path} and {other} exist: move or remove {OTHER} first")
     return other
@@ -104,9 +110,8 @@ def _members(guess: ContestGuess, folder: Path, root: Path, recipe: str) -> str:
     if speed.is_loaded():
         print("WARNING: other programs use this machine, so the times above are too long")
     total = sum(proposal.hours.values())
-    print(
-        f"new: about {total:.1f} hours by timings of this moment, a rough estimate; `make` may be stopped and continued"
-    )
+    about = f"{total:.1f} hours" if total > 2 else f"{60 * total:.0f} minutes"
+    print(f"new: about {about} by timings of this moment, a rough estimate; `make` may be stopped and continued")
     return proposal.text
 
 

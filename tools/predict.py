@@ -18,7 +18,8 @@ def main(images: str, out: str = "predictions.csv", *, root: Path = Path()) -> N
         print("predict: the recipe does not know the training images' features: no image is called unlike them")
         return
     test = "" if known.false_alarms is None else f" ({known.false_alarms:.1%} of the contest's own test images are)"
-    print(f"predict: {counts.unlike} are unlike all training images: do not trust their labels{test}")
+    warning = ": do not trust their labels" if counts.unlike else ""
+    print(f"predict: {counts.unlike} are unlike all training images{warning}{test}")
 
 
 if __name__ == "__main__":

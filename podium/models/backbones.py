@@ -174,7 +174,9 @@ def mean_and_std(
     if len(stored) < 2:
         raise InputError(
             f"{key}: the weights file does not hold its mean and std (safetensors metadata `mean` and `std`, JSON"
-            " lists of 3 numbers): set `mean` and `std` here"
+            " lists of 3 numbers): set `mean` and `std` here, to the values that it was trained with. They stand on the"
+            " model's page, or in timm.get_pretrained_cfg(<backbone>); ImageNet's are mean: [0.485, 0.456, 0.406] and"
+            " std: [0.229, 0.224, 0.225]"
         )
     return stored[0], stored[1]
 

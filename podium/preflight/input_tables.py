@@ -109,7 +109,8 @@ def _selection_messages(c: ContestSettings, found: Mapping[str, ImageSelection])
     messages = []
     for subset, selection in found.items():
         if c.lists.selects(subset):
-            messages.append(f"contest.lists names {len(selection.ids)} {subset} images")
+            by = "names" if getattr(c.lists, f"{subset}_pattern") is None else f"{subset}_pattern picks"
+            messages.append(f"contest.lists: {by} {len(selection.ids)} {subset} images")
         if selection.missing:
             messages.append(
                 f"WARNING: contest.lists.{subset}: {len(selection.missing)} entries name no file:"

@@ -44,7 +44,8 @@ def text(recipe: RecipeFile, select: str, root: Path) -> str:
         f" better), log loss {score.oof_log_loss}, out of fold on {score.n_train_images} training images by nested"
         " cross-validation: everything was chosen on other images than those it was scored on.",
         "\n## Training",
-        f"\n{score.n_train_images} labelled images in {len(recipe.folds)} folds; a network per member and fold.",
+        f"\n{score.n_train_images} labelled images in {len(recipe.folds)} folds; a trained network per member and fold,"
+        " and one frozen backbone per probe, whose classifiers are those of each fold.",
         *_class_counts(root),
         "\n| member | backbone | first weights | image sizes | transforms | phases | weight |",
         "|---|---|---|---|---|---|---|",
@@ -113,7 +114,10 @@ def _findings(root: Path) -> list[str]:
     lines = []
     found: dict[str, Any] = _json(root / "data/analyze/summary.json")
     for subset, counts in sorted(found.get("findings", {}).items()):
-        lines.append(f"- {subset}: " + ", ".join(f"{count} {check}" for check, count in sorted(counts.items())))
+        lines.append(
+            f"- {subset}, images with each finding (duplicates of the other subset count too): "
+            + ", ".join(f"{count} {check}" for check, count in sorted(counts.items()))
+        )
     if "test_images_with_a_train_duplicate" in found:
         lines.append(f"- test images with a duplicate in train: {found['test_images_with_a_train_duplicate']}")
     if "flagged" in (suspects := _json(root / "data/review/summary.json")):
