@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from podium import contracts
+from podium.core import pixels
 from podium.core.errors import InputError
 from podium.images import decode, decoders
 from podium.images.arrays import Scaling
@@ -119,6 +120,23 @@ def read(file: ImageFile, *, scaling: Scaling) -> Row:
         "bits": decoded.bits,
     }
     return facts, decoded.pixels
+
+
+def read_packed(
+    file: ImageFile, *, scaling: Scaling, encoding: pixels.Encoding
+) -> tuple[dict[str, Any], pixels.PackRow | None]:
+    """Read and decode one file as `read` does, and encode its pixels for the pack."""
+    facts, decoded = read(file, scaling=scaling)
+    return facts, None if decoded is None else pixels.pack_row(file.image_id, decoded, encoding)
+
+
+def hashed(file: ImageFile) -> str:
+    """Return a file's hash as `read` notes it; "" if it cannot be read."""
+    try:
+        with file.path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _is_known(path: Path) -> bool:
