@@ -168,6 +168,7 @@ def decoded(root, monkeypatch) -> list[str]:
     monkeypatch.setattr(image_files, "read_packed", noted)
     monkeypatch.setattr(pixels, "BATCH_BYTES", 3000)  # two images
     monkeypatch.setattr(resumable_pack, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(resumable_pack, "COST", 0.0)
     return ids
 
 

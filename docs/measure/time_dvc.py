@@ -42,9 +42,8 @@ def main(*words: str) -> None:
         _add_images(repository.root / "data/contest", asked.images)
         first = _timed(repository)
         repository.commit()
-        print(
-            f"{asked.members} members, {asked.folds} folds, {asked.images} more images: {len(repository.stages())} stages"
-        )
+        size = f"{asked.members} members, {asked.folds} folds, {asked.images} more images"
+        print(f"{size}: {len(repository.stages())} stages")
         print(f"dvc.yaml: {_lines(repository, 'dvc.yaml')} lines, {code_entries(asked.checkout)} code entries in deps")
         print(f"dvc.lock: {_lines(repository, 'dvc.lock')} lines", flush=True)
         _print("dvc repro of everything, the first time", first)

@@ -24,7 +24,9 @@ import pyarrow as pa
 from podium.core import pixels, tables
 from podium.core.interrupts import StopSignal
 
-SECONDS_BETWEEN = 10.0  # saves; a kill without warning loses what follows the last one
+# A kill without warning loses what follows the last save. Saves are this far apart, and take a twentieth of the time.
+SECONDS_BETWEEN = 10.0
+COST = 20.0
 MAGIC = len(b"ARROW1\0\0")  # bytes of a pack before its first message
 
 Note = dict[str, Any]  # what JSON can hold
@@ -68,7 +70,7 @@ class ResumableWriter(pixels.Writer):
         self.was_other = False
         self._whole = SavedPart()
         self._pack, self._journal = folder / "pixels.arrow", folder / "journal.jsonl"
-        self._last_save = time.monotonic()
+        self._last_save, self._seconds = time.monotonic(), 0.0
 
     def __enter__(self) -> Self:
         """Read what an earlier run has saved; call `resume` before the first image."""
@@ -166,12 +168,12 @@ class ResumableWriter(pixels.Writer):
             return
         super()._flush()
         self._whole = SavedPart(self._sink.position, self._whole.batches + 1, len(self.notes))
-        if time.monotonic() - self._last_save >= SECONDS_BETWEEN:
+        if time.monotonic() - self._last_save >= max(SECONDS_BETWEEN, COST * self._seconds):
             self._save()
 
     def _save(self) -> None:
         """Put the whole batches on the disk, and then a line into the journal."""
-        before, whole = self._saved[-1], self._whole
+        before, whole, started = self._saved[-1], self._whole, time.monotonic()
         if whole.notes > before.notes:
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -181,6 +183,7 @@ class ResumableWriter(pixels.Writer):
             self._lines.flush()
             self._saved.append(whole)
         self._last_save = time.monotonic()
+        self._seconds = self._last_save - started
 
     def _finish(self) -> None:
         super()._flush()
