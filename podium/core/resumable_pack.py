@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -77,10 +77,7 @@ class ResumableWriter(pixels.Writer):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            lock = os.open(self.folder, os.O_RDONLY)
-            stack.callback(os.close, lock)
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a stage whose DVC was killed may still be about to end
-            self._file = stack.enter_context(_opened(self._pack))
+            self._file = stack.enter_context(_opened_alone(self._pack))
             self._lines = stack.enter_context(_opened(self._journal))
             self._stack = stack.pop_all()
         self._saved = list(self._read())
@@ -110,14 +107,15 @@ class ResumableWriter(pixels.Writer):
         part = [part for part in self._saved if part.notes <= n_notes][-1]
         try:
             self._replay(part)
-        except (pa.ArrowException, OSError):  # damaged
+        except (pa.ArrowException, OSError, StopIteration):  # damaged
             part = self._saved[0]
             self._replay(part)
         self._saved = [saved for saved in self._saved if saved.end <= part.end]
         self._whole = part
-        for file, end in ((self._file, part.end), (self._lines, part.line)):
+        for file, end in ((self._lines, part.line), (self._file, part.end)):
             file.truncate(end)
             file.seek(end)
+            os.fsync(file.fileno())  # in this order, or a power cut could leave lines about bytes that are gone
         del self.notes[part.notes :]
 
     def note(self, note: Note) -> None:
@@ -219,3 +217,15 @@ class _Continued(io.RawIOBase):
 def _opened(path: Path) -> BinaryIO:
     path.touch()
     return path.open("r+b")
+
+
+def _opened_alone(path: Path) -> BinaryIO:
+    """Open a file when no other process writes it: a stage whose DVC was killed may still be about to end."""
+    while True:
+        file = _opened(path)
+        with suppress(OSError):  # of file systems without locks, e.g. Lustre
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()  # meanwhile the other process has moved the file to its place
