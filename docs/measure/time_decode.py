@@ -1,9 +1,10 @@
 """Measure decoders of JPEG: `python -m docs.measure.time_decode [--images FOLDER]`.
 
 Each decoder turns the same bytes into pixels that are shrunk to `prepare.short_side`, by turns in one process with one
-thread. Prints processor time, its ratio to that of `prepare`'s own decoder, and how far the pixels are from that
-decoder's. Then prints what each does with JPEGs that are not plain. simplejpeg is measured where it is installed;
-Podium does not need it.
+thread. The process keeps freed memory as `prepare` does; with `--give-back` it gives it back to the system. Prints
+processor time, its ratio to that of `prepare`'s own decoder, and how far the pixels are from that decoder's. A second
+table says what each does with JPEGs that are not plain. simplejpeg is measured where it is installed; Podium does not
+need it.
 """
 
 import argparse
@@ -18,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from podium.core import cli
-from podium.images import decode
+from podium.core import cli, freed_memory
+from podium.images import decode, image_files
 from podium.images.decode import Pixels
 from podium.images.settings import PrepareSettings
 
@@ -42,8 +43,11 @@ def main(*words: str) -> None:
     parser.add_argument("--short-sides", type=int, nargs="+", default=[default // 2, default])
     parser.add_argument("--photos", type=int, default=4, help="different ones of each size")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--give-back", action="store_true", help="freed memory, as processes do by default")
     asked = parser.parse_args(words)
     cv2.setNumThreads(1)
+    if not asked.give_back:
+        freed_memory.keep(image_files.KEPT)
     print("| megapixels | bits a pixel | short side | decoder | ms | ratio | mean difference | largest |")
     print("|---|---|---|---|---|---|---|---|")
     for megapixels in asked.megapixels:

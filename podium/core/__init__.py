@@ -6,6 +6,7 @@ code_digest.py   a hash of Podium's own code
 colours.py       numbers of channels
 csv_faults.py    what is wrong with a file that is no CSV, and what to do
 errors.py        InputError: the error for a user's mistake
+freed_memory.py  memory that a process keeps for the next batch or image
 interrupts.py    signals that end a stage early
 parallel.py      work spread over processes, with results in order
 params.py        params.yaml -> frozen settings, or an error that names the key

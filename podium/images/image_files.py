@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from podium import contracts
-from podium.core import pixels
+from podium.core import freed_memory, pixels
 from podium.core.errors import InputError
 from podium.images import decode, decoders
 from podium.images.arrays import Scaling
@@ -25,6 +25,8 @@ SYSTEM_FILES = (  # what systems leave in folders and archives, in lower case
     *("lost+found", "__pycache__"),
 )
 NO_DECODER = f"{contracts.NOT_AN_IMAGE}: no decoder knows its content, and its name has no image's ending"
+
+KEPT = 256 << 20  # bytes of freed memory: enough for photos of 20 megapixels, and little for each of many processes
 
 _STREAM = re.compile(r".:zone\.identifier(:\$data)?$", re.IGNORECASE)  # Windows' note of where a file is from
 _SCRIPT = re.compile(r"</script|<!--", re.IGNORECASE)  # would end or hide the script with a plot's data
@@ -126,6 +128,7 @@ def read_packed(
     file: ImageFile, *, scaling: Scaling, encoding: pixels.Encoding
 ) -> tuple[dict[str, Any], pixels.PackRow | None]:
     """Read and decode one file as `read` does, and encode its pixels for the pack."""
+    freed_memory.keep(KEPT)
     facts, decoded = read(file, scaling=scaling)
     return facts, None if decoded is None else pixels.pack_row(file.image_id, decoded, encoding)
 
