@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, features
 
+from docs.measure import time_decode
 from podium.images import decode
 from podium.images.decode import DecodedImage
 
@@ -334,6 +335,14 @@ def test_scaled_decoding_changes_neither_small_jpegs_nor_other_kinds():
     for data, short_side in ((coded(scene(), "JPEG"), 25), (coded(scene(), "PNG"), 8)):
         both = [pixels(data, short_side=short_side, decoding=decoding) for decoding in ("full", "scaled")]
         np.testing.assert_array_equal(*both)
+
+
+def test_the_measurement_of_decoders_finds_which_pixels_are_the_same():
+    data = time_decode.as_jpeg(scene(240, 320))
+    rows = (row.split(" | ") for row in time_decode.rows([data], 100, repeats=1))
+    differences = {row[0]: float(row[3]) for row in rows}
+    assert differences["PIL"] == differences["cv2"] == 0 < differences["PIL, draft"]
+    assert time_decode.outcome(time_decode.decoders()["PIL"], data[: len(data) // 2]) == "error"
 
 
 def test_bad_exif_costs_the_rotation_not_the_image():
