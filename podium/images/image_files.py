@@ -163,8 +163,9 @@ def _image_file(path: Path, folder: Path, home: Path) -> ImageFile:
     name = path.relative_to(folder).as_posix()
     try:
         image_id = _escaped(name)
-        target = path.resolve(strict=True)
-        problem = _place_problem(path, target, home)
+        is_link = path.is_symlink()  # a walk enters no links, so no folder on the way is one
+        target = path.resolve(strict=True) if is_link else home / name
+        problem = _place_problem(target, home, is_link)
     except (OSError, RuntimeError):  # Python 3.11 and 3.12 raise RuntimeError for a circle of links
         target, problem = path, "a link that leads nowhere: put the file itself here"
     if image_id != name:
@@ -180,10 +181,10 @@ def _escaped(name: str) -> str:
     return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) == "Cc" else c for c in text)
 
 
-def _place_problem(path: Path, target: Path, home: Path) -> str:
-    if path.is_symlink() and target.is_dir():
+def _place_problem(target: Path, home: Path, is_link: bool) -> str:
+    if is_link and target.is_dir():
         where = "" if target.is_relative_to(home) else " that leaves the image folder"
         return f"{contracts.NOT_AN_IMAGE}: a link to a folder{where}, not followed: put the folder itself here"
-    if path.is_symlink() and not target.is_relative_to(home):
+    if is_link and not target.is_relative_to(home):
         return "a link that leaves the image folder, not followed: put the file itself here (DVC: cache.type copy)"
     return "" if stat.S_ISREG(target.stat().st_mode) else "no regular file: remove it"
