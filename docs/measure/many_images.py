@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import cv2
@@ -24,6 +24,7 @@ import yaml
 from docs.measure import time_decode
 from podium.core import cli, pixels, tables
 from podium.core.errors import InputError
+from podium.core.pixels import Pixels
 
 N_PHOTOS = 64  # different ones: a file of ext4 can have 65,000 links
 READS = 20_000  # random images that are read
@@ -38,6 +39,7 @@ def main(*words: str) -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[20_000, 200_000])
     parser.add_argument("--encodings", nargs="+", choices=ENCODINGS, default=ENCODINGS)
     parser.add_argument("--side", type=int, default=64, help="of the images, pixels")
+    parser.add_argument("--short-side", type=int, help="of the pack, pixels; default: that of the images")
     parser.add_argument("--photos", type=Path, help="folder with photos; default: generated ones, without details")
     parser.add_argument("--folder", type=Path, help="for the temporary folder; default: the system's")
     parser.add_argument("--read", type=Path, help="read random images of this pack instead")
@@ -48,13 +50,15 @@ def main(*words: str) -> None:
     for count in asked.images:
         for encoding in asked.encodings:
             with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-                measure(Path(folder), count, encoding, asked.side, asked.photos)
+                settings = {"short_side": asked.short_side or asked.side, "encoding": encoding}
+                photos = time_decode.photos(asked.photos, (asked.side, asked.side), N_PHOTOS)
+                print(f"\n{count} images, {asked.side} x {asked.side} pixels, prepare: {settings}", flush=True)
+                write(Path(folder), count, settings, photos)
+                measure(Path(folder), count)
 
 
-def measure(root: Path, count: int, encoding: str, side: int, photos: Path | None) -> None:
-    """Write the images, pack them twice, the second time with a kill, and read the pack."""
-    write(root, count, encoding, side, photos)
-    print(f"\n{count} images of {side} x {side} pixels, {encoding}:", flush=True)
+def measure(root: Path, count: int) -> None:
+    """Pack the images twice, the second time with a kill, and read the pack."""
     folder = root / "data/prepare/train"
     _print("prepare", count, run(root))
     sizes = {path.name: path.stat().st_size / 1e6 for path in sorted(folder.iterdir())}
@@ -75,17 +79,14 @@ def measure(root: Path, count: int, encoding: str, side: int, photos: Path | Non
     )
 
 
-def write(root: Path, count: int, encoding: str, side: int, photos: Path | None) -> None:
-    """Write params.yaml and the images."""
+def write(root: Path, count: int, settings: Mapping[str, object], photos: Iterable[Pixels]) -> None:
+    """Write params.yaml, with the section `prepare`, and the images."""
     images = root / "images"
-    sections = {
-        "contest": {"images": {"train": str(images), "test": str(images)}},
-        "prepare": {"short_side": max(side, 16), "encoding": encoding},
-    }
+    sections = {"contest": {"images": {"train": str(images), "test": str(images)}}, "prepare": dict(settings)}
     (root / "params.yaml").write_text(yaml.safe_dump(sections))
     for folder in (images, root / "photos"):
         folder.mkdir()
-    for number, photo in enumerate(time_decode.photos(photos, (side, side), min(N_PHOTOS, count))):
+    for number, photo in enumerate(photos):
         (root / f"photos/{number}.jpg").write_bytes(time_decode.as_jpeg(photo))
     for number in range(count):
         os.link(root / f"photos/{number % N_PHOTOS}.jpg", images / f"{number:08}.jpg")

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import takewhile
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 from tqdm import tqdm
@@ -18,6 +18,8 @@ from podium.images import image_files
 from podium.images.arrays import Scaling
 from podium.images.image_files import ImageFile
 from podium.images.settings import PrepareSettings
+
+Result = TypeVar("Result")
 
 CODE = ("contracts.py", "core", "images")  # of podium, that decodes
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pyarrow", "pydicom")
@@ -48,7 +50,7 @@ def fill(
     """
     scaling = Scaling.of(settings)
     n_saved = len(writer.notes)
-    writer.resume(_count_unchanged(writer.notes, files, scaling))
+    writer.resume(_count_unchanged(writer.notes, files, scaling, name))
     n_packed = len(writer.notes)
     if n_packed:
         print(f"{name}: goes on after {n_packed} of {len(files)} files, which an earlier run has decoded")
@@ -61,26 +63,30 @@ def fill(
         name=attrgetter("image_id"),
         preload=WORKERS_NEED,
     )
-    bar = tqdm(
-        rows, name.replace(":", ""), total=len(files), initial=n_packed, unit="img", disable=not progress.shown()
-    )
-    for facts, packed in bar:
+    for facts, packed in _with_bar(rows, name, total=len(files), initial=n_packed):
         writer.note(facts)
         if packed is not None:
             writer.append(packed)
     return writer.notes
 
 
-def _count_unchanged(saved: Sequence[dict[str, Any]], files: Sequence[ImageFile], scaling: Scaling) -> int:
+def _with_bar(rows: Iterable[Result], name: str, *, total: int, initial: int = 0) -> Iterable[Result]:
+    label = name.replace(":", "")
+    return tqdm(rows, label, total=total, initial=initial, unit="img", disable=not progress.shown())
+
+
+def _count_unchanged(saved: Sequence[dict[str, Any]], files: Sequence[ImageFile], scaling: Scaling, name: str) -> int:
     """Return how many of the first files have the facts that were saved; each is read and hashed for it."""
+    pairs = list(zip(saved, files, strict=False))
     found = parallel.in_order(
         partial(_is_unchanged, scaling=scaling),
-        list(zip(saved, files, strict=False)),
+        pairs,
         workers=parallel.worker_count(),
         name=_id_of_pair,
         preload=WORKERS_NEED,
     )
-    n_unchanged = sum(1 for _ in takewhile(bool, found))
+    shown = _with_bar(found, f"{name} compare", total=len(pairs)) if pairs else ()
+    n_unchanged = sum(1 for _ in takewhile(bool, shown))
     found.close()  # the processes end
     return n_unchanged
 
