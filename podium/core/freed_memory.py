@@ -16,7 +16,7 @@ def keep(most: int = ALL) -> None:
 
     Otherwise each training step and each decoded image gets its large blocks from the kernel, which fills them with
     zeros. That took up to half of the time of a convolutional network's training on a CPU (docs/log.md, 2026-11-26) and
-    a third of the decoding of a photo of 12 megapixels (docs/speed.md).
+    a sixth of decoding a photo of 12 megapixels (docs/speed.md).
 
     Args:
         most: bytes at the end of the heap that are kept, below 2 ** 31.
