@@ -2,27 +2,22 @@
 
 Each image is decoded once, turned upright, converted to RGB and shrunk to `prepare.short_side`. facts.csv
 (contracts.FACTS) has a row for every file, pixels.arrow (podium.core.pixels) the pixels of every readable image.
-The stage reads no labels.
+A run that was interrupted is continued (podium.core.resumable_pack). The stage reads no labels.
 """
 
-from collections.abc import Iterator
-from functools import partial
-from operator import attrgetter
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from podium import contracts
 from podium.contest import image_lists
 from podium.contest.list_settings import ImageLists
-from podium.core import cli, parallel, params, pixels, progress, tables
+from podium.core import cli, params, tables
 from podium.core.errors import InputError, legible, some
-from podium.images import bit_depth, decode, image_files
-from podium.images.arrays import Scaling
+from podium.core.resumable_pack import ResumableWriter
+from podium.images import bit_depth, decode, image_files, packing
 from podium.images.settings import PrepareSettings
 
-WORKERS_NEED = ("podium.images.image_files", "podium.core.pixels", "podium.images.settings")  # slow to import
 SUBSETS = ("train", "test")
 NAMING = {"train": "label CSV", "test": "template"}  # where a file that is no image counts as an unreadable one
 SHOWN = 20  # problems printed; facts.csv has all
@@ -35,20 +30,20 @@ def main(subset: str = "", *, root: Path = Path()) -> None:
     files, ignored = image_files.walk(folder)
     files = _chosen(files, subset, root)
     out = root / "data/prepare" / subset
-    read = partial(image_files.read, scaling=Scaling.of(settings))
-    rows = []
-    with pixels.Writer(out / "pixels.arrow", encoding=settings.encoding) as writer:
-        for facts, decoded in _progress(read, files, subset):
-            rows.append(facts)
-            if decoded is not None:
-                writer.add(facts["image_id"], decoded)
+    with ResumableWriter(
+        out / "pixels.arrow",
+        encoding=settings.encoding,
+        folder=root / ".resume/prepare" / subset,
+        key=packing.key(settings),
+    ) as writer:
+        rows = packing.fill(writer, files, settings, f"prepare: {subset}")
         table = pd.DataFrame(rows, columns=list(contracts.FACTS.columns))
         if subset == "train":
             _require_images(table, folder)
         bits = {row["image_id"]: row["bits"] for row in rows if row["bits"]}
         if settings.bit_depth is None:
             bit_depth.require(bits, folder)
-    tables.write(table, out / "facts.csv", contracts.FACTS)
+        tables.write(table, out / "facts.csv", contracts.FACTS)
     _report(table, subset, ignored)
     clipped = [image_id for image_id, needed in bits.items() if needed > (settings.bit_depth or decode.FULL_DEPTH)]
     _warn(subset, clipped, "16-bit images hold values above prepare.bit_depth, which become white")
@@ -77,16 +72,6 @@ def _chosen(files: list[image_files.ImageFile], subset: str, root: Path) -> list
     if chosen.missing:
         print(f"prepare: {subset}: {len(chosen.missing)} entries name no file: {some(list(chosen.missing), SHOWN)}")
     return [file for file in files if file.image_id in chosen.ids]
-
-
-def _progress(
-    read: partial[image_files.Row], files: list[image_files.ImageFile], subset: str
-) -> Iterator[image_files.Row]:
-    """Read all files in the order of their ids, with a progress bar on stderr."""
-    rows = parallel.in_order(
-        read, files, workers=parallel.worker_count(), name=attrgetter("image_id"), preload=WORKERS_NEED
-    )
-    return iter(tqdm(rows, f"prepare {subset}", total=len(files), unit="img", disable=not progress.shown()))
 
 
 def _require_images(facts: pd.DataFrame, folder: Path) -> None:

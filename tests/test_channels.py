@@ -78,6 +78,7 @@ def test_members_and_images_have_the_same_number_of_channels() -> None:
     values["prepare"] = {**values["prepare"], "channels": 4}
     with pytest.raises(InputError, match=r"in_chans: 4"):
         params.parse(values, "", Podium)
-    values["prepare"]["encoding"] = "jpeg"
-    with pytest.raises(InputError, match="encoding jpeg"):
-        params.parse(values, "", Podium)
+    for key, value in (("encoding", "jpeg"), ("decoding", "scaled")):
+        changed = {**values, "prepare": {**values["prepare"], key: value}}
+        with pytest.raises(InputError, match=f"{key} {value}"):
+            params.parse(changed, "", Podium)

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, features
 
+from docs.measure import time_decode
 from podium.images import decode
 from podium.images.decode import DecodedImage
 
@@ -30,11 +32,9 @@ def coded(image: np.ndarray | Image.Image, kind: str, **options: object) -> byte
 
 
 def read(
-    data: bytes, name: str = "image", short_side: int = 1000, max_megapixels: float = 1.0, bit_depth: int = 16
+    data: bytes, name: str = "image", short_side: int = 1000, max_megapixels: float = 1.0, **options: object
 ) -> DecodedImage:
-    return decode.decode(
-        io.BytesIO(data), name=name, short_side=short_side, max_megapixels=max_megapixels, bit_depth=bit_depth
-    )
+    return decode.decode(io.BytesIO(data), name=name, short_side=short_side, max_megapixels=max_megapixels, **options)
 
 
 def pixels(data: bytes, **arguments: object) -> np.ndarray:
@@ -315,6 +315,34 @@ def test_every_exif_orientation_is_turned_upright(orientation, kind):
     np.testing.assert_array_equal(decoded.pixels, wanted)
     assert (decoded.height, decoded.width) == wanted.shape[:2] == ((64, 48) if orientation > 4 else (48, 64))
     assert decoded.note == ("" if orientation == 1 else f"turned upright from EXIF orientation {orientation}")
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(("kind", "mode"), [("JPEG", "RGB"), ("JPEG", "L"), ("JPEG", "CMYK"), ("MPO", "RGB")])
+def test_scaled_decoding_of_a_large_jpeg_gives_its_size_and_nearly_its_pixels(kind, mode, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = Image.fromarray(cv2.resize(scene(), (401, 322), interpolation=cv2.INTER_CUBIC)).convert(mode)
+    data = coded(photo, kind, quality=95, exif=exif.tobytes(), **({"save_all": True} if kind == "MPO" else {}))
+    full, scaled = (read(data, short_side=70, decoding=decoding) for decoding in ("full", "scaled"))
+    assert scaled.pixels.shape == full.pixels.shape
+    assert 0 < np.abs(scaled.pixels.astype(int) - full.pixels).mean() < 4
+    assert replace(scaled, pixels=None) == replace(full, pixels=None)
+    assert "truncated" in read(data[: len(data) // 2], short_side=70, decoding="scaled").problem
+
+
+def test_scaled_decoding_changes_neither_small_jpegs_nor_other_kinds():
+    for data, short_side in ((coded(scene(), "JPEG"), 25), (coded(scene(), "PNG"), 8)):
+        both = [pixels(data, short_side=short_side, decoding=decoding) for decoding in ("full", "scaled")]
+        np.testing.assert_array_equal(*both)
+
+
+def test_the_measurement_of_decoders_finds_which_pixels_are_the_same():
+    data = time_decode.as_jpeg(scene(240, 320))
+    rows = (row.split(" | ") for row in time_decode.rows([data], 100, repeats=1))
+    differences = {row[0]: float(row[3]) for row in rows}
+    assert differences["PIL"] == differences["cv2"] == 0 < differences["PIL, draft"]
+    assert time_decode.outcome(time_decode.decoders()["PIL"], data[: len(data) // 2]) == "error"
 
 
 def test_bad_exif_costs_the_rotation_not_the_image():

@@ -1,6 +1,7 @@
 """NumPy arrays, DICOM and images of other channels than three."""
 
 import io
+import json
 import time
 import zlib
 from typing import Any
@@ -30,7 +31,10 @@ RAMP = np.arange(12 * 16, dtype=np.int64).reshape(12, 16)
 
 def read(data: bytes, name: str = "x", **changes: Any) -> DecodedImage:
     settings = {"short_side": 100, "max_megapixels": 1, "bit_depth": 16, "channels": 3, "value_range": None}
-    return decoders.decode_file(io.BytesIO(data), name=name, scaling=Scaling(**(settings | changes)))
+    found = decoders.decode_file(io.BytesIO(data), name=name, scaling=Scaling(**(settings | changes)))
+    facts = {name: value for name, value in vars(found).items() if name != "pixels"}
+    assert json.loads(json.dumps(facts)) == facts  # `prepare` keeps them in its journal
+    return found
 
 
 def shown(data: bytes, **changes: Any) -> np.ndarray:

@@ -10,8 +10,9 @@ import yaml
 from PIL import Image
 
 from podium import contracts
-from podium.core import pixels, tables
+from podium.core import pixels, resumable_pack, tables
 from podium.core.errors import InputError
+from podium.images import image_files
 from stages import prepare
 
 OUTPUTS = ("facts.csv", "pixels.arrow")
@@ -148,6 +149,85 @@ def test_wrong_calls_are_named(root):
     put_params(root, train="c/gone")
     with pytest.raises(InputError, match=r"contest\.images\.train: .*c/gone is no folder"):
         prepare.main("train", root=root)
+
+
+class KilledError(BaseException):
+    """Ends a run as a signal does."""
+
+
+@pytest.fixture
+def decoded(root, monkeypatch) -> list[str]:
+    """The ids of the files that runs decode; each batch of a pack is saved at once."""
+    ids: list[str] = []
+    read = image_files.read_packed
+
+    def noted(file, **options):
+        ids.append(file.image_id)
+        return read(file, **options)
+
+    monkeypatch.setattr(image_files, "read_packed", noted)
+    monkeypatch.setattr(pixels, "BATCH_BYTES", 3000)  # two images
+    monkeypatch.setattr(resumable_pack, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(resumable_pack, "COST", 0.0)
+    return ids
+
+
+def kill_after(n_files: int, decoded: list[str], root: Path) -> Path:
+    """Run the stage, kill it at a file, and return the folder of what it leaves; forget what it decoded."""
+    with pytest.MonkeyPatch.context() as patch:
+        read = image_files.read_packed
+
+        def kill(file, **options):
+            if len(decoded) == n_files:
+                raise KilledError
+            return read(file, **options)
+
+        patch.setattr(image_files, "read_packed", kill)
+        with pytest.raises(KilledError):
+            prepare.main("train", root=root)
+    assert not list((root / "data/prepare/train").iterdir())
+    decoded.clear()
+    return root / ".resume/prepare/train"
+
+
+def test_a_killed_run_goes_on_after_its_last_batch_to_the_same_bytes(root, decoded, capsys):
+    prepare.main("train", root=root)
+    undisturbed, files = outputs(root), decoded.copy()
+    for output in OUTPUTS:
+        (root / "data/prepare/train" / output).unlink()
+    decoded.clear()
+    state = kill_after(4, decoded, root)  # b, c (a batch), cut, d
+    with (state / "pixels.arrow").open("ab") as pack, (state / "journal.jsonl").open("ab") as journal:
+        pack.write(b"half a batch")
+        journal.write(b'{"after": 2, "end": 99')
+    kill_after(4, decoded, root)  # from cut on; d and e are the next batch
+    capsys.readouterr()
+    prepare.main("train", root=root)
+    assert decoded == files[5:]
+    assert outputs(root) == undisturbed
+    assert not list(state.iterdir())
+    assert f"goes on after 5 of {len(files)} files" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", ["content", "gone", "new", "setting", "damaged pack"])
+def test_what_changed_after_a_kill_is_decoded_again(root, decoded, change):
+    state = kill_after(7, decoded, root)
+    if change == "content":
+        (root / "c/train/d.jpg").write_bytes((root / "c/train/f.jpg").read_bytes())
+    elif change == "gone":
+        (root / "c/train/d.jpg").unlink()
+    elif change == "new":
+        (root / "c/train/a.jpg").write_bytes((root / "c/train/f.jpg").read_bytes())
+    elif change == "setting":
+        put_params(root, max_megapixels=2)
+    else:
+        pack = state / "pixels.arrow"
+        pack.write_bytes(bytes(100) + pack.read_bytes()[100:])
+    prepare.main("train", root=root)
+    assert decoded[0] == {"content": "cut.jpg", "gone": "cut.jpg", "new": "a.jpg"}.get(change, "b.jpg")
+    found = outputs(root)
+    prepare.main("train", root=root)
+    assert outputs(root) == found
 
 
 def peak_megabytes(root: Path) -> float:

@@ -15,7 +15,7 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from podium.core import cli
+from podium.core import cli, freed_memory
 from podium.models import devices, predict
 from podium.models.plain_images import PlainImages
 from podium.models.preprocessing import Preprocessing
@@ -45,7 +45,7 @@ def main(*words: str) -> None:
     parser.add_argument("--release", action="store_true", help="give freed memory back to the kernel")
     args = parser.parse_args(words)
     if args.release:
-        devices._keep_freed_memory = lambda: None
+        freed_memory.keep = lambda: None  # type: ignore[assignment]
     numerics = devices.Numerics(devices.start(TorchSettings(device="cpu", threads=2)), channels_last=True)
     for epoch, seconds in _epochs(args.steps // args.epoch, args.epoch, numerics):
         print(f"{(epoch + 1) * args.epoch:>7} steps  {_resident_mb():>6.0f} MB  {seconds:>6.1f} s", flush=True)

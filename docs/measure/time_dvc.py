@@ -2,8 +2,9 @@
 
 Builds a temporary repository with the real dvc.yaml, M members and F folds. Its stages are quick stand-ins
 (tests/standin.py), so nearly all of the time is DVC's own and that of starting Python. Prints processor time and time
-by the clock; DVC has one thread, so on an idle machine the two are about the same. `--checkout PATH` measures the
-dvc.yaml of another checkout, such as a git worktree of an older commit.
+by the clock; on an idle machine the two are about the same. `--images N` adds N files of a few bytes to the train
+folder, outside git as after `dvc add`. `--checkout PATH` measures the dvc.yaml of another checkout, such as a git
+worktree of an older commit.
 """
 
 import argparse
@@ -27,6 +28,7 @@ def main(*words: str) -> None:
     parser = argparse.ArgumentParser(prog="python -m docs.measure.time_dvc", description="Time of DVC itself.")
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=0, help="more train images than a few")
     parser.add_argument("--checkout", type=Path, default=graph.PROJECT, help="default: this one")
     parser.add_argument("--no-force", action="store_true", help="measure the first run and the idle one alone")
     asked = parser.parse_args(words)
@@ -37,15 +39,24 @@ def main(*words: str) -> None:
     members = {f"m{index}": graph.member() for index in range(asked.members)}
     with tempfile.TemporaryDirectory() as folder:
         repository = graph.build(Path(folder), range(asked.folds), members, asked.checkout.resolve(), plain_dvc=True)
+        _add_images(repository.root / "data/contest", asked.images)
         first = _timed(repository)
         repository.commit()
-        print(f"{asked.members} members, {asked.folds} folds: {len(repository.stages())} stages")
+        size = f"{asked.members} members, {asked.folds} folds, {asked.images} more images"
+        print(f"{size}: {len(repository.stages())} stages")
         print(f"dvc.yaml: {_lines(repository, 'dvc.yaml')} lines, {code_entries(asked.checkout)} code entries in deps")
         print(f"dvc.lock: {_lines(repository, 'dvc.lock')} lines", flush=True)
         _print("dvc repro of everything, the first time", first)
         _print(f"dvc repro with nothing to do, least of {REPEATS}", min(_timed(repository) for _ in range(REPEATS)))
         if not asked.no_force:
             _print("dvc repro -f", _timed(repository, "-f"))
+
+
+def _add_images(contest: Path, count: int) -> None:
+    if count:
+        (contest / ".gitignore").write_text("/train/\n", encoding="utf-8")
+    for number in range(count):
+        (contest / f"train/{number:08}.jpg").write_text(f"{number}", encoding="utf-8")
 
 
 def code_entries(checkout: Path) -> int:

@@ -7,7 +7,7 @@ processes with several threads each took four times as long as one process alone
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
@@ -39,7 +39,7 @@ def in_order(
     workers: int,
     name: Callable[[Item], str],
     preload: Sequence[str] = (),
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Yield function(item) for every item, in order; only a few items per worker are in progress at a time.
 
     Args:

@@ -23,6 +23,8 @@ from podium.core.errors import InputError
 
 Pack = TypeVar("Pack", bound="PixelPack")
 Pixels = NDArray[np.uint8]  # (height, width, channels), RGB if there are 3
+Encoding = Literal["raw", "jpeg"]
+PackRow = tuple[str, int, int, str, bytes]  # the columns of SCHEMA
 
 SCHEMA = pa.schema(
     [
@@ -164,9 +166,9 @@ def resized(pixels: Pixels, height: int, width: int, *, shrinks: bool) -> Pixels
 class Writer:
     """Write a pack image by image in constant memory; the file appears when the block ends without an error."""
 
-    def __init__(self, path: Path, *, encoding: Literal["raw", "jpeg"]) -> None:
+    def __init__(self, path: Path, *, encoding: Encoding) -> None:
         self.path, self.encoding = path, encoding
-        self._rows: list[tuple[str, int, int, str, bytes]] = []
+        self._rows: list[PackRow] = []
         self._held_bytes = 0
         self._written: set[str] = set()
 
@@ -194,16 +196,19 @@ class Writer:
         Raises:
             ValueError: the array has another shape or type, or the pack has the image already.
         """
-        if pixels.ndim != 3 or pixels.dtype != np.uint8 or not pixels.size:
-            raise ValueError(
-                f"{image_id}: pixels must be (height, width, channels) uint8: {pixels.shape} {pixels.dtype}"
-            )
-        if image_id in self._written:
-            raise ValueError(f"{image_id}: added twice")
-        self._written.add(image_id)
-        height, width = pixels.shape[:2]
-        self._rows.append((image_id, height, width, *_encoded(pixels, self.encoding)))
-        self._held_bytes += len(self._rows[-1][-1])
+        self.append(pack_row(image_id, pixels, self.encoding))
+
+    def append(self, row: PackRow) -> None:
+        """Append one image, a row of `pack_row`.
+
+        Raises:
+            ValueError: the pack has the image already.
+        """
+        if row[0] in self._written:
+            raise ValueError(f"{row[0]}: added twice")
+        self._written.add(row[0])
+        self._rows.append(row)
+        self._held_bytes += len(row[-1])
         if self._held_bytes >= BATCH_BYTES:
             self._flush()
 
@@ -215,6 +220,17 @@ class Writer:
             ]
             self._arrow.write_batch(pa.record_batch(columns, schema=SCHEMA))
             self._rows, self._held_bytes = [], 0
+
+
+def pack_row(image_id: str, pixels: Pixels, encoding: Encoding) -> PackRow:
+    """Return an image (height, width, channels) as a pack stores it; worker processes do this, because JPEG takes long.
+
+    Raises:
+        ValueError: the array has another shape or type.
+    """
+    if pixels.ndim != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        raise ValueError(f"{image_id}: pixels must be (height, width, channels) uint8: {pixels.shape} {pixels.dtype}")
+    return image_id, *pixels.shape[:2], *_encoded(pixels, encoding)
 
 
 def _encoded(pixels: Pixels, encoding: str) -> tuple[str, bytes]:

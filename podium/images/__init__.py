@@ -7,5 +7,6 @@ decode.py       an image of PIL's formats -> RGB pixels, or why it cannot be rea
 decoders.py     which decoder reads a file
 dicom.py        a DICOM file -> values, with its window
 image_files.py  the files of an image folder, each with its facts
+packing.py      decode files into a pack; continue an interrupted run
 settings.py     the `prepare` section
 """

@@ -31,6 +31,7 @@ class Scaling:
         bit_depth: of unsigned 16-bit values.
         channels: that every image has.
         value_range: (what becomes 0, what becomes 255); None for each image's own extremes.
+        decoding: of JPEGs, "full" or "scaled".
     """
 
     short_side: int
@@ -38,12 +39,19 @@ class Scaling:
     bit_depth: int
     channels: int
     value_range: tuple[float, float] | None
+    decoding: str = "full"
 
     @classmethod
     def of(cls, settings: PrepareSettings) -> Self:
         """Return what the section `prepare` says."""
-        depth = settings.bit_depth or FULL_DEPTH
-        return cls(settings.short_side, settings.max_megapixels, depth, settings.channels, settings.value_range)
+        return cls(
+            settings.short_side,
+            settings.max_megapixels,
+            settings.bit_depth or FULL_DEPTH,
+            settings.channels,
+            settings.value_range,
+            settings.decoding,
+        )
 
     def require_small(self, height: int, width: int) -> None:
         """Refuse an image before its values are read.

@@ -81,7 +81,13 @@ class ProblemError(Exception):
 
 
 def decode(
-    file: BinaryIO, *, name: str, short_side: int, max_megapixels: float, bit_depth: int = FULL_DEPTH
+    file: BinaryIO,
+    *,
+    name: str,
+    short_side: int,
+    max_megapixels: float,
+    bit_depth: int = FULL_DEPTH,
+    decoding: str = "full",
 ) -> DecodedImage:
     """Decode an open file; never raise because of its content.
 
@@ -90,11 +96,12 @@ def decode(
         short_side: pixels; larger images are shrunk to it, smaller ones stay as they are.
         max_megapixels: an image with more, according to its header, is refused before it is decoded.
         bit_depth: of the values in 16-bit files; 2 ** bit_depth - 1 and more become white.
+        decoding: "full", or "scaled" for JPEGs at 1/2, 1/4 or 1/8 of their size where that is not below the short side.
     """
     with warnings.catch_warnings(record=True) as caught, limited_to(max_megapixels):
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)  # PIL's warning of damage that it could ignore
-        decoded = _decode(file, name, short_side, bit_depth)
+        decoded = _decode(file, name, short_side, bit_depth, decoding)
     messages = dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
     note = "; ".join(filter(None, [decoded.note, *messages]))
     return replace(decoded, note=legible(note), problem=legible(decoded.problem))  # PIL may quote the file's bytes
@@ -146,11 +153,12 @@ def limited_to(max_megapixels: float) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _decode(file: BinaryIO, name: str, short_side: int, bit_depth: int) -> DecodedImage:
+def _decode(file: BinaryIO, name: str, short_side: int, bit_depth: int, decoding: str) -> DecodedImage:
     result = DecodedImage()
     try:
         with open_image(file) as image:
             result = DecodedImage(mode=image.mode, format=image.format or "")
+            size = _reduced(image, short_side) if decoding == "scaled" else None
             pixels, notes, bits = _upright_rgb(image, file, bit_depth)
     except ProblemError as problem:
         return replace(result, problem=str(problem))
@@ -159,10 +167,23 @@ def _decode(file: BinaryIO, name: str, short_side: int, bit_depth: int) -> Decod
         return replace(result, problem=f"more than prepare.max_megapixels, not decoded ({error}); {remedy}")
     except Exception as error:  # a damaged file can make PIL's parsers raise anything
         return replace(result, problem=f"truncated or damaged: {str(error) or type(error).__name__}")
-    height, width = pixels.shape[:2]
+    width, height = size or pixels.shape[1::-1]
     notes.insert(0, _ending_note(result.format, name))
     small = shrink(pixels, short_side)
     return replace(result, pixels=small, width=width, height=height, note="; ".join(filter(None, notes)), bits=bits)
+
+
+def _reduced(image: Image.Image, short_side: int) -> tuple[int, int] | None:
+    """Let libjpeg decode a large JPEG at a part of its size; return its whole size, upright, or None.
+
+    Each block of 8 x 8 pixels becomes 4 x 4, 2 x 2 or 1 x 1 from its lowest frequencies, which takes less time than to
+    decode and shrink the whole.
+    """
+    width, height = image.size
+    image.draft(None, (short_side, short_side))
+    if image.size == (width, height):
+        return None
+    return (height, width) if exif_orientation(image) >= 5 else (width, height)
 
 
 def open_image(file: BinaryIO) -> Image.Image:

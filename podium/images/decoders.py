@@ -43,6 +43,7 @@ def decode_file(file: BinaryIO, *, name: str, scaling: Scaling) -> DecodedImage:
         short_side=scaling.short_side,
         max_megapixels=scaling.max_megapixels,
         bit_depth=scaling.bit_depth,
+        decoding=scaling.decoding,
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from podium import contracts
+from podium.core import freed_memory, pixels
 from podium.core.errors import InputError
 from podium.images import decode, decoders
 from podium.images.arrays import Scaling
@@ -24,6 +25,8 @@ SYSTEM_FILES = (  # what systems leave in folders and archives, in lower case
     *("lost+found", "__pycache__"),
 )
 NO_DECODER = f"{contracts.NOT_AN_IMAGE}: no decoder knows its content, and its name has no image's ending"
+
+KEPT = 256 << 20  # bytes of freed memory: enough for photos of 20 megapixels, and little for each of many processes
 
 _STREAM = re.compile(r".:zone\.identifier(:\$data)?$", re.IGNORECASE)  # Windows' note of where a file is from
 _SCRIPT = re.compile(r"</script|<!--", re.IGNORECASE)  # would end or hide the script with a plot's data
@@ -121,6 +124,24 @@ def read(file: ImageFile, *, scaling: Scaling) -> Row:
     return facts, decoded.pixels
 
 
+def read_packed(
+    file: ImageFile, *, scaling: Scaling, encoding: pixels.Encoding
+) -> tuple[dict[str, Any], pixels.PackRow | None]:
+    """Read and decode one file as `read` does, and encode its pixels for the pack."""
+    freed_memory.keep(KEPT)
+    facts, decoded = read(file, scaling=scaling)
+    return facts, None if decoded is None else pixels.pack_row(file.image_id, decoded, encoding)
+
+
+def hashed(file: ImageFile) -> str:
+    """Return a file's hash as `read` notes it; "" if it cannot be read."""
+    try:
+        with file.path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
 def _is_known(path: Path) -> bool:
     """Say whether a decoder knows a file's content."""
     try:
@@ -142,8 +163,9 @@ def _image_file(path: Path, folder: Path, home: Path) -> ImageFile:
     name = path.relative_to(folder).as_posix()
     try:
         image_id = _escaped(name)
-        target = path.resolve(strict=True)
-        problem = _place_problem(path, target, home)
+        is_link = path.is_symlink()  # a walk enters no links, so no folder on the way is one
+        target = path.resolve(strict=True) if is_link else home / name
+        problem = _place_problem(target, home, is_link)
     except (OSError, RuntimeError):  # Python 3.11 and 3.12 raise RuntimeError for a circle of links
         target, problem = path, "a link that leads nowhere: put the file itself here"
     if image_id != name:
@@ -159,10 +181,10 @@ def _escaped(name: str) -> str:
     return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) == "Cc" else c for c in text)
 
 
-def _place_problem(path: Path, target: Path, home: Path) -> str:
-    if path.is_symlink() and target.is_dir():
+def _place_problem(target: Path, home: Path, is_link: bool) -> str:
+    if is_link and target.is_dir():
         where = "" if target.is_relative_to(home) else " that leaves the image folder"
         return f"{contracts.NOT_AN_IMAGE}: a link to a folder{where}, not followed: put the folder itself here"
-    if path.is_symlink() and not target.is_relative_to(home):
+    if is_link and not target.is_relative_to(home):
         return "a link that leaves the image folder, not followed: put the file itself here (DVC: cache.type copy)"
     return "" if stat.S_ISREG(target.stat().st_mode) else "no regular file: remove it"

@@ -1,9 +1,7 @@
 """Set device, threads and precision of a torch process, so that the same inputs give the same bytes."""
 
-import ctypes
 import gc
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from podium.core import freed_memory
 from podium.core.errors import InputError
 from podium.models.settings import TorchSettings
 
@@ -22,7 +21,6 @@ _NOT_DETERMINISTIC = "does not have a deterministic implementation"  # in torch'
 _NO_MEMORY = ("out of memory", "can't allocate memory", "could not create a primitive")
 _WORKER_DIED = "DataLoader worker"
 _PYTHON_DEFAULT = (700, 10, 10)  # thresholds of garbage collection; cli.run starts with others
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of glibc's mallopt (malloc.h)
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -105,7 +103,7 @@ def start(settings: TorchSettings) -> torch.device:
         raise InputError(f"params.yaml: torch.device: this machine has no {chosen}; set auto or cpu")
     choose_kernels(strict=settings.reproducible == "strict" or chosen != "cuda")
     if chosen == "cpu":
-        _keep_freed_memory()
+        freed_memory.keep()
     return torch.device(chosen)
 
 
@@ -120,19 +118,6 @@ def choose_kernels(*, strict: bool) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not strict
     torch.set_float32_matmul_precision("highest" if strict else "high")
-
-
-def _keep_freed_memory() -> None:
-    """Make glibc keep freed memory, because each training step needs the same large blocks again.
-
-    Otherwise each step gets them from the kernel, which fills them with zeros. That took up to half of the time of a
-    convolutional network's training on a CPU (docs/log.md, 2026-11-26). Without glibc nothing happens.
-    Source: mallopt(3).
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_MMAP_MAX, 0)  # large blocks come from the heap, too
-        mallopt(_TRIM_THRESHOLD, -1)  # the heap never shrinks
 
 
 @contextmanager

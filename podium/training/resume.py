@@ -19,8 +19,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-import podium
-from podium.core import tables
+from podium.core import code_digest, tables
 from podium.core.pixels import PixelPack
 from podium.models.preprocessing import Preprocessing
 from podium.training.phase import FoldImages, TrainingJob
@@ -219,7 +218,7 @@ def training_key(
         "pixels": [tables.file_hash(path) for path in (pack.path, *others)],
         "preprocessing": asdict(preprocessing),
         "start": start,
-        "code": _code_digest(),
+        "code": code_digest.of(CODE),
         "libraries": [version(name) for name in LIBRARIES],
         "device": [device.type, _processor(device)],
     }
@@ -232,14 +231,6 @@ def weights_digest(model: nn.Module) -> str:
     for name, value in model.state_dict().items():
         digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
-def _code_digest() -> str:
-    home = Path(podium.__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(file for package in CODE for file in (home / package).rglob("*.py")):
-        digest.update(f"{file.relative_to(home).as_posix()} {tables.file_hash(file)} ".encode())
     return digest.hexdigest()
 
 

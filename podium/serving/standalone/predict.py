@@ -163,7 +163,7 @@ class Bundle:
 
     def _decoded(self, name: str, path: Path) -> decode.DecodedImage:
         prepare = self.recipe["prepare"]
-        limits = {"short_side": prepare["short_side"], "max_megapixels": prepare["max_megapixels"]}
+        limits = {key: prepare[key] for key in ("short_side", "max_megapixels", "decoding")}
         limits["bit_depth"] = prepare["bit_depth"] or decode.FULL_DEPTH
         try:
             with path.open("rb") as opened:
