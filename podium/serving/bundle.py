@@ -25,10 +25,12 @@ SCRIPTS = {  # file of the bundle -> its source
     "blend.py": HERE / "standalone/blend.py",
     "resize.py": HERE / "standalone/resize.py",
     "decode.py": HERE.parent / "images/decode.py",
+    "heic.py": HERE.parent / "images/heic.py",
     "errors.py": HERE.parent / "core/errors.py",
 }
 IMPORTS = {  # in the bundle its files lie beside each other, and resize.py stands in for OpenCV
     "from podium.images import decode": "import decode",
+    "from podium.images import heic": "import heic",
     "from podium.core.errors import legible": "from errors import legible",
     "from podium.serving.standalone import blend, resize": "import blend\nimport resize",
     "import cv2": "import resize as cv2",
