@@ -90,9 +90,9 @@ def _cases(recipe: RecipeFile) -> str:
         return ""
     if recipe.cases.pattern is not None:
         return CASES.format("The pattern of recipe.json finds them by their paths; a CSV as third argument does too.")
+    columns = f"{recipe.cases.file} (files) and {recipe.cases.id or 'the first one'} (cases), or image_id and case"
     return CASES.format(
-        "Say which these are by a CSV as third argument: `python predict.py <folder> predictions.csv cases.csv`, with the"
-        f" columns {recipe.cases.file} (files) and {recipe.cases.id or 'of cases as its first one'}, or image_id and case."
+        f"predict.py takes a CSV as third argument that says which these are, with the columns {columns}."
     )
 
 
