@@ -54,6 +54,7 @@ def write(
         method=outcome.selection.method,
         blend=blend,
         temperature=outcome.recipe.temperature,
+        label_temperatures=list(outcome.recipe.label_temperatures),
         decision=None if decision is None else StoredDecision.of(decision),
         novelty=known,
         cases=_cases(inputs),

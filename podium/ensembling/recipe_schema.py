@@ -199,6 +199,7 @@ class RecipeFile(RecipePart):
         prepare: the section `prepare`: how images are decoded.
         method: name of the blending method.
         temperature: of the blend.
+        label_temperatures: (labels,) of sets of labels, applied after it; not in the file where there are none.
         decision: None where the likeliest class is predicted.
         cases: None, and not in the file, where each test image is predicted by itself.
         files: path -> SHA-256 of every file that predicts; "" where it was not there.
@@ -214,6 +215,7 @@ class RecipeFile(RecipePart):
     method: str
     blend: StoredBlend
     temperature: float
+    label_temperatures: list[float] = []
     decision: StoredDecision | None
     novelty: RecipeNovelty | None
     cases: RecipeCases | None = None
@@ -223,11 +225,12 @@ class RecipeFile(RecipePart):
     def build(self) -> Recipe:
         """Build what turns members' calibrated probabilities into the blend's."""
         decision = None if self.decision is None else self.decision.build()
-        return Recipe(self.blend.build(), self.temperature, decision)
+        return Recipe(self.blend.build(), self.temperature, tuple(self.label_temperatures), decision)
 
     def plain(self) -> dict[str, Any]:
         """Return what the file holds."""
-        return self.model_dump(mode="json", exclude={"cases"} if self.cases is None else None)
+        unused = {key for key in ("cases", "label_temperatures") if not getattr(self, key)}
+        return self.model_dump(mode="json", exclude=unused)
 
     def contributes(self, index: int) -> bool:
         """Say whether the blend uses a member: all but those of weight 0."""
