@@ -18,6 +18,7 @@ from podium.core import tables, targets
 from podium.core.errors import InputError, some
 
 _BLOCK = 2**22  # cells that are read at once, 16 MB
+_BUFFER = 2**16  # bytes of a column that are read from the disk at once; else the whole row group's are
 SUM_TOLERANCE = 1e-3  # probabilities were normalised in float32
 Probs = NDArray[np.float32]
 Places = NDArray[np.int64]
@@ -127,13 +128,20 @@ def read_oof(path: Path, used: pd.DataFrame, classes: Sequence[str]) -> Probs:
     Raises:
         InputError: its images, labels or classes are others.
     """
-    table = tables.read(path, contracts.OOF).set_index("image_id")
-    same = len(table) == len(used) and set(tables.class_names(table)) == set(classes)
-    labels = table["label"].reindex(list(used["image_id"]))
-    if not same or list(labels) != list(used["label"]):
+    try:
+        file = pq.ParquetFile(path, buffer_size=_BUFFER)
+        rows = file.read(columns=list(contracts.OOF.columns)).to_pandas()
+    except (OSError, TypeError, ValueError) as error:  # missing, cut or damaged
+        raise _fault(path, f"cannot be read: {error}") from None
+    places = np.asarray(pd.Index(list(used["image_id"])).get_indexer(rows.get("image_id", [])), np.int64)
+    same = set(file.schema_arrow.names) == {*contracts.OOF.columns, *_columns(classes)}
+    once = len(np.unique(places)) == len(places) == len(used) and bool((places >= 0).all())
+    if not (same and once) or list(rows["label"]) != list(used["label"].iloc[places]):
         raise InputError(f"{path}: its images, labels or classes are not those of folds.csv; run `dvc repro`")
-    columns = [tables.PROBABILITY + name for name in classes]
-    return targets.probs_of_rows(np.asarray(table.loc[list(used["image_id"]), columns], np.float32), classes)
+    found, first = np.empty((len(used), len(classes)), np.float32), 0
+    for block in _blocks(_FileRows(path, file, list(range(file.num_row_groups)), None, {}), classes):
+        found[places[first : first + len(block)]], first = block, first + len(block)
+    return targets.probs_of_rows(found, classes)
 
 
 def _find(
