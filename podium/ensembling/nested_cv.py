@@ -155,8 +155,9 @@ class NestedCv:
             )
             for name in self.methods
         }
-        naive = recipe.apply(self.calibrated(NONE_HELD_OUT, np.arange(len(self.images.targets))))
-        return Outcome(recipe, selected, self.images.gathered(oof), naive, tuple(by_fold.values()), by_method)
+        own = scratch.on_disk(self.images.gathered(oof))
+        naive = scratch.on_disk(recipe.apply(self.calibrated(NONE_HELD_OUT, np.arange(len(self.images.targets)))))
+        return Outcome(recipe, selected, own, naive, tuple(by_fold.values()), by_method)
 
     def select(self, held_out: HeldOut) -> Selection:
         """Select the method and the thresholds by the images outside the outer folds `held_out`."""

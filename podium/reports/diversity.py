@@ -72,7 +72,10 @@ def gather(read: Read, names: Sequence[str], targets: Targets, metric: Metric) -
     total, right, alone = None, [], []
     for name in names:
         probs = read(name)
-        total = probs.astype(np.float64) if total is None else total + probs
+        if total is None:
+            total = probs.astype(np.float64)
+        else:
+            total += probs
         right.append(probs.argmax(1) == targets)
         alone.append(metric.function(targets, probs))
     assert total is not None, "an ensemble has a member"
