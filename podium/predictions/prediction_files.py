@@ -205,6 +205,7 @@ def _blocks(rows: _FileRows, classes: Sequence[str]) -> Iterator[Probs]:
             first += len(probs)
     except (OSError, TypeError, ValueError) as error:
         raise _fault(rows.path, f"cannot be read: {error}") from None
+    pa.default_memory_pool().release_unused()  # it would keep what reading took at most
 
 
 def _columns(classes: Sequence[str]) -> list[str]:
