@@ -280,4 +280,7 @@ def member_oof(nested: NestedCv, index: int) -> Probs:
 
 def at_default(nested: NestedCv, index: int, default: Tta) -> Probs:
     """Return one member's predictions (images, classes) in its default TTA, as they are."""
-    return calibration.scaled(nested.members[index].logs[default], 1.0)
+    logs = nested.members[index].logs[default]
+    found = calibration.scaled(logs, 1.0)
+    scratch.release(logs)
+    return found

@@ -18,7 +18,6 @@ from podium.core import tables, targets
 from podium.core.errors import InputError, some
 
 _BLOCK = 2**22  # cells that are read at once, 16 MB
-_BUFFER = 2**16  # bytes of a column that are read from the disk at once; else the whole row group's are
 SUM_TOLERANCE = 1e-3  # probabilities were normalised in float32
 Probs = NDArray[np.float32]
 Places = NDArray[np.int64]
@@ -129,19 +128,27 @@ def read_oof(path: Path, used: pd.DataFrame, classes: Sequence[str]) -> Probs:
         InputError: its images, labels or classes are others.
     """
     try:
-        file = pq.ParquetFile(path, buffer_size=_BUFFER)
-        rows = file.read(columns=list(contracts.OOF.columns)).to_pandas()
+        return targets.probs_of_rows(_read_oof(path, used, classes), classes)
     except (OSError, TypeError, ValueError) as error:  # missing, cut or damaged
         raise _fault(path, f"cannot be read: {error}") from None
+
+
+def _read_oof(path: Path, used: pd.DataFrame, classes: Sequence[str]) -> Probs:
+    file = pq.ParquetFile(path)
+    rows = file.read(columns=list(contracts.OOF.columns)).to_pandas()
     places = np.asarray(pd.Index(list(used["image_id"])).get_indexer(rows.get("image_id", [])), np.int64)
     same = set(file.schema_arrow.names) == {*contracts.OOF.columns, *_columns(classes)}
     once = len(np.unique(places)) == len(places) == len(used) and bool((places >= 0).all())
     if not (same and once) or list(rows["label"]) != list(used["label"].iloc[places]):
         raise InputError(f"{path}: its images, labels or classes are not those of folds.csv; run `dvc repro`")
-    found, first = np.empty((len(used), len(classes)), np.float32), 0
-    for block in _blocks(_FileRows(path, file, list(range(file.num_row_groups)), None, {}), classes):
-        found[places[first : first + len(block)]], first = block, first + len(block)
-    return targets.probs_of_rows(found, classes)
+    found = np.empty((len(used), len(classes)), np.float32)
+    step = max(_BLOCK // max(len(used), 1), 1)
+    for start in range(0, len(classes), step):  # by columns, because the file is a single row group
+        columns = _columns(classes[start : start + step])
+        cells = file.read(columns=columns)
+        found[places, start : start + step] = np.column_stack([cells[name].to_numpy() for name in columns])
+    pa.default_memory_pool().release_unused()
+    return found
 
 
 def _find(
