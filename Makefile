@@ -44,8 +44,8 @@ cluster: setup  # make cluster [DRY=1] [GPUS=1] [CPUS=2] [MEMORY=16] [RETRIES=3]
 	@python -m tools.cluster $(if $(DRY),--dry) --gpus "$(GPUS)" --cpus "$(CPUS)" --memory "$(MEMORY)" \
 		--retries "$(RETRIES)" --address "$(ADDRESS)" --runtime-env "$(RUNTIME_ENV)"
 
-predict: setup  # make predict IMAGES=<folder or file> [OUT=predictions.csv]
-	@python -m tools.predict "$(IMAGES)" "$(or $(OUT),predictions.csv)"
+predict: setup  # make predict IMAGES=<folder or file> [OUT=predictions.csv] [CASES=<CSV of images and their cases>]
+	@python -m tools.predict "$(IMAGES)" "$(or $(OUT),predictions.csv)" "$(CASES)"
 
 bundle: setup  # make bundle [SELECT=all|best|distilled|<member>] [OUT=bundle]: a folder and a zip that predict without this project
 	@python -m tools.bundle "$(or $(SELECT),all)" "$(or $(OUT),bundle)"

@@ -26,7 +26,9 @@ def main(*, root: Path = Path()) -> None:
     if given.has_students:
         held_out = list(dict.fromkeys([*held_out, *teacher.held_out_sets(given.images, len(given.fold_names))]))
     members, candidates = inputs.choose_members(given, held_out)
-    nested = nested_cv.NestedCv(given.images, list(members.values()), methods, given.settings.greedy_rounds)
+    nested = nested_cv.NestedCv(
+        given.images, list(members.values()), methods, given.settings.greedy_rounds, given.tempered_labels
+    )
     outcome = nested.outcome()
     oof = {name: nested_cv.member_oof(nested, index) for index, name in enumerate(members)}
     test = outputs.with_leaked_labels(given, inputs.test_probs(given, members, outcome.recipe))

@@ -2,19 +2,22 @@
 
 import io
 import struct
+import sys
+import types
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps, features
+from PIL import Image, ImageOps, PngImagePlugin
 
 from docs.measure import time_decode
-from podium.images import decode
+from podium.images import decode, heic
 from podium.images.decode import DecodedImage
 
 
@@ -67,9 +70,8 @@ LOSSY: dict[str, Callable[[np.ndarray], bytes]] = {
     "JPEG": lambda a: coded(a, "JPEG", quality=95),
     "JPEG progressive": lambda a: coded(a, "JPEG", quality=95, progressive=True),
     "GIF": lambda a: coded(a, "GIF"),
+    "AVIF": lambda a: coded(a, "AVIF", quality=90),
 }
-if features.check("avif"):
-    LOSSY["AVIF"] = lambda a: coded(a, "AVIF", quality=90)
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
@@ -383,3 +385,47 @@ def test_extreme_aspect_ratios():
     line = np.tile(np.arange(250, dtype=np.uint8)[:, None, None], (200, 1, 3))  # 50,000 x 1
     assert pixels(coded(line, "PNG"), short_side=16).shape == (50_000, 1, 3)
     assert pixels(coded(np.repeat(line, 4, 1), "PNG"), short_side=2).shape == (25_000, 2, 3)
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"  # how a file starts
+
+
+def install(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """Put a stand-in in the place of a package; its images are PNG behind HEIC's first bytes."""
+
+    def opened(file: BinaryIO, _name: object) -> Image.Image:
+        image = PngImagePlugin.PngImageFile(io.BytesIO(file.read()[len(HEIC) :]))
+        image.format = heic.FORMAT
+        return image
+
+    module = types.ModuleType(package)
+    module.register_heif_opener = lambda **_: Image.register_open(heic.FORMAT, opened, lambda _: True)
+    monkeypatch.setitem(sys.modules, package, module)
+
+
+@pytest.fixture
+def without_heic(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in heic.PACKAGES:
+        monkeypatch.setitem(sys.modules, name, None)
+    yield
+    Image.OPEN.pop(heic.FORMAT, None)
+    Image.ID[:] = [name for name in Image.ID if name != heic.FORMAT]
+
+
+@pytest.mark.parametrize("package", heic.PACKAGES)
+@pytest.mark.usefixtures("without_heic")
+def test_heic_is_read_once_its_package_is_installed(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = HEIC + coded(scene(), "PNG", exif=exif)
+    assert "pip install pi-heif" in read(data, "a.heic").problem
+    install(monkeypatch, package)
+    decoded = read(data, "a.heic")
+    np.testing.assert_array_equal(decoded.pixels, np.rot90(scene(), -1))
+    assert (decoded.format, decoded.problem) == (heic.FORMAT, "")
+    assert read(HEIC + coded(scene(), "PNG"), "a.heic").note == ""
+    assert "named .jpg" in read(data, "a.jpg").note
+    assert "max_megapixels" in read(data, max_megapixels=0.001).problem
+    assert "damaged" in read(data[:-300]).problem or "broken" in read(data[:-300]).problem
+    assert "broken" in read(HEIC + b"no image").problem
+    assert read(coded(scene(), "AVIF")).format == "AVIF"  # the same container

@@ -191,12 +191,6 @@ def test_dicom_without_pydicom_or_without_an_image_names_the_remedy(monkeypatch:
     assert decoders.lacking(["a.png"]) == ""
 
 
-def test_heic_is_named() -> None:
-    problem = read(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), name="a.heic").problem
-    assert "HEIC" in problem
-    assert "PNG" in problem
-
-
 def test_a_pack_holds_any_number_of_channels_and_shows_them_as_rgb(tmp_path: Any) -> None:
     rng = np.random.default_rng(0)
     for channels in (1, 2, 3, 4, 6):

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from podium.core.targets import LabelNames, probs_of_rows
 from podium.ensembling import blending, evidence_tables, nested_cv, selection
 from podium.ensembling.methods import equal
 from podium.ensembling.nested_cv import NONE_HELD_OUT, NestedCv
@@ -71,6 +72,28 @@ def test_the_targets_of_an_outer_fold_change_nothing_that_predicts_it(metric: st
     assert first.selections[1] == second.selections[1]
     for name in methods:
         np.testing.assert_array_equal(first.by_method[name][here], second.by_method[name][here])
+
+
+def test_a_temperature_of_each_label_helps_where_confidence_differs_and_sees_no_held_out_target() -> None:
+    rng, names = np.random.default_rng(0), LabelNames(["a", "b", "c"])
+    truth = 2 * rng.normal(size=(400, 3))
+    targets = (rng.random(truth.shape) < 1 / (1 + np.exp(-truth))).astype(np.int64)
+    given = (1 / (1 + np.exp(-truth * [0.4, 1, 2.5]))).astype(np.float32)
+    images, groups = np.arange(400), np.arange(400) % 5
+    outer = np.repeat(deal(groups, images, targets[:, 0]), 3)
+    found = []
+    for of_fold_1, n_labels in ((targets, 0), (targets, 3), (1 - targets, 3)):
+        rows = np.where(outer == 1, of_fold_1.ravel(), targets.ravel())
+        s = EvaluationSet(rows, np.repeat(groups, 3), np.repeat(images, 3), outer, scores.named("log_loss", names))
+        nested = nested_of(probs_of_rows(given, names)[None, None], s, ["equal"])
+        found.append(replace(nested, tempered_labels=n_labels).outcome())
+    common, own, turned = found
+    assert scores.log_loss(targets.ravel(), own.oof) < scores.log_loss(targets.ravel(), common.oof) - 0.02
+    assert not common.recipe.label_temperatures
+    least, _, most = own.recipe.label_temperatures
+    assert least < 0.7
+    assert most > 1.4
+    np.testing.assert_array_equal(own.oof[outer == 1], turned.oof[outer == 1])
 
 
 def test_blends_of_noise_are_not_flattered_but_naive_ones_are() -> None:

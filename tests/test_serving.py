@@ -1,6 +1,7 @@
 """`make predict` and `make bundle` on a tiny contest: its test images get the predictions of `ensemble` again."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from podium.predictions import member_predictions
 from podium.predictions.tta import Tta
 from podium.scoring.thresholds import ExpectedPosition, Multipliers
 from podium.serving import image_stream, network_passes, new_predictions, onnx_export, selection_of_members
-from podium.serving.standalone import resize
+from podium.serving.standalone import cases, resize
 from stages import (
     ensemble,
     finetune,
@@ -106,8 +107,8 @@ def root(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return shutil.copytree(finished, tmp_path / "root")
 
 
-def predicted(root: Path, images: str = "test") -> pd.DataFrame:
-    predict.main(str(root / images), str(root / "out.csv"), root=root)
+def predicted(root: Path, images: str = "test", case_table: str = "") -> pd.DataFrame:
+    predict.main(str(root / images), str(root / "out.csv"), case_table, root=root)
     return tables.read_text_csv(root / "out.csv").set_index("image_id")
 
 
@@ -129,6 +130,76 @@ def test_the_contests_own_test_images_get_their_labels_and_probabilities(root: P
     submitted = tables.read_text_csv(root / "data/ensemble/submission.csv").set_index("image_id")["label"]
     assert (found["label"] == submitted[found.index]).all()
     assert (found["problem"] == "").all()
+
+
+CASES = {"t1.png": "t1", "t10.png": "t1"}  # the others are one case, which comes in two chunks
+
+
+@pytest.fixture
+def of_cases(root: Path) -> Path:
+    """The contest with test images of two cases, which a pattern tells."""
+    values = yaml.safe_load((root / "params.yaml").read_text())
+    values["contest"] = {**CONTEST, "lists": {"test_pattern": "^(?P<id>t1?)"}}
+    tiny.write_params(root, values)
+    before = json.loads((root / recipe_schema.PATH).read_text())
+    ensemble.main(root=root)
+    assert "cases" not in before
+    return root
+
+
+def test_images_of_a_case_get_its_mean_as_in_the_submission(of_cases: Path) -> None:
+    root = of_cases
+    (root / "test/t3b.png").write_bytes(b"no image")
+    found = predicted(root)
+    assert (found.loc["t3b.png", "case"], found.loc["t3b.png", "label"]) == ("t", "")
+    assert "image" in found.loc["t3b.png", "problem"]
+    submission.main(str(root / "out.csv"), out=str(root / "submission.csv"), root=root)
+    assert (root / "submission.csv").read_bytes() == (root / "data/ensemble/submission.csv").read_bytes()
+    found = found.drop("t3b.png")
+    test = tables.read(root / "data/ensemble/test.parquet", contracts.TEST).set_index("image_id")
+    columns = ["p:blue", "p:red"]
+    np.testing.assert_array_equal(found.loc[test.index, columns].astype("float32"), test[columns])  # to the bit
+    assert found.groupby("case")["p:red"].nunique().to_dict() == {"t": 1, "t1": 1}
+    assert found["case"].to_dict() == {image_id: CASES.get(image_id, "t") for image_id in found.index}
+    assert found["novelty"].nunique() > 2  # of the images themselves
+    rows = [f"{image_id},{case}" for image_id, case in found["case"].items()]
+    (root / "cases.csv").write_text("\n".join(["id,file", "x,y"]) + "\n")
+    change(root, cases={"pattern": None, "file": "file", "id": None})
+    with pytest.raises(InputError, match="'file'"):
+        predicted(root)
+    (root / "cases.csv").write_text("\n".join(["image_id,case", *rows]) + "\n")
+    pd.testing.assert_frame_equal(predicted(root, case_table=str(root / "cases.csv")).drop("t3b.png"), found)
+    alone = predicted(root, case_table=cases.ALONE)
+    assert "case" not in alone
+    assert alone["p:red"].nunique() > 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "lines", "wanted"),
+    [
+        (None, ["image_id,case", "p/1.png,x", "2,x", "3.png,"], ["x", "x", ""]),
+        ({"file": "f", "id": None, "pattern": None}, ["c,f", "x,1", "x,p/2"], ["x", "x", ""]),
+        ({"file": "f", "id": "c", "pattern": None}, ["c,f", "x,1", "y,p/1.png"], "row 3"),
+        ({"file": "f", "id": "c", "pattern": None}, ["a,f", "x,1"], "'c'"),
+        (None, ["image_id,case", "0.png,x"], "p/1.png"),
+        (None, [], "no CSV"),
+    ],
+)
+def test_a_table_names_the_cases(rule: Any, lines: list[str], wanted: list[str] | str, tmp_path: Path) -> None:
+    image_ids, path = ["p/1.png", "p/2.png", "q/3.png"], tmp_path / "cases.csv"
+    path.write_text("\n".join(lines))
+    if isinstance(wanted, list):
+        assert cases.of_images(image_ids, rule, str(path)) == wanted
+        return
+    with pytest.raises(InputError, match=re.escape(wanted)):
+        cases.of_images(image_ids, rule, str(path))
+
+
+def test_an_entry_of_two_files_is_refused_and_one_file_is_a_case_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "cases.csv").write_text("image_id,case\n1.png,x\n")
+    with pytest.raises(InputError, match=re.escape("p/1.png, q/1.png")):
+        cases.of_images(["p/1.png", "q/1.png"], None, str(tmp_path / "cases.csv"))
+    assert cases.of_images(["1.png"], {"pattern": None, "file": "f", "id": None}, "") is None
 
 
 def test_every_phase_size_and_probe_predicts_as_its_stage_did(root: Path) -> None:
@@ -240,9 +311,9 @@ def bundled(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "bundle"
 
 
-def run_alone(folder: Path, images: Path, out: Path) -> "subprocess.CompletedProcess[str]":
+def run_alone(folder: Path, images: Path, out: Path, *more: Path) -> "subprocess.CompletedProcess[str]":
     """Run a bundle's predict.py where the project cannot be imported."""
-    command = [sys.executable, "-B", "-c", ALONE, *map(str, (folder, images, out))]
+    command = [sys.executable, "-B", "-c", ALONE, *map(str, (folder, images, out, *more))]
     return subprocess.run(command, cwd=out.parent, text=True, capture_output=True, check=False)
 
 
@@ -291,17 +362,20 @@ def test_a_bundle_predicts_alone_what_make_predict_predicts(root: Path, bundled:
     (root / "test/t3b.png").write_bytes(b"no image")
     cv2.imwrite(str(root / "test/wide.jpg"), photos.photo(1, 90, 200))
     cv2.imwrite(str(root / "test/small.png"), photos.photo(2, 20, 24))
-    done = run_alone(bundled, root / "test", root / "alone.csv")
-    assert done.stdout == "[]\n", done.stderr
-    alone, here = tables.read_text_csv(root / "alone.csv").set_index("image_id"), predicted(root)
-    assert list(alone.columns) == list(here.columns)
-    for column in ("label", "unlike_training", "problem"):
-        assert (alone[column] == here[column]).all(), column
-    read = here["problem"] == ""
-    for column in ("p:blue", "p:red", "novelty"):
-        np.testing.assert_allclose(
-            alone.loc[read, column].astype(float), here.loc[read, column].astype(float), atol=1e-4
-        )
+    (root / "cases.csv").write_text("image_id,case\nt1,x\nt10,x\nwide,x\nt3b,x\nsmall.png,y\n")
+    for more in ([], [root / "cases.csv"]):
+        done = run_alone(bundled, root / "test", root / "alone.csv", *more)
+        assert done.stdout == "[]\n", done.stderr
+        alone = tables.read_text_csv(root / "alone.csv").set_index("image_id")
+        here = predicted(root, case_table="".join(map(str, more)))
+        assert list(alone.columns) == list(here.columns)
+        for column in alone.columns.intersection(["case", "label", "unlike_training", "problem"]):
+            assert (alone[column] == here[column]).all(), column
+        read = here["problem"] == ""
+        for column in ("p:blue", "p:red", "novelty"):
+            np.testing.assert_allclose(
+                alone.loc[read, column].astype(float), here.loc[read, column].astype(float), atol=1e-4
+            )
 
 
 @pytest.mark.slow

@@ -108,6 +108,7 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
         ({"contest__submission__absent": [True]}, "contest.submission.absent: write each class as text"),
         ({"contest__max_missing": 2}, "contest.max_missing"),
         ({"contest__layout": "folders", "contest__whole_labels": ["a b"]}, "contest: whole_labels has no effect"),
+        ({"ensemble": {"label_temperatures": True}}, "ensemble.label_temperatures is for sets"),
         ({"ensemble": {"method": "ranks"}}, "ensemble.method ranks needs contest.metric"),
         ({"fixres": None}, "fixres: must be a map, {} where it holds nothing"),
         ({"fixres__b": {"image_size": 80, "epochs": 1, "lr": 1}}, "fixres.b: no member"),

@@ -1,7 +1,7 @@
 """Measure the peak memory of stages with many classes: `python -m docs.measure.peak_memory FOLDER`.
 
 Writes predictions of random numbers into FOLDER, where the next call with the same numbers finds them. Runs each stage
-there in a process of its own, `infer` and `probe` without a network. Prints the peak resident memory, and how many
+there in a process of its own, `infer` and the probes without a network. Prints the peak resident memory, and how many
 tables of probabilities that is (train images x classes x 4 bytes).
 """
 
@@ -28,7 +28,8 @@ from podium.models import predict
 from podium.predictions.member_predictions import JOINT_PROBE_SIZE
 from podium.probes import linear_probe, member_probe
 
-STAGES = ("infer", "probe", "ensemble", "report", "ladder", "review")
+STAGES = ("infer", "probe", "joint_probe", "ensemble", "report", "ladder", "review")
+ALONE = STAGES[:3]  # of these only what they write, without their networks and fits
 SIZE = 224  # pixels
 N_FEATURES = 512
 Probs = NDArray[np.float32]
@@ -52,7 +53,7 @@ def main(*words: str) -> None:
     parser.add_argument("--classes", type=int, default=1_000)
     parser.add_argument("--method", default="auto", help="of the ensemble")
     parser.add_argument("--project", type=Path, default=Path(__file__).parents[2], help="whose code runs")
-    parser.add_argument("--only", choices=STAGES[:2], help="write this stage's output in this process")
+    parser.add_argument("--only", choices=ALONE, help="write this stage's output in this process")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     asked = parser.parse_args(words)
     if asked.only:
@@ -68,7 +69,7 @@ def main(*words: str) -> None:
 def _peak(stage: str, asked: argparse.Namespace) -> int:
     """Return the largest resident memory (bytes) of a stage's processes."""
     command, folder = [sys.executable, "-m", f"stages.{stage}"], asked.folder
-    if stage in STAGES[:2]:
+    if stage in ALONE:
         numbers = [f"--{name}={getattr(asked, name)}" for name in ("images", "tests", "classes")]
         here = str(folder.resolve())
         command = [sys.executable, "-m", "docs.measure.peak_memory", here, *numbers, "--only", stage]
@@ -148,25 +149,30 @@ def _probs(targets: NDArray[np.int64], n_classes: int) -> Probs:
 def _write_without_network(stage: str, asked: argparse.Namespace) -> None:
     """Write what a stage writes, from random numbers in place of a network's outputs, as it keeps them in memory."""
     train, test = time_ensemble._write_tables(asked.folder, asked.images, asked.tests, asked.classes)
-    tables_of_stage = _tables_of_probe if stage == "probe" else _tables_of_infer
-    fold_models.write(asked.folder / f"{stage}.parquet", tables_of_stage(train, test, asked.classes))
+    if stage == "infer":
+        found = _tables_of_infer(train, test, asked.classes)
+    else:
+        found = _tables_of_probe(train, test, asked.classes, TRANSFORMS if stage == "probe" else TRANSFORMS[1:])
+    fold_models.write(asked.folder / f"{stage}.parquet", found)
 
 
-def _tables_of_probe(train: pd.DataFrame, test: pd.DataFrame, n_classes: int) -> Iterator[pd.DataFrame]:
+def _tables_of_probe(
+    train: pd.DataFrame, test: pd.DataFrame, n_classes: int, transforms: Sequence[str]
+) -> Iterator[pd.DataFrame]:
     classes, folds = [CLASS.format(index) for index in range(n_classes)], train["fold"].to_numpy(str)
     weights = np.zeros((n_classes, N_FEATURES)), np.zeros(n_classes), 0.0
     with mock.patch.object(linear_probe, "fit_folds", return_value=dict.fromkeys(FOLDS, weights)):
         probed = linear_probe.predict_folds(
-            np.zeros((len(train), len(TRANSFORMS), N_FEATURES), np.float32),
+            np.zeros((len(train), len(transforms), N_FEATURES), np.float32),
             train["target"].to_numpy(),
             folds,
-            np.zeros((len(test), len(TRANSFORMS), N_FEATURES), np.float32),
+            np.zeros((len(test), len(transforms), N_FEATURES), np.float32),
             n_classes=n_classes,
             seeds=dict.fromkeys(FOLDS, 0),
         )
     ids = list(train["image_id"]), list(test["image_id"])
     images = member_probe.ProbeImages(ids[0], train["target"].to_numpy(), folds, ids[1], classes, list(FOLDS))
-    return member_probe.prediction_tables(images, probed, SIZE, TRANSFORMS)
+    return member_probe.prediction_tables(images, probed, SIZE, transforms)
 
 
 def _tables_of_infer(train: pd.DataFrame, test: pd.DataFrame, n_classes: int) -> Iterator[pd.DataFrame]:

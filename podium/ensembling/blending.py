@@ -5,7 +5,7 @@ no function holds more than a few at once unless images are few. Every blend is 
 each, so that it is applied to any number of members in the memory of one.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,7 @@ import numpy as np
 from podium.predictions import calibration
 from podium.predictions.calibration import Probs, Targets, Values
 
+_BLOCK = 2**20  # cells that are added at once
 Utility = Callable[[Targets, Probs], float]
 
 
@@ -91,7 +92,8 @@ class LinearBlend:
     def add(self, total: Values, member: int, probs: Probs) -> None:
         """See Blend."""
         if self.weights[member] > 0:
-            total += self.weights[member] * probs
+            for rows in _blocks(probs):
+                total[rows] += self.weights[member] * probs[rows]
 
     def finish(self, total: Values) -> Probs:
         """See Blend."""
@@ -109,11 +111,18 @@ class LogBlend:
 
     def add(self, total: Values, member: int, probs: Probs) -> None:
         """See Blend."""
-        total += self.weights[member] * calibration.log_probs(probs)
+        for rows in _blocks(probs):
+            total[rows] += self.weights[member] * calibration.log_probs(probs[rows])
 
     def finish(self, total: Values) -> Probs:
         """See Blend."""
         return calibration.scaled(total.astype(np.float32), 1.0)
+
+
+def _blocks(probs: Probs) -> Iterator[slice]:
+    """Yield blocks of rows, because a copy of all may be large."""
+    step = max(_BLOCK // probs.shape[1], 1)
+    return (slice(start, start + step) for start in range(0, len(probs), step))
 
 
 def blended(blend: Blend, members: Iterable[Probs]) -> Probs:

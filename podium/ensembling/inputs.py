@@ -76,6 +76,11 @@ class EnsembleInputs:
         return 2 if targets.are_sets(self.classes) else len(self.classes)
 
     @property
+    def tempered_labels(self) -> int:
+        """Return how many labels get temperatures of their own (`ensemble.label_temperatures`); 0 for none."""
+        return len(self.classes) if self.settings.label_temperatures else 0
+
+    @property
     def n_test_rows(self) -> int:
         """Return the rows of the probabilities of test images."""
         return len(self.readable) * targets.rows_per_image(self.classes)

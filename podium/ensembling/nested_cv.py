@@ -63,12 +63,14 @@ class Recipe:
 
     Attributes:
         temperature: of the blend, because a mean of calibrated members is less sure than it should be.
+        label_temperatures: (labels,) of sets of labels, applied after `temperature`; empty where all have that alone.
         decision: changes the blend's probabilities so that the likeliest class is the one to predict for the contest's
             metric; None where the likeliest class is predicted as it is.
     """
 
     blend: blending.Blend
     temperature: float = 1.0
+    label_temperatures: tuple[float, ...] = ()
     decision: thresholds.Decision | None = None
 
     def apply(self, members: Iterable[Probs]) -> Probs:
@@ -80,9 +82,13 @@ class Recipe:
         return probs if self.decision is None else self.decision.apply(probs)
 
     def blended(self, members: Iterable[Probs]) -> Probs:
-        """Blend, and scale by the temperature."""
+        """Blend, and scale by the temperatures."""
         probs = blending.blended(self.blend, members)
-        return probs if self.temperature == 1 else calibration.scaled(calibration.log_probs(probs), self.temperature)
+        if self.temperature != 1:
+            probs = calibration.scaled(calibration.log_probs(probs), self.temperature)
+        if not self.label_temperatures:
+            return probs
+        return calibration.scaled_by_label(calibration.log_probs(probs), self.label_temperatures)
 
 
 @dataclass(frozen=True)
@@ -120,12 +126,14 @@ class NestedCv:
         members: in the order of the blend.
         methods: names in METHODS; one of them is chosen where there are several.
         greedy_rounds: of greedy selection.
+        tempered_labels: labels of an image that get temperatures of their own; 0 for none.
     """
 
     images: EvaluationSet
     members: Sequence[ChosenMember]
     methods: Sequence[str]
     greedy_rounds: int = 20
+    tempered_labels: int = 0
     _left_out: dict[tuple[HeldOut, int], dict[str, Probs]] = field(default_factory=dict)
     _recipes: dict[HeldOut, dict[str, Recipe]] = field(default_factory=dict)
 
@@ -147,8 +155,9 @@ class NestedCv:
             )
             for name in self.methods
         }
-        naive = recipe.apply(self.calibrated(NONE_HELD_OUT, np.arange(len(self.images.targets))))
-        return Outcome(recipe, selected, self.images.gathered(oof), naive, tuple(by_fold.values()), by_method)
+        own = scratch.on_disk(self.images.gathered(oof))
+        naive = scratch.on_disk(recipe.apply(self.calibrated(NONE_HELD_OUT, np.arange(len(self.images.targets)))))
+        return Outcome(recipe, selected, own, naive, tuple(by_fold.values()), by_method)
 
     def select(self, held_out: HeldOut) -> Selection:
         """Select the method and the thresholds by the images outside the outer folds `held_out`."""
@@ -210,6 +219,10 @@ class NestedCv:
             if METHODS[name].is_tempered:
                 logs = calibration.log_probs(recipe.blended(members))
                 recipe = replace(recipe, temperature=calibration.fit_temperature(logs, targets))
+            if self.tempered_labels:
+                logs = calibration.log_probs(recipe.blended(members))
+                own = calibration.fit_label_temperatures(logs, targets, self.tempered_labels)
+                recipe = replace(recipe, label_temperatures=own)
             if metric.thresholds != "likeliest":
                 recipe = replace(recipe, decision=thresholds.fit(targets, recipe.blended(members), metric))
             recipes[name] = recipe
@@ -267,4 +280,7 @@ def member_oof(nested: NestedCv, index: int) -> Probs:
 
 def at_default(nested: NestedCv, index: int, default: Tta) -> Probs:
     """Return one member's predictions (images, classes) in its default TTA, as they are."""
-    return calibration.scaled(nested.members[index].logs[default], 1.0)
+    logs = nested.members[index].logs[default]
+    found = calibration.scaled(logs, 1.0)
+    scratch.release(logs)
+    return found

@@ -43,6 +43,7 @@ def members_table(
             "finetune_score": _held_out_score(inputs, name, "finetune"),
         }
         chosen = tta_cells(members[name].choices[NONE_HELD_OUT].tta)
+        scratch.release(oof[name])
         rows.append({"member": name, **chosen, **{key: round(number, 6) for key, number in numbers.items()}})
     return pd.DataFrame(rows)[list(contracts.MEMBERS.columns)]
 

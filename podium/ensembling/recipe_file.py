@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from podium.contest import submission
+from podium.contest import cases, submission
 from podium.core import array_file, params, tables, targets
 from podium.ensembling.inputs import EnsembleInputs
 from podium.ensembling.nested_cv import NONE_HELD_OUT, ChosenMember, Outcome
@@ -15,6 +15,7 @@ from podium.ensembling.recipe_schema import (
     PATH,
     SETS_VERSION,
     VERSION,
+    RecipeCases,
     RecipeFile,
     RecipeMember,
     RecipeNetwork,
@@ -53,13 +54,25 @@ def write(
         method=outcome.selection.method,
         blend=blend,
         temperature=outcome.recipe.temperature,
+        label_temperatures=list(outcome.recipe.label_temperatures),
         decision=None if decision is None else StoredDecision.of(decision),
         novelty=known,
+        cases=_cases(inputs),
         score=RecipeScore(**{key: summary[key] for key in RecipeScore.model_fields}),
         files={path: tables.file_hash(inputs.root / path) for path in sorted(_paths(inputs, used, known))},
     )
-    tables.write_json(found.model_dump(mode="json"), inputs.root / PATH)
+    tables.write_json(found.plain(), inputs.root / PATH)
     return found
+
+
+def _cases(inputs: EnsembleInputs) -> RecipeCases | None:
+    """Return how `contest.lists` tells the images of an id, where an id may have several."""
+    lists = inputs.contest.lists
+    if not cases.has_cases(inputs.contest) and all(len(images) == 1 for images in inputs.by_id.values()):
+        return None
+    if lists.file is not None:
+        return RecipeCases(file=lists.file, id=lists.id)
+    return RecipeCases(pattern=lists.test_pattern) if inputs.by_id else None
 
 
 def _labels(inputs: EnsembleInputs) -> list[str]:

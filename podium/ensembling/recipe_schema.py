@@ -163,6 +163,19 @@ class RecipeNovelty(RecipePart):
     false_alarms: float | None
 
 
+class RecipeCases(RecipePart):
+    """How the images of a case are told, where `ensemble` averages test images of one id (`contest.lists`).
+
+    Attributes:
+        pattern: a regular expression that is looked for in each path; its group `id` is the case. None if a table says.
+        file, id: the table's columns of files and of cases; `id` None is the first column. None where a pattern says.
+    """
+
+    pattern: str | None = None
+    file: str | None = None
+    id: str | None = None
+
+
 class RecipeScore(RecipePart):
     """The honest score of the blend, as metrics/summary.json has it."""
 
@@ -186,7 +199,9 @@ class RecipeFile(RecipePart):
         prepare: the section `prepare`: how images are decoded.
         method: name of the blending method.
         temperature: of the blend.
+        label_temperatures: (labels,) of sets of labels, applied after it; not in the file where there are none.
         decision: None where the likeliest class is predicted.
+        cases: None, and not in the file, where each test image is predicted by itself.
         files: path -> SHA-256 of every file that predicts; "" where it was not there.
     """
 
@@ -200,15 +215,22 @@ class RecipeFile(RecipePart):
     method: str
     blend: StoredBlend
     temperature: float
+    label_temperatures: list[float] = []
     decision: StoredDecision | None
     novelty: RecipeNovelty | None
+    cases: RecipeCases | None = None
     score: RecipeScore
     files: dict[str, str]
 
     def build(self) -> Recipe:
         """Build what turns members' calibrated probabilities into the blend's."""
         decision = None if self.decision is None else self.decision.build()
-        return Recipe(self.blend.build(), self.temperature, decision)
+        return Recipe(self.blend.build(), self.temperature, tuple(self.label_temperatures), decision)
+
+    def plain(self) -> dict[str, Any]:
+        """Return what the file holds."""
+        unused = {key for key in ("cases", "label_temperatures") if not getattr(self, key)}
+        return self.model_dump(mode="json", exclude=unused)
 
     def contributes(self, index: int) -> bool:
         """Say whether the blend uses a member: all but those of weight 0."""

@@ -21,11 +21,14 @@ class EnsembleSettings(Section):
         leaked_labels: what to do with labels of train images that a test image equals ("exact") or resembles ("near",
             which includes equal ones): "ignore" them, or put them into the submission. No score knows of it, and a
             contest's rules may forbid it.
+        label_temperatures: whether the blend gets a temperature for each label beside the one for all; only for
+            `contest.task: labels`.
     """
 
     method: MethodName = "auto"
     greedy_rounds: int = Field(20, ge=1, le=1000)
     leaked_labels: Literal["ignore", "exact", "near"] = "ignore"
+    label_temperatures: bool = False
 
     @model_validator(mode="after")
     def _refuse_settings_without_effect(self) -> Self:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, UnidentifiedImageError
 
 from podium.core.errors import legible
+from podium.images import heic
 
 Pixels = NDArray[np.uint8]  # (height, width, 3) RGB
 
@@ -27,6 +28,7 @@ ENDINGS = {  # PIL's name of a format -> its file endings
     "AVIF": {".avif", ".avifs"},
     "BMP": {".bmp", ".dib"},
     "GIF": {".gif"},
+    heic.FORMAT: heic.ENDINGS,
     "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
     "MPO": {".jpg", ".jpeg", ".mpo"},  # a JPEG followed by more pictures
     "PNG": {".png", ".apng"},
@@ -34,7 +36,8 @@ ENDINGS = {  # PIL's name of a format -> its file endings
     "TIFF": {".tif", ".tiff"},
     "WEBP": {".webp"},
 }
-FORMATS = sorted(set(ENDINGS) - {"MPO"})  # formats that PIL may try; its JPEG reader detects MPO itself
+# Formats that PIL may try for any file; its JPEG reader detects MPO itself
+FORMATS = sorted(set(ENDINGS) - {"MPO", heic.FORMAT})
 
 FULL_DEPTH = 16  # bits of a 16-bit file that uses its format's whole range
 
@@ -187,16 +190,20 @@ def _reduced(image: Image.Image, short_side: int) -> tuple[int, int] | None:
 
 
 def open_image(file: BinaryIO) -> Image.Image:
-    """Open an image of FORMATS.
+    """Open an image of FORMATS, or HEIC.
 
     Raises:
-        ProblemError: it is none.
+        ProblemError: it is none, or HEIC and no package that reads it is installed.
     """
-    if not file.read(1):
+    start = file.read(heic.SNIFFED)
+    if not start:
         raise ProblemError("empty file (0 bytes)")
     file.seek(0)
+    is_heic = heic.is_heic(start)
+    if is_heic and not heic.register():
+        raise ProblemError(heic.MISSING)
     try:
-        image = Image.open(file, formats=FORMATS)
+        image = Image.open(file, formats=[heic.FORMAT] if is_heic else FORMATS)
     except UnidentifiedImageError:
         raise ProblemError(f"no image (read are {', '.join(FORMATS)}), or broken before its pixels") from None
     if image.info.get("progressive") and (count := _scans(file, MOST_SCANS + 1)) > MOST_SCANS:
@@ -222,7 +229,8 @@ def _scans(file: BinaryIO, limit: int) -> int:
 
 def _upright_rgb(image: Image.Image, file: BinaryIO, bit_depth: int) -> tuple[Pixels, list[str], int]:
     """Return the pixels, notes on how they were changed, and the bits of the largest value (0 if not 16-bit)."""
-    notes = ["first of several frames"] if getattr(image, "is_animated", False) else []
+    which = "main one of several images" if image.format == heic.FORMAT else "first of several frames"
+    notes = [which] if getattr(image, "is_animated", False) else []
     tags = dict(getattr(image, "tag_v2", {}))  # of a TIFF
     is_deep = image.mode != "CMYK" and _is_sixteen_bit(image, tags)
     image.load()  # PIL turns a TIFF upright here and drops the tag

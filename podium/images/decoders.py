@@ -7,17 +7,13 @@ from typing import BinaryIO
 
 from podium.core.colours import RGB
 from podium.core.errors import legible
-from podium.images import arrays, channels, decode, dicom
+from podium.images import arrays, channels, decode, dicom, heic
 from podium.images.arrays import Scaling
 from podium.images.decode import DecodedImage, ProblemError
 
-ENDINGS = decode.ENDINGS | {"DICOM": {".dcm", ".dicom"}, "NPY": {".npy"}, "HEIC": {".heic", ".heif"}}
+ENDINGS = decode.ENDINGS | {"DICOM": {".dcm", ".dicom"}, "NPY": {".npy"}}
 IMAGE_ENDINGS = frozenset[str]().union(*ENDINGS.values())
-SNIFFED = dicom.PREAMBLE + len(dicom.MAGIC)
-_HEIC = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"}  # brands, ISO/IEC 23008-12
-_UNREAD = (
-    "a HEIC image, which no decoder here reads: save it as JPEG or PNG, e.g. by `heif-convert` or `sips -s format png`"
-)
+SNIFFED = max(dicom.PREAMBLE + len(dicom.MAGIC), heic.SNIFFED)
 
 
 def decode_file(file: BinaryIO, *, name: str, scaling: Scaling) -> DecodedImage:
@@ -33,8 +29,6 @@ def decode_file(file: BinaryIO, *, name: str, scaling: Scaling) -> DecodedImage:
     kind = sniffed(start)
     if kind in READERS:
         return _guarded(READERS[kind], file, scaling, kind)
-    if kind == "HEIC":
-        return DecodedImage(format=kind, problem=_UNREAD)
     if scaling.channels != RGB:
         return _guarded(channels.read, file, scaling, "")
     return decode.decode(
@@ -51,12 +45,12 @@ READERS: dict[str, Callable[[BinaryIO, Scaling], DecodedImage]] = {"NPY": arrays
 
 
 def sniffed(start: bytes) -> str:
-    """Return the kind of a file that PIL does not read, by its first SNIFFED bytes; "" for others."""
+    """Return the kind of a file that PIL alone does not read, by its first SNIFFED bytes; "" for others."""
     if start.startswith(arrays.NPY):
         return "NPY"
-    if start[dicom.PREAMBLE :] == dicom.MAGIC:
+    if start[dicom.PREAMBLE :][: len(dicom.MAGIC)] == dicom.MAGIC:
         return "DICOM"
-    return "HEIC" if start[4:8] == b"ftyp" and start[8:12] in _HEIC and b"avif" not in start else ""
+    return heic.FORMAT if heic.is_heic(start) else ""
 
 
 def lacking(names: list[str]) -> str:

@@ -7,7 +7,7 @@ averages, so that a temperature fitted before and applied after it, or the other
 fold models share one temperature: a fold that is scored can say nothing about its own model's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self, cast
 
@@ -47,6 +47,12 @@ def scaled(logs: Probs, temperature: float) -> Probs:
     np.exp(exps, out=exps)
     exps /= _over_classes(np.add, exps)[:, None]
     return exps
+
+
+def scaled_by_label(logs: Probs, temperatures: Sequence[float]) -> Probs:
+    """Turn log probabilities (images x labels, 2) into probabilities, each label at its own temperature."""
+    own = np.tile(np.asarray(temperatures, np.float32), len(logs) // len(temperatures))
+    return scaled(logs / own[:, None], 1.0)
 
 
 def losses(logs: Probs, targets: Targets, temperature: float) -> Values:
@@ -147,6 +153,15 @@ def fit_temperature(logs: Probs, targets: Targets) -> float:
     for node in {low, high}.intersection(ends):
         measure(node)
     return float(np.exp(_lowest_between(values, slopes, low)[1]))
+
+
+def fit_label_temperatures(logs: Probs, targets: Targets, n_labels: int) -> tuple[float, ...]:
+    """Fit each label's temperature to log probabilities (images x labels, 2) that have one for all labels.
+
+    The prior holds a label with few images at the temperature of all (docs.measure.simulate_labels: "around").
+    """
+    places = [slice(label, None, n_labels) for label in range(n_labels)]
+    return tuple(fit_temperature(np.ascontiguousarray(logs[rows]), targets[rows]) for rows in places)
 
 
 @dataclass(frozen=True, eq=False)

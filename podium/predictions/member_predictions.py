@@ -235,7 +235,13 @@ def averaged(found: Iterable[Probs], places: Sequence[int]) -> Probs:
     for probs in found:
         every = list(places) == list(range(probs.shape[1]))
         mean = (probs[0] if every else probs[0, list(places)]).mean(axis=0)
-        total, count = (mean if total is None else total + mean), count + 1
+        del probs  # before the next ones are read
+        if total is None:
+            total = mean
+        else:
+            total += mean
+        count += 1
     if total is None:
         raise ValueError("a TTA has a size and a phase")
-    return np.asarray(total / np.float32(count), np.float32)
+    total /= np.float32(count)
+    return np.asarray(total, np.float32)

@@ -127,13 +127,28 @@ def read_oof(path: Path, used: pd.DataFrame, classes: Sequence[str]) -> Probs:
     Raises:
         InputError: its images, labels or classes are others.
     """
-    table = tables.read(path, contracts.OOF).set_index("image_id")
-    same = len(table) == len(used) and set(tables.class_names(table)) == set(classes)
-    labels = table["label"].reindex(list(used["image_id"]))
-    if not same or list(labels) != list(used["label"]):
+    try:
+        return targets.probs_of_rows(_read_oof(path, used, classes), classes)
+    except (OSError, TypeError, ValueError) as error:  # missing, cut or damaged
+        raise _fault(path, f"cannot be read: {error}") from None
+
+
+def _read_oof(path: Path, used: pd.DataFrame, classes: Sequence[str]) -> Probs:
+    file = pq.ParquetFile(path)
+    rows = file.read(columns=list(contracts.OOF.columns)).to_pandas()
+    places = np.asarray(pd.Index(list(used["image_id"])).get_indexer(rows.get("image_id", [])), np.int64)
+    same = set(file.schema_arrow.names) == {*contracts.OOF.columns, *_columns(classes)}
+    once = len(np.unique(places)) == len(places) == len(used) and bool((places >= 0).all())
+    if not (same and once) or list(rows["label"]) != list(used["label"].iloc[places]):
         raise InputError(f"{path}: its images, labels or classes are not those of folds.csv; run `dvc repro`")
-    columns = [tables.PROBABILITY + name for name in classes]
-    return targets.probs_of_rows(np.asarray(table.loc[list(used["image_id"]), columns], np.float32), classes)
+    found = np.empty((len(used), len(classes)), np.float32)
+    step = max(_BLOCK // max(len(used), 1), 1)
+    for start in range(0, len(classes), step):  # by columns, because the file is a single row group
+        columns = _columns(classes[start : start + step])
+        cells = file.read(columns=columns)
+        found[places, start : start + step] = np.column_stack([cells[name].to_numpy() for name in columns])
+    pa.default_memory_pool().release_unused()
+    return found
 
 
 def _find(
@@ -197,6 +212,7 @@ def _blocks(rows: _FileRows, classes: Sequence[str]) -> Iterator[Probs]:
             first += len(probs)
     except (OSError, TypeError, ValueError) as error:
         raise _fault(rows.path, f"cannot be read: {error}") from None
+    pa.default_memory_pool().release_unused()  # it would keep what reading took at most
 
 
 def _columns(classes: Sequence[str]) -> list[str]:

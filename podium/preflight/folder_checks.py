@@ -8,7 +8,7 @@ from podium.contest import labels
 from podium.contest.settings import ContestSettings
 from podium.core.colours import GREY, RGB
 from podium.core.errors import InputError, some
-from podium.images import arrays, decoders, image_files
+from podium.images import arrays, decoders, heic, image_files
 from podium.images.settings import PrepareSettings
 
 # endings of files that hold no image that `prepare` can read
@@ -51,6 +51,17 @@ def require_images(images: Sequence[str], others: Sequence[str], key: str, folde
         )
     if lacking := decoders.lacking(list(images)):
         raise InputError(f"params.yaml: {key}: {folder} holds DICOM files, and {lacking}")
+
+
+def heic_warnings(images: Sequence[str], key: str, folder: str) -> list[str]:
+    """Warn of HEIC files that nothing here reads, before `prepare` decodes images."""
+    found = [image for image in images if PurePosixPath(image).suffix.lower() in heic.ENDINGS]
+    if not found or heic.register():
+        return []
+    return [
+        f"WARNING: {key}: {len(found)} of {len(images)} images of {folder} are HEIC ({some(found, 3)}), which need the"
+        " package pi-heif: run `.venv/bin/python -m pip install pi-heif`, or they count as unreadable"
+    ]
 
 
 def require_channels(images: Sequence[str], key: str, folder: Path, settings: PrepareSettings) -> None:

@@ -65,6 +65,13 @@ def check(p: Podium, root: Path) -> list[str]:
     messages = [
         *_notes(c, root),
         *folder_checks.messages(train.images, c, root),
+        *(
+            message
+            for subset, files in found.items()
+            for message in folder_checks.heic_warnings(
+                files.images, f"contest.images.{subset}", str(getattr(c.images, subset))
+            )
+        ),
         *_check_folds(own, p.folds),
         *_selection_messages(c, {subset: files.selection for subset, files in found.items()}),
         *_check_template(c, test, classes, root),

@@ -164,6 +164,8 @@ class Podium(FoldList):
     @model_validator(mode="after")
     def _refuse_what_sets_of_labels_lack(self) -> Self:
         if self.contest.task == "classes":
+            if self.ensemble.label_temperatures:
+                raise ValueError("ensemble.label_temperatures is for sets of labels (contest.task: labels); remove it")
             return self
         phases = {
             f"members.{name}.{key}": getattr(member, key)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from podium.contracts import COMPARISON
+from podium.core import scratch
 from podium.core.tables import Contract
 from podium.predictions import calibration
 from podium.predictions.calibration import Probs
@@ -39,7 +40,7 @@ class Step:
         member: whose.
         name: of the step.
         what: what was done, in words.
-        probs: (images, classes), calibrated on images of other outer folds.
+        probs: (images, classes), calibrated on images of other outer folds; large ones lie on the disk (scratch).
     """
 
     member: str
@@ -87,7 +88,7 @@ def is_better(candidate: Step, base: Step, images: EvaluationSet) -> bool:
 
 
 def _compared(base: Step, candidate: Step, images: EvaluationSet, n_comparisons: int) -> comparison.Comparison:
-    return comparison.compare(
+    found = comparison.compare(
         images.metric,
         images.targets,
         base=base.probs,
@@ -95,13 +96,18 @@ def _compared(base: Step, candidate: Step, images: EvaluationSet, n_comparisons:
         groups=images.groups,
         n_comparisons=n_comparisons,
     )
+    for step in (base, candidate):
+        scratch.release(step.probs)
+    return found
 
 
 def _standing(step: Step, images: EvaluationSet) -> dict[str, object]:
-    return {
+    found = {
         "member": step.member,
         "step": step.name,
         "what": step.what,
         "score": round(images.metric.function(images.targets, step.probs), 6),
         "log_loss": round(scores.log_loss(images.targets, step.probs), 6),
     }
+    scratch.release(step.probs)
+    return found

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from podium.contest.settings import ContestSettings
-from podium.core import params, tables, targets
+from podium.core import params, scratch, tables, targets
 from podium.inference.settings import MemberSettings
 from podium.predictions import calibration, case_means, member_predictions, prediction_files
 from podium.predictions.calibration import Probs
@@ -179,7 +179,7 @@ def _with_prior(inputs: AblationInputs, probs: Probs, weighed: bool) -> Probs:
 
 
 def _step(inputs: AblationInputs, member: str, name: str, what: str, probs: Probs) -> Step:
-    return Step(member, name, what, ablation.tempered(probs, inputs.images))
+    return Step(member, name, what, scratch.on_disk(ablation.tempered(probs, inputs.images)))
 
 
 def _words(phase: str, member: MemberSettings) -> str:
@@ -191,7 +191,8 @@ def _words(phase: str, member: MemberSettings) -> str:
 
 def _read_oof(inputs: AblationInputs, name: str) -> Probs:
     """Read what `ensemble` chose on other images and calibrated: (scored images, classes)."""
-    return prediction_files.read_oof(inputs.root / f"data/ensemble/{name}.parquet", inputs.used, inputs.classes)
+    path = inputs.root / f"data/ensemble/{name}.parquet"
+    return scratch.on_disk(prediction_files.read_oof(path, inputs.used, inputs.classes))
 
 
 def steps_for_plot(table: pd.DataFrame) -> pd.DataFrame:

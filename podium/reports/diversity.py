@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from podium.contracts import COMPARISON
-from podium.core import tables
+from podium.core import scratch, tables
 from podium.predictions import calibration
 from podium.scoring import comparison, intervals
 from podium.scoring.comparison import Comparison
@@ -72,11 +72,14 @@ def gather(read: Read, names: Sequence[str], targets: Targets, metric: Metric) -
     total, right, alone = None, [], []
     for name in names:
         probs = read(name)
-        total = probs.astype(np.float64) if total is None else total + probs
+        if total is None:
+            total = probs.astype(np.float64)
+        else:
+            total += probs
         right.append(probs.argmax(1) == targets)
         alone.append(metric.function(targets, probs))
     assert total is not None, "an ensemble has a member"
-    return MemberScores(total, np.stack(right), alone)
+    return MemberScores(scratch.on_disk(total), np.stack(right), alone)
 
 
 def pairs(right: Right) -> dict[str, NDArray[np.float64]]:
@@ -136,9 +139,11 @@ def member_value(
         exact = np.maximum(total[rows] - probs[rows], 0) / (n_members - 1), total[rows] / n_members
         blends[:, rows] = exact
         same = same and alike(*exact)  # before their temperatures, which are found in steps
+    scratch.release(total)
     if same:
         return Comparison(intervals.NOTHING, intervals.NOTHING, 1.0)
-    base, candidate = (_calibrated(blend, targets) for blend in blends)
+    base, candidate = (scratch.on_disk(_calibrated(blend, targets)) for blend in blends)
+    del blends
     return comparison.compare(metric, targets, base=base, candidate=candidate, groups=groups, n_comparisons=n_members)
 
 

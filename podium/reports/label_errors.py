@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from podium import contracts
+from podium.core import scratch
 from podium.core.targets import are_known, of_labels
 from podium.reports.member_votes import NO_VOTE, Targets, Vote
 
@@ -56,7 +57,8 @@ def find_issues(targets: Targets, probs: NDArray[np.float64]) -> LabelIssues:
     from cleanlab.filter import find_label_issues  # takes a second to import
     from cleanlab.rank import get_label_quality_scores
 
-    exact = probs / probs.sum(1, keepdims=True)
+    exact = np.asarray(probs / probs.sum(1, keepdims=True))
+    scratch.release(probs)
     return LabelIssues(
         quality=get_label_quality_scores(targets, exact, method="normalized_margin"),
         flagged=find_label_issues(targets, exact, filter_by="prune_by_class", min_examples_per_class=0, n_jobs=1),

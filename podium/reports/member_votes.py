@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from podium.core import scratch
 from podium.core import targets as label_targets
 from podium.predictions import member_predictions
 from podium.predictions.member_predictions import MemberPredictions
@@ -66,12 +67,17 @@ def read(
         rows = member_predictions.predicted_rows(member, folds)
         known = (reviewed["image_id"].isin(rows["image_id"]), rows["image_id"].isin(reviewed["image_id"]))
         has_prediction, is_reviewed = (label_targets.rows_of_images(one.to_numpy(), classes) for one in known)
-        probs = _mean(member, rows, classes)[is_reviewed]
+        probs = _mean(member, rows, classes)
+        probs = probs if is_reviewed.all() else probs[is_reviewed]
         votes[name] = to_vote(probs, has_prediction)
-        total[has_prediction] += probs
+        if has_prediction.all():
+            total += probs  # without a copy, because tables may be large
+        else:
+            total[has_prediction] += probs
         n_votes += has_prediction
+        del probs
     total /= n_votes[:, None]
-    return MemberVotes(total, votes)
+    return MemberVotes(scratch.on_disk(total), votes)
 
 
 def to_vote(probs: NDArray[np.floating[Any]], has_prediction: NDArray[np.bool_]) -> Vote:

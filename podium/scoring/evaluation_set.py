@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -71,11 +70,13 @@ class EvaluationSet:
 
     def gathered(self, by_outer_fold: Mapping[int, Probs]) -> Probs:
         """Put outer_folds' predictions in the order of the images."""
-        order = np.concatenate([self.rows({outer_fold}) for outer_fold in by_outer_fold])
-        probs = np.concatenate(list(by_outer_fold.values()))[np.argsort(order)]
-        for of_outer_fold in by_outer_fold.values():
+        rows = {outer_fold: self.rows({outer_fold}) for outer_fold in by_outer_fold}
+        order, first = np.sort(np.concatenate(list(rows.values()))), next(iter(by_outer_fold.values()))
+        probs = np.empty((len(order), *first.shape[1:]), first.dtype)  # filled in place: tables may be large
+        for outer_fold, of_outer_fold in by_outer_fold.items():
+            probs[np.searchsorted(order, rows[outer_fold])] = of_outer_fold
             scratch.release(of_outer_fold)
-        return cast(Probs, probs)
+        return probs
 
 
 def of_folds(

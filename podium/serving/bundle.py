@@ -23,14 +23,20 @@ HERE = Path(__file__).parent
 SCRIPTS = {  # file of the bundle -> its source
     "predict.py": HERE / "standalone/predict.py",
     "blend.py": HERE / "standalone/blend.py",
+    "cases.py": HERE / "standalone/cases.py",
     "resize.py": HERE / "standalone/resize.py",
     "decode.py": HERE.parent / "images/decode.py",
+    "heic.py": HERE.parent / "images/heic.py",
     "errors.py": HERE.parent / "core/errors.py",
 }
 IMPORTS = {  # in the bundle its files lie beside each other, and resize.py stands in for OpenCV
     "from podium.images import decode": "import decode",
+    "from podium.images import heic": "import heic",
     "from podium.core.errors import legible": "from errors import legible",
-    "from podium.serving.standalone import blend, resize": "import blend\nimport resize",
+    "from podium.core.errors import InputError": "from errors import InputError",
+    "from podium.core.errors import InputError, some": "from errors import InputError, some",
+    "from podium.serving.standalone import blend, cases, resize": "import blend\nimport cases\nimport resize",
+    "from podium.serving.standalone.cases import CaseMeans": "from cases import CaseMeans",
     "import cv2": "import resize as cv2",
 }
 UNSEALED = 'MANIFEST_SHA256 = ""'
@@ -60,7 +66,7 @@ def write(out: Path, select: str, root: Path) -> RecipeFile:
     builder = NetworkBuilder(_in_fp32(recipe), root, TorchSettings(device="cpu"))
     tables.write_json(_networks(builder, temporary), temporary / "networks.json")
     np.savez(temporary / "arrays.npz", **_arrays(builder))  # type: ignore[arg-type]
-    tables.write_json(recipe.model_dump(mode="json"), temporary / "recipe.json")
+    tables.write_json(recipe.plain(), temporary / "recipe.json")
     tables.write_text(model_card.text(recipe, select, root), temporary / "model_card.md")
     tables.write_text(model_card.licences(recipe), temporary / "LICENCES.md")
     _write_scripts(temporary)

@@ -20,6 +20,10 @@ python predict.py <folder or file> predictions.csv
 `predict.py` first checks the SHA-256 of every file. It writes the columns image_id, label, unlike_training (yes: do not
 trust the label), novelty (above 1 is yes), problem (why a file could not be read) and one probability per class.
 """
+CASES = """
+Several images of one case are predicted by their mean, as for the score. {} `none` in its place predicts each image by
+itself. The column `case` says which case an image is of.
+"""
 LIMITS = """
 ## What it cannot do
 
@@ -56,7 +60,7 @@ def text(recipe: RecipeFile, select: str, root: Path) -> str:
         *_findings(root),
         *_novelty(recipe),
     ]
-    return "\n".join(lines) + "\n" + USE + LIMITS
+    return "\n".join(lines) + "\n" + USE + _cases(recipe) + LIMITS
 
 
 def licences(recipe: RecipeFile) -> str:
@@ -76,9 +80,20 @@ def licences(recipe: RecipeFile) -> str:
             "| numpy | BSD-3-Clause |",
             "| pillow | MIT-CMU |",
             "| resize.py follows OpenCV | Apache-2.0 |",
-            "| predict.py, blend.py, decode.py | Podium's |",
+            "| predict.py, blend.py, cases.py, decode.py, heic.py | Podium's |",
             "",
         ]
+    )
+
+
+def _cases(recipe: RecipeFile) -> str:
+    if recipe.cases is None:
+        return ""
+    if recipe.cases.pattern is not None:
+        return CASES.format("The pattern of recipe.json finds them by their paths; a CSV as third argument does too.")
+    columns = f"{recipe.cases.file} (files) and {recipe.cases.id or 'the first one'} (cases), or image_id and case"
+    return CASES.format(
+        f"predict.py takes a CSV as third argument that says which these are, with the columns {columns}."
     )
 
 

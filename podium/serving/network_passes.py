@@ -97,10 +97,12 @@ class ChunkPredictions:
 
     def calibrated(self, member: RecipeMember, index: int) -> Probs:
         """Return a member's calibrated probabilities (images, classes) by the models of the index-th fold."""
+        return calibrated(self.probabilities(member, index), member, self.builder.recipe.folds[index])
+
+    def probabilities(self, member: RecipeMember, index: int) -> Probs:
+        """Return a member's probabilities (images, classes) by the models of the index-th fold, not calibrated."""
         fold = self.builder.recipe.folds[index]
-        probs = self._joint(fold) if member.source == "joint_probe" else self._of_member(member, fold)
-        prior = np.array(member.log_priors[fold], np.float32) if member.log_priors else None
-        return TtaCalibration(member.temperature, member.prior_strength).apply(calibration.log_probs(probs), prior)
+        return self._joint(fold) if member.source == "joint_probe" else self._of_member(member, fold)
 
     def features(self, member: str, size: int) -> Features:
         """Return frozen features (images, transforms, features) in all transforms of `infer`; computed once."""
@@ -156,6 +158,12 @@ class ChunkPredictions:
         inputs = joint_probe.side_by_side(self.mean_features(name) for name in sorted(networks))
         classifiers = self.builder.classifiers(classifier_file.JOINT)
         return by_classifier(classifiers, joint_probe.IMAGE_SIZE, fold, inputs)[:, 0]
+
+
+def calibrated(probs: Probs, member: RecipeMember, fold: str) -> Probs:
+    """Calibrate a member's probabilities (images, classes) by a fold's models."""
+    prior = np.array(member.log_priors[fold], np.float32) if member.log_priors else None
+    return TtaCalibration(member.temperature, member.prior_strength).apply(calibration.log_probs(probs), prior)
 
 
 def by_classifier(classifiers: Classifiers, size: int, fold: str, features: Features) -> Probs:

@@ -1,7 +1,8 @@
 """Predict new images with the recipe of `ensemble`: a table with a row per file, written in chunks."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from podium.core import params, progress, tables
 from podium.core.errors import InputError, some
 from podium.ensembling import recipe_schema
 from podium.ensembling.nested_cv import Recipe
-from podium.ensembling.recipe_schema import RecipeFile
+from podium.ensembling.recipe_schema import RecipeFile, RecipeMember
 from podium.images.image_files import ImageFile
 from podium.inference import stored_images
 from podium.models import devices
@@ -26,7 +27,9 @@ from podium.probes import novelty
 from podium.probes.novelty import Novelty
 from podium.serving import image_stream
 from podium.serving.image_stream import ImageChunk
-from podium.serving.network_passes import ChunkPredictions, NetworkBuilder, batch_sizes
+from podium.serving.network_passes import ChunkPredictions, NetworkBuilder, batch_sizes, calibrated
+from podium.serving.standalone import cases
+from podium.serving.standalone.cases import CaseMeans
 
 CHUNK = 512  # readable images that are predicted together
 LARGEST_CHUNK = 4096
@@ -36,11 +39,18 @@ Ratios = NDArray[np.float64]
 
 @dataclass
 class NewPredictionCounts:
-    """What was predicted: files, unreadable ones, and images unlike the training images."""
+    """What was predicted: files, unreadable ones, images unlike the training images, and cases of several images.
+
+    Attributes:
+        cases: 0 where each image is predicted by itself.
+        lost: cases without a readable image.
+    """
 
     files: int = 0
     unreadable: int = 0
     unlike: int = 0
+    cases: int = 0
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,25 +63,52 @@ class BlendPredictor:
 
     def predict(self, chunk: ImageChunk) -> tuple[Probs, Ratios | None]:
         """Return probabilities (readable images, classes) and, where the recipe has it, novelty (readable images,)."""
-        image_ids = chunk.packed.image_ids
-        if not image_ids:
+        if not chunk.packed.image_ids:
             return np.zeros((0, len(self.recipe.classes)), np.float32), None
+        with self._passes(chunk) as passes:
+            return self._blended(passes.n_images, passes.calibrated), self._ratios(passes)
+
+    def add(self, chunk: ImageChunk, places: NDArray[np.int64], means: CaseMeans) -> Ratios | None:
+        """Add the predictions of a chunk's readable images, which lie at `places`, to their cases; return novelty."""
+        if not len(places):
+            return None
+        with self._passes(chunk) as passes:
+            for index, fold in enumerate(self.recipe.folds):
+                for place, member in enumerate(self.recipe.members):
+                    if self.recipe.contributes(place):
+                        means.add((member.name, fold), places, passes.probabilities(member, index))
+            return self._ratios(passes)
+
+    def of_cases(self, means: CaseMeans) -> Probs:
+        """Return probabilities (cases, classes): the mean comes before the calibration, as in `ensemble`."""
+
+        def mean(member: RecipeMember, index: int) -> Probs:
+            fold = self.recipe.folds[index]
+            return calibrated(means.mean((member.name, fold)).astype(np.float32), member, fold)
+
+        return self._blended(means.n_cases, mean)
+
+    @contextmanager
+    def _passes(self, chunk: ImageChunk) -> Iterator[ChunkPredictions]:
+        image_ids = chunk.packed.image_ids
         with stored_images.shared(chunk.packed, image_ids, chunk.folder, NAME) as images_at:
-            predictions = ChunkPredictions(self.builder, images_at, len(image_ids))
-            return self._blended(predictions), self._ratios(predictions)
+            yield ChunkPredictions(self.builder, images_at, len(image_ids))
 
-    def _blended(self, predictions: ChunkPredictions) -> Probs:
-        """Blend each fold's models, average the folds, and decide, as `ensemble` does with test images."""
-        total = np.zeros((predictions.n_images, len(self.recipe.classes)))
+    def _blended(self, n_rows: int, of_member: Callable[[RecipeMember, int], Probs]) -> Probs:
+        """Blend each fold's models, average the folds, and decide, as `ensemble` does with test images.
+
+        Args:
+            n_rows: images or cases.
+            of_member: returns a member's calibrated probabilities (rows, classes) by the models of the index-th fold.
+        """
+        unused = np.zeros((n_rows, len(self.recipe.classes)), np.float32)  # of a member of weight 0
+        total = np.zeros((n_rows, len(self.recipe.classes)))
         for index in range(len(self.recipe.folds)):
-            total += self._blend.blended(self._members(predictions, index))
+            total += self._blend.blended(
+                of_member(member, index) if self.recipe.contributes(place) else unused
+                for place, member in enumerate(self.recipe.members)
+            )
         return self._blend.decided((total / len(self.recipe.folds)).astype(np.float32))
-
-    def _members(self, predictions: ChunkPredictions, index: int) -> Iterator[Probs]:
-        """Yield each member's probabilities; a member of weight 0 is not computed."""
-        unused = np.zeros((predictions.n_images, len(self.recipe.classes)), np.float32)
-        for place, member in enumerate(self.recipe.members):
-            yield predictions.calibrated(member, index) if self.recipe.contributes(place) else unused
 
     def _ratios(self, predictions: ChunkPredictions) -> Ratios | None:
         known, measure = self.recipe.novelty, self._novelty
@@ -115,18 +152,30 @@ def require_predictable(recipe: RecipeFile) -> None:
         )
 
 
-def write(images: Path, out: Path, root: Path) -> NewPredictionCounts:
+def write(images: Path, out: Path, root: Path, case_table: str = "") -> NewPredictionCounts:
     """Predict a folder or a file and write the table; return the counts.
 
+    Args:
+        images: a folder or a file.
+        out: the table.
+        root: of the project.
+        case_table: which images are one case, as `cases.of_images` reads it.
+
     Raises:
-        InputError: there is no image, no recipe, or as `load`.
+        InputError: there is no image, no recipe, or as `load` and `cases.of_images`.
     """
     files = image_stream.find(images)
     predictor = load(root)
+    rule = predictor.recipe.cases
+    of_images = cases.of_images(
+        [file.image_id for file in files], None if rule is None else rule.model_dump(), case_table
+    )
 
     def run() -> NewPredictionCounts:
         with tables.replacing(out) as temporary:
-            return _write_rows(predictor, files, temporary)
+            if of_images is None:
+                return _write_rows(predictor, files, temporary)
+            return _write_cases(predictor, files, of_images, temporary)
 
     return devices.reproducibly(NAME, run)
 
@@ -144,18 +193,62 @@ def _write_rows(predictor: BlendPredictor, files: list[ImageFile], out: Path) ->
     return counts
 
 
+@dataclass(frozen=True)
+class PredictedChunk:
+    """What is kept of an `ImageChunk` until the cases of its images are complete."""
+
+    problems: dict[str, str]
+    readable: list[str]
+    ratios: Ratios | None
+
+
+def _write_cases(
+    predictor: BlendPredictor, files: list[ImageFile], of_images: Sequence[str], out: Path
+) -> NewPredictionCounts:
+    """Write a row per file with its case's prediction, once all files are predicted."""
+    recipe, image_ids = predictor.recipe, [file.image_id for file in files]
+    case_of = dict(zip(image_ids, of_images, strict=True))
+    means, places = CaseMeans.of(image_ids, of_images), {image_id: place for place, image_id in enumerate(image_ids)}
+    done = []
+    with tqdm(desc=NAME, total=len(files), unit="img", disable=not progress.shown()) as bar:
+        for chunk in image_stream.chunks(files, recipe.prepare, chunk_size(batch_sizes(recipe))):
+            readable = list(chunk.packed.image_ids)
+            ratios = predictor.add(chunk, np.array([places[image_id] for image_id in readable], np.int64), means)
+            done.append(PredictedChunk(chunk.problems, readable, ratios))
+            bar.update(len(chunk.problems))
+    problems = {image_id: problem for one in done for image_id, problem in one.problems.items()}
+    known = {case_of[image_id] for one in done for image_id in one.readable}
+    lost = tuple(sorted(set(of_images) - known - {""}))
+    counts = NewPredictionCounts(len(files), sum(map(bool, problems.values())), cases=means.n_cases, lost=lost)
+    probs = predictor.of_cases(means) if known else np.zeros((means.n_cases, len(recipe.classes)), np.float32)
+    with out.open("w", encoding="utf-8", newline="") as opened:
+        for one in done:
+            here = probs[[means.of_image[places[image_id]] for image_id in one.readable]]
+            table = _rows(recipe, one.problems, one.readable, here, one.ratios)
+            table.insert(1, "case", [case_of[image_id] for image_id in one.problems])
+            table.to_csv(opened, index=False, header=opened.tell() == 0, lineterminator="\n")
+            counts.unlike += int((table["unlike_training"] == "yes").sum())
+    return counts
+
+
 def rows(recipe: RecipeFile, chunk: ImageChunk, probs: Probs, ratios: Ratios | None) -> pd.DataFrame:
     """Return a row per file of a chunk; one that cannot be read has the reason and nothing else."""
-    readable = pd.Index(chunk.packed.image_ids)
+    return _rows(recipe, chunk.problems, chunk.packed.image_ids, probs, ratios)
+
+
+def _rows(
+    recipe: RecipeFile, problems: dict[str, str], image_ids: Sequence[str], probs: Probs, ratios: Ratios | None
+) -> pd.DataFrame:
+    readable = pd.Index(image_ids)
     labels = np.array(recipe.labels, object)[probs.argmax(axis=1)] if len(readable) else []
     table = pd.DataFrame({"label": labels}, index=readable, dtype=object)
     table["unlike_training"] = "" if ratios is None else np.where(ratios > 1, "yes", "no")
     table["novelty"] = np.nan if ratios is None else ratios.round(4)
     columns = [tables.PROBABILITY + name for name in recipe.classes]
     table = pd.concat([table, pd.DataFrame(probs, index=readable, columns=columns)], axis=1)
-    table = table.reindex(list(chunk.problems))
-    table.insert(0, "image_id", list(chunk.problems))
-    table.insert(4, "problem", list(chunk.problems.values()))
+    table = table.reindex(list(problems))
+    table.insert(0, "image_id", list(problems))
+    table.insert(4, "problem", list(problems.values()))
     return table.assign(**{name: table[name].fillna("") for name in ("label", "unlike_training")})
 
 

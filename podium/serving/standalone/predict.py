@@ -1,5 +1,6 @@
-"""Predict images with the models of this folder: `python predict.py <folder or file> [predictions.csv]`.
+"""Predict images with the models of this folder: `python predict.py <folder or file> [predictions.csv] [cases.csv]`.
 
+cases.csv says which images are one case, where the contest averages several (cases.py); `none` takes each by itself.
 It needs numpy, pillow and onnxruntime. It refuses to run if a file of the folder is not the one that was bundled.
 """
 
@@ -19,8 +20,10 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from podium.core.errors import InputError
 from podium.images import decode
-from podium.serving.standalone import blend, resize
+from podium.serving.standalone import blend, cases, resize
+from podium.serving.standalone.cases import CaseMeans
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[Any]
@@ -57,20 +60,31 @@ TTA: dict[str, Callable[[Floats], Floats]] = {  # of images (batch, 3, side, sid
 }
 
 
-def main(images: str, out: str = "predictions.csv") -> None:
+def main(images: str, out: str = "predictions.csv", case_table: str = "") -> None:
     """Write a table with a row per file."""
     bundle = load(HOME)
     files = find(Path(images))
     if not files:
         raise SystemExit(f"{images}: no file there")
+    try:
+        of_images = cases.of_images([name for name, _ in files], bundle.recipe.get("cases"), case_table)
+    except InputError as error:
+        raise SystemExit(str(error)) from None
     with Path(out).open("w", encoding="utf-8", newline="") as opened:
         writer = csv.writer(opened, lineterminator="\n")
         columns = [f"p:{name}" for name in bundle.recipe["classes"]]
-        writer.writerow(["image_id", "label", "unlike_training", "novelty", "problem", *columns])
-        for start in range(0, len(files), CHUNK):
+        of_case = [] if of_images is None else ["case"]
+        writer.writerow(["image_id", *of_case, "label", "unlike_training", "novelty", "problem", *columns])
+        if of_images is not None:
+            writer.writerows(bundle.rows_of_cases(files, of_images))
+        for start in range(0, len(files) if of_images is None else 0, CHUNK):
             writer.writerows(bundle.rows(files[start : start + CHUNK]))
-            print(f"\r{min(start + CHUNK, len(files))} of {len(files)} images", end="", file=sys.stderr, flush=True)
+            _show(start, files)
     print(f"\n{out}", file=sys.stderr)
+
+
+def _show(start: int, files: list[tuple[str, Path]]) -> None:
+    print(f"\r{min(start + CHUNK, len(files))} of {len(files)} images", end="", file=sys.stderr, flush=True)
 
 
 def load(home: Path) -> "Bundle":
@@ -120,13 +134,33 @@ class Bundle:
     def rows(self, files: list[tuple[str, Path]]) -> list[list[Any]]:
         """Predict a chunk of files: their rows of the table."""
         decoded = [self._decoded(name, path) for name, path in files]
-        pixels = [one.pixels for one in decoded if one.pixels is not None]
-        probs, ratios = self.predict(pixels)
+        probs, ratios = self.predict([one.pixels for one in decoded if one.pixels is not None])
+        return self._rows([(name, one.problem) for (name, _), one in zip(files, decoded, strict=True)], probs, ratios)
+
+    def rows_of_cases(self, files: list[tuple[str, Path]], of_images: list[str]) -> list[list[Any]]:
+        """Predict files by the mean of each case: their rows of the table."""
+        means, chunks = CaseMeans.of([name for name, _ in files], of_images), []
+        for start in range(0, len(files), CHUNK):
+            here = files[start : start + CHUNK]
+            decoded = [self._decoded(name, path) for name, path in here]
+            places = start + np.flatnonzero([one.pixels is not None for one in decoded])
+            ratios = self._add([one.pixels for one in decoded if one.pixels is not None], places, means)
+            chunks.append(([(name, one.problem) for (name, _), one in zip(here, decoded, strict=True)], places, ratios))
+            _show(start, files)
+        read = any(len(places) for _, places, _ in chunks)
+        probs = self._of_cases(means) if read else np.zeros((means.n_cases, len(self.recipe["classes"])))
+        rows = []
+        for named, places, ratios in chunks:
+            rows += self._rows(named, probs[means.of_image[places]], ratios)
+        return [[row[0], case, *row[1:]] for row, case in zip(rows, of_images, strict=True)]
+
+    def _rows(self, named: list[tuple[str, str]], probs: Floats, ratios: Floats | None) -> list[list[Any]]:
+        """Return the rows of files with their problems; `probs` and `ratios` are of the readable ones."""
         rows: list[list[Any]] = []
         place = 0
-        for (name, _), one in zip(files, decoded, strict=True):
-            if one.pixels is None:
-                rows.append([name, "", "", "", one.problem, *[""] * len(self.recipe["classes"])])
+        for name, problem in named:
+            if problem:
+                rows.append([name, "", "", "", problem, *[""] * len(self.recipe["classes"])])
                 continue
             label = self.recipe["labels"][int(probs[place].argmax())]
             ratio = None if ratios is None else float(ratios[place])
@@ -140,9 +174,31 @@ class Bundle:
         if not pixels:
             return np.zeros((0, len(self.recipe["classes"]))), None
         passes = ImagePasses(self, pixels)
+        return self._blended(passes.member), passes.novelty()
+
+    def _add(self, pixels: list[Pixels], places: NDArray[np.int64], means: CaseMeans) -> Floats | None:
+        """Add the predictions of images, which lie at `places`, to their cases; return the novelty (images,)."""
+        if not pixels:
+            return None
+        passes = ImagePasses(self, pixels)
+        for fold in self.recipe["folds"]:
+            for member in self.members:
+                if member is not None:
+                    means.add((member["name"], fold), places, passes.mean(member, fold))
+        return passes.novelty()
+
+    def _of_cases(self, means: CaseMeans) -> Floats:
+        """Return probabilities (cases, classes): the mean comes before the calibration."""
+
+        def mean(member: dict[str, Any] | None, fold: str) -> Floats | None:
+            return None if member is None else blend.calibrated(means.mean((member["name"], fold)), member, fold)
+
+        return self._blended(mean)
+
+    def _blended(self, of_member: Callable[[dict[str, Any] | None, str], Floats | None]) -> Floats:
         folds = self.recipe["folds"]
-        total = sum(blend.blended(self.recipe, [passes.member(m, fold) for m in self.members]) for fold in folds)
-        return blend.decided(self.recipe, np.asarray(total) / len(folds)), passes.novelty()
+        total = sum(blend.blended(self.recipe, [of_member(m, fold) for m in self.members]) for fold in folds)
+        return blend.decided(self.recipe, np.asarray(total) / len(folds))
 
     @property
     def members(self) -> list[dict[str, Any] | None]:
@@ -188,7 +244,7 @@ class ImagePasses:
         """Return a member's calibrated probabilities (images, classes) by one fold's models."""
         if member is None:
             return None
-        return blend.calibrated(self._mean(member, fold), member, fold)
+        return blend.calibrated(self.mean(member, fold), member, fold)
 
     def novelty(self) -> Floats | None:
         """Return cosine distance from the nearest training image / the threshold (images,)."""
@@ -214,7 +270,7 @@ class ImagePasses:
             self._features[name, size] = np.stack(outputs, axis=1)
         return self._features[name, size]
 
-    def _mean(self, member: dict[str, Any], fold: str) -> Floats:
+    def mean(self, member: dict[str, Any], fold: str) -> Floats:
         """Return the mean over a member's sizes, transforms and phases."""
         if member["source"] == "joint_probe":
             networks = self.bundle.recipe["networks"]
@@ -295,6 +351,6 @@ def _through_jpeg(pixels: Pixels) -> Pixels:
 
 
 if __name__ == "__main__":
-    if not 2 <= len(sys.argv) <= 3:
-        raise SystemExit("usage: python predict.py <folder or file> [predictions.csv]")
+    if not 2 <= len(sys.argv) <= 4:
+        raise SystemExit("usage: python predict.py <folder or file> [predictions.csv] [cases.csv or none]")
     main(*sys.argv[1:])
