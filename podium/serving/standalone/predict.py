@@ -16,7 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
+
+try:
+    import onnxruntime
+except ModuleNotFoundError:
+    raise SystemExit("predict.py needs onnxruntime, numpy and pillow: pip install onnxruntime numpy pillow") from None
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
@@ -351,6 +355,6 @@ def _through_jpeg(pixels: Pixels) -> Pixels:
 
 
 if __name__ == "__main__":
-    if not 2 <= len(sys.argv) <= 4:
+    if not 2 <= len(sys.argv) <= 4 or sys.argv[1] in ("-h", "--help"):
         raise SystemExit("usage: python predict.py <folder or file> [predictions.csv] [cases.csv or none]")
     main(*sys.argv[1:])
