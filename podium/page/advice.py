@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from podium.core import params
+import pandas as pd
+
+from podium.core import params, placeholders
 from podium.core.errors import some
 from podium.folds import balance
 from podium.page.page_inputs import PageInputs
+from podium.scoring import scores
 
 MOST_HARMFUL = 3  # members that are named
+MOST_REMOVED = 6  # members in a command
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,15 @@ class Advice:
 def all_advice(inputs: PageInputs) -> list[Advice]:
     """Return everything that is worth doing, the most important first, and the submission last."""
     found = [advice for rule in RULES for advice in rule(inputs)]
-    last = Advice("Submit data/ensemble/submission.csv; it is complete and in your template's form.", "reproduce")
-    return [*found, last]
+    return [*found, Advice(_submission(inputs), "reproduce")]
+
+
+def _submission(inputs: PageInputs) -> str:
+    if not len(inputs.facts["test"]):
+        return "There is no test image, so there is nothing to submit. docs/predict.md says how to predict new images."
+    if inputs.contest.template == placeholders.NO_FILE:
+        return "Submit data/ensemble/submission.csv; it has all test images, in the form of contest.submission."
+    return "Submit data/ensemble/submission.csv; it is complete and in your template's form."
 
 
 def _chance(inputs: PageInputs) -> Iterator[Advice]:
@@ -145,6 +156,54 @@ def _confused(inputs: PageInputs) -> Iterator[Advice]:
         )
 
 
+def _member_ahead(inputs: PageInputs) -> Iterator[Advice]:
+    """Answer whether to submit a member that has a better score than the blend."""
+    table = inputs.table("data/ensemble/blend.csv")
+    behind = table[(table["gain"] < 0) | (table["log_loss_gain"] < 0)]
+    if not len(behind):
+        return
+    clear = (behind["verdict"] == "worse") | ((behind["verdict"] == "mixed") & (behind["high"] < 0))
+    ordered = behind.assign(clear=clear).sort_values(
+        ["clear", "gain", "log_loss_gain", "member"], ascending=[False, True, True, True]
+    )
+    worst = ordered.iloc[0]
+    name = str(worst["member"])
+    if not worst["clear"]:
+        yield Advice(
+            f"{name} alone {_better_in(inputs, worst)} than the blend, but their comparison is not clearly against the"
+            f" blend (verdict: {worst['verdict']}). The blend is as good a choice. Its method was chosen by left-out"
+            f" cost; the score of a member that you pick for its score is optimistic.",
+            "members",
+        )
+        return
+    others = [
+        f"-S '~{key}.{other}'"
+        for key in ("members", "external")
+        for other in params.section(inputs.values, key)
+        if other != name
+    ]
+    is_own = name in params.section(inputs.values, "members") or name in params.section(inputs.values, "external")
+    yield Advice(
+        f"{name} alone {_better_in(inputs, worst)} than the blend, and the difference is clear. Try without the other"
+        " members, or without those that harm the blend, and submit the better of the runs.",
+        "members",
+        f"dvc exp run {' '.join(others)}" if is_own and len(others) <= MOST_REMOVED else "",
+    )
+
+
+def _better_in(inputs: PageInputs, row: pd.Series) -> str:
+    """Say in what a member of contracts.BLEND is better than the blend, e.g. "has a higher accuracy (0.9 > 0.8)"."""
+    summary, found = inputs.summary("metrics/summary.json"), []
+    metric = str(summary["metric"])
+    if row["gain"] < 0:
+        word = "lower" if scores.is_loss(metric) else "higher"
+        numbers = f"{row['score']:.4f}, blend {summary['oof_score']:.4f}"
+        found.append(f"a {word} {metric.replace('_', ' ')} ({numbers})")
+    if row["log_loss_gain"] < 0 and metric != scores.LOG_LOSS:
+        found.append(f"a lower log loss ({row['log_loss']:.4f}, blend {summary['oof_log_loss']:.4f})")
+    return f"has {' and '.join(found)}"
+
+
 def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
@@ -165,4 +224,5 @@ RULES: tuple[Callable[[PageInputs], Iterator[Advice]], ...] = (
     _harmful,
     _worse_steps,
     _confused,
+    _member_ahead,
 )
