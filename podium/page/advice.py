@@ -159,40 +159,35 @@ def _confused(inputs: PageInputs) -> Iterator[Advice]:
 def _member_ahead(inputs: PageInputs) -> Iterator[Advice]:
     """Answer whether to submit a member that has a better score than the blend."""
     table = inputs.table("data/ensemble/blend.csv")
-    behind = table[(table["gain"] < 0) | (table["log_loss_gain"] < 0)]
+    behind = table[((table["gain"] < 0) | (table["log_loss_gain"] < 0)) & ~(table["low"] > 0)]
     if not len(behind):
         return
-    clear = (behind["verdict"] == "worse") | ((behind["verdict"] == "mixed") & (behind["high"] < 0))
-    ordered = behind.assign(clear=clear).sort_values(
-        ["clear", "gain", "log_loss_gain", "member"], ascending=[False, True, True, True]
-    )
-    worst = ordered.iloc[0]
-    name = str(worst["member"])
-    if not worst["clear"]:
+    ordered = behind.assign(unclear=~behind["verdict"].isin(["worse", "mixed"]))
+    first = ordered.sort_values(["unclear", "gain", "log_loss_gain", "member"]).iloc[0]
+    name, ahead = str(first["member"]), _better_in(inputs, first)
+    if first["unclear"]:
+        but = ""
+        if first["verdict"] == "better":
+            but = f", and the blend is clearly better in {'log loss' if first['gain'] < 0 else 'the metric'}"
         yield Advice(
-            f"{name} alone {_better_in(inputs, worst)} than the blend, but their comparison is not clearly against the"
-            f" blend (verdict: {worst['verdict']}). The blend is as good a choice. Its method was chosen by left-out"
-            f" cost; the score of a member that you pick for its score is optimistic.",
+            f"{name} alone has {ahead}, but the difference is not clear{but}. The blend is as good a choice: its method"
+            " was chosen by left-out cost, and the score of a member that you pick by its score is optimistic.",
             "members",
         )
         return
-    others = [
-        f"-S '~{key}.{other}'"
-        for key in ("members", "external")
-        for other in params.section(inputs.values, key)
-        if other != name
-    ]
-    is_own = name in params.section(inputs.values, "members") or name in params.section(inputs.values, "external")
+    own = {other: key for key in ("members", "external") for other in params.section(inputs.values, key)}
+    removed = [f"-S '~{key}.{other}'" for other, key in own.items() if other != name]
+    alone = own.get(name) == "members" and len(removed) <= MOST_REMOVED  # the joint probe needs other members
     yield Advice(
-        f"{name} alone {_better_in(inputs, worst)} than the blend, and the difference is clear. Try without the other"
-        " members, or without those that harm the blend, and submit the better of the runs.",
+        f"{name} alone has {ahead}, and the difference is clear. Before you submit, try without the other members, or"
+        " without those that harm the blend.",
         "members",
-        f"dvc exp run {' '.join(others)}" if is_own and len(others) <= MOST_REMOVED else "",
+        f"dvc exp run {' '.join(removed)}" if alone else "",
     )
 
 
 def _better_in(inputs: PageInputs, row: pd.Series) -> str:
-    """Say in what a member of contracts.BLEND is better than the blend, e.g. "has a higher accuracy (0.9 > 0.8)"."""
+    """Say in which scores a member of contracts.BLEND is better than the blend."""
     summary, found = inputs.summary("metrics/summary.json"), []
     metric = str(summary["metric"])
     if row["gain"] < 0:
@@ -200,8 +195,8 @@ def _better_in(inputs: PageInputs, row: pd.Series) -> str:
         numbers = f"{row['score']:.4f}, blend {summary['oof_score']:.4f}"
         found.append(f"a {word} {metric.replace('_', ' ')} ({numbers})")
     if row["log_loss_gain"] < 0 and metric != scores.LOG_LOSS:
-        found.append(f"a lower log loss ({row['log_loss']:.4f}, blend {summary['oof_log_loss']:.4f})")
-    return f"has {' and '.join(found)}"
+        found.append(f"a lower log loss ({row['log_loss']:.4f} and {summary['oof_log_loss']:.4f})")
+    return f"{' and '.join(found)} than the blend"
 
 
 def _counted(number: int, noun: str) -> str:

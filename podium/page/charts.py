@@ -189,7 +189,7 @@ def heatmap(title: str, name: str, rows: Rows, n_classes: int) -> Chart:
 
 
 def _matrix(rows: Rows, cell: int) -> Spec:
-    labels = {"labelLimit": 110, "labelAngle": -40, "labelOverlap": False}  # else Vega hides names that come near others
+    labels = {"labelLimit": 110, "labelAngle": -40, "labelOverlap": False}  # else Vega hides some names
     return {
         "data": {"values": list(rows)},
         "height": {"step": max(SMALLEST_CELL, min(cell, 48))},

@@ -104,13 +104,13 @@ def _contest(inputs: PageInputs) -> list[tuple[str, str]]:
         ),
         ("Train images", f"{contest.images.train}: {label['images']:,}, of which {label['used']:,} are used"),
         ("Test images", f"{contest.images.test}: {n_test:,}" if n_test else "none"),
-        ("Labels", _labels(contest)),
+        ("Labels", label_source(contest)),
         ("Overrides", contest.overrides),
         ("Submission", f"data/ensemble/submission.csv with {written} of each test image"),
     ]
 
 
-def _labels(contest: ContestSettings) -> str:
+def label_source(contest: ContestSettings) -> str:
     """Return where the labels are."""
     if contest.layout == "names":
         return f"in each image's path, where contest.columns.pattern finds it: {contest.columns.pattern}"

@@ -32,18 +32,19 @@ def curves(inputs: PageInputs) -> dict[str, Any]:
     Where they were measured after the last epoch alone (`curves: false`), the train loss is shown instead, and
     `unseen` names the phase.
     """
-    drawn, unseen = [], []
+    drawn, unseen, has_held_out = [], [], False
     for phase, words in PHASES.items():
         rows = inputs.curves[inputs.curves["phase"] == phase]
         held_out = _drawable(rows, HELD_OUT)
         shown = held_out or _drawable(rows, TRAINING)
+        has_held_out = has_held_out or bool(held_out)
         if shown and not held_out:
             unseen.append(words)
         for name, values in shown.items():
             title = f"{name.capitalize()} by epoch, {words}: a line per member and fold"
             spec = charts.curves(records(values), name)
             drawn.append(charts.in_two_widths(title, f"{title}; {_ends(values)}", spec))
-    return {"charts": drawn, "unseen": unseen, "has_held_out": len(unseen) < inputs.curves["phase"].nunique()}
+    return {"charts": drawn, "unseen": unseen, "has_held_out": has_held_out}
 
 
 def ablation(inputs: PageInputs) -> dict[str, Any]:
