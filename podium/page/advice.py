@@ -192,11 +192,11 @@ def _better_in(inputs: PageInputs, row: pd.Series) -> str:
     metric = str(summary["metric"])
     if row["gain"] < 0:
         word = "lower" if scores.is_loss(metric) else "higher"
-        numbers = f"{row['score']:.4f}, blend {summary['oof_score']:.4f}"
+        numbers = f"{row['score']:.4f}; the blend {summary['oof_score']:.4f}"
         found.append(f"a {word} {metric.replace('_', ' ')} ({numbers})")
     if row["log_loss_gain"] < 0 and metric != scores.LOG_LOSS:
-        found.append(f"a lower log loss ({row['log_loss']:.4f} and {summary['oof_log_loss']:.4f})")
-    return f"{' and '.join(found)} than the blend"
+        found.append(f"a lower log loss ({row['log_loss']:.4f}; the blend {summary['oof_log_loss']:.4f})")
+    return " and ".join(found)
 
 
 def _counted(number: int, noun: str) -> str:
