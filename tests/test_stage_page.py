@@ -108,18 +108,18 @@ def test_the_last_advice_names_a_template_only_where_there_is_one(inputs: PageIn
 
 
 @pytest.mark.parametrize(
-    ("gain", "low", "high", "verdict", "said"),
+    ("compared", "said"),
     [
-        (0.01, 0.005, 0.02, "better", None),
-        (-0.01, -0.03, 0.01, "no clear difference", "as good a choice"),
-        (-0.02, -0.03, -0.01, "worse", "dvc exp run -S '~members.resnet'"),
+        ((0.01, 0.005, 0.02, "better"), None),
+        ((-0.01, -0.03, 0.01, "no clear difference"), "as good a choice"),
+        ((-0.02, -0.03, -0.01, "worse"), "dvc exp run -S '~members.resnet'"),
     ],
 )
 def test_a_member_ahead_of_the_blend_is_answered(
-    inputs: PageInputs, gain: float, low: float, high: float, verdict: str, said: str | None
+    inputs: PageInputs, compared: tuple[float, float, float, str], said: str | None
 ) -> None:
     table = inputs.table("data/ensemble/blend.csv").copy()
-    table.loc[table["member"] == "vit", ["score", "gain", "low", "high", "verdict"]] = [0.76, gain, low, high, verdict]
+    table.loc[table["member"] == "vit", ["score", "gain", "low", "high", "verdict"]] = [0.76, *compared]
     given = replace(inputs, found=inputs.found | {"data/ensemble/blend.csv": table})
     found = [f"{one.text} {one.command}" for one in advice.all_advice(given) if "vit alone has" in one.text]
     assert [said in text for text in found] == ([] if said is None else [True])
