@@ -137,7 +137,8 @@ def curves(rows: Rows, y_title: str) -> Spec:
     colours = {"domain": members, "range": [SERIES[k % len(SERIES)] for k in range(len(members))]}
     legend = {"title": None, "orient": "top", "columns": 2}
     last = max(int(row["epoch"]) for row in rows)
-    whole = {"values": list(range(1, last + 1, 1 + last // 9)), "format": "d"}
+    at = list(range(1, last + 1, 1 + last // 9))
+    whole = {"values": at, "tickCount": len(at), "format": "d"}
     x = {"field": "epoch", "type": "quantitative", "title": "epoch", "axis": whole}
     return {
         "data": {"values": list(rows)},
