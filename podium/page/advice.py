@@ -179,8 +179,8 @@ def _member_ahead(inputs: PageInputs) -> Iterator[Advice]:
     removed = [f"-S '~{key}.{other}'" for other, key in own.items() if other != name]
     alone = own.get(name) == "members" and len(removed) <= MOST_REMOVED  # the joint probe needs other members
     yield Advice(
-        f"{name} alone has {ahead}, and the difference is clear. Before you submit, try without the other members, or"
-        " without those that harm the blend.",
+        f"{name} alone has {ahead}, and their comparison is clear (the blend: {first['verdict']}). First try"
+        " without the other members, or without those that harm the blend.",
         "members",
         f"dvc exp run {' '.join(removed)}" if alone else "",
     )
