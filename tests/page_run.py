@@ -155,8 +155,9 @@ def _write_review(root: Path, folds: pd.DataFrame, classes: list[str]) -> None:
     suspect = {"given": classes[0], "suggested": classes[1], "flagged": "yes", "label_quality": 0.1, "p_given": 0.1}
     suspect |= {"p_suggested": 0.9, "members_agreeing": 2, "members_asked": 2, "members": "", "use": "train"}
     rows = pd.DataFrame([{"image_id": i, **suspect, "other_duplicates": ""} for i in ids])
+    rows.loc[1, "flagged"] = "no"
     tables.write(rows, root / "data/review/suspects.csv", contracts.SUSPECTS)
     overrides = pd.DataFrame({"image_id": ids, "action": classes[1], "reason": HOSTILE})
     tables.write(overrides, root / "data/review/overrides_to_consider.csv", contracts.OVERRIDES)
-    summary = {"members": ["resnet", "vit"], "members_at_chance": [], "reviewed": 8, "suspects": 2, "flagged": 2}
+    summary = {"members": ["resnet", "vit"], "members_at_chance": [], "reviewed": 8, "suspects": 2, "flagged": 1}
     tables.write_json(summary, root / "data/review/summary.json")

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ import pytest
 from podium.activation_maps import map_file
 from podium.activation_maps.map_file import MistakeMaps
 from podium.core import stage_times
+from podium.ensembling import method_registry
+from podium.page import advice, charts, content, model_sections, page_inputs
+from podium.page.page_inputs import PageInputs
 from stages import page
 from tests import page_run
+from tests.graph import PROJECT
 from tools import run_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -62,6 +67,11 @@ def text(root: Path) -> str:
     return (root / page.PAGE).read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def inputs(root: Path) -> PageInputs:
+    return page_inputs.load(root)
+
+
 def test_the_first_screen_says_how_good_how_sure_and_what_to_do_next(text: str) -> None:
     first = text[text.index("<main") : text.index("<nav")]
     for said in ("0.7500", "0.7123 to 0.7891", "data/contest/overrides.csv", "vit", "bytes", "submission.csv"):
@@ -89,6 +99,78 @@ def test_a_mistake_has_its_map_and_a_page_without_maps_says_why(text: str, tmp_p
     without = (tmp_path / page.PAGE).read_text(encoding="utf-8")
     assert 'class="map"' not in without
     assert "no member has a network" in without
+
+
+def test_the_last_advice_names_a_template_only_where_there_is_one(inputs: PageInputs) -> None:
+    with_template = replace(inputs, contest=inputs.contest.model_copy(update={"template": "sample.csv"}))
+    assert "your template" not in advice.all_advice(inputs)[-1].text
+    assert "your template" in advice.all_advice(with_template)[-1].text
+
+
+@pytest.mark.parametrize(
+    ("compared", "said"),
+    [
+        ((0.01, 0.005, 0.02, "better"), None),
+        ((-0.01, -0.03, 0.01, "no clear difference"), "as good a choice"),
+        ((-0.02, -0.03, -0.01, "worse"), "dvc exp run -S '~members.resnet'"),
+    ],
+)
+def test_a_member_ahead_of_the_blend_is_answered(
+    inputs: PageInputs, compared: tuple[float, float, float, str], said: str | None
+) -> None:
+    table = inputs.table("data/ensemble/blend.csv").copy()
+    table.loc[table["member"] == "vit", ["score", "gain", "low", "high", "verdict"]] = [0.76, *compared]
+    given = replace(inputs, found=inputs.found | {"data/ensemble/blend.csv": table})
+    found = [f"{one.text} {one.command}" for one in advice.all_advice(given) if "vit alone has" in one.text]
+    assert [said in text for text in found] == ([] if said is None else [True])
+    assert all("0.7600; the blend 0.7500" in text for text in found)
+
+
+def test_names_as_labels_are_said_to_be_in_the_path(inputs: PageInputs) -> None:
+    columns = inputs.contest.columns.model_copy(update={"pattern": "(?P<label>[a-z]+)_"})
+    named = inputs.contest.model_copy(update={"layout": "names", "columns": columns})
+    assert "(?P<label>[a-z]+)_" in content.label_source(named)
+    assert "none.csv" not in content.label_source(named)
+
+
+def test_every_row_to_copy_has_its_picture(inputs: PageInputs, text: str) -> None:
+    section = model_sections.suspects(inputs)
+    offered = list(inputs.table("data/review/overrides_to_consider.csv")["image_id"])
+    assert [image.lines[0] for image in section["gallery"].images] == offered
+    assert section["n_copied"] == len(offered) == 2
+    assert "not flagged" in text
+
+
+def test_the_page_quotes_the_coverage_of_its_document(text: str) -> None:
+    document = (PROJECT / "docs/honest_scores.md").read_text(encoding="utf-8")
+    measured = re.search(r"in (\d+ to \d+)% by\s+today's", document)
+    assert measured
+    assert f"in {measured[1]}% of contests" in text
+
+
+def test_a_matrix_of_few_classes_hides_no_name() -> None:
+    names = ("buttercup", "coltsfoot", "dandelion")
+    rows = [{"label": a, "predicted": b, "images": 1, "share": 0.3} for a in names for b in names]
+    drawn = charts.heatmap("matrix", "matrix", rows, len(names))
+    for picture in (drawn.wide, drawn.narrow):
+        assert picture is not None
+        assert [picture.count(f">{name}</text>") for name in names] == [2, 2, 2]
+        assert not re.search(r'<text[^>]* opacity="0"', picture)
+
+
+def test_epochs_count_from_1_and_a_train_loss_alone_is_said(inputs: PageInputs) -> None:
+    held_out = model_sections.curves(inputs)
+    assert (held_out["has_held_out"], held_out["unseen"]) == (True, [])
+    assert ">2</text>" in held_out["charts"][0].wide
+    assert ">0</text>" not in held_out["charts"][0].wide
+    series = {"held_out_log_loss": "train_loss", "held_out_accuracy_score": "train_accuracy"}
+    section = model_sections.curves(replace(inputs, curves=inputs.curves.rename(columns=series)))
+    assert not section["has_held_out"]
+    assert len(section["unseen"]) == len(section["charts"]) == 1
+
+
+def test_words_on_methods_are_on_methods_that_exist() -> None:
+    assert set(model_sections.METHODS) <= set(method_registry.METHODS)
 
 
 def test_what_comes_from_data_is_escaped(text: str) -> None:
@@ -136,6 +218,17 @@ def test_the_copy_of_make_has_commit_and_times(root: Path, text: str) -> None:
     assert "30.0" not in copied
     assert copied.startswith(text[: text.index(run_page.START)])
     assert copied.rstrip().endswith("</html>")
+
+
+def test_the_copy_of_make_names_files_that_are_not_committed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"rev-parse": "abc\n", "status": " M params.yaml\nM  dvc.lock\n"}
+    monkeypatch.setattr(run_page, "_git", lambda _root, *words: said[words[0]])
+    (tmp_path / run_page.PAGE).parent.mkdir(parents=True)
+    shutil.copy(root / run_page.PAGE, tmp_path / run_page.PAGE)
+    run_page.write(tmp_path)
+    assert "params.yaml, dvc.lock" in (tmp_path / run_page.COPY).read_text(encoding="utf-8")
 
 
 @in_chromium

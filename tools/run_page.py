@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from podium.core import stage_times, tables
+from podium.core.errors import some
 from podium.page import rendering
 
 PAGE = Path("data/report/index.html")
@@ -21,21 +22,21 @@ def write(root: Path) -> Path | None:
     before, _, rest = (root / PAGE).read_text(encoding="utf-8").partition(START)
     after = rest.partition(END)[2]
     seconds = stage_times.last_seconds(root)
-    section = rendering.render(
-        "run.html.j2", {"commit": _commit(root), "times": list(seconds.items()), "total": sum(seconds.values())}
-    )
+    commit, changed = _state(root)
+    content = {"commit": commit, "changed": changed, "times": list(seconds.items()), "total": sum(seconds.values())}
+    section = rendering.render("run.html.j2", content)
     tables.write_text(before + section + after, root / COPY)
     return COPY
 
 
-def _commit(root: Path) -> str:
-    """Return git's commit, and whether files differ from it; "" outside of git."""
+def _state(root: Path) -> tuple[str, str]:
+    """Return git's commit, and the names of files that differ from it; "" and "" outside of git."""
     try:
         commit = _git(root, "rev-parse", "HEAD").strip()
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no").strip()
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no").splitlines()
     except (OSError, subprocess.CalledProcessError):
-        return ""
-    return commit + (", with changes that are not committed" if changed else "")
+        return "", ""
+    return commit, some([line[3:] for line in changed]) if changed else ""
 
 
 def _git(root: Path, *words: str) -> str:

@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from podium.core import params
+import pandas as pd
+
+from podium.core import params, placeholders
 from podium.core.errors import some
 from podium.folds import balance
 from podium.page.page_inputs import PageInputs
+from podium.scoring import scores
 
 MOST_HARMFUL = 3  # members that are named
+MOST_REMOVED = 6  # members in a command
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,15 @@ class Advice:
 def all_advice(inputs: PageInputs) -> list[Advice]:
     """Return everything that is worth doing, the most important first, and the submission last."""
     found = [advice for rule in RULES for advice in rule(inputs)]
-    last = Advice("Submit data/ensemble/submission.csv; it is complete and in your template's form.", "reproduce")
-    return [*found, last]
+    return [*found, Advice(_submission(inputs), "reproduce")]
+
+
+def _submission(inputs: PageInputs) -> str:
+    if not len(inputs.facts["test"]):
+        return "There is no test image, so there is nothing to submit. docs/predict.md says how to predict new images."
+    if inputs.contest.template == placeholders.NO_FILE:
+        return "Submit data/ensemble/submission.csv; it has all test images, in the form of contest.submission."
+    return "Submit data/ensemble/submission.csv; it is complete and in your template's form."
 
 
 def _chance(inputs: PageInputs) -> Iterator[Advice]:
@@ -145,6 +156,49 @@ def _confused(inputs: PageInputs) -> Iterator[Advice]:
         )
 
 
+def _member_ahead(inputs: PageInputs) -> Iterator[Advice]:
+    """Answer whether to submit a member that has a better score than the blend."""
+    table = inputs.table("data/ensemble/blend.csv")
+    behind = table[((table["gain"] < 0) | (table["log_loss_gain"] < 0)) & ~(table["low"] > 0)]
+    if not len(behind):
+        return
+    ordered = behind.assign(unclear=~behind["verdict"].isin(["worse", "mixed"]))
+    first = ordered.sort_values(["unclear", "gain", "log_loss_gain", "member"]).iloc[0]
+    name, ahead = str(first["member"]), _better_in(inputs, first)
+    if first["unclear"]:
+        but = ""
+        if first["verdict"] == "better":
+            but = f", and the blend is clearly better in {'log loss' if first['gain'] < 0 else 'the metric'}"
+        yield Advice(
+            f"{name} alone has {ahead}, but the difference is not clear{but}. The blend is as good a choice: its method"
+            " was chosen by left-out cost, and the score of a member that you pick by its score is optimistic.",
+            "members",
+        )
+        return
+    own = {other: key for key in ("members", "external") for other in params.section(inputs.values, key)}
+    removed = [f"-S '~{key}.{other}'" for other, key in own.items() if other != name]
+    alone = own.get(name) == "members" and len(removed) <= MOST_REMOVED  # the joint probe needs other members
+    yield Advice(
+        f"{name} alone has {ahead}, and their comparison is clear (the blend: {first['verdict']}). First try"
+        " without the other members, or without those that harm the blend.",
+        "members",
+        f"dvc exp run {' '.join(removed)}" if alone else "",
+    )
+
+
+def _better_in(inputs: PageInputs, row: pd.Series) -> str:
+    """Say in which scores a member of contracts.BLEND is better than the blend."""
+    summary, found = inputs.summary("metrics/summary.json"), []
+    metric = str(summary["metric"])
+    if row["gain"] < 0:
+        word = "lower" if scores.is_loss(metric) else "higher"
+        numbers = f"{row['score']:.4f}; the blend {summary['oof_score']:.4f}"
+        found.append(f"a {word} {metric.replace('_', ' ')} ({numbers})")
+    if row["log_loss_gain"] < 0 and metric != scores.LOG_LOSS:
+        found.append(f"a lower log loss ({row['log_loss']:.4f}; the blend {summary['oof_log_loss']:.4f})")
+    return " and ".join(found)
+
+
 def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
@@ -165,4 +219,5 @@ RULES: tuple[Callable[[PageInputs], Iterator[Advice]], ...] = (
     _harmful,
     _worse_steps,
     _confused,
+    _member_ahead,
 )

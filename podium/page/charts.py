@@ -15,6 +15,8 @@ VEGA_LITE = "5.20"  # the language's version; vl-convert holds several
 WIDE, NARROW = 680, 318  # pixels; style.css shows one of the two
 FONT = 12  # smallest text, pixels
 LABEL_LIMITS = {WIDE: 260, NARROW: 120}  # longest label of the y axis, pixels
+MATRIX_WIDTHS = {WIDE: 480, NARROW: 170}  # of a confusion matrix's cells together, pixels
+SMALLEST_CELL = 27  # side of its cells
 VERDICTS = {  # verdict -> colour and shape
     "better": ("var(--better)", "triangle-right"),
     "mixed": ("var(--mixed)", "diamond"),
@@ -130,18 +132,20 @@ def bars(rows: Rows, x_title: str) -> Spec:
 
 
 def curves(rows: Rows, y_title: str) -> Spec:
-    """Lines over epochs, one of each member and fold: member, fold, epoch, value."""
+    """Lines over epochs, one of each member and fold: member, fold, epoch (from 1), value."""
     members = sorted({str(row["member"]) for row in rows})
     colours = {"domain": members, "range": [SERIES[k % len(SERIES)] for k in range(len(members))]}
     legend = {"title": None, "orient": "top", "columns": 2}
     last = max(int(row["epoch"]) for row in rows)
-    whole = {"values": list(range(0, last + 1, 1 + last // 8)), "format": "d"}
+    at = list(range(1, last + 1, 1 + last // 9))
+    whole = {"values": at, "tickCount": len(at), "format": "d"}
+    x = {"field": "epoch", "type": "quantitative", "title": "epoch", "axis": whole}
     return {
         "data": {"values": list(rows)},
         "height": 240,
         "mark": {"type": "line", "point": len(rows) <= MANY_POINTS, "strokeWidth": 1.5},
         "encoding": {
-            "x": {"field": "epoch", "type": "quantitative", "title": "epoch", "axis": whole},
+            "x": {**x, "scale": {"zero": False, "nice": False}},
             "y": {"field": "value", "type": "quantitative", "title": y_title, "scale": {"zero": False}},
             "color": {"field": "member", "type": "nominal", "scale": colours, "legend": legend},
             "detail": {"field": "fold"},
@@ -176,13 +180,20 @@ def reliability(rows: Rows) -> Spec:
 
 
 def heatmap(title: str, name: str, rows: Rows, n_classes: int) -> Chart:
-    """Draw a confusion matrix at one width: label, predicted, images, share; the page scrolls where it is wider."""
-    step = 44 if n_classes <= 5 else 34 if n_classes <= 15 else 27
-    side = {"step": step}
-    labels = {"labelLimit": 110, "labelAngle": -40}
-    spec: Spec = {
+    """Draw a confusion matrix: label, predicted, images, share; the page scrolls where it is wider.
+
+    Few classes have large cells, which are smaller on a narrow page. At SMALLEST_CELL the names of all columns fit.
+    """
+    wide, narrow = (max(SMALLEST_CELL, min(96, width // n_classes)) for width in MATRIX_WIDTHS.values())
+    drawn = [_svg(_matrix(rows, cell), name, {"step": cell}) for cell in (wide, narrow)[: 1 + (wide != narrow)]]
+    return Chart(title, *drawn)
+
+
+def _matrix(rows: Rows, cell: int) -> Spec:
+    labels = {"labelLimit": 110, "labelAngle": -40, "labelOverlap": False}  # else Vega hides some names
+    return {
         "data": {"values": list(rows)},
-        "height": {"step": min(step, 30)},
+        "height": {"step": max(SMALLEST_CELL, min(cell, 48))},
         "encoding": {
             "x": {"field": "predicted", "type": "nominal", "sort": None, "title": "predicted", "axis": labels},
             "y": {"field": "label", "type": "nominal", "sort": None, "title": "label"},
@@ -212,7 +223,6 @@ def heatmap(title: str, name: str, rows: Rows, n_classes: int) -> Chart:
             },
         ],
     }
-    return Chart(title, _svg(spec, name, side))
 
 
 def _svg(spec: Spec, name: str, width: int | Spec) -> Markup:

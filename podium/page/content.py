@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from podium.contest.settings import ContestSettings
 from podium.page import advice, data_sections, galleries, model_sections, rendering
 from podium.page.page_inputs import PageInputs
 from podium.scoring import scores
@@ -90,7 +91,7 @@ def _unlike_training(inputs: PageInputs) -> float | None:
 
 def _contest(inputs: PageInputs) -> list[tuple[str, str]]:
     contest, label = inputs.contest, inputs.summary("data/label/summary.json")
-    submission = contest.submission
+    submission, n_test = contest.submission, len(inputs.facts["test"])
     written = {"label": "the class", "labels": "the labels"}.get(submission.values, "probabilities")
     task = "assign one of {:,} classes to each test image"
     if contest.task == "labels":
@@ -102,11 +103,18 @@ def _contest(inputs: PageInputs) -> list[tuple[str, str]]:
             f"{contest.metric.replace('_', ' ')}{' (lower is better)' if scores.is_loss(contest.metric) else ''}",
         ),
         ("Train images", f"{contest.images.train}: {label['images']:,}, of which {label['used']:,} are used"),
-        ("Test images", f"{contest.images.test}: {len(inputs.facts['test']):,}"),
-        ("Labels", "one folder per class" if contest.layout == "folders" else contest.labels),
+        ("Test images", f"{contest.images.test}: {n_test:,}" if n_test else "none"),
+        ("Labels", label_source(contest)),
         ("Overrides", contest.overrides),
         ("Submission", f"data/ensemble/submission.csv with {written} of each test image"),
     ]
+
+
+def label_source(contest: ContestSettings) -> str:
+    """Return where the labels are."""
+    if contest.layout == "names":
+        return f"in each image's path, where contest.columns.pattern finds it: {contest.columns.pattern}"
+    return "one folder per class" if contest.layout == "folders" else contest.labels
 
 
 def _versions() -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from podium.page.page_inputs import PageInputs
 from podium.page.thumbnails import Thumbnail
 
 LEAKS, CLUSTERS, CLUSTER_IMAGES, CHECK_IMAGES = 8, 8, 4, 6
-SUSPECTS = 24
+SUSPECTS = 48  # as many as suspects.png has at most
 FACTS_ONLY = ("near_duplicate", "same_file", "same_pixels")  # checks that the duplicates show better
 
 
@@ -114,8 +114,10 @@ def _with_map(plain: Thumbnail, maps: MistakeMaps, mistake: tuple[str, str]) -> 
 
 
 def suspects(inputs: PageInputs) -> Gallery:
-    """Return the labels that are most probably wrong."""
-    rows = inputs.table("data/review/suspects.csv").query("flagged == 'yes'")
+    """Return the suspected labels that have a row to copy, the flagged ones first."""
+    offered = inputs.table("data/review/overrides_to_consider.csv")["image_id"]
+    rows = inputs.table("data/review/suspects.csv")
+    rows = rows[rows["image_id"].isin(offered)]
     shown = [
         thumbnails.of_image(
             inputs.packs["train"],
@@ -124,6 +126,7 @@ def suspects(inputs: PageInputs) -> Gallery:
                 f"label {row.given} (p {row.p_given:.2f})",
                 f"suggested {row.suggested} (p {row.p_suggested:.2f})",
                 f"{row.members_agreeing} of {row.members_asked} members agree",
+                "flagged" if row.flagged == "yes" else "not flagged",
             ),
         )
         for row in rows.head(SUSPECTS).itertuples()

@@ -10,29 +10,41 @@ from podium.core.errors import legible
 from podium.page import charts, galleries
 from podium.page.page_inputs import PageInputs
 
+METHODS = {  # those of podium/ensembling/methods
+    "equal": "the mean of the members' probabilities",
+    "logits": "the mean of their log probabilities",
+    "ranks": "the mean of their ranks, for metrics that score an order",
+    "greedy": "members are added one at a time, each as often as it helps; weights by how often",
+    "weighted": "the mean with the weights of the smallest log loss, shrunk towards equal ones",
+    "stacking": "a logistic regression on all members' log probabilities",
+}
 WORST_CLASSES = 20  # of the chart of F1
 CLASS_ROWS, ERROR_ROWS = 30, 15  # of tables
 STEP_ROWS = 60  # of the ablation's chart and table
-OVERRIDE_ROWS = 200  # to copy
 PHASES = {"pretrain": "phase 1 (mixup)", "finetune": "phase 2 (clean images)", "fixres": "fixres (another size)"}
 HELD_OUT = {"held_out_log_loss": "held-out log loss", "held_out_accuracy_score": "held-out accuracy"}
 TRAINING = {"train_loss": "train loss"}
 
 
-def curves(inputs: PageInputs) -> list[charts.Chart]:
-    """Return held-out log loss and accuracy by epoch, a chart of each phase; none where nothing was trained.
+def curves(inputs: PageInputs) -> dict[str, Any]:
+    """Return held-out log loss and accuracy by epoch, charts of each phase; none where nothing was trained.
 
-    Where they were measured after the last epoch alone (`curves: false`), the train loss is shown instead.
+    Where they were measured after the last epoch alone (`curves: false`), the train loss is shown instead, and
+    `unseen` names the phase.
     """
-    drawn = []
+    drawn, unseen, has_held_out = [], [], False
     for phase, words in PHASES.items():
         rows = inputs.curves[inputs.curves["phase"] == phase]
-        shown = _drawable(rows, HELD_OUT) or _drawable(rows, TRAINING)
+        held_out = _drawable(rows, HELD_OUT)
+        shown = held_out or _drawable(rows, TRAINING)
+        has_held_out = has_held_out or bool(held_out)
+        if shown and not held_out:
+            unseen.append(words)
         for name, values in shown.items():
             title = f"{name.capitalize()} by epoch, {words}: a line per member and fold"
             spec = charts.curves(records(values), name)
             drawn.append(charts.in_two_widths(title, f"{title}; {_ends(values)}", spec))
-    return drawn
+    return {"charts": drawn, "unseen": unseen, "has_held_out": has_held_out}
 
 
 def ablation(inputs: PageInputs) -> dict[str, Any]:
@@ -61,6 +73,7 @@ def members(inputs: PageInputs) -> dict[str, Any]:
         "value": {row["member"]: row for row in records(value)},
         "blend": {row["member"]: row for row in records(blend)},
         "methods": records(inputs.table("data/ensemble/methods.csv")),
+        "method_words": METHODS,
         "over": None if alone else _gain_chart(f"Gain of the blend over each member in {metric}", over),
         "adds": None if alone else _gain_chart(f"What each member adds to the equal mean, in {metric}", adds),
     }
@@ -110,7 +123,7 @@ def calibration(inputs: PageInputs) -> dict[str, Any]:
 def suspects(inputs: PageInputs) -> dict[str, Any]:
     """Return the suspected labels, and the rows to copy into the overrides."""
     overrides = inputs.table("data/review/overrides_to_consider.csv")
-    shown = overrides.head(OVERRIDE_ROWS)
+    shown = overrides.head(galleries.SUSPECTS)  # in the order of the pictures
     lines = shown.to_csv(index=False, lineterminator="\n").rstrip("\n").split("\n") if len(shown) else []
     return {
         "gallery": galleries.suspects(inputs),
@@ -146,13 +159,13 @@ def _metric(inputs: PageInputs) -> str:
 
 
 def _drawable(rows: pd.DataFrame, series: Mapping[str, str]) -> dict[str, pd.DataFrame]:
-    """Return the series that have values at several epochs: name -> member, fold, epoch, value."""
+    """Return the series that have values at several epochs: name -> member, fold, epoch (from 1), value."""
     found = {}
     for column, name in series.items():
         if column in rows:
             values = rows.rename(columns={column: "value"})[["member", "fold", "epoch", "value"]].dropna()
             if values["epoch"].nunique() > 1:
-                found[name] = values
+                found[name] = values.assign(epoch=values["epoch"] + 1)
     return found
 
 
