@@ -19,6 +19,7 @@ from podium.preflight.settings import Podium
 from tools import run_estimate, speed, stage_costs
 
 PASSES = Path("logs/forward_seconds.json")  # ignored by git and DVC
+NO_PASS = 1.0  # seconds of a stage that copies weights, because its phase has 0 epochs
 
 
 def write(root: Path) -> None:
@@ -37,7 +38,7 @@ def write(root: Path) -> None:
         for stage, passes in costs.items():
             of_folds = stage in stage_costs.OF_A_FOLD
             runs = [f"{stage}@{name}-{fold}" for fold in p.folds] if of_folds else [f"{stage}@{name}"]
-            found |= dict.fromkeys(runs, round(start + passes * forward, 1))
+            found |= dict.fromkeys(runs, round(start + passes * forward, 1) if passes else NO_PASS)
     tables.write_json(kept, root / PASSES)
     tables.write_json(found, root / run_estimate.ESTIMATES)
 
