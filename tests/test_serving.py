@@ -1,6 +1,7 @@
 """`make predict` and `make bundle` on a tiny contest: its test images get the predictions of `ensemble` again."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -376,6 +377,16 @@ def test_a_bundle_predicts_alone_what_make_predict_predicts(root: Path, bundled:
             np.testing.assert_allclose(
                 alone.loc[read, column].astype(float), here.loc[read, column].astype(float), atol=1e-4
             )
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinity")
+def test_a_bundle_uses_the_cores_that_it_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime would use all of the machine: a container with one core of many would be slow."""
+    pytest.importorskip("onnxruntime")
+    from podium.serving.standalone import predict as alone
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 6})
+    assert alone._session_options().intra_op_num_threads == 3
 
 
 @pytest.mark.slow

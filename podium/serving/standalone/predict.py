@@ -216,7 +216,7 @@ class Bundle:
         file = files.get("any") or files[str(inputs.shape[-1])]
         if file not in self._sessions:
             self._sessions[file] = onnxruntime.InferenceSession(
-                str(self.home / file), providers=["CPUExecutionProvider"]
+                str(self.home / file), _session_options(), providers=["CPUExecutionProvider"]
             )
         session = self._sessions[file]
         return np.asarray(session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(inputs)})[0])
@@ -338,6 +338,15 @@ def to_size(image: Pixels, size: int, settings: dict[str, Any]) -> Pixels:
     top, left = (size - height) // 2, (size - width) // 2
     canvas[top : top + height, left : left + width] = _scaled(image, height, width)
     return canvas
+
+
+def _session_options() -> onnxruntime.SessionOptions:
+    """Use as many threads as the process may use cores; onnxruntime's default is all of the machine, which spin."""
+    options = onnxruntime.SessionOptions()
+    has_affinity = hasattr(os, "sched_getaffinity")
+    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def _scaled(image: Pixels, height: int, width: int) -> Pixels:
