@@ -12,7 +12,8 @@ from PIL import Image
 from podium import contracts
 from podium.core import pixels, resumable_pack, tables
 from podium.core.errors import InputError
-from podium.images import image_files
+from podium.images import heic, image_files, packing
+from podium.images.settings import PrepareSettings
 from stages import prepare
 
 OUTPUTS = ("facts.csv", "pixels.arrow")
@@ -259,3 +260,11 @@ def test_peak_memory_does_not_grow_with_the_number_of_images(few_and_many, monke
     packed = few_and_many[1] / "data/prepare/train/pixels.arrow"
     assert packed.stat().st_size > 70e6  # what would have to fit, were it held in memory
     assert peaks[1] - peaks[0] < 20
+
+
+def test_a_package_that_reads_more_files_is_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a run that was interrupted would keep its HEIC files as unreadable after pi-heif was installed."""
+    monkeypatch.setattr(packing, "_version", lambda library: "")
+    before = packing.key(PrepareSettings())
+    monkeypatch.setattr(packing, "_version", lambda library: "1" if library == heic.PACKAGES[0] else "")
+    assert packing.key(PrepareSettings()) != before

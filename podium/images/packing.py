@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from podium.core import code_digest, parallel, progress
 from podium.core.resumable_pack import ResumableWriter
-from podium.images import image_files
+from podium.images import heic, image_files
 from podium.images.arrays import Scaling
 from podium.images.image_files import ImageFile
 from podium.images.settings import PrepareSettings
@@ -22,7 +22,7 @@ from podium.images.settings import PrepareSettings
 Result = TypeVar("Result")
 
 CODE = ("contracts.py", "core", "images")  # of podium, that decodes
-LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pyarrow", "pydicom")
+LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pyarrow", "pydicom", *heic.PACKAGES)
 WORKERS_NEED = ("podium.images.image_files", "podium.core.pixels", "podium.images.settings")  # slow to import
 
 
