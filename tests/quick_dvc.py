@@ -71,8 +71,8 @@ def quicken() -> None:
     from dvc.stage import run
 
     rwlock.json = SimpleNamespace(**{**vars(json), "dump": lambda data, stream: stream.write(json.dumps(data))})
-    output.build = hashed_once(output.build)
-    _DVCFileSystem.isdvc = asked_once(_DVCFileSystem.isdvc)
+    output.build = once(output.build, key_of_code)
+    _DVCFileSystem.isdvc = once(_DVCFileSystem.isdvc, key_of_input)
     run._run = run_stage
 
 
@@ -120,35 +120,32 @@ class LockLoader(yaml.CSafeLoader):
 LockLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
 
 
-def hashed_once(build: Callable[..., Any]) -> Callable[..., Any]:
-    """Return DVC's function that hashes files and folders, so that it hashes each folder of code once."""
-    known: dict[tuple[Any, ...], Any] = {}
+def once(function: Callable[..., Any], key: Callable[..., object]) -> Callable[..., Any]:
+    """Return a function that computes each result once, by the key of its arguments; always where the key is None."""
+    known: dict[object, Any] = {}
 
-    def hashed(odb: Any, path: str, fs: Any, name: str, **options: Any) -> Any:
-        if not {"podium", "stages"}.intersection(Path(path).parts):
-            return build(odb, path, fs, name, **options)
-        key = (path, name, options.get("dry_run"))
-        if key not in known:
-            known[key] = build(odb, path, fs, name, **options)
-        return known[key]
+    def called(*arguments: Any, **options: Any) -> Any:
+        wanted = key(*arguments, **options)
+        if wanted is None:
+            return function(*arguments, **options)
+        if wanted not in known:
+            known[wanted] = function(*arguments, **options)
+        return known[wanted]
 
-    return hashed
+    return called
 
 
-def asked_once(is_dvc: Callable[..., bool]) -> Callable[..., bool]:
-    """Return DVC's function that says whether a stage writes a path, so that it looks at each path once.
+def key_of_code(_odb: Any, path: str, _fs: Any, name: str, *, dry_run: bool = False, **_: Any) -> object:
+    """Return what determines the hash of a folder of code, which no stage changes; None for other paths."""
+    return (path, name, dry_run) if {"podium", "stages"}.intersection(Path(path).parts) else None
 
-    An experiment asks of all inputs after each stage, and DVC reads dvc.yaml for it. What an input is never changes: it
-    is asked of when the stage that may write it has run.
+
+def key_of_input(_fs: Any, path: str, **_: Any) -> object:
+    """Return what determines whether a stage writes an input: it is asked when the stage that may write it has run.
+
+    An experiment asks for all inputs after each stage, and DVC reads dvc.yaml each time.
     """
-    known: dict[str, bool] = {}
-
-    def asked(fs: Any, path: str, **options: Any) -> bool:
-        if path not in known:
-            known[path] = is_dvc(fs, path, **options)
-        return known[path]
-
-    return asked
+    return path
 
 
 def run_stage(_: str, command: str, *, cwd: str, env: Mapping[str, str], **options: Any) -> None:

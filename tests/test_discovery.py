@@ -48,7 +48,7 @@ def look(root: Path, contest: str = "data/contest") -> ContestGuess:
 def labels(root: Path, section: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """Label and group of each image, by its path in the project."""
     c = params.parse(section, "contest", ContestSettings)
-    files = input_tables._files(c, "train", root)
+    files = input_tables.subset_files(c, "train", root)
     found = label_sources.read(label_sources.TrainFiles(files.images, files.others, files.left_out), c, root).table
     rows = zip(found["image_id"], found["label"], found["group"], strict=True)
     return {f"{c.images.train}/{image_id}": (label, group) for image_id, label, group in rows}

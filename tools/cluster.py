@@ -140,7 +140,7 @@ def require_clonable(root: Path, paths: Iterable[str]) -> Commit:
         paths: of the inputs, as in params.yaml.
 
     Raises:
-        InputError: there is no commit, the workspace differs from it, or an input or DVC's remote is missing.
+        InputError: there is no commit, the workspace has uncommitted changes, or an input or the DVC remote is missing.
     """
     if not (root / ".git").exists():
         raise InputError("not a git repository; the machines clone a commit: run `git init` and `git commit`")

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import torch
 
-from podium.contest import image_lists
 from podium.core import params, stage_times, tables
-from podium.images import image_files
 from podium.inference.settings import MemberSettings
 from podium.models import devices
+from podium.preflight import input_tables
 from podium.preflight.settings import Podium
 from tools import run_estimate, speed, stage_costs
 
@@ -60,10 +59,5 @@ def _forward(name: str, member: MemberSettings, device: torch.device, kept: dict
 
 def _count(p: Podium, subset: str, root: Path) -> int:
     """Return the number of images of a subset; 0 where its folder is not there."""
-    folder = str(getattr(p.contest.images, subset))
-    if not (root / folder).is_dir():
-        return 0
-    image_ids = [file.image_id for file in image_files.walk(root / folder)[0] if image_files.is_image(file)]
-    if not p.contest.lists.selects(subset):
-        return len(image_ids)
-    return len(image_lists.select(image_ids, p.contest.lists, subset, root, folder).ids)
+    is_there = (root / str(getattr(p.contest.images, subset))).is_dir()
+    return len(input_tables.subset_files(p.contest, subset, root).images) if is_there else 0

@@ -89,8 +89,8 @@ def _path(root: Path, *, asks: bool) -> Path:
     if not path.exists():
         return path
     other = root / OTHER
-    kept = f"it stays, and {OTHER} too: this ends" if other.exists() else f"the settings go to {OTHER}"
-    if asks and _ask(f"params.yaml exists. Overwrite it? Otherwise {kept}.", False):
+    instead = f"this command ends, because {OTHER} exists too" if other.exists() else f"it writes {OTHER}"
+    if asks and _ask(f"params.yaml exists. Overwrite it? If not, {instead}.", False):
         return path
     if other.exists():
         raise InputError(f"{path} and {other} exist: move or remove {OTHER} first")

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from podium.inference.settings import MemberSettings
 from podium.training.settings import FixresSettings, PhaseSettings
 
-TRAINING = (
-    4  # forward passes: 3.1 of vit_tiny_patch16_224 and 4.8 of mobilenetv2_100 on a CPU (docs/log.md, 2026-11-29)
-)
+# Forward passes: 3.1 of vit_tiny_patch16_224 and 4.8 of mobilenetv2_100 on a CPU (docs/log.md, 2026-11-29)
+TRAINING = 4
 OF_A_FOLD = ("pretrain", "finetune", "fixres", "pseudo", "distill")  # stages that run once for each fold
 
 

@@ -149,7 +149,11 @@ def _torch(asked: argparse.Namespace) -> Predict:
 
     def run(files: list[Path]) -> pd.DataFrame:
         chunks = image_stream.chunks([image_files.of_file(file) for file in files], recipe.prepare, size)
-        return pd.concat([new_predictions.rows(recipe, chunk, *predictor.predict(chunk)) for chunk in chunks])
+        tables = [
+            new_predictions.rows(recipe, chunk.problems, chunk.packed.image_ids, *predictor.predict(chunk))
+            for chunk in chunks
+        ]
+        return pd.concat(tables)
 
     return run
 

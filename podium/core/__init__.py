@@ -15,6 +15,7 @@ pixels.py        the packed image file: write it once, memory-map it
 placeholders.py  placeholder paths for inputs that a contest does not have
 progress.py      whether to show progress bars
 resumable_pack.py  a packed image file whose writing may be killed and continued
+row_blocks.py    large arrays in blocks of rows
 row_groups.py    parquet files written table by table
 scratch.py       large arrays in temporary files
 seeding.py       seeds derived from their purpose

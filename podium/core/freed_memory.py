@@ -4,10 +4,8 @@ import ctypes
 import sys
 from functools import cache
 
+ALL = -1  # bytes: keep all
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of glibc's mallopt (malloc.h)
-
-
-ALL = -1
 
 
 @cache

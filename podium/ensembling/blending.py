@@ -5,12 +5,13 @@ no function holds more than a few at once unless images are few. Every blend is 
 each, so that it is applied to any number of members in the memory of one.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from podium.core import row_blocks
 from podium.predictions import calibration
 from podium.predictions.calibration import Probs, Targets, Values
 
@@ -92,7 +93,7 @@ class LinearBlend:
     def add(self, total: Values, member: int, probs: Probs) -> None:
         """See Blend."""
         if self.weights[member] > 0:
-            for rows in _blocks(probs):
+            for rows in row_blocks.of(probs.shape, _BLOCK):
                 total[rows] += self.weights[member] * probs[rows]
 
     def finish(self, total: Values) -> Probs:
@@ -111,18 +112,12 @@ class LogBlend:
 
     def add(self, total: Values, member: int, probs: Probs) -> None:
         """See Blend."""
-        for rows in _blocks(probs):
+        for rows in row_blocks.of(probs.shape, _BLOCK):
             total[rows] += self.weights[member] * calibration.log_probs(probs[rows])
 
     def finish(self, total: Values) -> Probs:
         """See Blend."""
         return calibration.scaled(total.astype(np.float32), 1.0)
-
-
-def _blocks(probs: Probs) -> Iterator[slice]:
-    """Yield blocks of rows, because a copy of all may be large."""
-    step = max(_BLOCK // probs.shape[1], 1)
-    return (slice(start, start + step) for start in range(0, len(probs), step))
 
 
 def blended(blend: Blend, members: Iterable[Probs]) -> Probs:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from podium import contracts
-from podium.core import freed_memory, pixels
+from podium.core import freed_memory, pixels, tables
 from podium.core.errors import InputError
 from podium.images import decode, decoders
 from podium.images.arrays import Scaling
@@ -136,8 +136,7 @@ def read_packed(
 def hashed(file: ImageFile) -> str:
     """Return a file's hash as `read` notes it; "" if it cannot be read."""
     try:
-        with file.path.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        return tables.file_hash(file.path)
     except OSError:
         return ""
 

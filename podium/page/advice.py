@@ -38,7 +38,7 @@ def all_advice(inputs: PageInputs) -> list[Advice]:
 
 def _submission(inputs: PageInputs) -> str:
     if not len(inputs.facts["test"]):
-        return "There is no test image, so there is nothing to submit. docs/predict.md says how to predict new images."
+        return "No test images, so nothing to submit. To predict new images, see docs/predict.md."
     if inputs.contest.template == placeholders.NO_FILE:
         return "Submit data/ensemble/submission.csv; it has all test images, in the form of contest.submission."
     return "Submit data/ensemble/submission.csv; it is complete and in your template's form."

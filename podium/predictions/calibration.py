@@ -7,12 +7,14 @@ averages, so that a temperature fitted before and applied after it, or the other
 fold models share one temperature: a fold that is scored can say nothing about its own model's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from podium.core import row_blocks
 
 Probs = NDArray[np.float32]
 Targets = NDArray[np.int64]
@@ -58,18 +60,13 @@ def scaled_by_label(logs: Probs, temperatures: Sequence[float]) -> Probs:
 def losses(logs: Probs, targets: Targets, temperature: float) -> Values:
     """Return each image's cross-entropy in nats (images,) at a temperature."""
     found = np.empty(len(logs))
-    for rows in _blocks(logs):
+    for rows in row_blocks.of(logs.shape, _BLOCK):
         scores = logs[rows] * np.float32(1 / temperature)
         scores -= _over_classes(np.maximum, scores)[:, None]
         own = scores[np.arange(len(scores)), targets[rows]].astype(np.float64)
         np.exp(scores, out=scores)
         found[rows] = np.log(_over_classes(np.add, scores).astype(np.float64)) - own
     return found
-
-
-def _blocks(values: Probs) -> Iterator[slice]:
-    step = max(_BLOCK // values.shape[1], 1)
-    return (slice(start, start + step) for start in range(0, len(values), step))
 
 
 def _over_classes(ufunc: np.ufunc, values: Probs) -> Probs:
@@ -185,7 +182,7 @@ class _Tempered:
         """Return each image's loss at a node's temperature, and its slope by log T."""
         beta = np.exp(-_NODES[node])
         total, mean = np.empty((2, len(self.below)))
-        for rows in _blocks(self.below):
+        for rows in row_blocks.of(self.below.shape, _BLOCK):
             exps = np.exp(self.below[rows] * np.float32(beta))
             total[rows] = _over_classes(np.add, exps)
             mean[rows] = np.einsum("ij,ij->i", exps, self.below[rows])

@@ -49,7 +49,7 @@ def check(p: Podium, root: Path) -> list[str]:
     c = p.contest
     if not all((root / path).exists() for path in (c.images.train, c.images.test, c.labels, c.template)):
         return []
-    found = {subset: _files(c, subset, root) for subset in ("train", "test")}
+    found = {subset: subset_files(c, subset, root) for subset in ("train", "test")}
     train, test = found["train"], found["test"]
     for subset, files in found.items():
         folder_checks.require_images(
@@ -65,13 +65,8 @@ def check(p: Podium, root: Path) -> list[str]:
     messages = [
         *_notes(c, root),
         *folder_checks.messages(train.images, c, root),
-        *(
-            message
-            for subset, files in found.items()
-            for message in folder_checks.heic_warnings(
-                files.images, f"contest.images.{subset}", str(getattr(c.images, subset))
-            )
-        ),
+        *folder_checks.heic_warnings(train.images, "contest.images.train", str(c.images.train)),
+        *folder_checks.heic_warnings(test.images, "contest.images.test", str(c.images.test)),
         *_check_folds(own, p.folds),
         *_selection_messages(c, {subset: files.selection for subset, files in found.items()}),
         *_check_template(c, test, classes, root),
@@ -98,7 +93,12 @@ def check(p: Podium, root: Path) -> list[str]:
     return messages
 
 
-def _files(c: ContestSettings, subset: str, root: Path) -> SubsetFiles:
+def subset_files(c: ContestSettings, subset: str, root: Path) -> SubsetFiles:
+    """Return the files of a subset.
+
+    Raises:
+        InputError: as podium.contest.image_lists.select.
+    """
     folder = str(getattr(c.images, subset))
     files = image_files.walk(root / folder)[0]
     selection = image_lists.select([file.image_id for file in files], c.lists, subset, root, folder)

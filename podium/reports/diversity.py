@@ -6,7 +6,7 @@ submission's it has a temperature, since a mean is less sure than its parts: the
 and without it, so that the little that flatters is on both sides.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from podium.contracts import COMPARISON
-from podium.core import scratch, tables
+from podium.core import row_blocks, scratch, tables
 from podium.predictions import calibration
 from podium.scoring import comparison, intervals
 from podium.scoring.comparison import Comparison
@@ -135,7 +135,7 @@ def member_value(
     """
     blends = np.empty((2, *total.shape), np.float32)
     same = True
-    for rows in _blocks(total):
+    for rows in row_blocks.of(total.shape, _BLOCK):
         exact = np.maximum(total[rows] - probs[rows], 0) / (n_members - 1), total[rows] / n_members
         blends[:, rows] = exact
         same = same and alike(*exact)  # before their temperatures, which are found in steps
@@ -145,11 +145,6 @@ def member_value(
     base, candidate = (scratch.on_disk(_calibrated(blend, targets)) for blend in blends)
     del blends
     return comparison.compare(metric, targets, base=base, candidate=candidate, groups=groups, n_comparisons=n_members)
-
-
-def _blocks(values: NDArray[np.float64]) -> Iterator[slice]:
-    step = max(_BLOCK // values.shape[1], 1)
-    return (slice(start, start + step) for start in range(0, len(values), step))
 
 
 def _calibrated(probs: Probs, targets: Targets) -> Probs:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from podium.core import row_blocks
 from podium.scoring.metric import Probs, Targets, Values
 
 _TINY = float(np.finfo(np.float64).eps)
@@ -16,9 +17,8 @@ _BLOCK = 2**18  # cells that are compared at once
 
 def alike(first: Probs, second: Probs) -> bool:
     """Say whether two predictions (images, classes) are the same but for rounding."""
-    step = max(_BLOCK // first.shape[1], 1)
-    rows = (slice(start, start + step) for start in range(0, len(first), step))
-    return all(np.allclose(first[some], second[some], rtol=ROUNDING, atol=_TINY) for some in rows)
+    blocks = row_blocks.of(first.shape, _BLOCK)
+    return all(np.allclose(first[rows], second[rows], rtol=ROUNDING, atol=_TINY) for rows in blocks)
 
 
 def log_losses(targets: Targets, probs: Probs) -> Values:

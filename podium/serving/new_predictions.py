@@ -162,7 +162,7 @@ def write(images: Path, out: Path, root: Path, case_table: str = "") -> NewPredi
         case_table: which images are one case, as `cases.of_images` reads it.
 
     Raises:
-        InputError: there is no image, no recipe, or as `load` and `cases.of_images`.
+        InputError: no images are found, the recipe is missing, or `load` or `cases.of_images` raises it.
     """
     files = image_stream.find(images)
     predictor = load(root)
@@ -185,7 +185,7 @@ def _write_rows(predictor: BlendPredictor, files: list[ImageFile], out: Path) ->
     bar = tqdm(desc=NAME, total=len(files), unit="img", disable=not progress.shown())
     with bar, out.open("w", encoding="utf-8", newline="") as opened:
         for chunk in image_stream.chunks(files, recipe.prepare, chunk_size(batch_sizes(recipe))):
-            table = rows(recipe, chunk, *predictor.predict(chunk))
+            table = rows(recipe, chunk.problems, chunk.packed.image_ids, *predictor.predict(chunk))
             table.to_csv(opened, index=False, header=opened.tell() == 0, lineterminator="\n")
             counts.unreadable += int((table["problem"] != "").sum())
             counts.unlike += int((table["unlike_training"] == "yes").sum())
@@ -224,21 +224,25 @@ def _write_cases(
     with out.open("w", encoding="utf-8", newline="") as opened:
         for one in done:
             here = probs[[means.of_image[places[image_id]] for image_id in one.readable]]
-            table = _rows(recipe, one.problems, one.readable, here, one.ratios)
+            table = rows(recipe, one.problems, one.readable, here, one.ratios)
             table.insert(1, "case", [case_of[image_id] for image_id in one.problems])
             table.to_csv(opened, index=False, header=opened.tell() == 0, lineterminator="\n")
             counts.unlike += int((table["unlike_training"] == "yes").sum())
     return counts
 
 
-def rows(recipe: RecipeFile, chunk: ImageChunk, probs: Probs, ratios: Ratios | None) -> pd.DataFrame:
-    """Return a row per file of a chunk; one that cannot be read has the reason and nothing else."""
-    return _rows(recipe, chunk.problems, chunk.packed.image_ids, probs, ratios)
-
-
-def _rows(
+def rows(
     recipe: RecipeFile, problems: dict[str, str], image_ids: Sequence[str], probs: Probs, ratios: Ratios | None
 ) -> pd.DataFrame:
+    """Return a row per file of a chunk; one that cannot be read has the reason and nothing else.
+
+    Args:
+        recipe: of the predictions.
+        problems: image_id -> why it cannot be read, "" if it can; of all files.
+        image_ids: of the readable ones.
+        probs: (readable images, classes).
+        ratios: novelty (readable images,).
+    """
     readable = pd.Index(image_ids)
     labels = np.array(recipe.labels, object)[probs.argmax(axis=1)] if len(readable) else []
     table = pd.DataFrame({"label": labels}, index=readable, dtype=object)

@@ -29,7 +29,8 @@ def of_images(image_ids: Sequence[str], rule: dict[str, Any] | None, table: str)
         table: path of a CSV; "" for the rule alone; ALONE.
 
     Raises:
-        InputError: the contest's images have cases, and nothing says which these are; or the table is no such table.
+        InputError: the contest averages images by case, but neither a pattern nor a table gives the cases; or the table
+            is invalid.
     """
     if table == ALONE or (not table and rule is None):
         return None
@@ -42,7 +43,7 @@ def of_images(image_ids: Sequence[str], rule: dict[str, Any] | None, table: str)
         return None
     case = "its first column" if rule["id"] is None else repr(rule["id"])
     raise InputError(
-        "the contest predicts the images of a case by their mean, so say which these are: a CSV with the columns"
+        "the contest averages predictions by case, so give the case of each image: a CSV with the columns"
         f" {rule['file']!r} (files) and {case} (cases), or {FILE!r} and {CASE!r}; or {ALONE!r} for each image by"
         " itself. In a project it is CASES=<CSV>, in a bundle the third argument"
     )
@@ -53,7 +54,7 @@ def _of_table(image_ids: Sequence[str], rule: dict[str, Any], path: Path) -> lis
         with path.open(encoding="utf-8-sig", newline="") as opened:
             header, *rows = csv.reader(opened)
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise InputError(f"{path}: is no CSV with a header, in UTF-8 ({error})") from None
+        raise InputError(f"{path}: found no CSV header; the file must be in UTF-8 ({error})") from None
     own = (rule["file"], rule["id"] or header[0]) if rule.get("file") else (FILE, CASE)
     names = own if set(own) <= set(header) else (FILE, CASE)
     if missing := sorted(set(names).difference(header)):

@@ -341,7 +341,7 @@ def to_size(image: Pixels, size: int, settings: dict[str, Any]) -> Pixels:
 
 
 def _session_options() -> onnxruntime.SessionOptions:
-    """Use as many threads as the process may use cores; onnxruntime's default is all of the machine, which spin."""
+    """Return options with a thread for each core that the process may use; by default all cores are used and spin."""
     options = onnxruntime.SessionOptions()
     has_affinity = hasattr(os, "sched_getaffinity")
     options.intra_op_num_threads = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
