@@ -1,6 +1,7 @@
 """The names of classes in a submission that differ from the labels: advice, and checks of the settings for them."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,11 @@ def remedy(missing: Sequence[str], unknown: Sequence[str]) -> str:
         missing: classes without a column.
         unknown: columns without a class.
     """
+    if not unknown and missing:
+        return (
+            ". If one of the columns is a missing class by another name, give it in contest.submission.names, a map of"
+            " class to column, and remove it from contest.submission.absent"
+        )
     if not unknown:
         return ""
     names = guessed(missing, unknown)
@@ -86,9 +92,16 @@ def unknown_cells(path: Path, cells: Sequence[str], written: Mapping[str, str]) 
 
 
 def guessed(classes: Sequence[str], written: Sequence[str]) -> dict[str, str]:
-    """Return {class: the text that looks like it}, where there is one."""
-    alike = {lookalikes.skeleton(text): text for text in written}
-    return {name: alike[lookalikes.skeleton(name)] for name in classes if lookalikes.skeleton(name) in alike}
+    """Return {class: the text that looks like it, or that differs in blanks and signs alone}, where there is one."""
+    found: dict[str, str] = {}
+    for plain in (lookalikes.skeleton, _letters):
+        alike = {plain(text): text for text in written if text not in found.values() and plain(text)}
+        found |= {name: alike[plain(name)] for name in classes if name not in found and plain(name) in alike}
+    return found if len(set(found.values())) == len(found) else {}
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]", "", lookalikes.skeleton(text))
 
 
 def as_yaml(value: object) -> str:

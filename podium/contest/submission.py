@@ -87,6 +87,7 @@ def read_template(
     others: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
     absent: Sequence[str] = (),
+    folder: str = "",
 ) -> Template | None:
     """Read a submission template; return None for the placeholder.
 
@@ -101,6 +102,7 @@ def read_template(
         others: files of the test folder that are no images; a row may name one, and it is left out otherwise.
         names: contest.submission.names.
         absent: contest.submission.absent.
+        folder: name of the folder of test images; an id may begin with it.
 
     Raises:
         InputError: a row's id means no test image, or several, or may leave the folder; two rows mean the same image;
@@ -109,7 +111,7 @@ def read_template(
     if is_none(path):
         return None
     cells = tables.read_text_csv(path, header=False)
-    reader = RowReader(test_ids, by_id, settings.id_pattern, others)
+    reader = RowReader(test_ids, by_id, settings.id_pattern, others, folder)
     position = template_form.id_position(cells, reader, settings, path)
     header = _header(cells, position, reader, test_ids, path) if settings.id is None else tuple(map(str, cells.iloc[0]))
     rows, width = cells if header is None else cells.iloc[1:], cells.shape[1]
@@ -237,6 +239,7 @@ def check(
     id_column: str = "image_id",
     settings: SubmissionSettings = _PLAIN,
     by_id: Mapping[str, Sequence[str]] = _BY_NAME,
+    folder: str = "",
 ) -> Template | None:
     """Check a template and the submission's settings against each other, before anything is trained.
 
@@ -249,7 +252,7 @@ def check(
         positive: contest.submission.positive.
         settings: contest.submission.
         by_id: as `read_template`.
-        others, names, absent: as `read_template`.
+        others, names, absent, folder: as `read_template`.
         id_column: as `write`.
 
     Returns:
@@ -258,7 +261,9 @@ def check(
     Raises:
         InputError: as `read_template` and, for its settings, as `write`.
     """
-    template = read_template(path, test_ids, classes, settings, by_id, others=others, names=names, absent=absent)
+    template = read_template(
+        path, test_ids, classes, settings, by_id, others=others, names=names, absent=absent, folder=folder
+    )
     if (
         template is not None
         and (template.class_columns or template.is_long)
@@ -272,8 +277,9 @@ def check(
         raise InputError(f"params.yaml: contest.submission.{min(ignored)}: has no effect without a template; remove it")
     if template is not None:
         _refuse_contradictions(template, values or "label", labels, positive)
+    warnings = []
     if classes is not None:
-        check_classes(
+        warnings = check_classes(
             path,
             classes,
             labels=labels,
@@ -286,7 +292,7 @@ def check(
         )
     spelled = spellings(classes or (), labels, template, names or {})
     _refuse_separator_in_labels(spelled.values(), settings)
-    return template
+    return template and replace(template, messages=(*template.messages, *(f"WARNING: {text}" for text in warnings)))
 
 
 def write(

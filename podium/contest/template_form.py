@@ -39,6 +39,7 @@ class RowReader:
         by_id: id -> its images, where the ids are not names of files.
         id_pattern: a regular expression with a group `id` and perhaps `class`, for ids that hold more.
         others: files of the test folder that are no images, found only where no image has the id.
+        folder: name of the test folder; an id may begin with it.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class RowReader:
         by_id: Mapping[str, Sequence[str]],
         id_pattern: str | None,
         others: Sequence[str] = (),
+        folder: str = "",
     ):
-        self._index = ImageIndex(test_ids, others)
+        self._index = ImageIndex(test_ids, others, folder)
         self._by_id = {**by_id, **images_by_id(by_id, test_ids)}
         self._pattern = re.compile(id_pattern) if id_pattern else None
 

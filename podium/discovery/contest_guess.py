@@ -66,6 +66,7 @@ class Parts:
     named: NamedLabels | None = None
     meaning: IdMeaning = DIRECT
     folder_pattern: str | None = None
+    left_out_group: str | None = None
     why: dict[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -101,8 +102,7 @@ def guess(folder: Path, root: Path, ask: Ask = take_defaults) -> ContestGuess:
     if parts.template is not None and parts.folder_pattern is None:
         label_path = parts.table.path if parts.table else None
         parts.meaning = template_guess.meaning(parts.template, found, ImageNames(parts.test.images), label_path)
-    of_sets = template_guess.of_sets(parts.template) if parts.table is not None and parts.table.has_sets else None
-    form = of_sets or template_guess.submission(parts.template, parts.classes, parts.meaning)
+    form = _form_of_sets(parts) or template_guess.submission(parts.template, parts.classes, parts.meaning)
     if form.question and form.other is not None and ask(form.question, False):
         form = form.other
     section = _section(parts, form, root)
@@ -119,6 +119,12 @@ def guess(folder: Path, root: Path, ask: Ask = take_defaults) -> ContestGuess:
     )
 
 
+def _form_of_sets(parts: Parts) -> SubmissionGuess | None:
+    if parts.table is None or not parts.table.has_sets:
+        return None
+    return template_guess.of_sets(parts.template, parts.meaning, parts.table.separator)
+
+
 def _find_tables(parts: Parts) -> None:
     """Find template and label table among the images that are known, or among all."""
     found = parts.found
@@ -129,7 +135,11 @@ def _find_tables(parts: Parts) -> None:
     path, values, cells = None, [], []
     if parts.template is not None:
         path, values, cells = parts.template.path, parts.template.values, parts.template.cells
+        values = template_guess.row_classes(parts.template, test) or values
     parts.table = label_table.find(found, train, path, values, cells)
+    if parts.table is not None and label_table.is_group_of_one_class(found, parts.table):
+        parts.left_out_group = parts.table.group
+        parts.table = replace(parts.table, group=None, why_group=f"not {parts.table.group}: one value a class")
 
 
 def _find_cases(parts: Parts) -> None:
@@ -161,9 +171,12 @@ def _divide(parts: Parts) -> None:
         rest = [image for image in every if image not in set(parts.test.images)]
         parts.train = subsets.picked(rest, every, "all images") if rest else parts.train
     if parts.test.folder is None and parts.template is not None:
-        left = [image for image in every if image not in set(parts.train.images)]
-        if chosen := ImageNames(left).named(parts.template.ids):
-            parts.test = subsets.picked(chosen, every, f"{parts.template.path} names them")
+        left = ImageNames([image for image in every if image not in set(parts.train.images)])
+        label_path = parts.table.path if parts.table else None
+        by = template_guess.meaning(parts.template, parts.found, left, label_path)
+        path, ids = (by.table, parts.found.columns[by.table, by.file]) if by.table else ("", parts.template.ids)
+        if chosen := left.named(ids):
+            parts.test = subsets.picked(chosen, every, f"{path or parts.template.path} names them")
 
 
 def _section(parts: Parts, form: SubmissionGuess, root: Path) -> Section:
@@ -223,16 +236,18 @@ def _lists(parts: Parts, place: _Places) -> Section:
     table, template, meaning = parts.table, parts.template, parts.meaning
     if parts.folder_pattern is not None:
         lists["test_pattern"], why["test_pattern"] = parts.folder_pattern, "the template's ids name folders"
-    if parts.train.by_list and table is not None:
-        lists["train"], why["train"] = place(table.path), "the folder holds other images too; this table names them"
-        if parts.found.tables[table.path].header[0] != table.id:
-            lists["id"], why["id"] = table.id, "the column of ids"
     if meaning.table:
         lists |= {"test": place(meaning.table), "id": meaning.id, "file": meaning.file}
         why["test"] = "the template's ids are no file names; this table has both"
         why |= {"id": f"id {_example(meaning)}", "file": "the column of files"}
     elif parts.test.by_list and template is not None:
         lists["test"], why["test"] = place(template.path), "the folder holds other images too; the template names them"
+        if template.id > 0 and template.header is not None:
+            lists["id"], why["id"] = template.header[template.id], "the template's column of ids"
+    if parts.train.by_list and table is not None:
+        lists["train"], why["train"] = place(table.path), "the folder holds other images too; this table names them"
+        if "id" in lists or parts.found.tables[table.path].header[0] != table.id:
+            lists["train_id"], why["train_id"] = table.id, "the column of ids"
     parts.why |= {f"lists.{key}": reason for key, reason in why.items()}
     return lists
 
@@ -286,7 +301,8 @@ def _submission(parts: Parts, form: SubmissionGuess) -> Section:
         unknown = [name for name in template.values if name not in parts.classes]
         if names := class_names.guessed(missing, unknown):
             settings["names"], why["names"] = names, "how the template spells these classes"
-        if left := [name for name in unknown if name not in names.values()]:
+        left = [name for name in unknown if name not in names.values()]
+        if left and not set(missing) - names.keys():  # else one of them may be the missing class
             settings["absent"], why["absent"] = left, "no train image has these classes: their probability is 0"
     parts.why |= {f"submission.{key}": reason for key, reason in why.items()}
     return settings
@@ -333,6 +349,7 @@ def _kind(table: LabelTable | None) -> str:
 
 def _warnings(parts: Parts, form: SubmissionGuess) -> list[str]:
     found = [f"{path} cannot be read: {why}" for path, why in parts.found.unread.items()]
+    found += template_guess.unusable(parts.found) if parts.template is None else []
     if (table := parts.table) is not None:
         n_double, unlike = label_table.repeats(table)
         if unlike:
@@ -343,6 +360,11 @@ def _warnings(parts: Parts, form: SubmissionGuess) -> list[str]:
         bare = [] if table.by_folder else [image for image in parts.train.images if image not in labelled]
         if bare:
             found.append(f"{len(bare)} train images have no label, e.g. {bare[0]}")
+        if parts.left_out_group is not None:
+            found.append(
+                f"{table.path}: {parts.left_out_group} has one value for each class, so folds by it could score"
+                " nothing: it is not used, and scores say nothing of new values"
+            )
         if table.ids_read < 1:
             found.append(f"{table.path}: {1 - table.ids_read:.0%} of the ids name no train image")
     elif parts.named is None:

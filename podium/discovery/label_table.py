@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from podium.contest.ids import as_number
+from podium.contest.labels import FLAGS
 from podium.core import targets
 from podium.discovery.image_names import LEAST_SHARE, ImageNames, spread
 from podium.discovery.inventory import Inventory
 
-SEPARATORS = (" ", "|", ";", ",")  # of the labels in a cell
+SEPARATORS = ("|", ";", ",", " ")  # of the labels in a cell; blanks last, because they stand beside others too
 FEW = 20  # one-hot columns need no template up to this many
 LABEL_NAMES = tuple(  # best first; whole words of a header
     re.compile(rf"(^|_)({word})s?($|_)", re.IGNORECASE)
@@ -159,7 +160,9 @@ def _by_columns(distinct: Distinct, values: Sequence[str]) -> tuple[str | tuple[
     return (best, "it holds the names of the template's columns") if shares.get(best, 0) >= 0.5 else None
 
 
-def _by_column(distinct: Distinct, values: Sequence[str], cells: Collection[str]) -> tuple[str, str] | None:
+def _by_column(
+    distinct: Distinct, values: Sequence[str], cells: Collection[str]
+) -> tuple[str | tuple[str, ...], str] | None:
     """Compare columns with the name and the cells of a template's one column of values."""
     for value in values:
         if value in distinct:
@@ -167,6 +170,9 @@ def _by_column(distinct: Distinct, values: Sequence[str], cells: Collection[str]
         if alike := [name for name in distinct if _are_alike(name, value)]:
             return alike[0], f"the template's column is called {value}"
     tokens = {token for cell in cells for token in cell.split()}
+    hot = tuple(name for name, texts in distinct.items() if _is_hot(texts))
+    if len(hot) > 1 and tokens and tokens <= set(hot):
+        return hot, "the template's cells hold names of these columns, which hold 0 and 1"
     for name, texts in distinct.items():
         if len(tokens) > 1 and tokens <= texts and not _all_numbers(texts):
             return name, "it holds the labels of the template's cells"
@@ -177,7 +183,7 @@ def _by_itself(columns: Mapping[str, Sequence[str]], distinct: Distinct) -> tupl
     """Look at the columns' own names and values."""
     for pattern in LABEL_NAMES:
         if named := [name for name in distinct if pattern.search(_snake(name))]:
-            return named[0], "its name says so"
+            return min(named, key=lambda name: (group_rank(name) is not None, len(name))), "its name says so"
     hot = tuple(name for name, texts in distinct.items() if _is_hot(texts))
     if 2 < len(hot) <= FEW and all(row.count("1") == 1 for row in _rows(columns, hot)):
         return hot, "each row has a 1 in one of these columns"
@@ -203,6 +209,17 @@ def group_column(found: Inventory, path: str, taken: Collection[str]) -> tuple[s
     )
 
 
+def is_group_of_one_class(found: Inventory, table: LabelTable) -> bool:
+    """Say whether each class has one value of the group column: then no class can be in two folds."""
+    if table.group is None:
+        return False
+    groups: dict[str, set[str]] = {}
+    for label, group in zip(table.labels, found.columns[table.path, table.group], strict=True):
+        for name in targets.names_in([label]):
+            groups.setdefault(name, set()).add(group)
+    return bool(groups) and all(len(values) == 1 and "" not in values for values in groups.values())
+
+
 def group_rank(name: str) -> int | None:
     """Return the place of a header among GROUP_NAMES; None if it is not like one of them."""
     return next((at for at, pattern in enumerate(GROUP_NAMES) if pattern.search(_snake(name))), None)
@@ -223,7 +240,7 @@ def are_spelled_unlike(labels: Collection[str]) -> bool:
 
 def _labels(columns: Mapping[str, Sequence[str]], label: str | tuple[str, ...], mark: str | None) -> list[str]:
     if isinstance(label, str):
-        return [targets.as_cell(cell.split(mark)) if mark and cell else cell for cell in columns[label]]
+        return [targets.as_cell(_parts(cell, mark)) if mark and cell else cell for cell in columns[label]]
     rows = _rows(columns, label)
     if any(row.count("1") > 1 for row in rows):
         return [targets.as_cell(name for name, one in zip(label, row, strict=True) if one == "1") for row in rows]
@@ -238,7 +255,7 @@ def _separator(cells: Sequence[str]) -> str | None:
     """
     distinct = set(cells) - {""}
     for mark in SEPARATORS:
-        sets = [frozenset(cell.split(mark)) for cell in distinct]
+        sets = [frozenset(_parts(cell, mark)) for cell in distinct]
         several = [names for names in sets if len(names) > 1]
         alone = {name for names in sets if len(names) == 1 for name in names}
         counts = Counter(name for names in sets for name in names)
@@ -249,14 +266,22 @@ def _separator(cells: Sequence[str]) -> str | None:
     return None
 
 
+def _parts(cell: str, mark: str) -> list[str]:
+    """Return the labels in a cell."""
+    return [part for text in cell.split(mark) if (part := text.strip())]
+
+
 def _rows(columns: Mapping[str, Sequence[str]], hot: Sequence[str]) -> list[tuple[str, ...]]:
-    return [
-        tuple(cell.removesuffix(".0") for cell in row) for row in zip(*(columns[name] for name in hot), strict=True)
-    ]
+    return [tuple(map(_as_flag, row)) for row in zip(*(columns[name] for name in hot), strict=True)]
 
 
 def _is_hot(texts: Collection[str]) -> bool:
-    return bool(texts) and {text.removesuffix(".0") for text in texts} == {"0", "1"}
+    return bool(texts) and set(map(_as_flag, texts)) == {"0", "1"}
+
+
+def _as_flag(cell: str) -> str:
+    """Return 0 and 1 in one spelling, and other cells as they are."""
+    return FLAGS.get(cell.lower(), cell.removesuffix(".0"))
 
 
 def _all_numbers(texts: Collection[str]) -> bool:

@@ -80,7 +80,7 @@ def decode(file: BinaryIO, scaling: Scaling) -> DecodedImage:
     scaling.require_small(height, width)
     count = GREY if len(shape) == 2 else shape[0] if is_first else shape[-1]
     if count not in _allowed(scaling):  # before the values are read: a header may promise any number
-        raise ProblemError(_wrong_channels(count, scaling.channels))
+        raise ProblemError(_wrong_channels(min(shape[0], count), scaling.channels))
     file.seek(0)
     values = np.load(file, allow_pickle=False)
     note = "channels in front" if is_first else ""

@@ -73,6 +73,11 @@ def require_channels(images: Sequence[str], key: str, folder: Path, settings: Pr
     if (found := arrays.first_shape(folder, images)) is None:  # `prepare` reports a damaged one
         return
     name, shape = found
+    if len(shape) not in (2, 3):
+        raise InputError(
+            f"params.yaml: {key}: {name} in {folder} is an array of shape {shape}: save (height, width), or with the"
+            " channels behind or in front"
+        )
     channels = {shape[0], shape[-1]} if len(shape) == 3 else {GREY}
     if settings.channels not in channels and (settings.channels, GREY) != (RGB, min(channels)):
         raise InputError(

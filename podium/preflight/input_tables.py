@@ -177,6 +177,7 @@ def _check_template(c: ContestSettings, test: SubsetFiles, classes: list[str], r
         id_column=c.columns.id,
         settings=c.submission,
         by_id=test.selection.by_id,
+        folder=Path(c.images.test).name,
     )
     messages = list(template.messages) if template is not None else []
     holds_labels = c.submission.values in ("label", "labels") and not (
