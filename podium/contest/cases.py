@@ -41,7 +41,7 @@ def read(image_ids: Iterable[str], c: ContestSettings, root: Path) -> dict[str, 
     """Return image_id -> case, of the images that have one; {} if the contest has no cases.
 
     Raises:
-        InputError: the label table lacks a column.
+        InputError: the label table lacks a column, or gives an image two cases.
     """
     if not has_cases(c):
         return {}
@@ -54,7 +54,7 @@ def read(image_ids: Iterable[str], c: ContestSettings, root: Path) -> dict[str, 
     if missing := [name for name in (c.columns.id, *names) if name not in table.header]:
         raise InputError(f"{path}: no column {missing[0]!r}; there are {table.header}; see contest.columns.case")
     if names_folders(c):
-        known = set(table.column(c.columns.id))
+        known = set(table.column(c.columns.id).str.strip())
         return {
             image_id: case for case, inside in of_folders(image_ids).items() if case in known for image_id in inside
         }
@@ -63,8 +63,11 @@ def read(image_ids: Iterable[str], c: ContestSettings, root: Path) -> dict[str, 
     cases: dict[str, str] = {}
     for (row, written), parts in zip(table.column(c.columns.id).items(), cells, strict=True):
         image_id = index.find(written, f"{path}: row {row}")
-        if image_id is not None and any(parts):
-            cases[image_id] = BETWEEN.join(parts)
+        if image_id is None or not any(parts):
+            continue
+        if cases.setdefault(image_id, BETWEEN.join(parts)) != BETWEEN.join(parts):
+            both = some([cases[image_id], BETWEEN.join(parts)])
+            raise InputError(f"{path}: row {row}: {image_id} has two cases: {both}; keep one (contest.columns.case)")
     return cases
 
 

@@ -317,9 +317,9 @@ def write(
 ) -> list[str]:
     """Write a submission: the template's rows in its order, or every test image (or every id), sorted by id.
 
-    Where an id stands for several images, the mean of their probabilities counts.
+    Where an id stands for several images, the mean of the probabilities of those with a prediction counts.
 
-    A test image without a prediction (an unreadable one) gets the training prior: the most frequent class, or the
+    Another test image without a prediction (an unreadable one) gets the training prior: the most frequent class, or the
     class frequencies as probabilities. Ties go to the class with the first column.
 
     Args:
@@ -351,7 +351,7 @@ def write(
     if template is not None:
         _refuse_contradictions(template, values, labels, positive)
     test_ids = [*test_ids, *sorted(set(others).intersection(template.image_ids if template else ()))]
-    probs, messages = _complete(test_probs, prior, test_ids, fewest_labels is not None)
+    probs = _complete(test_probs, prior, test_ids, fewest_labels is not None)
     spelled = spellings(list(probs.columns), labels, template, names or {})
     if positive is None:
         columns = _value_columns(spelled, values, template, names or {}, absent)
@@ -359,7 +359,12 @@ def write(
     else:  # one column, named as a label column would be
         columns, written = {}, [_positive_class(positive, list(spelled))]
     asked = _asked(template, test_ids, template_form.images_by_id(by_id, test_ids))
-    row_probs = _of_rows(probs, [images for _, images in asked])
+    readable = set(test_probs["image_id"])
+    averaged = [tuple(image for image in images if image in readable) or images for _, images in asked]
+    row_probs = _of_rows(probs, averaged)
+    missing = sorted({image for images in averaged for image in images} - readable)
+    messages = [f"{len(missing)} test images have no prediction and get the training prior: {some(missing)}"]
+    messages = messages if missing else []
     if template is not None and template.is_long:
         cells = _long_cells(row_probs, template, names or {}, absent)
     elif values == "number":
@@ -448,6 +453,8 @@ def _meanings(rows: pd.DataFrame, columns: TemplateColumns, reader: RowReader, p
     if columns.row_class is not None:
         found = [row._replace(class_text=text) for row, text in zip(found, rows[columns.row_class], strict=True)]
     pairs = list(zip(written.items(), found, strict=True))
+    if unfit := [f"row {p + 1} {text!r}" for (p, text), _ in pairs if not reader.fits(text)]:
+        raise InputError(f"{path}: contest.submission.id_pattern does not fit {some(unfit)}; correct it or these rows")
     if unknown := [f"row {p + 1} {text!r}" for (p, text), row in pairs if not row.images]:
         raise InputError(f"{path}: no such test image: {some(unknown)}; correct contest.images.test, {_MISSING}")
     if (repeated := pd.Series(found, index=written.index, dtype="object").duplicated(keep=False)).any():
@@ -579,6 +586,7 @@ def _columns_by_class(
         raise InputError(
             f"{template.path}: its columns must be the classes, each once: no column for {missing}, no class for"
             f" {unknown}, columns {list(columns)}{class_names.remedy(missing, unknown)}"
+            f"{'' if taken else '. If one of them alone holds values, name it in contest.submission.value'}"
         )
     return known
 
@@ -624,10 +632,10 @@ def _refuse_contradictions(template: Template, values: str, labels: str, positiv
 
 def _complete(
     test_probs: pd.DataFrame, prior: Mapping[str, float], test_ids: Sequence[str], sets: bool
-) -> tuple[pd.DataFrame, list[str]]:
+) -> pd.DataFrame:
     """Return probabilities (test images, classes), indexed by image_id, rows summing to 1 but of sets of labels.
 
-    Images without a prediction get the prior; the messages name them.
+    Images without a prediction get the prior.
     """
     classes = tables.class_names(test_probs)
     probs = test_probs.set_index("image_id")[[tables.PROBABILITY + name for name in classes]].astype("float64")
@@ -640,8 +648,7 @@ def _complete(
     sums = probs.sum(axis=1)
     if not np.isfinite(probs.to_numpy()).all() or (probs < 0).to_numpy().any() or ((sums <= 0).any() and not sets):
         raise ValueError("probabilities must be finite, at least 0, and not all 0 in a row")
-    messages = [f"{len(missing)} test images have no prediction and get the training prior: {some(missing)}"]
-    return probs if sets else probs.div(sums, axis=0), messages if missing else []
+    return probs if sets else probs.div(sums, axis=0)
 
 
 def _value_columns(

@@ -291,7 +291,7 @@ def _submission(parts: Parts, form: SubmissionGuess) -> Section:
     template, settings = parts.template, dict(form.settings)
     why = dict(form.why)
     if template is not None and template.id > 0 and template.header is not None:
-        settings["id"], why["id"] = template.header[template.id], "the column before it is an index"
+        settings["id"], why["id"] = template.header[template.id], "a column stands before it"
         if len(template.values) == 1:
             settings["value"], why["value"] = template.values[0], "the only other column"
     if parts.meaning.pattern is not None:

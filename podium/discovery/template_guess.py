@@ -44,12 +44,13 @@ class TemplateGuess:
 
     @property
     def value_places(self) -> list[int]:
-        """Return the positions of the columns after the ids."""
-        return list(range(self.id + 1, self.rows.shape[1]))
+        """Return the positions of the columns after the ids, or of those before them if there are none."""
+        before = [at for at in range(self.id) if self.header is not None and self.header[at] not in _INDEX]
+        return list(range(self.id + 1, self.rows.shape[1])) or before
 
     @property
     def values(self) -> list[str]:
-        """Return the names of the columns after the ids; [] without a header."""
+        """Return the names of the columns of values; [] without a header."""
         return [] if self.header is None else [self.header[at] for at in self.value_places]
 
     @property

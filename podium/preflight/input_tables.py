@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.contest import external, ids, image_lists, label_sources, labels, lost_images, records, submission
+from podium.contest import cases, external, ids, image_lists, label_sources, labels, lost_images, records, submission
 from podium.contest.image_lists import ImageSelection
 from podium.contest.label_sources import TrainFiles
 from podium.contest.settings import ContestSettings
@@ -16,7 +16,7 @@ from podium.folds import assignment, extra, rare_classes
 from podium.images import image_files
 from podium.preflight import folder_checks, memory
 from podium.preflight.settings import Podium
-from podium.scoring import scores
+from podium.scoring import own_metric, scores
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ def check(p: Podium, root: Path) -> list[str]:
         *folder_checks.heic_warnings(train.images, "contest.images.train", str(c.images.train)),
         *folder_checks.heic_warnings(test.images, "contest.images.test", str(c.images.test)),
         *_check_folds(own, p.folds),
+        *_case_warnings(c, test.selection),
         *_selection_messages(c, {subset: files.selection for subset, files in found.items()}),
         *_check_template(c, test, classes, root),
         *memory.check(p, len(used), len(test.images), classes),
@@ -110,6 +111,17 @@ def subset_files(c: ContestSettings, subset: str, root: Path) -> SubsetFiles:
 def _notes(c: ContestSettings, root: Path) -> list[str]:
     """Say how the label table is read where that is not obvious."""
     return [] if c.layout != "csv" else list(records.read(root / c.labels).notes)
+
+
+def _case_warnings(c: ContestSettings, test: ImageSelection) -> list[str]:
+    """Warn where the estimate averages the images of a case, and the submission does not."""
+    if not cases.has_cases(c) or not test.ids or any(len(images) > 1 for images in test.by_id.values()):
+        return []
+    return [
+        "WARNING: contest.columns.case: scores are of means over the images of a case, but no id of a test image has"
+        " several images, so each is predicted by itself: scores may be optimistic; give test images the ids of cases"
+        " by contest.lists, or remove case"
+    ]
 
 
 def _selection_messages(c: ContestSettings, found: Mapping[str, ImageSelection]) -> list[str]:
@@ -184,6 +196,8 @@ def _check_template(c: ContestSettings, test: SubsetFiles, classes: list[str], r
         template is not None and (template.class_columns or template.is_long)
     )
     metric = scores.named(c.metric, classes)
+    if own_metric.is_own(c.metric):
+        own_metric.try_out(metric, classes)
     if holds_labels and not metric.judges_labels and not metric.labels_read and metric.of_errors is None:
         messages.append(
             f"WARNING: contest.metric {c.metric} scores probabilities, but the submission will hold labels; see"
