@@ -196,6 +196,13 @@ def test_a_table_names_the_cases(rule: Any, lines: list[str], wanted: list[str] 
         cases.of_images(image_ids, rule, str(path))
 
 
+def test_a_table_of_cases_may_name_the_folder_and_have_other_separators(tmp_path: Path) -> None:
+    rule = {"pattern": None, "file": "f", "id": "n"}
+    for text in ("f,n\nnew/1.png,a \nnew/2,a\n", "f;n\n1.png;a\n2;a\n", "n\tf\na\t1\na\tnew/2.png\n"):
+        (tmp_path / "cases.csv").write_text(text)
+        assert cases.of_images(["1.png", "2.png"], rule, str(tmp_path / "cases.csv"), "new") == ["a", "a"]
+
+
 def test_an_entry_of_two_files_is_refused_and_one_file_is_a_case_by_itself(tmp_path: Path) -> None:
     (tmp_path / "cases.csv").write_text("image_id,case\n1.png,x\n")
     with pytest.raises(InputError, match=re.escape("p/1.png, q/1.png")):

@@ -64,6 +64,19 @@ def heic_warnings(images: Sequence[str], key: str, folder: str) -> list[str]:
     ]
 
 
+def value_range_warnings(images: Sequence[str], settings: PrepareSettings) -> list[str]:
+    """Warn of prepare.value_range where no train image seems to be of a kind that it is for."""
+    if settings.value_range is None or settings.channels != RGB or not images:
+        return []
+    endings = decoders.ENDINGS["NPY"] | decoders.ENDINGS["DICOM"]
+    if any(PurePosixPath(image).suffix.lower() in endings for image in images):
+        return []
+    return [
+        "WARNING: prepare.value_range is for arrays (.npy) and DICOM, and no train image is called so; for 16-bit"
+        " images see prepare.bit_depth"
+    ]
+
+
 def require_channels(images: Sequence[str], key: str, folder: Path, settings: PrepareSettings) -> None:
     """Refuse a folder whose first NumPy array has another shape than `prepare` takes, before it is decoded.
 

@@ -65,6 +65,7 @@ def check(p: Podium, root: Path) -> list[str]:
     messages = [
         *_notes(c, root),
         *folder_checks.messages(train.images, c, root),
+        *folder_checks.value_range_warnings(train.images, p.prepare),
         *folder_checks.heic_warnings(train.images, "contest.images.train", str(c.images.train)),
         *folder_checks.heic_warnings(test.images, "contest.images.test", str(c.images.test)),
         *_check_folds(own, p.folds),

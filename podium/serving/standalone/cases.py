@@ -17,16 +17,18 @@ from numpy.typing import NDArray
 from podium.core.errors import InputError, some
 
 ALONE = "none"  # in the place of a table: every image by itself
+SEPARATORS = ";\t|"  # of cells, besides commas
 FILE, CASE = "image_id", "case"  # columns of a table, unless it has the contest's own
 
 
-def of_images(image_ids: Sequence[str], rule: dict[str, Any] | None, table: str) -> list[str] | None:
+def of_images(image_ids: Sequence[str], rule: dict[str, Any] | None, table: str, folder: str = "") -> list[str] | None:
     """Return the case of each image, "" for one by itself; None if each one is.
 
     Args:
         image_ids: of the files: paths inside the folder.
         rule: `cases` of recipe.json.
         table: path of a CSV; "" for the rule alone; ALONE.
+        folder: name of the images' folder; paths in the table may begin with it.
 
     Raises:
         InputError: the contest averages images by case, but neither a pattern nor a table gives the cases; or the table
@@ -35,7 +37,7 @@ def of_images(image_ids: Sequence[str], rule: dict[str, Any] | None, table: str)
     if table == ALONE or (not table and rule is None):
         return None
     if table:
-        return _of_table(image_ids, rule or {}, Path(table))
+        return _of_table(image_ids, rule or {}, Path(table), folder)
     assert rule is not None
     if rule["pattern"] is not None:
         return [match["id"] if (match := re.search(rule["pattern"], name)) else "" for name in image_ids]
@@ -49,10 +51,13 @@ def of_images(image_ids: Sequence[str], rule: dict[str, Any] | None, table: str)
     )
 
 
-def _of_table(image_ids: Sequence[str], rule: dict[str, Any], path: Path) -> list[str]:
+def _of_table(image_ids: Sequence[str], rule: dict[str, Any], path: Path, folder: str) -> list[str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as opened:
-            header, *rows = csv.reader(opened)
+            first = opened.readline()
+            opened.seek(0)
+            mark = "," if "," in first else next((one for one in SEPARATORS if one in first), ",")
+            header, *rows = csv.reader(opened, delimiter=mark)
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise InputError(f"{path}: found no CSV header; the file must be in UTF-8 ({error})") from None
     own = (rule["file"], rule["id"] or header[0]) if rule.get("file") else (FILE, CASE)
@@ -66,15 +71,16 @@ def _of_table(image_ids: Sequence[str], rule: dict[str, Any], path: Path) -> lis
     for number, row in enumerate(rows, 2):
         if len(row) <= max(file, case) or not row[case].strip():
             continue
-        matches = next((form[row[file].strip()] for form in forms if row[file].strip() in form), [])
+        written = row[file].strip()
+        keys = (written, written.removeprefix(f"{folder}/"))
+        matches = next((form[key] for key in keys for form in forms if key in form), [])
         if len(matches) > 1:
             raise InputError(f"{path}: row {number}: {row[file]!r} could be any of {some(matches)}: write its path")
         for image_id in matches:
-            if found[image_id] not in ("", row[case]):
-                raise InputError(
-                    f"{path}: row {number}: {image_id} has two cases: {some([found[image_id], row[case]])}"
-                )
-            found[image_id] = row[case]
+            name = row[case].strip()
+            if found[image_id] not in ("", name):
+                raise InputError(f"{path}: row {number}: {image_id} has two cases: {some([found[image_id], name])}")
+            found[image_id] = name
             n_found += 1
     if not n_found:
         raise InputError(f"{path}: names none of the images, e.g. {some(list(image_ids), 3)}")
