@@ -145,5 +145,6 @@ def test_images_of_four_channels_reach_the_submission_and_new_predictions(
         rows = list(csv.DictReader(opened))
     assert [float(row["label"]) > 0.5 for row in rows] == [False, True, False, True]
     new_predictions.write(home / "test", tmp_path / "new.csv", tmp_path)
-    new = pd.read_csv(tmp_path / "new.csv")
+    new = pd.read_csv(tmp_path / "new.csv", dtype={"label": str})
+    assert list(new["label"]) == ["0", "1", "0", "1"]  # not 0.0, as the template's probabilities might be read
     np.testing.assert_allclose(new["p:1"], [float(row["label"]) for row in rows], rtol=1e-6)

@@ -316,6 +316,15 @@ def test_a_template_of_a_header_alone_is_refused_by_check_alone(tmp_path: Path) 
         found_in(tmp_path)
 
 
+def test_ids_with_blanks_are_ids_and_ids_with_another_ending_are_shown(tmp_path: Path) -> None:
+    write_contest(tmp_path / "blanks", "id,label", " {i} ,{c}", "id,label", cell=" ,cat")
+    assert not found_in(tmp_path / "blanks")[1].warnings
+    write_contest(tmp_path / "endings", "id,label", "{i}.jpg,{c}", "id,label", cell=".jpg,cat")
+    guess = look(tmp_path / "endings", "c")
+    assert "id_pattern" not in guess.section["submission"]
+    assert any("train images are e.g. a00.png, but train.csv has id 'a00.jpg'" in text for text in guess.warnings)
+
+
 def test_a_label_table_without_a_header_is_refused(tmp_path: Path) -> None:
     write_contest(tmp_path, "a99.png,cat", "{i}.png,{c}", "id,label", cell=",cat")
     miniatures.images(tmp_path, "c/train/a99.png")

@@ -8,6 +8,7 @@ from typing import Any
 
 from podium.contest import class_names
 from podium.core import targets
+from podium.core.errors import some
 from podium.core.placeholders import NO_FILE, NO_FOLDER
 from podium.discovery import case_columns, class_labels, inventory, label_table, subsets, template_guess
 from podium.discovery.class_labels import NamedLabels
@@ -368,7 +369,7 @@ def _warnings(parts: Parts, form: SubmissionGuess) -> list[str]:
         if table.ids_read < 1:
             found.append(f"{table.path}: {1 - table.ids_read:.0%} of the ids name no train image")
     elif parts.named is None:
-        found.append("no labels found: set contest.layout and contest.labels in the file")
+        found.append(f"no labels found: set contest.layout and contest.labels in the file{_unlike_names(parts)}")
     is_long = parts.meaning.pattern is not None or "class_column" in form.settings
     if parts.template is not None and not is_long and len(set(parts.template.ids)) < len(parts.template.ids):
         found.append(f"{parts.template.path}: ids stand in several rows")
@@ -380,6 +381,20 @@ def _warnings(parts: Parts, form: SubmissionGuess) -> list[str]:
     if left := [image for image in parts.found.images if image not in used]:
         found.append(f"{len(left)} images are neither train nor test images, e.g. {left[0]}")
     return found
+
+
+def _unlike_names(parts: Parts) -> str:
+    """Show what stands in tables that name no train image, e.g. because of other endings."""
+    first = [
+        f"{path} has {name} {cells[0]!r}"
+        for path, table in parts.found.tables.items()
+        if (parts.template is None or path != parts.template.path) and len(table.header) > 1
+        for name in table.header[:1]
+        if (cells := parts.found.columns[path, name])
+    ]
+    if not first or not parts.train.images:
+        return ""
+    return f"; train images are e.g. {inside(parts.train.folder or '', parts.train.images[0])}, but {some(first, 3)}"
 
 
 def _group_counts(parts: Parts) -> list[int]:

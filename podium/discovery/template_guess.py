@@ -39,8 +39,8 @@ class TemplateGuess:
 
     @property
     def ids(self) -> list[str]:
-        """Return the ids, as the template has them."""
-        return list(self.rows[self.id])
+        """Return the ids, without blanks around them."""
+        return list(self.rows[self.id].str.strip())
 
     @property
     def value_places(self) -> list[int]:
@@ -143,8 +143,8 @@ def _long(template: TemplateGuess, test: ImageNames) -> IdMeaning:
         other = rf"(?P<class>[^{mark}]+)"
         for pattern in (rf"(?P<id>.+){mark}{other}", rf"{other}{mark}(?P<id>.+)"):
             matches = [match for text in template.ids if (match := re.fullmatch(pattern, text))]
-            if len(matches) == len(template.ids):
-                own = [match["id"] for match in matches]
+            own = [match["id"] for match in matches]
+            if len(matches) == len(template.ids) and len(set(own)) < len(own):  # several rows for each image
                 found.append(IdMeaning(test.share(own), pattern=pattern, example=_example(own, test)))
     return max(found, key=lambda one: one.share)
 
