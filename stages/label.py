@@ -29,6 +29,8 @@ def main(*, root: Path = Path()) -> None:
     broken = frozenset(facts.loc[facts["problem"] != "", "image_id"])
     n_labels = lost_images.require_enough(given, broken, settings.max_missing, root / settings.images.train)
     lost = lost_images.classes(given, joined, broken)
+    of_image = cases.read(joined.labels["image_id"], settings, root)
+    cases.require_one_label(joined.labels, of_image)
     summary = labels.summary(joined) | {"labels_without_image": sum(given.without_image.values()), "lost_classes": lost}
     summary["warnings"] = [
         *lost_images.warnings(given, joined, n_labels, lost),
@@ -37,7 +39,6 @@ def main(*, root: Path = Path()) -> None:
         *_check_submission(_classes(joined), settings, root),
     ]
     tables.write(joined.overrides_applied, root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
-    of_image = cases.read(joined.labels["image_id"], settings, root)
     table = pd.DataFrame({"image_id": list(of_image), "case": list(of_image.values())}, dtype="str")
     tables.write(table.sort_values("image_id"), root / "data/label/cases.csv", contracts.CASES)
     _write(joined.labels, sorted(given.problems + joined.problems), summary, root / "data/label")

@@ -75,6 +75,13 @@ def test_an_image_of_two_cases_is_refused(tmp_path: Path) -> None:
         label_sources.read(TrainFiles(IMAGES), contest(id="id", label="label", case="case"), tmp_path)
 
 
+def test_overrides_leave_a_case_one_label() -> None:
+    table = pd.DataFrame({"image_id": ["a", "b", "c"], "label": ["x", "y", "x"], "use": ["train", "train", "skip"]})
+    cases.require_one_label(table, {"a": "1", "b": "2", "c": "2"})
+    with pytest.raises(InputError, match=r"contest.overrides: 1 cases get several labels, e.g. '1': a x, b y"):
+        cases.require_one_label(table, {"a": "1", "b": "1", "c": "1"})
+
+
 def test_a_pattern_may_name_the_case(tmp_path: Path) -> None:
     section = {
         "images": {"train": "c/train", "test": "placeholders/empty"},

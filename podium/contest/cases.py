@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import pandas as pd
+
 from podium.contest import records
 from podium.contest.ids import ImageIndex
 from podium.contest.labels import GivenLabels
@@ -69,6 +71,27 @@ def read(image_ids: Iterable[str], c: ContestSettings, root: Path) -> dict[str, 
             both = some([cases[image_id], BETWEEN.join(parts)])
             raise InputError(f"{path}: row {row}: {image_id} has two cases: {both}; keep one (contest.columns.case)")
     return cases
+
+
+def require_one_label(labels: pd.DataFrame, cases: dict[str, str]) -> None:
+    """Refuse overrides that give the images of a case several labels.
+
+    Args:
+        labels: contracts.LABELS.
+        cases: of `read`.
+
+    Raises:
+        InputError: names a case and its labels.
+    """
+    used = labels[(labels["use"] == "train") & labels["image_id"].isin(cases.keys())]
+    counts = used.groupby(used["image_id"].map(cases))["label"].nunique()
+    if several := list(counts[counts > 1].index):
+        own = used[used["image_id"].map(cases) == several[0]]
+        rows = [f"{image_id} {label}" for image_id, label in own[["image_id", "label"]].to_numpy()]
+        raise InputError(
+            f"contest.overrides: {len(several)} cases get several labels, e.g. {several[0]!r}: {some(rows)}; give all"
+            " images of a case one label, or drop those of another"
+        )
 
 
 def grouped(given: GivenLabels, cases: dict[str, str]) -> GivenLabels:

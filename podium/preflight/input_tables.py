@@ -170,6 +170,7 @@ def _check_labels(c: ContestSettings, train: SubsetFiles, root: Path) -> tuple[l
     every = sorted({*train.images, *given.table["image_id"], *overrides["image_id"]})
     facts = pd.DataFrame({"image_id": every, "problem": ""}, dtype="str")
     joined = labels.join(facts, given.table, overrides)
+    cases.require_one_label(joined.labels, cases.read(every, c, root))
     classes = targets.class_names(joined.labels.loc[joined.labels["use"] == "train", "label"])
     folder_checks.require_two_classes(classes, train.images, c)
     return joined, targets.names_in([*given.table["label"], *given.without_image]).difference(classes)
