@@ -325,6 +325,51 @@ def test_ids_with_blanks_are_ids_and_ids_with_another_ending_are_shown(tmp_path:
     assert any("train images are e.g. a00.png, but train.csv has id 'a00.jpg'" in text for text in guess.warnings)
 
 
+def test_a_table_of_labels_comes_before_one_with_a_column_that_repeats(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,age,sex", "{i},{n},s{d}", "id,label", cell=",cat")
+    miniatures.csv(tmp_path, "c/train_labels.csv", "id,label", *(f"a{n:02},{KINDS[n % 3]}" for n in range(12)))
+    section, _, printed = found_in(tmp_path)
+    assert (section["labels"], section["columns"]["label"]) == ("c/train_labels.csv", "label")
+    assert not any("are no classes" in text for text in printed)
+
+
+def test_class_folders_come_before_a_column_that_repeats(tmp_path: Path) -> None:
+    miniatures.images(tmp_path, *(f"c/train/{name}/{name}{n}.png" for name in KINDS for n in range(4)))
+    rows = [f"{name}{n}.png,{n % 2}" for name in KINDS for n in range(4)]
+    miniatures.csv(tmp_path, "c/meta.csv", "file,width", *rows)
+    guess = look(tmp_path, "c")
+    assert (guess.section["layout"], guess.classes) == ("folders", list(KINDS))
+
+
+def test_the_column_that_holds_the_templates_one_label_is_the_label(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,label,label_name", "{i},{m},{c}", "id,prediction", cell=",cat")
+    assert found_in(tmp_path)[0]["columns"]["label"] == "label_name"
+
+
+def test_columns_of_a_template_may_have_a_beginning_that_classes_lack(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,label", "{i},{d}", "id,class_0,class_1", cell=",0.5,0.5")
+    assert found_in(tmp_path)[0]["submission"]["names"] == {"0": "class_0", "1": "class_1"}
+
+
+def test_a_comma_at_the_end_of_each_line_is_no_column_of_values(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,label,", "{i},{c},", "id,label,", cell=",cat,")
+    section, _, _ = found_in(tmp_path)
+    assert (section["submission"]["values"], section["submission"]["value"]) == ("label", "label")
+
+
+def test_numbers_that_all_differ_are_told_to_be_rounded(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,weight", "{i},0.1{n}", "id,weight", cell=",0.5")
+    assert any("12 different numbers in 12 rows" in text for text in look(tmp_path, "c").warnings)
+    with pytest.raises(InputError, match=r"too few groups.*no regression: round them"):
+        found_in(tmp_path)
+
+
+def test_groups_in_another_table_are_named(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,label", "{i},{c}", "id,label", cell=",cat")
+    miniatures.csv(tmp_path, "c/patients.csv", "id,patient_id", *(f"a{n:02},p{n // 2}" for n in range(12)))
+    assert any("patients.csv: patient_id looks like groups" in text for text in look(tmp_path, "c").warnings)
+
+
 def test_a_label_table_without_a_header_is_refused(tmp_path: Path) -> None:
     write_contest(tmp_path, "a99.png,cat", "{i}.png,{c}", "id,label", cell=",cat")
     miniatures.images(tmp_path, "c/train/a99.png")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.contest import class_names
+from podium.contest.ids import as_number
 from podium.core import targets
 from podium.core.errors import some
 from podium.core.placeholders import NO_FILE, NO_FOLDER
@@ -97,9 +98,11 @@ def guess(folder: Path, root: Path, ask: Ask = take_defaults) -> ContestGuess:
     _find_tables(parts)
     _divide(parts)
     _find_cases(parts)
-    if parts.table is None and parts.train.folder is not None:
+    if (parts.table is None or parts.table.is_weak) and parts.train.folder is not None:
         values, cells = (parts.template.values, parts.template.cells) if parts.template else ([], [])
         parts.named = class_labels.find(parts.train, values, cells)
+        parts.table = None if parts.named is not None and parts.named.layout == "folders" else parts.table
+        parts.named = None if parts.table is not None else parts.named
     if parts.template is not None and parts.folder_pattern is None:
         label_path = parts.table.path if parts.table else None
         parts.meaning = template_guess.meaning(parts.template, found, ImageNames(parts.test.images), label_path)
@@ -293,8 +296,8 @@ def _submission(parts: Parts, form: SubmissionGuess) -> Section:
     why = dict(form.why)
     if template is not None and template.id > 0 and template.header is not None:
         settings["id"], why["id"] = template.header[template.id], "a column stands before it"
-        if len(template.values) == 1:
-            settings["value"], why["value"] = template.values[0], "the only other column"
+    if template is not None and template.has_other_columns and len(template.values) == 1:
+        settings["value"], why["value"] = template.values[0], "the only other column"
     if parts.meaning.pattern is not None:
         settings["id_pattern"], why["id_pattern"] = parts.meaning.pattern, "a row per image and class"
     if template is not None and len(template.values) > 1 and parts.classes and "class_column" not in settings:
@@ -351,23 +354,8 @@ def _kind(table: LabelTable | None) -> str:
 def _warnings(parts: Parts, form: SubmissionGuess) -> list[str]:
     found = [f"{path} cannot be read: {why}" for path, why in parts.found.unread.items()]
     found += template_guess.unusable(parts.found) if parts.template is None else []
-    if (table := parts.table) is not None:
-        n_double, unlike = label_table.repeats(table)
-        if unlike:
-            found.append(f"{table.path}: {len(unlike)} ids have several labels, e.g. {unlike[0]}")
-        elif n_double:
-            found.append(f"{table.path}: {n_double} ids stand in several rows, with one label each")
-        labelled = parts.train_names.named(table.ids)
-        bare = [] if table.by_folder else [image for image in parts.train.images if image not in labelled]
-        if bare:
-            found.append(f"{len(bare)} train images have no label, e.g. {bare[0]}")
-        if parts.left_out_group is not None:
-            found.append(
-                f"{table.path}: {parts.left_out_group} has one value for each class, so folds by it could score"
-                " nothing: it is not used, and scores say nothing of new values"
-            )
-        if table.ids_read < 1:
-            found.append(f"{table.path}: {1 - table.ids_read:.0%} of the ids name no train image")
+    if parts.table is not None:
+        found += _table_warnings(parts, parts.table)
     elif parts.named is None:
         found.append(f"no labels found: set contest.layout and contest.labels in the file{_unlike_names(parts)}")
     is_long = parts.meaning.pattern is not None or "class_column" in form.settings
@@ -383,18 +371,65 @@ def _warnings(parts: Parts, form: SubmissionGuess) -> list[str]:
     return found
 
 
+def _table_warnings(parts: Parts, table: LabelTable) -> list[str]:
+    found = []
+    if 2 * len(table.classes) > len(table.ids) and all(as_number(name) is not None for name in table.classes):
+        found.append(
+            f"{table.path}: {len(table.classes)} different numbers in {len(table.ids)} rows; each is a class,"
+            " because Podium has no regression: round them, e.g. to 100 distinct values"
+        )
+    n_double, unlike = label_table.repeats(table)
+    if unlike:
+        found.append(f"{table.path}: {len(unlike)} ids have several labels, e.g. {unlike[0]}")
+    elif n_double:
+        found.append(f"{table.path}: {n_double} ids stand in several rows, with one label each")
+    labelled = parts.train_names.named(table.ids)
+    bare = [] if table.by_folder else [image for image in parts.train.images if image not in labelled]
+    if bare:
+        found.append(f"{len(bare)} train images have no label, e.g. {bare[0]}")
+    if table.group is None:
+        found += _groups_elsewhere(parts, table)
+    if parts.left_out_group is not None:
+        found.append(
+            f"{table.path}: {parts.left_out_group} has one value for each class, so folds by it could score"
+            " nothing: it is not used, and scores say nothing of new values"
+        )
+    if table.ids_read < 1:
+        found.append(f"{table.path}: {1 - table.ids_read:.0%} of the ids name no train image")
+    return found
+
+
+def _groups_elsewhere(parts: Parts, table: LabelTable) -> list[str]:
+    """Name tables beside the label table that seem to hold the groups of train images."""
+    own = (table.path, "" if parts.template is None else parts.template.path)
+    said = []
+    for path in parts.found.tables:
+        name = label_table.id_column(parts.found, path, parts.train_names) if path not in own else None
+        if name is not None and (group := label_table.group_column(parts.found, path, {name})[0]):
+            said.append(
+                f"{path}: {group} looks like groups, but contest.columns.group is a column of {table.path}: add it"
+                " there"
+            )
+    return said
+
+
 def _unlike_names(parts: Parts) -> str:
     """Show what stands in tables that name no train image, e.g. because of other endings."""
-    first = [
-        f"{path} has {name} {cells[0]!r}"
-        for path, table in parts.found.tables.items()
-        if (parts.template is None or path != parts.template.path) and len(table.header) > 1
-        for name in table.header[:1]
-        if (cells := parts.found.columns[path, name])
-    ]
-    if not first or not parts.train.images:
-        return ""
-    return f"; train images are e.g. {inside(parts.train.folder or '', parts.train.images[0])}, but {some(first, 3)}"
+    own = None if parts.template is None else parts.template.path
+    others, without = [], []
+    for path, table in parts.found.tables.items():
+        cells = parts.found.columns[path, table.header[0]]
+        if path == own or len(table.header) < 2 or not cells or not parts.train.images:
+            continue
+        if label_table.id_column(parts.found, path, parts.train_names) is None:
+            others.append(f"{path} has {table.header[0]} {cells[0]!r}")
+        else:
+            without.append(path)
+    found = f"; none of the other columns of {some(without, 3)} looks like labels" if without else ""
+    if not others:
+        return found
+    image = inside(parts.train.folder or "", parts.train.images[0])
+    return f"{found}; train images are e.g. {image}, but {some(others, 3)}"
 
 
 def _group_counts(parts: Parts) -> list[int]:

@@ -12,6 +12,7 @@ from podium.discovery.image_names import LEAST_SHARE, ImageNames, spread
 from podium.discovery.inventory import Inventory
 
 SEPARATORS = ("|", ";", ",", " ")  # of the labels in a cell; blanks last, because they stand beside others too
+REPEATS = "the only column whose values repeat"
 FEW = 20  # one-hot columns need no template up to this many
 LABEL_NAMES = tuple(  # best first; whole words of a header
     re.compile(rf"(^|_)({word})s?($|_)", re.IGNORECASE)
@@ -76,6 +77,11 @@ class LabelTable:
         return sorted(targets.names_in(self.labels))
 
     @property
+    def is_weak(self) -> bool:
+        """Say whether only its repeated values tell the column of labels."""
+        return self.why_label == REPEATS
+
+    @property
     def has_sets(self) -> bool:
         """Say whether an image may have several labels."""
         return any(map(targets.is_cell, self.labels))
@@ -85,6 +91,8 @@ def find(
     found: Inventory, train: ImageNames, template: str | None, values: Sequence[str], cells: Collection[str]
 ) -> LabelTable | None:
     """Return the table that names most train images and has a column of labels; None if there is none.
+
+    A column of labels by its name or by the template comes before one whose values repeat.
 
     Args:
         found: the contest's folder.
@@ -98,7 +106,7 @@ def find(
         if path == template or (own := id_column(found, path, train)) is None:
             continue
         if (table := of_ids(found, path, own, values, cells)) is not None:
-            tables.append((len(train.named(table.ids)), -len(path), path, table))
+            tables.append((not table.is_weak, len(train.named(table.ids)), -len(path), path, table))
     if not tables:
         return None
     table = max(tables)[-1]
@@ -173,9 +181,9 @@ def _by_column(
     hot = tuple(name for name, texts in distinct.items() if _is_hot(texts))
     if len(hot) > 1 and tokens and tokens <= set(hot):
         return hot, "the template's cells hold names of these columns, which hold 0 and 1"
-    for name, texts in distinct.items():
-        if len(tokens) > 1 and tokens <= texts and not _all_numbers(texts):
-            return name, "it holds the labels of the template's cells"
+    holding = [name for name, texts in distinct.items() if tokens and tokens <= texts and not _all_numbers(texts)]
+    if len(holding) == 1 or (holding and len(tokens) > 1):
+        return holding[0], "it holds the labels of the template's cells"
     return None
 
 
@@ -188,7 +196,7 @@ def _by_itself(columns: Mapping[str, Sequence[str]], distinct: Distinct) -> tupl
     if 2 < len(hot) <= FEW and all(row.count("1") == 1 for row in _rows(columns, hot)):
         return hot, "each row has a 1 in one of these columns"
     few = [n for n, texts in distinct.items() if 2 * len(texts) <= len(columns[n]) and group_rank(n) is None]
-    return (few[0], "the only column whose values repeat") if len(few) == 1 else None
+    return (few[0], REPEATS) if len(few) == 1 else None
 
 
 def group_column(found: Inventory, path: str, taken: Collection[str]) -> tuple[str | None, str, tuple[str, ...]]:

@@ -46,7 +46,16 @@ class TemplateGuess:
     def value_places(self) -> list[int]:
         """Return the positions of the columns after the ids, or of those before them if there are none."""
         before = [at for at in range(self.id) if self.header is not None and self.header[at] not in _INDEX]
-        return list(range(self.id + 1, self.rows.shape[1])) or before
+        return [at for at in range(self.id + 1, self.rows.shape[1]) if not self._is_blank(at)] or before
+
+    @property
+    def has_other_columns(self) -> bool:
+        """Say whether it has columns besides the ids and, behind them, the values."""
+        return self.id > 0 or len(self.value_places) < self.rows.shape[1] - 1
+
+    def _is_blank(self, at: int) -> bool:
+        """Say whether a column is what a comma at the end of each line makes."""
+        return self.header is not None and not self.header[at] and bool((self.rows[at] == "").all())
 
     @property
     def values(self) -> list[str]:

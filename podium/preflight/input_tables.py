@@ -153,7 +153,13 @@ def _check_folds(given: pd.DataFrame, names: Sequence[str]) -> list[str]:
         return []
     used = given[given["use"] == "train"]
     groups = used["group"].where(used["group"] != "", "image " + used["image_id"])
-    assignment.require_enough(used.assign(group=groups), len(names))
+    try:
+        assignment.require_enough(used.assign(group=groups), len(names))
+    except InputError as error:
+        distinct = used["label"].unique()
+        are_numbers = 2 * len(distinct) > len(used) and all(ids.as_number(label) is not None for label in distinct)
+        hint = "; each number is a class, because Podium has no regression: round them, e.g. to 100 distinct values"
+        raise InputError(f"{error}{hint if are_numbers else ''}") from None
     return [f"WARNING: {warning}" for warning in rare_classes.warnings(used.assign(group=groups), len(names))]
 
 
