@@ -502,7 +502,7 @@ def _without_repeats(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, lis
         if len(rows[["label", "group", "fold"]].drop_duplicates()) > 1:
             raise InputError(
                 f"{path}: rows {numbers}: {image_id} has different labels, groups or folds"
-                f" ({_rows(rows['label'])}); keep one"
+                f" ({_rows(rows['label'])}); keep one, or with contest.task: labels write all its labels into one row"
             )
         problems.append((str(image_id), f"{path.name}: rows {numbers}: stands there with the same label; one is used"))
     return table.drop_duplicates("image_id"), problems
