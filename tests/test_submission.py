@@ -516,6 +516,7 @@ def test_an_id_means_files_that_are_no_images_only_where_it_has_no_image(tmp_pat
         ("id,kind,p\na,cat,0\n", {"class_column": "id"}, "'id' of .* is named for two"),
         ("id,p\na-cat,0\n", {"id_pattern": "(?P<id>.+)_(?P<class>.+)"}, "id_pattern does not fit row 2 'a-cat'"),
         ("id,label,note\na,cat,x\n", {}, "name it in contest.submission.value"),
+        ("cat,id,dog\n0,a,0\n", {"id": "id"}, r"columns \['cat'\] have names of classes"),
     ],
 )
 def test_a_template_whose_columns_do_not_fit_the_settings_is_refused(tmp_path, text, settings, words):

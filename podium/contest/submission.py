@@ -291,6 +291,7 @@ def check(
             settings=settings,
         )
     spelled = spellings(classes or (), labels, template, names or {})
+    _refuse_copied_classes(template, {*spelled, *spelled.values()})
     _refuse_separator_in_labels(spelled.values(), settings)
     return template and replace(template, messages=(*template.messages, *(f"WARNING: {text}" for text in warnings)))
 
@@ -562,6 +563,18 @@ def _numbers(classes: Sequence[str]) -> NDArray[np.float64]:
             f"params.yaml: contest.submission.values: number needs classes that are numbers, not {some(unknown)}"
         )
     return np.array([float(number) for number in numbers if number is not None])
+
+
+def _refuse_copied_classes(template: Template | None, names: set[str]) -> None:
+    """Refuse a template with columns of classes that would be copied, e.g. because they stand before the ids."""
+    if template is None or template.is_long:
+        return
+    taken = _read(template.columns)
+    if copied := [name for at, name in enumerate(template.header or ()) if at not in taken and name in names]:
+        raise InputError(
+            f"{template.path}: columns {copied} have names of classes and would be copied as they are, because values"
+            " stand behind the ids, or where contest.submission.value says: move the ids to the front"
+        )
 
 
 def _refuse_separator_in_labels(labels: Iterable[str], settings: SubmissionSettings) -> None:
