@@ -428,7 +428,9 @@ def test_ids_of_the_template_may_begin_with_the_folder(tmp_path: Path) -> None:
     assert not guess.warnings
 
 
-@pytest.mark.parametrize(("template", "cell"), [("id,labels", ",A B"), ("id,p", ",0.5")])
+@pytest.mark.parametrize(
+    ("template", "cell"), [("id,labels", ",A B"), ("id,p", ",0.5"), ("id,labels", ",A|B"), ("id,labels", ',"A, B"')]
+)
 def test_columns_of_0_and_1_that_the_templates_cells_or_rows_name(tmp_path: Path, template: str, cell: str) -> None:
     write_contest(tmp_path, "id,A,B,C", "{i},1,{d},1", template, cell=cell)
     lines = [line.replace(",1,0,1", ",0,0,0") for line in (tmp_path / "c/train.csv").read_text().splitlines()]
@@ -439,6 +441,7 @@ def test_columns_of_0_and_1_that_the_templates_cells_or_rows_name(tmp_path: Path
     section, _, _ = found_in(tmp_path)
     assert (section["task"], section["columns"]["label"][:2]) == ("labels", ["A", "B"])
     assert section["submission"]["values"] == ("labels" if template == "id,labels" else "probabilities")
+    assert section["submission"].get("separator") == next((mark for mark in "|," if mark in cell[1:]), None)
 
 
 def test_one_hot_columns_of_true_and_false(tmp_path: Path) -> None:
@@ -446,8 +449,12 @@ def test_one_hot_columns_of_true_and_false(tmp_path: Path) -> None:
     lines = (tmp_path / "c/train.csv").read_text().splitlines()
     flags = [line.replace(",0,0", ",True,False").replace(",1,1", ",False,True") for line in lines]
     miniatures.csv(tmp_path, "c/train.csv", *flags)
+    (tmp_path / "c/sample_submission.csv").rename(tmp_path / "c/sample_sub.csv")
     section, guess, _ = found_in(tmp_path)
     assert (section["columns"]["label"], guess.classes) == (["cat", "dog"], ["cat", "dog"])
+    assert section["template"] == "c/sample_sub.csv"
+    (tmp_path / "c/sample_sub.csv").unlink()
+    assert found_in(tmp_path)[0]["columns"]["label"] == ["cat", "dog"]
     assert set(labels(tmp_path, section).values()) == {("cat", ""), ("dog", "")}
 
 

@@ -531,10 +531,10 @@ def test_check_warns_of_labels_of_a_template_that_are_no_classes(tmp_path):
 
 
 def test_ids_of_a_template_may_begin_with_the_folder(tmp_path):
-    path = template_file(tmp_path, "id,label\ntest/a.jpg,cat\ntest/b,cat\n")
+    path = template_file(tmp_path, "id,label\ntest/a.jpg,cat\nmy/test/b,cat\n")
     template = submission.read_template(path, IDS, folder="test")
     assert [row.images for row in template.rows] == [("a.jpg",), ("b.jpg",)]
-    assert [row[0] for row in write(tmp_path, template=template)[0]] == ["id", "test/a.jpg", "test/b"]
+    assert [row[0] for row in write(tmp_path, template=template)[0]] == ["id", "test/a.jpg", "my/test/b"]
 
 
 def test_an_unreadable_image_of_a_case_is_left_out_of_its_mean(tmp_path):

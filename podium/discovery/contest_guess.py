@@ -126,7 +126,10 @@ def guess(folder: Path, root: Path, ask: Ask = take_defaults) -> ContestGuess:
 def _form_of_sets(parts: Parts) -> SubmissionGuess | None:
     if parts.table is None or not parts.table.has_sets:
         return None
-    return template_guess.of_sets(parts.template, parts.meaning, parts.table.separator)
+    mark, cells = parts.table.separator, parts.template.cells if parts.template is not None else []
+    if mark is None and cells:
+        mark = label_table.separator_of(cells, parts.classes)
+    return template_guess.of_sets(parts.template, parts.meaning, mark)
 
 
 def _find_tables(parts: Parts) -> None:

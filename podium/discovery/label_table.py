@@ -177,10 +177,10 @@ def _by_column(
             return value, "the template has a column of this name"
         if alike := [name for name in distinct if _are_alike(name, value)]:
             return alike[0], f"the template's column is called {value}"
-    tokens = {token for cell in cells for token in cell.split()}
     hot = tuple(name for name, texts in distinct.items() if _is_hot(texts))
-    if len(hot) > 1 and tokens and tokens <= set(hot):
+    if len(hot) > 1 and cells and separator_of(cells, hot) is not None:
         return hot, "the template's cells hold names of these columns, which hold 0 and 1"
+    tokens = {token for cell in cells for token in cell.split()}
     holding = [name for name, texts in distinct.items() if tokens and tokens <= texts and not _all_numbers(texts)]
     if len(holding) == 1 or (holding and len(tokens) > 1):
         return holding[0], "it holds the labels of the template's cells"
@@ -193,7 +193,7 @@ def _by_itself(columns: Mapping[str, Sequence[str]], distinct: Distinct) -> tupl
         if named := [name for name in distinct if pattern.search(_snake(name))]:
             return min(named, key=lambda name: (group_rank(name) is not None, len(name))), "its name says so"
     hot = tuple(name for name, texts in distinct.items() if _is_hot(texts))
-    if 2 < len(hot) <= FEW and all(row.count("1") == 1 for row in _rows(columns, hot)):
+    if 1 < len(hot) <= FEW and all(row.count("1") == 1 for row in _rows(columns, hot)):
         return hot, "each row has a 1 in one of these columns"
     few = [n for n, texts in distinct.items() if 2 * len(texts) <= len(columns[n]) and group_rank(n) is None]
     return (few[0], REPEATS) if len(few) == 1 else None
@@ -253,6 +253,12 @@ def _labels(columns: Mapping[str, Sequence[str]], label: str | tuple[str, ...], 
     if any(row.count("1") > 1 for row in rows):
         return [targets.as_cell(name for name, one in zip(label, row, strict=True) if one == "1") for row in rows]
     return [label[row.index("1")] if "1" in row else "" for row in rows]
+
+
+def separator_of(cells: Collection[str], names: Collection[str]) -> str | None:
+    """Return what separates these names in cells, a blank where each cell is one; None if they hold others."""
+    known = set(names)
+    return next((mark for mark in (" ", *SEPARATORS) if all(set(_parts(cell, mark)) <= known for cell in cells)), None)
 
 
 def _separator(cells: Sequence[str]) -> str | None:

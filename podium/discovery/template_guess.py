@@ -13,7 +13,7 @@ from podium.core.errors import InputError
 from podium.discovery.image_names import LEAST_SHARE, ImageNames, spread
 from podium.discovery.inventory import Inventory
 
-_NAMES = re.compile(r"submi|template|^results?\b|_format|example", re.IGNORECASE)
+_NAMES = re.compile(r"submi|sample_?sub|template|^results?\b|_format|example", re.IGNORECASE)
 _INDEX = ("", "Unnamed: 0")
 SEPARATORS = ("|", ";", ",")  # besides blanks, of the labels in a cell
 _NO_ID = re.compile(r"(^|_)(label|class|category|target|predicted|prediction|probability|score)", re.IGNORECASE)

@@ -72,7 +72,7 @@ def _of_table(image_ids: Sequence[str], rule: dict[str, Any], path: Path, folder
         if len(row) <= max(file, case) or not row[case].strip():
             continue
         written = row[file].strip()
-        keys = (written, written.removeprefix(f"{folder}/"))
+        keys = (written, f"/{written}".split(f"/{folder}/", 1)[-1] if folder else written)
         matches = next((form[key] for key in keys for form in forms if key in form), [])
         if len(matches) > 1:
             raise InputError(f"{path}: row {number}: {row[file]!r} could be any of {some(matches)}: write its path")
