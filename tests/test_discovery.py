@@ -357,6 +357,11 @@ def test_a_comma_at_the_end_of_each_line_is_no_column_of_values(tmp_path: Path) 
     assert (section["submission"]["values"], section["submission"]["value"]) == ("label", "label")
 
 
+def test_numbers_of_rows_are_no_labels_though_they_hold_the_templates_columns(tmp_path: Path) -> None:
+    write_contest(tmp_path, "number,id,kind", "{n},{i},{d}", "id,0,1", cell=",0.5,0.5")
+    assert found_in(tmp_path)[0]["columns"]["label"] == "kind"
+
+
 def test_numbers_that_all_differ_are_told_to_be_rounded(tmp_path: Path) -> None:
     write_contest(tmp_path, "id,weight", "{i},0.1{n}", "id,weight", cell=",0.5")
     assert any("12 different numbers in 12 rows" in text for text in look(tmp_path, "c").warnings)

@@ -164,8 +164,9 @@ def _by_columns(distinct: Distinct, values: Sequence[str]) -> tuple[str | tuple[
     if len(hot := tuple(name for name in values if _is_hot(distinct.get(name, set())))) > 1:
         return hot, "the template has the same columns, and they hold 0 and 1"
     shares = {name: len(texts & set(values)) / len(values) for name, texts in distinct.items()}
-    best = max(shares, key=lambda name: shares[name], default="")
-    return (best, "it holds the names of the template's columns") if shares.get(best, 0) >= 0.5 else None
+    alike = {name: len(texts & set(values)) / len(texts | set(values)) for name, texts in distinct.items()}
+    best = max((name for name in shares if shares[name] >= 0.5), key=lambda name: alike[name], default="")
+    return (best, "it holds the names of the template's columns") if best else None
 
 
 def _by_column(
