@@ -342,8 +342,9 @@ def test_class_folders_come_before_a_column_that_repeats(tmp_path: Path) -> None
 
 
 def test_the_column_that_holds_the_templates_one_label_is_the_label(tmp_path: Path) -> None:
-    write_contest(tmp_path, "id,label,label_name", "{i},{m},{c}", "id,prediction", cell=",cat")
-    assert found_in(tmp_path)[0]["columns"]["label"] == "label_name"
+    for value in ("prediction", "label"):
+        write_contest(tmp_path, "id,label,label_name", "{i},{m},big {c}", f"id,{value}", cell=",big cat")
+        assert found_in(tmp_path)[0]["columns"]["label"] == "label_name"
 
 
 def test_columns_of_a_template_may_have_a_beginning_that_classes_lack(tmp_path: Path) -> None:

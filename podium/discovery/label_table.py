@@ -173,6 +173,9 @@ def _by_column(
     distinct: Distinct, values: Sequence[str], cells: Collection[str]
 ) -> tuple[str | tuple[str, ...], str] | None:
     """Compare columns with the name and the cells of a template's one column of values."""
+    names = [name for name, texts in distinct.items() if cells and set(cells) <= texts and not _all_numbers(texts)]
+    if len(names) == 1:
+        return names[0], "it holds the labels of the template's cells"
     for value in values:
         if value in distinct:
             return value, "the template has a column of this name"
