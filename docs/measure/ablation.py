@@ -43,12 +43,19 @@ def main(*words: str) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--variants", nargs="+", default=list(variants.VARIANTS))
+    parser.add_argument(
+        "--folds", nargs="+", help="train on these alone, and print no table (docs.measure.against_probes)"
+    )
     args = parser.parse_args(words)
     root, out = args.root.resolve(), args.out.resolve()
     for seed in args.seeds:
         for variant in args.variants:
             if not (folder := out / variant / str(seed)).exists():
-                _train(root, args.member, _changes(variant, folder), seed, folder)
+                member = params.read(root)["members"][args.member]
+                settings = variants.changed(member, _changes(variant, folder), seed)
+                _train(root, args.member, settings, args.folds, folder)
+    if args.folds:
+        return
     if BASE in args.variants:
         for seed, other in _pairs(args.seeds):
             _predict(root, args.member, out / BASE / str(seed))
@@ -73,10 +80,9 @@ def _pairs(numbers: Sequence[int]) -> list[tuple[int, int]]:
     return list(zip(numbers, [*numbers[1:], *numbers[:1]], strict=True))
 
 
-def _train(root: Path, member: str, changes: Changes, seed: int, folder: Path) -> None:
-    """Run the phases on every fold in a copy of the project; move the last phase's predictions to `folder`."""
+def _train(root: Path, member: str, settings: dict[str, Any], only: Sequence[str] | None, folder: Path) -> None:
+    """Run the phases in a copy of the project, on all folds or on some; move the last one's predictions to `folder`."""
     values = params.read(root)
-    settings = variants.changed(values["members"][member], changes, seed)
     later = [part for part in phase.OPTIONAL if part in settings]
     values |= {part: {member: settings.pop(part)} for part in later}
     values["members"] = {member: settings}
@@ -89,14 +95,14 @@ def _train(root: Path, member: str, changes: Changes, seed: int, folder: Path) -
             (work / kept).parent.mkdir(parents=True, exist_ok=True)
             (work / kept).symlink_to(root / kept)
         (work / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-        before, folds = work / f"models/weights/{member}.safetensors", [str(fold) for fold in values["folds"]]
+        before, folds = work / f"models/weights/{member}.safetensors", only or [str(fold) for fold in values["folds"]]
         for fold in folds:
             weights = before
             for part in ("pretrain", "finetune", *later):
                 phase_run.run(phase.load_job(part, member, fold, work), weights)
                 weights = work / f"models/{part}/{member}/{fold}.safetensors"
         finished = work / f"data/{(later or ['finetune'])[-1]}/{member}"
-        if not changes:
+        if folder.parent.name == BASE:
             shutil.move(work / f"models/finetune/{member}", finished / "models")
         finished.rename(folder)
 

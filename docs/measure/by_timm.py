@@ -39,11 +39,12 @@ def main(*words: str) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--folds", nargs="+", help="default: all")
     args = parser.parse_args(words)
     root = args.root.resolve()
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
     for seed in args.seeds:
-        for fold in (str(name) for name in params.section(params.read(root), "folds")):
+        for fold in args.folds or [str(name) for name in params.section(params.read(root), "folds")]:
             path = args.out.resolve() / f"timm/{seed}/{fold}.parquet"
             if not path.exists():
                 FoldRun(root, args.member, read_fold(folds, fold), fold).run(args.script, args.epochs, seed, path)

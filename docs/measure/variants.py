@@ -37,16 +37,23 @@ VARIANTS: dict[str, Changes] = {
     },
 }
 NO_EXTRA: dict[str, Changes] = {"no_extra": {}}  # without the extra images of the project's map `extra`
-# As AutoGluon's AutoMM trains images by default: AdamW, 20 epochs, a new head, one augmentation; minutes instead of one
+# As AutoGluon's AutoMM trains images by default: AdamW, 20 epochs, a new head, one augmentation, 16-bit precision:
+# https://auto.gluon.ai/stable/tutorials/multimodal/advanced_topics/customization.html
 LONG: dict[str, Changes] = {
     "automm": {
+        "model": {"precision": "bf16"},
         "finetune": {
             "epochs": 20,
+            "batch_size": 32,
+            "lr": 1e-4,
+            "weight_decay": 1e-3,
+            "clip_grad": 1.0,
+            "curves": False,
             "warmup_epochs": 2,
             "layer_decay": 0.9,
             "head_init": "keep",
             "augmentation": [{"TrivialAugment": {"p": 1.0}}],
-        }
+        },
     }
 }
 BASELINES = {  # of other variants it is the baseline itself
