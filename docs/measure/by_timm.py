@@ -1,6 +1,6 @@
 """Train a member's backbone with timm's own script: `python -m docs.measure.by_timm ROOT MEMBER --script train.py ...`.
 
-ROOT is a project in which `dvc repro weights split` is done; --script is train.py of timm's source distribution. Each
+ROOT is a project in which `dvc repro weights split` is done; --script is train.py of timm's git repository. Each
 fold is one run of the script with its defaults for images of another size and class list: AdamW, cosine, random crops,
 colour jitter, label smoothing. The last epoch's weights predict the held-out fold. The predictions go to
 FOLDER/timm/<seed>/<fold>.parquet, where docs/measure/ablation.py reads them (`--variants base timm`).
