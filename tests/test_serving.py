@@ -30,7 +30,7 @@ from podium.inference import stored_images
 from podium.predictions import member_predictions
 from podium.predictions.tta import Tta
 from podium.scoring.thresholds import ExpectedPosition, Multipliers
-from podium.serving import image_stream, network_passes, new_predictions, onnx_export, selection_of_members
+from podium.serving import bundle, image_stream, network_passes, new_predictions, onnx_export, selection_of_members
 from podium.serving.standalone import cases, resize
 from stages import (
     ensemble,
@@ -355,6 +355,26 @@ def test_a_second_network_is_not_traced_again_unless_it_is_of_another_kind(
         nn.init.normal_(parts[0].weight)  # type: ignore[arg-type]
         assert len(exporter.write(nn.Sequential(*parts), tmp_path, str(number), [32])) == 1
         assert len(traced) == n_traced
+
+
+def test_a_bundle_that_is_ended_leaves_the_earlier_one_and_no_other_folder(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    for name in ("bundle", "bundle.tmp", "bundle.old.tmp"):  # the last two are a killed process's
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "of").write_text("before")
+
+    def write(text: str) -> None:
+        with bundle.replacing_folder(out) as folder:
+            assert not list(folder.iterdir())
+            (folder / "of").write_text(text)
+            if text == "ended":
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write("ended")
+    assert [(path.name, (path / "of").read_text()) for path in tmp_path.iterdir()] == [("bundle", "before")]
+    write("after")
+    assert [(path.name, (path / "of").read_text()) for path in tmp_path.iterdir()] == [("bundle", "after")]
 
 
 @pytest.mark.slow
