@@ -115,8 +115,9 @@ def _write(table: pd.DataFrame, problems: list[labels.Problem], summary: dict[st
         print(f"label: {len(problems) - SHOWN} more in data/label/problems.csv")
     for warning in summary["warnings"]:
         print(f"label: WARNING: {warning}")
-    print(  # last, because `make` shows a stage's last line
-        f"label: {summary['used']} of {summary['images']} images are used; {len(summary['classes'])} classes: {classes}"
+    print(  # last, because `make` shows a stage's last line; extra images are among them
+        f"label: {summary['used']} of {summary['images']} train images have a label and can be used;"
+        f" {len(summary['classes'])} classes: {classes}"
     )
 
 
