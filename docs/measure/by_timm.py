@@ -21,6 +21,7 @@ import pandas as pd
 import timm
 import torch
 
+from docs.measure import one_class
 from podium.core import cli, params, pixels, tables
 from podium.core.errors import InputError
 from podium.models import devices, predict
@@ -42,6 +43,7 @@ def main(*words: str) -> None:
     parser.add_argument("--folds", nargs="+", help="default: all")
     args = parser.parse_args(words)
     root = args.root.resolve()
+    one_class.require(root)
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
     for seed in args.seeds:
         for fold in args.folds or [str(name) for name in params.section(params.read(root), "folds")]:
