@@ -182,6 +182,7 @@ def test_images_of_a_case_get_its_mean_as_in_the_submission(of_cases: Path) -> N
         ({"file": "f", "id": None, "pattern": None}, ["c,f", "x,1", "x,p/2"], ["x", "x", ""]),
         ({"file": "f", "id": "c", "pattern": None}, ["c,f", "x,1", "y,p/1.png"], "row 3"),
         ({"file": "f", "id": "c", "pattern": None}, ["a,f", "x,1"], "'c'"),
+        (None, ["image_id,case", "/p/1.png,x"], "row 2"),
         (None, ["image_id,case", "0.png,x"], "p/1.png"),
         (None, [], "no CSV"),
     ],
@@ -194,6 +195,11 @@ def test_a_table_names_the_cases(rule: Any, lines: list[str], wanted: list[str] 
         return
     with pytest.raises(InputError, match=re.escape(wanted)):
         cases.of_images(image_ids, rule, str(path))
+
+
+def test_a_case_table_finds_an_image_as_the_contests_own_tables_do(tmp_path: Path) -> None:
+    (tmp_path / "cases.csv").write_text("image_id,case\ncaf\u00e9,x\n")
+    assert cases.of_images(["p/cafe\u0301.png"], None, str(tmp_path / "cases.csv")) == ["x"]  # as macOS names it
 
 
 def test_an_entry_of_two_files_is_refused_and_one_file_is_a_case_by_itself(tmp_path: Path) -> None:

@@ -26,11 +26,13 @@ SCRIPTS = {  # file of the bundle -> its source
     "blend.py": HERE / "standalone/blend.py",
     "cases.py": HERE / "standalone/cases.py",
     "resize.py": HERE / "standalone/resize.py",
+    "ids.py": HERE.parent / "contest/ids.py",
     "decode.py": HERE.parent / "images/decode.py",
     "heic.py": HERE.parent / "images/heic.py",
     "errors.py": HERE.parent / "core/errors.py",
 }
 IMPORTS = {  # in the bundle its files lie beside each other, and resize.py stands in for OpenCV
+    "from podium.contest.ids import ImageIndex": "from ids import ImageIndex",
     "from podium.images import decode": "import decode",
     "from podium.images import heic": "import heic",
     "from podium.core.errors import legible": "from errors import legible",
