@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from docs.measure import variants
+from docs.measure import one_class, variants
 from docs.measure.variants import BASE, TTAS, Changes
 from podium.core import cli, params, pixels, tables, targets
 from podium.core.errors import InputError
@@ -48,6 +48,7 @@ def main(*words: str) -> None:
     )
     args = parser.parse_args(words)
     root, out = args.root.resolve(), args.out.resolve()
+    one_class.require(root)
     for seed in args.seeds:
         for variant in args.variants:
             if not (folder := out / variant / str(seed)).exists():
@@ -160,10 +161,7 @@ def _predict_soup(root: Path, member: str, folder: Path, other: Path) -> None:
 def _used(root: Path) -> tuple[Any, list[str]]:
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
     used = folds[folds["use"] == "train"].reset_index(drop=True)
-    classes = targets.class_names(used["label"])
-    if targets.are_sets(classes):
-        raise InputError(f"{root}: the variants of ablation are losses and TTAs of classes: not for sets of labels")
-    return used, classes
+    return used, targets.class_names(used["label"])
 
 
 def _run(root: Path, member: str, names: Sequence[str], out: Path, pair: tuple[int, int]) -> seeds.SeedRun:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from docs.measure import one_class
 from podium.core import cli, params, tables, targets
 from podium.core.errors import InputError
 from podium.scoring import evaluation_set, intervals, scores
@@ -32,10 +33,9 @@ def main(*words: str) -> None:
     parser.add_argument("--trained", type=Path, help="a folder of trainings by docs.measure.ablation, by member")
     args = parser.parse_args(words)
     root: Path = args.root
+    one_class.require(root)
     used = tables.read(root / "data/split/folds.csv", tables.FOLDS).query("use == 'train'").sort_values("image_id")
     classes = targets.class_names(used["label"])
-    if targets.are_sets(classes):
-        raise InputError(f"{root}: against_probes compares accuracies, which sets of labels have none of")
     methods = _methods(root, classes)
     if args.trained:
         trained = _trained(args.trained, classes)
