@@ -1,13 +1,14 @@
-# `make` sets up, runs the contest of params.yaml and prints the results. `make test` sets up and runs all tests.
+# `make` sets up, runs the contest of params.yaml and prints the results. `make help` prints the targets with the
+# comment beside each.
 VENV := .venv
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all setup new check repro results cluster experiments compare tune predict bundle kaggle test fast faults audit \
+.PHONY: all help setup new check repro results cluster experiments compare tune predict bundle kaggle test fast faults audit \
 	bench lint format lock schema
-all: repro
+all: repro  # what `make` alone does: sets up, runs the graph, prints the scores
 	@python -m tools.results
 
 $(VENV)/installed: requirements.lock
@@ -16,35 +17,39 @@ $(VENV)/installed: requirements.lock
 	python -m pip install --quiet --require-hashes --requirement requirements.lock
 	@touch $@
 
-setup: $(VENV)/installed
+help:  # prints this list
+	@awk -F ':.*  # ' '/^[a-z]+:.*  # / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(VENV)/installed  # makes .venv with the locked packages
 
 new: setup  # make new FOLDER=<folder> [YES=1] [RECIPE=<recipe>]: looks at a contest's files and writes params.yaml
 	@python -m tools.new "$(FOLDER)" $(if $(YES),--yes) $(if $(RECIPE),--recipe "$(RECIPE)")
 
-check: setup
+check: setup  # trains nothing; names each mistake in params.yaml and your tables, and the time of a run
 	@python -m stages.check
 	@python -m tools.run plan
 
 # `check settings` first, because DVC's own messages for some mistakes in params.yaml are unhelpful.
-repro: setup  # make JOBS=4 runs four trainings at once; JOBS_PER_GPU=2 lets two share a GPU (docs/compare.md)
+repro: setup  # runs the graph; JOBS=4 runs four trainings at once, JOBS_PER_GPU=2 lets two share a GPU (docs/compare.md)
 	@python -m stages.check settings
 	@python -m tools.run run "$(JOBS)" "$(JOBS_PER_GPU)"
 
-results: setup
+results: setup  # prints the scores of the last run
 	@python -m tools.results
 
-experiments: setup
+experiments: setup  # all runs of `dvc exp run` in one table, the best first
 	@python -m tools.experiments
 
-compare: setup  # make compare A=<experiment> B=<experiment>; also git revisions and `workspace`; B defaults to it
+compare: setup  # make compare A=<experiment> [B=<experiment>]: B's gain over A; also git revisions and `workspace`, B's default
 	@python -m tools.compare "$(A)" "$(or $(B),workspace)"
 
-cluster: setup  # make cluster [DRY=1] [GPUS=1] [CPUS=2] [MEMORY=16] [RETRIES=3] [ADDRESS=host:port] [RUNTIME_ENV=env.yaml]
+# Also CPUS=2, MEMORY=16, RETRIES=3, RUNTIME_ENV=env.yaml.
+cluster: setup  # make cluster [DRY=1] [GPUS=1] [ADDRESS=host:port]: trains on a Ray cluster; DRY=1 prints the plan (docs/cluster.md)
 	@python -m stages.check settings
 	@python -m tools.cluster $(if $(DRY),--dry) --gpus "$(GPUS)" --cpus "$(CPUS)" --memory "$(MEMORY)" \
 		--retries "$(RETRIES)" --address "$(ADDRESS)" --runtime-env "$(RUNTIME_ENV)"
 
-predict: setup  # make predict IMAGES=<folder or file> [OUT=predictions.csv] [CASES=<CSV of images and their cases>]
+predict: setup  # make predict IMAGES=<folder or file> [OUT=predictions.csv] [CASES=<CSV>]: predicts new images by the blend
 	@python -m tools.predict "$(IMAGES)" "$(or $(OUT),predictions.csv)" "$(CASES)"
 
 bundle: setup  # make bundle [SELECT=all|best|distilled|<member>] [OUT=bundle]: a folder and a zip that predict without this project
@@ -53,7 +58,7 @@ bundle: setup  # make bundle [SELECT=all|best|distilled|<member>] [OUT=bundle]: 
 kaggle: setup  # make kaggle [BUNDLE=bundle] [OUT=kaggle] [PREFIX=podium]: data sets for a notebook without internet
 	@python -m tools.kaggle "$(or $(OUT),kaggle)" "$(or $(PREFIX),podium)" "$(or $(BUNDLE),bundle)"
 
-tune: setup  # make tune BUDGET=<hours>; also MEMBER=<name> for one member, APPLY=1 to write the best into params.yaml
+tune: setup  # make tune BUDGET=<hours> [MEMBER=<name>] [APPLY=1]: tries recipes; APPLY writes the best into params.yaml
 	@python -m stages.check settings
 	@python -m tools.tune "$(BUDGET)" $(if $(MEMBER),--member "$(MEMBER)") $(if $(APPLY),--apply)
 
@@ -61,10 +66,10 @@ tune: setup  # make tune BUDGET=<hours>; also MEMBER=<name> for one member, APPL
 # Bytecode is written, or every process that a test starts compiles the code again.
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: setup lint
+test: setup lint  # linters, type checker and all tests
 	$(PYTEST)
 
-fast: setup
+fast: setup  # the tests that train no network and run few DVC stages
 	$(PYTEST) -m "not slow"
 
 faults: setup  # make faults KILLS=200: kills `dvc repro` at random moments, and more; an hour or more
@@ -74,15 +79,15 @@ audit: setup  # known vulnerabilities of the locked packages; make audit UNAUDIT
 	-@test -x .audit/bin/pip-audit || { python -m venv .audit && .audit/bin/python -m pip install --quiet pip-audit==2.10.1; }
 	@python -m tools.advisories .audit/bin/pip-audit $(UNAUDITED)
 
-bench: setup  # make bench [SCRIPT=train.py, of timm's source distribution]: speed of a training and of its parts
+bench: setup  # make bench [SCRIPT=train.py, of timm's repository]: speed of a training and of its parts
 	@python -m docs.measure.bench $(if $(SCRIPT),--script "$(SCRIPT)")
 
-lint: setup
+lint: setup  # linters and type checker
 	ruff check .
 	ruff format --check .
 	mypy
 
-format: setup
+format: setup  # lets ruff correct and format the code
 	ruff check --fix .
 	ruff format .
 

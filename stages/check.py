@@ -24,6 +24,7 @@ from podium.preflight import (
     pruning_report,
     random_crops,
     run_size,
+    training_sizes,
     yaml_readings,
 )
 from podium.preflight.settings import Podium
@@ -58,7 +59,8 @@ def main(scope: str = "all", *, root: Path = Path()) -> None:
         name: member_checks.check(name, member, p.optional_phases(name), device, root)
         for name, member in p.members.items()
     }
-    _print([random_crops.note(p), cpu.emulation_warning(p, device.type), cpu.no_fast_kernels_note(p, device.type)])
+    _print([random_crops.note(p), training_sizes.note(p)])
+    _print([cpu.emulation_warning(p, device.type), cpu.no_fast_kernels_note(p, device.type)])
     _print([git_checks.untracked_warning(input_paths.by_key(p).values(), root)])
     _prune(p, root)
     _print([run_size.summary(p, values)])

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from podium import contracts
 from podium.contest import external
-from podium.contest.ids import ImageIndex, split_files
+from podium.contest.ids import ImageIndex
+from podium.contest.no_images import split_files
 from podium.contest.settings import ExternalSettings
 from podium.core import cli, params, tables, targets
 from podium.core.errors import some

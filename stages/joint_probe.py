@@ -8,6 +8,7 @@ empty.
 from pathlib import Path
 
 from podium.core import cli, params, tables
+from podium.core.errors import some
 from podium.probes import classifier_file
 from podium.probes.classifier_file import Classifiers
 
@@ -25,8 +26,12 @@ def main(*, root: Path = Path()) -> None:
         return
     from podium.probes import joint_probe  # torch takes seconds to import: not for a single member
 
-    strengths = joint_probe.run(members, fold_names, root)
-    print(f"joint_probe: features of {', '.join(members)}; C (shrinkage in a large contest) by fold: {strengths}")
+    found = joint_probe.run(members, fold_names, root)
+    print(f"joint_probe: regularisation: {found.strengths_in_words}")
+    print(
+        f"joint_probe: a linear classifier on the frozen features of {some(members)}, {found.score.n_images} images"
+        f" out of fold: {found.score}"
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from podium import contracts
-from podium.contest import cases, ids, label_sources, labels, lookalikes, lost_images, submission
+from podium.contest import cases, ids, label_sources, labels, lookalikes, lost_images, no_images, submission
 from podium.contest.settings import ContestSettings
 from podium.core import cli, params, tables, targets
 from podium.core.errors import legible, some
@@ -46,7 +46,7 @@ def main(*, root: Path = Path()) -> None:
 
 def _read(facts: pd.DataFrame, settings: ContestSettings, root: Path) -> tuple[labels.GivenLabels, labels.JoinedLabels]:
     """Read labels and overrides, and join them to the images, and to files that are no images if they name them."""
-    images, others = ids.split_files(facts)
+    images, others = no_images.split_files(facts)
     given = label_sources.read(
         label_sources.TrainFiles(images, others, _left_out(facts, settings, root)), settings, root
     )
@@ -73,7 +73,7 @@ def _empty_folders(facts: pd.DataFrame, settings: ContestSettings, root: Path) -
     if settings.layout != "folders" or settings.lists.selects("train"):
         return []
     folders = image_files.class_folders(root / settings.images.train)
-    return lost_images.empty_folders(folders, ids.split_files(facts)[0])
+    return lost_images.empty_folders(folders, no_images.split_files(facts)[0])
 
 
 def _check_submission(classes: list[str], settings: ContestSettings, root: Path) -> list[str]:
@@ -116,8 +116,9 @@ def _write(table: pd.DataFrame, problems: list[labels.Problem], summary: dict[st
         print(f"label: {len(problems) - SHOWN} more in data/label/problems.csv")
     for warning in summary["warnings"]:
         print(f"label: WARNING: {warning}")
-    print(  # last, because `make` shows a stage's last line
-        f"label: {summary['used']} of {summary['images']} images are used; {len(summary['classes'])} classes: {classes}"
+    print(  # last, because `make` shows a stage's last line; extra images are among them
+        f"label: {summary['used']} of {summary['images']} train images have a label and can be used;"
+        f" {len(summary['classes'])} classes: {classes}"
     )
 
 

@@ -44,6 +44,7 @@ def _show(table: pd.DataFrame, short: list[str], metric: str) -> None:
             f"ladder: WARNING: {name} is not clearly better than a linear classifier on its own frozen features (its"
             " probe)"
         )
+    print(f"ladder: {ablation.summary(table, metric)}")  # last, because `make` shows a stage's last line
 
 
 if __name__ == "__main__":

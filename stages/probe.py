@@ -24,9 +24,12 @@ def main(member: str, root: Path = Path()) -> None:
 
     images = member_probe.read_images(root, fold_names)
     probe = member_probe.MemberProbe(member, model, torch, infer.transforms, images, root)
-    strengths = probe.run(infer.image_sizes)
-    for size, by_fold in strengths.items():
-        print(f"probe@{member}: at {size} pixels, C (shrinkage in a large contest) by fold: {by_fold}")
+    found = probe.run(infer.image_sizes)
+    for size, one in found.items():
+        print(f"probe@{member}: regularisation at {size} pixels: {one.strengths_in_words}")
+    n_images = next(iter(found.values())).score.n_images
+    scores = "; ".join(f"at {size} pixels {one.score}" for size, one in found.items())
+    print(f"probe@{member}: a linear classifier on frozen features, {n_images} images out of fold: {scores}")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def main(*, root: Path = Path()) -> None:
     targets = label_targets.as_rows(label_targets.of_labels(inputs.used["label"], inputs.classes))
     groups = label_targets.rows_of_images(intervals.dense(inputs.used["group"].to_numpy(str)), inputs.classes)
     probs = _read(inputs, "oof")
-    _report_errors(root / "data/report", inputs, probs)
+    errors = _report_errors(root / "data/report", inputs, probs)
     _report_calibration(root / "data/report", targets, probs, groups)
     metric = scores.named(inputs.contest.metric, inputs.classes)
     unseen = unseen_classes.summary(inputs.used, targets, probs, metric)
@@ -66,6 +66,7 @@ def main(*, root: Path = Path()) -> None:
     tables.write(members, root / "data/report/members.csv", diversity.MEMBER_VALUE)
     for sentence in members["sentence"]:
         print(f"report: {sentence}")
+    print(f"report: {errors}")  # last, because `make` shows a stage's last line
 
 
 def _load(root: Path) -> ReportInputs:
@@ -79,7 +80,8 @@ def _load(root: Path) -> ReportInputs:
     )
 
 
-def _report_errors(folder: Path, inputs: ReportInputs, probs: prediction_files.Probs) -> None:
+def _report_errors(folder: Path, inputs: ReportInputs, probs: prediction_files.Probs) -> str:
+    """Write the tables of errors, print the most frequent ones, and return a summary."""
     classes, cluster = inputs.classes, intervals.dense(inputs.used["group"].to_numpy(str))
     names, targets = classes, label_targets.of_labels(inputs.used["label"], classes)
     if label_targets.are_sets(classes):
@@ -96,6 +98,7 @@ def _report_errors(folder: Path, inputs: ReportInputs, probs: prediction_files.P
     tables.write(by_class, folder / "classes.csv", confusion.CLASSES)
     for error in confusion.commonest_errors(pairs, ERRORS):
         print(f"report: {error}")
+    return confusion.summary(pairs, of_sets=label_targets.are_sets(classes))
 
 
 def _report_calibration(
@@ -106,8 +109,9 @@ def _report_calibration(
     rounded = {key: tables.rounded(value) for key, value in asdict(calibration).items()}
     tables.write_json({**rounded, "verdict": calibration.verdict}, folder / "calibration.json")
     print(
-        f"report: calibration error {calibration.error:.4f}; a calibrated model would have"
-        f" {calibration.if_calibrated:.4f} (up to {calibration.if_calibrated_high:.4f}): {calibration.verdict}"
+        f"report: the blend's probabilities differ by {calibration.error:.4f} from the shares that are right"
+        f" (calibration error); calibrated ones would differ by {calibration.if_calibrated:.4f}, in 95 of 100 cases by"
+        f" at most {calibration.if_calibrated_high:.4f}: {calibration.verdict}"
     )
 
 

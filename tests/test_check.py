@@ -21,7 +21,7 @@ from podium.core.errors import InputError
 from podium.core.placeholders import NO_FILE
 from podium.inference.settings import MemberSettings
 from podium.models import backbones
-from podium.preflight import cpu, git_checks, input_tables, member_checks, memory, pruning, random_crops
+from podium.preflight import cpu, git_checks, input_tables, member_checks, memory, pruning, random_crops, training_sizes
 from podium.preflight.settings import Podium
 from podium.training.settings import DistillSettings, FixresSettings, PhaseSettings, PseudoSettings
 from stages import check
@@ -327,6 +327,14 @@ def test_a_training_on_random_crops_without_a_larger_size_is_noted(
     assert ("a: trained on random crops" in random_crops.note(params.parse(values, "", Podium))) == noted
     values["fixres"] = {"a": {"image_size": 40, "epochs": 1, "lr": 0.1}}
     assert random_crops.note(params.parse(values, "", Podium)) == ""
+
+
+@pytest.mark.parametrize(("sizes", "epochs", "noted"), [([40, 24], 1, True), ([40, 32], 1, False), ([40], 0, False)])
+def test_a_training_at_a_size_that_is_not_predicted_is_noted(sizes: list[int], epochs: int, noted: bool) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    phases = {"pretrain": {"epochs": 0}, "finetune": {"epochs": epochs}}
+    values["members"] = {"a": tiny.member(infer={"image_sizes": sizes}, **phases)}
+    assert training_sizes.note(params.parse(values, "", Podium)).startswith("a (trained at 32, first size 40)") == noted
 
 
 def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:

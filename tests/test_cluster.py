@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from podium.core import tables
 from podium.core.errors import InputError
 from tests import graph
 from tests.test_run_jobs import EDGES, GRAPH
-from tools import cluster, cluster_ray, cluster_worker, run_jobs
+from tools import cluster, cluster_ray, cluster_worker, run_estimate, run_jobs
 from tools.cluster import Chain
 from tools.cluster_ray import Message, Resources
 from tools.cluster_worker import ChainError, Clone, Job
@@ -83,6 +84,16 @@ def test_the_plan_has_the_chains_and_the_hours_of_what_changed(root: Path) -> No
     assert "1.50 GPU hours" in text
     assert "6.00 CPU hours" in text
     assert "1 stages without" in text  # distill@a, after the ensemble of what changed
+
+
+def test_the_plan_of_a_first_run_takes_the_estimates_of_make_check(root: Path) -> None:
+    assert "make check" in cluster.plan(root, Resources(gpus=1, cpus=2))[-1]
+    estimated = {"pretrain@a-0": 3600.0, "finetune@a-0": 1800.0}
+    tables.write_json(estimated, root / run_estimate.ESTIMATES)
+    text = "\n".join(cluster.plan(root, Resources(gpus=1, cpus=2)))
+    assert "1:30:00" in text
+    assert "about 1.50 GPU hours" in text
+    assert "1 stages without" in text
 
 
 @pytest.mark.slow

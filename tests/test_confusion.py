@@ -35,9 +35,18 @@ def test_the_plot_has_every_cell_of_the_classes_with_the_most_errors() -> None:
 
 def test_the_commonest_errors_are_named_first() -> None:
     assert confusion.commonest_errors(confusion.table(TARGETS, PREDICTED, CLASSES), 1) == [
-        "2 images of ant predicted as bee (20% of the class)"
+        "2 images of ant are predicted as bee (20% of all ant)"
     ]
     assert confusion.commonest_errors(confusion.table(TARGETS, TARGETS, CLASSES), 3) == []
+
+
+def test_a_summary_counts_errors_and_names_the_most_frequent_one() -> None:
+    wrong = (TARGETS != PREDICTED).sum()
+    found = confusion.summary(confusion.table(TARGETS, PREDICTED, CLASSES), of_sets=False)
+    assert f"wrong for {wrong} of 20 images ({wrong / 20:.1%}); most often 2 images of ant" in found
+    assert confusion.summary(confusion.table(TARGETS, TARGETS, CLASSES), of_sets=False).endswith(
+        "0 of 20 images (0.0%)"
+    )
 
 
 def test_classes_agree_with_scikit_learn_and_the_worst_come_first() -> None:

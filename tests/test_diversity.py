@@ -61,7 +61,7 @@ def test_members_that_help_and_one_that_harms_are_named(name: str) -> None:
     _, table = compared(*planted(), metric=scores.SCORES[name])
     assert table["effect"].to_dict() == {"a": "helps", "b": "helps", "c": "helps", "loud": "harms"}
     assert table["verdict"].to_dict() == dict.fromkeys("abc", comparison.BETTER) | {"loud": comparison.WORSE}
-    assert table.loc["loud", "sentence"].startswith("loud harms: the equal blend gains")
+    assert table.loc["loud", "sentence"].startswith("loud harms: by adding it, the equal mean of the members gains -")
     for prefix in ("", "log_loss_"):
         assert (table[f"{prefix}low"] <= table[f"{prefix}gain"]).all()
         assert (table[f"{prefix}gain"] <= table[f"{prefix}high"]).all()

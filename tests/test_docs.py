@@ -5,6 +5,7 @@ import ast
 import importlib
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
@@ -315,6 +316,12 @@ def test_a_link_leads_to_a_file_and_a_heading_of_it(page: Path) -> None:
         if heading:
             titles = re.findall(r"^#+ (.*)$", BLOCK.sub("", text_of(target)), re.MULTILINE)
             assert heading in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}, heading
+
+
+def test_make_help_prints_a_line_for_each_target() -> None:
+    shown = subprocess.run(("make", "help"), cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    words = dict(line.split(maxsplit=1) for line in shown.splitlines())
+    assert words.keys() == targets()
 
 
 def test_every_page_and_picture_is_linked() -> None:

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from docs.measure import faults
 from podium.core import interrupts
 from tests.graph import PROJECT
 
@@ -43,6 +44,16 @@ shared = resource_sharer.DupFd(0)
 Client(shared._id[0], authkey=process.current_process().authkey).close()
 shared.detach()  # the thread that shares has seen the end above
 """
+
+
+@pytest.fixture(autouse=True)
+def default_actions() -> Iterator[None]:
+    """Let programs start with the default actions: under nohup or `&` they would inherit that signals are ignored."""
+    before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+    faults.keep_from_children()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def started(program: str, **environment: str) -> subprocess.Popen[str]:

@@ -84,6 +84,13 @@ def test_a_stage_is_a_line_with_time_and_result_and_warnings_come_once_at_the_en
     assert "slow network" in log_of(root)
 
 
+def test_without_a_terminal_a_stages_line_is_shown_whole(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = f"{'word ' * 100}end"
+    script = f"print(\"Running stage 'page':\\npage: {words}\")"
+    assert run.run(command(root, script), root) == 0
+    assert words in capsys.readouterr().out
+
+
 def test_the_output_of_a_stage_that_fails_is_shown_and_the_status_is_dvcs(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -268,3 +268,13 @@ def test_an_unknown_member_or_size_is_named(three: Path) -> None:
         seeds.main("s0", "s1", "--hold", "a : c", root=three)
     with pytest.raises(InputError, match="a infers at 32, 40 pixels, not at 48"):
         seeds.main("s0", "s1", "--hold", "a@48 : b", root=three)
+
+
+def test_a_member_that_is_its_probe_is_refused(three: Path) -> None:
+    values = yaml.safe_load((three / "s0/params.yaml").read_text())
+    values["members"]["a"] |= {
+        phase: {**values["members"]["a"][phase], "epochs": 0} for phase in ("pretrain", "finetune")
+    }
+    (three / "s0/params.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(InputError, match="a trains no phase"):
+        seeds.main("s0", "s1", "--hold", "a : b", root=three)

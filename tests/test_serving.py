@@ -30,7 +30,7 @@ from podium.inference import stored_images
 from podium.predictions import member_predictions
 from podium.predictions.tta import Tta
 from podium.scoring.thresholds import ExpectedPosition, Multipliers
-from podium.serving import image_stream, network_passes, new_predictions, onnx_export, selection_of_members
+from podium.serving import bundle, image_stream, network_passes, new_predictions, onnx_export, selection_of_members
 from podium.serving.standalone import cases, resize
 from stages import (
     ensemble,
@@ -182,6 +182,7 @@ def test_images_of_a_case_get_its_mean_as_in_the_submission(of_cases: Path) -> N
         ({"file": "f", "id": None, "pattern": None}, ["c,f", "x,1", "x,p/2"], ["x", "x", ""]),
         ({"file": "f", "id": "c", "pattern": None}, ["c,f", "x,1", "y,p/1.png"], "row 3"),
         ({"file": "f", "id": "c", "pattern": None}, ["a,f", "x,1"], "'c'"),
+        (None, ["image_id,case", "/p/1.png,x"], "row 2"),
         (None, ["image_id,case", "0.png,x"], "p/1.png"),
         (None, [], "no CSV"),
     ],
@@ -201,6 +202,11 @@ def test_a_table_of_cases_may_name_the_folder_and_have_other_separators(tmp_path
     for text in ("f,n\nnew/1.png,a \nmy/new/2,a\n", "f;n\n1.png;a\n2;a\n", "n\tf\na\t1\na\tnew/2.png\n"):
         (tmp_path / "cases.csv").write_text(text)
         assert cases.of_images(["1.png", "2.png"], rule, str(tmp_path / "cases.csv"), "new") == ["a", "a"]
+
+
+def test_a_case_table_finds_an_image_as_the_contests_own_tables_do(tmp_path: Path) -> None:
+    (tmp_path / "cases.csv").write_text("image_id,case\ncaf\u00e9,x\n")
+    assert cases.of_images(["p/cafe\u0301.png"], None, str(tmp_path / "cases.csv")) == ["x"]  # as macOS names it
 
 
 def test_an_entry_of_two_files_is_refused_and_one_file_is_a_case_by_itself(tmp_path: Path) -> None:
@@ -362,6 +368,26 @@ def test_a_second_network_is_not_traced_again_unless_it_is_of_another_kind(
         nn.init.normal_(parts[0].weight)  # type: ignore[arg-type]
         assert len(exporter.write(nn.Sequential(*parts), tmp_path, str(number), [32])) == 1
         assert len(traced) == n_traced
+
+
+def test_a_bundle_that_is_ended_leaves_the_earlier_one_and_no_other_folder(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    for name in ("bundle", "bundle.tmp", "bundle.old.tmp"):  # the last two are a killed process's
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "of").write_text("before")
+
+    def write(text: str) -> None:
+        with bundle.replacing_folder(out) as folder:
+            assert not list(folder.iterdir())
+            (folder / "of").write_text(text)
+            if text == "ended":
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write("ended")
+    assert [(path.name, (path / "of").read_text()) for path in tmp_path.iterdir()] == [("bundle", "before")]
+    write("after")
+    assert [(path.name, (path / "of").read_text()) for path in tmp_path.iterdir()] == [("bundle", "after")]
 
 
 @pytest.mark.slow

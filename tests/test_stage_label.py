@@ -72,7 +72,7 @@ def test_labels_overrides_and_facts_meet(root, capsys):
         ],
     }
     printed = capsys.readouterr().out
-    assert "2 of 6 images are used; 2 classes: x 1, y 1" in printed
+    assert "2 of 6 train images have a label and can be used; 2 classes: x 1, y 1" in printed
     assert all(f"label: {row[0]}: {row[1]}" in printed for row in problems.to_numpy())
 
 

@@ -170,6 +170,7 @@ def test_a_member_not_better_than_its_probe_is_named(tmp_path: Path, capsys: pyt
     tables.write(prediction_tables.sure(pd.read_parquet(path), 0.99), path, tables.PREDICTIONS)
     run(tmp_path)
     printed = capsys.readouterr().out
+    assert printed.splitlines()[-1].startswith("ladder: 10 steps, each compared with the one before in accuracy")
     assert "WARNING: a is not clearly better" in printed
     assert "WARNING: b" not in printed
 

@@ -16,6 +16,7 @@ from podium.models.probe_heads import ProbeHeads
 from podium.predictions import member_predictions, prediction_files
 from podium.probes import classifier_file, features_file
 from podium.probes import joint_probe as joint_probe_of_members
+from podium.probes.held_out_scores import HeldOutScore
 from stages import infer, infer_pretrain, joint_probe, pretrain, probe, weights
 from tests import tiny
 
@@ -48,6 +49,29 @@ def test_random_features_of_easy_images_beat_chance_and_a_rerun_gives_the_same_b
     assert not heads(tmp_path).heads
     assert heads(tmp_path).missing.keys() == {"0", "1"}
     assert "weights: none" in heads(tmp_path).missing["0"]
+
+
+def test_the_last_line_says_how_well_images_are_predicted_out_of_fold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probed(tmp_path)
+    line = capsys.readouterr().out.splitlines()[-1]
+    rows = tables.read(tmp_path / "data/probe/a.parquet", tables.PREDICTIONS)
+    rows = rows.query("subset == 'train' and image_size == 32")
+    probs = rows.groupby("image_id")[["p:blue", "p:red"]].mean().to_numpy()  # over transforms
+    targets = np.arange(16) % 2
+    right, loss = (probs.argmax(1) == targets).mean(), -np.log(probs[np.arange(16), targets]).mean()
+    assert line.startswith("probe@a: a linear classifier on frozen features, 16 images out of fold: at 32 pixels")
+    assert f"at 32 pixels accuracy {right:.4f}, log loss {loss:.4f}; at 40 pixels accuracy" in line
+
+
+def test_scores_of_sets_of_labels_are_means_over_labels() -> None:
+    probs = np.array([[[0.9, 0.2]], [[0.4, 0.5]], [[0.1, 0.1]]], np.float32)
+    targets = np.array([[1, 0], [1, 0], [-1, -1]], np.float32)
+    found = HeldOutScore.of(probs, targets)
+    assert (found.n_images, found.accuracy) == (2, 0.75)
+    assert found.log_loss == pytest.approx(-np.log([0.9, 0.8, 0.4, 0.5]).mean(), abs=1e-6)
+    assert "labels" in str(found)
 
 
 def test_no_training_setting_reaches_it(tmp_path: Path) -> None:

@@ -97,6 +97,9 @@ def test_tables_agree_with_the_predictions(tmp_path: Path, capsys: pytest.Captur
     assert "report: a " in printed
     assert "report: b " in printed
     assert "report: joint_probe " in printed
+    assert printed.splitlines()[-1].startswith(
+        f"report: out of fold, the blend is wrong for {88 - right} of 88 images ({(88 - right) / 88:.1%}); most often "
+    )
 
 
 def test_members_scores_are_those_of_their_oof_predictions(tmp_path: Path) -> None:

@@ -329,8 +329,9 @@ def plan(root: Path, resources: Resources) -> list[str]:
     parents = run_jobs.read_dag(_read(root, "dvc", "dag", "--dot"))
     changed = set(json.loads(_read(root, "dvc", "status", "--json"))) - {"check"}  # its output is always the same
     known = stage_times.last_seconds(root) | stage_times.last_seconds(root / FOLDER)
+    estimated = run_estimate.estimates(root)
     lines = []
-    seconds, longest, n_unknown, n_chains = 0.0, 0.0, 0, 0
+    seconds, longest, n_unknown, n_chains, is_rough = 0.0, 0.0, 0, 0, False
     done: set[str] = set()
     for wave in run_jobs.waves(parents, run_jobs.side_by_side(root)):
         before = set().union(*(run_jobs.ancestors(name, parents) for name in wave)) - set(wave) - done
@@ -339,7 +340,8 @@ def plan(root: Path, resources: Resources) -> list[str]:
         lines.append(f"on this machine: {len(before)} stages, up to {', '.join(_last(before, parents))}")
         ends: dict[str, float] = {}
         for chain in chains(names, parents):
-            taken, unknown = run_estimate.seconds_left(chain.stages, known)
+            taken, unknown = run_estimate.seconds_left(chain.stages, known, estimated)
+            is_rough |= not (estimated.keys() - known.keys()).isdisjoint(chain.stages)
             ends[chain.name] = taken + max((ends.get(one, 0) for one in chain.after), default=0)
             seconds, n_unknown, n_chains = seconds + taken, n_unknown + unknown, n_chains + 1
             time = "unknown" if unknown == len(chain.stages) else run_estimate.duration(taken)
@@ -350,11 +352,14 @@ def plan(root: Path, resources: Resources) -> list[str]:
     memory = f", {resources.memory:g} GB of memory" if resources.memory else ""
     lines.append(f"{n_chains} chains; each reserves {resources.gpus:g} GPUs, {resources.cpus:g} CPUs{memory}")
     if not seconds:
-        return [*lines, "time: unknown, because none of these stages has run yet, here or on a cluster"]
+        return [*lines, "time: unknown, because no stage has run here or on a cluster; `make check` estimates them"]
+    hours = [f"{seconds * number / HOUR:.2f}" for number in (resources.gpus, resources.cpus)]
     lines.append(
-        f"time: at most {seconds * resources.gpus / HOUR:.2f} GPU hours and {seconds * resources.cpus / HOUR:.2f} CPU"
+        f"time: {'about' if is_rough else 'at most'} {hours[0]} GPU hours and {hours[1]} CPU"
         f" hours; {run_estimate.duration(longest)} if there are machines for all that can run at once"
     )
+    if is_rough:
+        lines.append("stages that never ran are estimated from networks that `make check` has timed on this machine")
     if n_unknown:
         lines.append(f"not counted: {n_unknown} stages without a known time")
     return lines

@@ -63,10 +63,16 @@ def seconds_left(
     return total, n_unknown
 
 
+def estimates(root: Path) -> dict[str, float]:
+    """Return the seconds of stages that `make check` has estimated: name -> seconds."""
+    found: dict[str, float] = tables.read_json(root / ESTIMATES) if (root / ESTIMATES).is_file() else {}
+    return found
+
+
 def sentence(names: Iterable[str], root: Path, n_jobs: int = 1) -> str:
     """Say how long the stages take at most, or about how long if it is estimated; "" if nothing is known."""
     names, known = list(names), stage_times.last_seconds(root)
-    estimated = tables.read_json(root / ESTIMATES) if (root / ESTIMATES).is_file() else {}
+    estimated = estimates(root)
     total, n_unknown = seconds_left(names, known, estimated)
     if not total:
         return ""

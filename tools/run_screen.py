@@ -14,7 +14,7 @@ UNCHANGED = re.compile(r"(?:Stage )?'(?:.*:)?(.+)' (?:didn't change, skipping|is
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 WARNING = re.compile(r"\bWARNING\b|Warning:")
 BAR = re.compile(r"\d+%\|")
-NAME_WIDTH, TAIL, WIDTH = 28, 40, 200
+NAME_WIDTH, TAIL = 28, 40
 HINTS = ("> ", "Updating lock file", "Generating lock file", "To track the changes", "\tgit add", "To enable auto",
          "\tdvc config", "Use `dvc push`", "Verifying data sources")  # fmt: skip
 
@@ -116,8 +116,8 @@ class RunScreen:
             taken = run_estimate.duration(time.monotonic() - stage.started)
             left = "" if self.is_terminal else run_estimate.sentence(self.remaining, self.root, self.n_jobs)
             what = found(stage.name, stage.lines, self.outputs) + (f"  ({left})" if left else "")
-            width = shutil.get_terminal_size().columns if self.is_terminal else WIDTH
-            self._write(cut(f"{stage.name:{NAME_WIDTH}} {taken:>7}  {what}".rstrip(), width))
+            text = f"{stage.name:{NAME_WIDTH}} {taken:>7}  {what}".rstrip()
+            self._write(cut(text, shutil.get_terminal_size().columns) if self.is_terminal else text)
 
     def finish(self, status: int, log: Path) -> None:
         """Write how the run ended: what failed, or the warnings of all stages, and where everything stands."""

@@ -32,7 +32,7 @@ from podium.core.errors import InputError
 from podium.ensembling.tta_selection import OofByTta
 from podium.predictions import calibration, member_predictions
 from podium.predictions.calibration import Probs
-from podium.predictions.tta import Tta
+from podium.predictions.tta import PROBE, Tta
 from podium.scoring import comparison, evaluation_set, scores
 from podium.scoring.evaluation_set import EvaluationSet
 from podium.scoring.intervals import Evidence
@@ -266,6 +266,10 @@ def _read_run(name: str, terms: Sequence[Term], root: Path) -> tuple[SeedRun, di
 
 def _tta(member: member_predictions.MemberPredictions, term: Term) -> Tta:
     """Return the TTA of a term: the mean of all TTA transforms at its size."""
+    if member.default.phases == (PROBE,):
+        raise InputError(
+            f"--hold: {term.member} trains no phase (0 epochs in both), so it has no predictions by `infer`"
+        )
     size = member.default.image_sizes[0] if term.image_size is None else term.image_size
     tta = Tta((size,), member.default.transforms)
     known = [known for known in (member.default, *member.alternatives) if known.phases == tta.phases]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from podium.contest import contest_submission, image_lists
 from podium.contest.contest_submission import SubmittedImages
-from podium.contest.ids import split_files
+from podium.contest.no_images import split_files
 from podium.contest.settings import ContestSettings
 from podium.core import cli, params, tables, targets
 from podium.core.errors import InputError, some

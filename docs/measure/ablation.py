@@ -1,14 +1,15 @@
 """Measure what settings of a training gain over seeds: `python -m docs.measure.ablation ROOT MEMBER --out FOLDER`.
 
-ROOT is a project in which `dvc repro probe` is done. Trains variants of one member in one process, each with the same
-folds and seeds, and compares each variant with its baseline as `tools.seeds` does. A variant is a few settings changed.
-Predictions stay in FOLDER, one folder per variant and seed; a second call reads them.
+ROOT is a project in which `dvc repro probe` is done; for the variant `distill`, `dvc repro ensemble`. Trains variants
+of one member in one process, each with the same folds and seeds, and compares each variant with its baseline as
+`tools.seeds` does. A variant is a few settings changed (docs/measure/variants.py). Predictions stay in FOLDER, one
+folder per variant and seed; a second call reads them.
 """
 
 import argparse
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +17,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from docs.measure import one_class, variants
+from docs.measure.variants import BASE, TTAS, Changes
 from podium.core import cli, params, pixels, tables, targets
 from podium.core.errors import InputError
 from podium.inference import fold_models, soup
@@ -30,63 +33,6 @@ from podium.training import phase, phase_run
 from tools import seeds
 
 Probs = NDArray[np.float32]
-Changes = Mapping[str, Mapping[str, Any]]  # section of the member -> keys; a key that is None is removed
-
-FLIP = {"HorizontalFlip": {"p": 0.5}}
-CROPS = {"RandomResizedCrop": {"size": ["image_size", "image_size"], "scale": [0.5, 1.0]}}
-BASE, TIMM = "base", "timm"  # docs/measure/by_timm.py writes the predictions of the second
-VARIANTS: dict[str, Changes] = {
-    BASE: {},
-    "new_head": {"finetune": {"head_init": "keep"}},
-    "no_layer_decay": {"finetune": {"layer_decay": None}},
-    "ema": {"finetune": {"ema_decay": 0.95}},
-    "drop_path": {"finetune": {"drop_path": 0.1}},
-    "no_crops": {"finetune": {"augmentation": [FLIP]}},
-    "trivial_augment": {"finetune": {"augmentation": [CROPS, FLIP, {"TrivialAugment": {"p": 1.0}}]}},
-    "rand_augment": {"finetune": {"augmentation": [CROPS, FLIP, {"RandAugment": {"n": 2, "m": 9}}]}},
-    "bce": {"finetune": {"loss": "bce"}},
-    "focal": {"finetune": {"loss": "focal"}},
-    "logit_adjusted": {"finetune": {"loss": "logit_adjusted"}},
-    "balanced_sampler": {"finetune": {"sampler": "balanced"}},
-    "average_epochs": {"finetune": {"average_epochs": 2}},
-    "no_extra": {"finetune": {}},  # without the extra images of the project's map `extra`
-    "mixup_first": {"pretrain": {"epochs": 2, "mixup": 0.2, "cutmix": 0.0}, "finetune": {"epochs": -2}},
-    "mixup_cutmix_first": {"pretrain": {"epochs": 2, "mixup": 0.2, "cutmix": 1.0}, "finetune": {"epochs": -2}},
-    "clean_first": {"pretrain": {"epochs": 2, "mixup": 0.0, "cutmix": 0.0}, "finetune": {"epochs": -2}},
-    "small_first": {
-        "pretrain": {"epochs": 2, "mixup": 0.0, "cutmix": 0.0, "image_size": 0.75},
-        "finetune": {"epochs": -2},
-    },
-}
-# As AutoGluon's AutoMM trains images by default: AdamW, 20 epochs, a new head, one augmentation; minutes instead of one
-LONG: dict[str, Changes] = {
-    "automm": {
-        "finetune": {
-            "epochs": 20,
-            "warmup_epochs": 2,
-            "layer_decay": 0.9,
-            "head_init": "keep",
-            "augmentation": [{"TrivialAugment": {"p": 1.0}}],
-        }
-    }
-}
-BASELINES = {"mixup_first": "clean_first", "mixup_cutmix_first": "clean_first", "small_first": "clean_first"}
-TTAS = {  # of the trained baseline
-    "hflip": ("identity", "hflip"),
-    "d4": ("identity", "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse"),
-    "crops": (
-        "identity",
-        "hflip",
-        "crop_centre",
-        "crop_top_left",
-        "crop_top_right",
-        "crop_bottom_left",
-        "crop_bottom_right",
-    ),
-}
-# of the baseline's models of a seed and of the next one: the mean of their predictions, the mean of their weights
-PAIRS = ("two_seeds", "soup")
-WEIGHTED = {"logit_adjusted", "balanced_sampler"}  # their probabilities lack the class priors
 
 
 def main(*words: str) -> None:
@@ -96,26 +42,38 @@ def main(*words: str) -> None:
     parser.add_argument("member")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="+", default=list(variants.VARIANTS))
+    parser.add_argument(
+        "--folds", nargs="+", help="train on these alone, and print no table (docs.measure.against_probes)"
+    )
     args = parser.parse_args(words)
     root, out = args.root.resolve(), args.out.resolve()
+    one_class.require(root)
     for seed in args.seeds:
         for variant in args.variants:
             if not (folder := out / variant / str(seed)).exists():
-                if variant == TIMM:
-                    raise InputError(f"{folder} is missing: python -m docs.measure.by_timm writes it")
-                _train(root, args.member, (VARIANTS | LONG)[variant], seed, folder)
+                member = params.read(root)["members"][args.member]
+                settings = variants.changed(member, _changes(variant, folder), seed)
+                _train(root, args.member, settings, args.folds, folder)
+    if args.folds:
+        return
     if BASE in args.variants:
         for seed, other in _pairs(args.seeds):
             _predict(root, args.member, out / BASE / str(seed))
             if seed != other:
                 _predict_soup(root, args.member, *(out / BASE / str(one) for one in (seed, other)))
-    extra = (*TTAS, *(PAIRS if len(args.seeds) > 1 else ())) if BASE in args.variants else ()
+    extra = (*TTAS, *(variants.PAIRS if len(args.seeds) > 1 else ())) if BASE in args.variants else ()
     names = [*args.variants, *extra]
     runs = [_run(root, args.member, names, out, pair) for pair in _pairs(args.seeds)]
-    pairs = [(_way(BASELINES.get(name, BASE)), _way(name)) for name in names if name != BASE]
+    pairs = [(_way(variants.BASELINES.get(name, BASE)), _way(name)) for name in names if name != BASE]
     rows = (seeds.HEAD, ["---"] * len(seeds.HEAD), *seeds.table(pairs, runs))
     print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+
+
+def _changes(variant: str, folder: Path) -> Changes:
+    if variant == variants.TIMM:
+        raise InputError(f"{folder} is missing: python -m docs.measure.by_timm writes it")
+    return (variants.VARIANTS | variants.LONG | variants.NO_EXTRA)[variant]
 
 
 def _pairs(numbers: Sequence[int]) -> list[tuple[int, int]]:
@@ -123,54 +81,29 @@ def _pairs(numbers: Sequence[int]) -> list[tuple[int, int]]:
     return list(zip(numbers, [*numbers[1:], *numbers[:1]], strict=True))
 
 
-def changed(member: Mapping[str, Mapping[str, Any]], changes: Changes, seed: int) -> dict[str, dict[str, Any]]:
-    """Return a member's settings with a variant's changes.
-
-    A negative number of epochs is taken off the member's. An image size below 1 is a share of the member's.
-    """
-    settings = {section: dict(values) for section, values in member.items()}
-    settings["model"]["seed"] = seed
-    if changes.get("pretrain"):  # phase 1 is as phase 2, but for the changes
-        settings["pretrain"] = dict(settings["finetune"])
-    for section, values in changes.items():
-        settings[section] |= {key: _value(key, value, settings) for key, value in values.items()}
-        settings[section] = {key: value for key, value in settings[section].items() if value is not None}
-    for section in ("pretrain", "finetune"):
-        if settings[section].get("warmup_epochs", 0) >= settings[section]["epochs"] > 0:
-            settings[section]["warmup_epochs"] = settings[section]["epochs"] / 2
-        if settings[section]["epochs"] == 1:
-            settings[section].pop("curves", None)
-    return settings
-
-
-def _value(key: str, value: Any, settings: Mapping[str, Mapping[str, Any]]) -> Any:
-    if key == "epochs" and value < 0:
-        return settings["finetune"]["epochs"] + value
-    if key == "image_size" and value < 1:
-        return int(settings["model"]["image_size"] * value) // 16 * 16
-    return value
-
-
-def _train(root: Path, member: str, changes: Changes, seed: int, folder: Path) -> None:
-    """Run both phases on every fold in a copy of the project; move the last phase's predictions to `folder`."""
+def _train(root: Path, member: str, settings: dict[str, Any], only: Sequence[str] | None, folder: Path) -> None:
+    """Run the phases in a copy of the project, on all folds or on some; move the last one's predictions to `folder`."""
     values = params.read(root)
-    values["members"] = {member: changed(values["members"][member], changes, seed)}
+    later = [part for part in phase.OPTIONAL if part in settings]
+    values |= {part: {member: settings.pop(part)} for part in later}
+    values["members"] = {member: settings}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as name:
         work = Path(name)
         extra = [] if folder.parent.name == "no_extra" or not (root / "data/extra").exists() else ["data/extra"]
-        for kept in ("data/prepare", "data/split", "models/weights", "models/probe", *extra):
+        teacher = ["data/ensemble/teacher"] if "distill" in later else []
+        for kept in ("data/prepare", "data/split", "models/weights", "models/probe", *extra, *teacher):
             (work / kept).parent.mkdir(parents=True, exist_ok=True)
             (work / kept).symlink_to(root / kept)
         (work / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-        before, folds = work / f"models/weights/{member}.safetensors", [str(fold) for fold in values["folds"]]
+        before, folds = work / f"models/weights/{member}.safetensors", only or [str(fold) for fold in values["folds"]]
         for fold in folds:
             weights = before
-            for part in ("pretrain", "finetune"):
+            for part in ("pretrain", "finetune", *later):
                 phase_run.run(phase.load_job(part, member, fold, work), weights)
                 weights = work / f"models/{part}/{member}/{fold}.safetensors"
-        finished = work / f"data/finetune/{member}"
-        if not changes:
+        finished = work / f"data/{(later or ['finetune'])[-1]}/{member}"
+        if folder.parent.name == BASE:
             shutil.move(work / f"models/finetune/{member}", finished / "models")
         finished.rename(folder)
 
@@ -186,18 +119,18 @@ def _predict(root: Path, member: str, folder: Path) -> None:
     """Predict each held-out fold with the baseline's models in the TTAs: FOLDER/<tta>.npy (images, classes)."""
     if all((folder / f"{name}.npy").exists() for name in TTAS):
         return
-    image_size, numerics = _network(root, member)
+    settings, (_, numerics) = params.read(root)["members"][member], _network(root, member)
     used, classes = _used(root)
     pack = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
     found = {name: np.empty((len(used), len(classes)), np.float32) for name in TTAS}
     for fold in sorted(used["fold"].unique()):
         model, preprocessing = fold_models.load_model(folder / f"models/{fold}.safetensors", classes=classes)
         here = (used["fold"] == fold).to_numpy()
-        images = PlainImages(pack, list(used["image_id"][here]), preprocessing, image_size)
-        probs = predict.probabilities(
-            numerics.place(model), images, transforms=list(predict.TTA), batch_size=8, numerics=numerics
-        )
+        numerics.place(model)
         for name, transforms in TTAS.items():
+            size = variants.predicted_size(settings, name)
+            images = PlainImages(pack, list(used["image_id"][here]), preprocessing, size)
+            probs = predict.probabilities(model, images, transforms=transforms, batch_size=8, numerics=numerics)
             found[name][here] = np.mean([probs[transform] for transform in transforms], axis=0)
     for name, probs_of_tta in found.items():
         np.save(folder / f"{name}.npy", probs_of_tta)
@@ -228,10 +161,7 @@ def _predict_soup(root: Path, member: str, folder: Path, other: Path) -> None:
 def _used(root: Path) -> tuple[Any, list[str]]:
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
     used = folds[folds["use"] == "train"].reset_index(drop=True)
-    classes = targets.class_names(used["label"])
-    if targets.are_sets(classes):
-        raise InputError(f"{root}: the variants of ablation are losses and TTAs of classes: not for sets of labels")
-    return used, classes
+    return used, targets.class_names(used["label"])
 
 
 def _run(root: Path, member: str, names: Sequence[str], out: Path, pair: tuple[int, int]) -> seeds.SeedRun:
@@ -242,13 +172,13 @@ def _run(root: Path, member: str, names: Sequence[str], out: Path, pair: tuple[i
     images = evaluation_set.of_folds(used, [str(fold) for fold in values["folds"]], classes, metric)
     probs, shifts = {}, {}
 
-    def trained(folder: Path) -> Probs:
+    def trained(name: str, seed: int) -> Probs:
         found = prediction_files.read_train(
-            sorted(folder.glob("*.parquet")),
+            sorted((out / name / str(seed)).glob("*.parquet")),
             image_ids=list(used["image_id"]),
             folds=list(used["fold"]),
             classes=classes,
-            image_sizes=[values["members"][member]["model"]["image_size"]],
+            image_sizes=[variants.predicted_size(values["members"][member], name)],
             transforms=["identity"],
         )
         return np.asarray(found[0, 0], np.float32)
@@ -259,10 +189,10 @@ def _run(root: Path, member: str, names: Sequence[str], out: Path, pair: tuple[i
             file = f"soup_{other}.npy" if name == "soup" else f"{name}.npy"
             probs[term] = cast(Probs, np.load(out / BASE / str(seed) / file))
         elif name == "two_seeds":
-            probs[term] = np.mean([trained(out / BASE / str(one)) for one in (seed, other)], axis=0, dtype=np.float32)
+            probs[term] = np.mean([trained(BASE, one) for one in (seed, other)], axis=0, dtype=np.float32)
         else:
-            probs[term] = trained(out / name / str(seed))
-        if name in WEIGHTED:
+            probs[term] = trained(name, seed)
+        if name in variants.WEIGHTED:
             shifts[term] = _shifts(images, len(classes))
     return seeds.SeedRun(str(seed), images, probs, shifts)
 

@@ -63,7 +63,7 @@ class Seconds:
 def main(*words: str) -> None:
     """Run the benchmark and print its tables."""
     parser = argparse.ArgumentParser(prog="python -m docs.measure.bench", description="Speed of a training.")
-    parser.add_argument("--script", type=Path, help="train.py of timm's source distribution")
+    parser.add_argument("--script", type=Path, help="train.py of timm's git repository")
     parser.add_argument("--photos", type=Path, default=PHOTOS, help="a folder; photos are generated without one")
     parser.add_argument("--backbone", default="mobilenetv2_100")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
@@ -102,8 +102,8 @@ def _measure(args: argparse.Namespace, root: Path, size: str, source: Path | Non
     commands = {"podium": podium(), "ceiling": [sys.executable, "-m", "docs.measure.bench", "--ceiling", str(root)]}
     if args.script is None:
         print(
-            "timm is left out: give --script train.py. It is in timm's source distribution:"
-            f" pip download --no-deps --no-binary timm timm=={timm.__version__}"
+            "timm is left out: give --script train.py, from timm's git repository"
+            f" (huggingface/pytorch-image-models, release {timm.__version__})"
         )
     else:
         commands["timm"] = timm_command(args, root)

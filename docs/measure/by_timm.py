@@ -1,6 +1,6 @@
 """Train a member's backbone with timm's own script: `python -m docs.measure.by_timm ROOT MEMBER --script train.py ...`.
 
-ROOT is a project in which `dvc repro weights split` is done; --script is train.py of timm's source distribution. Each
+ROOT is a project in which `dvc repro weights split` is done; --script is train.py of timm's git repository. Each
 fold is one run of the script with its defaults for images of another size and class list: AdamW, cosine, random crops,
 colour jitter, label smoothing. The last epoch's weights predict the held-out fold. The predictions go to
 FOLDER/timm/<seed>/<fold>.parquet, where docs/measure/ablation.py reads them (`--variants base timm`).
@@ -21,6 +21,7 @@ import pandas as pd
 import timm
 import torch
 
+from docs.measure import one_class
 from podium.core import cli, params, pixels, tables
 from podium.core.errors import InputError
 from podium.models import devices, predict
@@ -39,11 +40,13 @@ def main(*words: str) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--folds", nargs="+", help="default: all")
     args = parser.parse_args(words)
     root = args.root.resolve()
+    one_class.require(root)
     folds = tables.read(root / "data/split/folds.csv", tables.FOLDS)
     for seed in args.seeds:
-        for fold in (str(name) for name in params.section(params.read(root), "folds")):
+        for fold in args.folds or [str(name) for name in params.section(params.read(root), "folds")]:
             path = args.out.resolve() / f"timm/{seed}/{fold}.parquet"
             if not path.exists():
                 FoldRun(root, args.member, read_fold(folds, fold), fold).run(args.script, args.epochs, seed, path)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
+from docs.measure import one_class
 from podium.core import cli, params
 from podium.models.settings import TorchSettings
 from podium.predictions.member_predictions import members_of
@@ -26,6 +27,7 @@ def main(*words: str) -> None:
     parser = argparse.ArgumentParser(prog="python -m docs.measure.joint_sizes", description="Sizes of a joint probe.")
     parser.add_argument("root", type=Path)
     root = parser.parse_args(words).root
+    one_class.require(root)
     values = params.read(root)
     images = member_probe.read_images(root, [str(fold) for fold in values["folds"]])
     torch = params.load("torch", TorchSettings, root)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from docs.measure import one_class
 from podium.core import cli, params, tables
 from podium.images.settings import PrepareSettings
 from podium.inference.settings import MemberSettings
@@ -33,6 +34,7 @@ def main(*words: str) -> None:
     parser.add_argument("--members", nargs="+", help="default: all")
     parser.add_argument("--drawings", type=Path, help="a folder of images that are nothing like the contest's")
     asked = parser.parse_args(words)
+    one_class.require(asked.root)
     folds = tables.read(asked.root / "data/split/folds.csv", tables.FOLDS)
     used = folds[folds["use"] == "train"].sort_values("image_id", ignore_index=True)
     members = asked.members or sorted(path.stem for path in (asked.root / "data/probe").glob("*.safetensors"))

@@ -18,9 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from docs.measure import one_class
 from podium.core import cli, params, pixels, seeding, tables
 from podium.core import targets as label_targets
-from podium.core.errors import InputError
 from podium.models import backbones, devices, plain_images, predict
 from podium.models.preprocessing import Preprocessing
 from podium.models.settings import ModelSettings, TorchSettings
@@ -48,10 +48,9 @@ class RunImages:
 def main(folder: str) -> None:
     """Flip labels of a finished run's train images, and print how many of them each method finds."""
     root = Path(folder)
+    one_class.require(root)
     table = tables.read(root / "data/split/folds.csv", tables.FOLDS).query("use == 'train'").sort_values("image_id")
     classes = label_targets.class_names(table["label"])
-    if label_targets.are_sets(classes):
-        raise InputError(f"{folder}: planted_labels replaces classes by other ones: not for sets of labels")
     targets = label_targets.of_labels(table["label"], classes)
     images = RunImages(list(table["image_id"]), targets, table["fold"].to_numpy(str))
     features = [_features(root, name, images) for name in sorted(params.section(params.read(root), "members"))]

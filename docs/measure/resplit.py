@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from docs.measure import one_class
 from podium.core import cli, seeding
 from podium.ensembling import inputs, nested_cv
 from podium.ensembling.blending import BlendSizes
@@ -36,6 +37,7 @@ def main(*words: str) -> None:
     parser.add_argument("--splits", type=int, default=60)
     parser.add_argument("--metric", default="accuracy", choices=list(scores.SCORES))
     asked = parser.parse_args(words)
+    one_class.require(asked.root)
     read = inputs.load(asked.root)
     scored = replace(read.images, metric=scores.SCORES[asked.metric])
     members = [replace(inputs.oof(read, name), images=scored) for name in read.predictions]

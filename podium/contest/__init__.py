@@ -11,6 +11,7 @@ labels.py              labels and overrides, joined to the images
 list_settings.py       the section `contest.lists`
 lookalikes.py          texts that look alike: invisible characters, letters of another script, capitals
 lost_images.py         labels without an image, and classes that lose all their images
+no_images.py           files of an image folder that are no images
 paths.py               checks of the paths and columns in the contest section
 records.py             a table as contests give it: CSV, JSON, COCO
 settings.py            the `contest` section, and a section under `external`

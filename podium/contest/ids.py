@@ -1,4 +1,7 @@
-"""Find the image that an id in a user's file means, and the number that a label means."""
+"""Find the image that an id in a user's file means, and the number that a label means.
+
+A bundle has a copy of this file, so it imports no library.
+"""
 
 import re
 import unicodedata
@@ -8,9 +11,6 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import PurePosixPath
 
-import pandas as pd
-
-from podium import contracts
 from podium.core.errors import InputError, some
 
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -79,12 +79,6 @@ class ImageIndex:
             for key, image_ids in form.items():
                 composed_form[composed(key)] += image_ids
         return forms
-
-
-def split_files(facts: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Return the ids of the images (contracts.FACTS), unreadable ones too, and those of files that are no images."""
-    is_other = facts["problem"].str.startswith(contracts.NOT_AN_IMAGE)
-    return list(facts.loc[~is_other, "image_id"]), list(facts.loc[is_other, "image_id"])
 
 
 def as_number(text: str) -> Decimal | None:

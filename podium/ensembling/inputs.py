@@ -12,7 +12,7 @@ from tqdm import tqdm
 from podium import contracts
 from podium.contest import contest_submission, image_lists
 from podium.contest.contest_submission import SubmittedImages
-from podium.contest.ids import split_files
+from podium.contest.no_images import split_files
 from podium.contest.settings import ContestSettings
 from podium.contest.submission import Template
 from podium.core import parallel, params, progress, scratch, tables, targets

@@ -102,7 +102,7 @@ def _contest(inputs: PageInputs) -> list[tuple[str, str]]:
             "Metric",
             f"{contest.metric.replace('_', ' ')}{' (lower is better)' if scores.is_loss(contest.metric) else ''}",
         ),
-        ("Train images", f"{contest.images.train}: {label['images']:,}, of which {label['used']:,} are used"),
+        ("Train images", f"{contest.images.train}: {label['images']:,}, of which {len(inputs.used):,} are scored"),
         ("Test images", f"{contest.images.test}: {n_test:,}" if n_test else "none"),
         ("Labels", label_source(contest)),
         ("Overrides", contest.overrides),

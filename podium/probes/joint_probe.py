@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from podium.core import row_groups, seeding
 from podium.probes import classifier_file, features_file, linear_probe
-from podium.probes.member_probe import classifiers, prediction_tables, read_images
+from podium.probes.held_out_scores import HeldOutScore
+from podium.probes.member_probe import ProbedSize, classifiers, prediction_tables, read_images
 
 IMAGE_SIZE = 0  # every member's features are a mean over its own sizes
 TRANSFORM = "identity"  # features are averaged over the TTA transforms
 SEED = 0
 
 
-def run(members: Sequence[str], fold_names: Sequence[str], root: Path) -> dict[str, float | None]:
-    """Write the joint probe's predictions and classifiers; return the chosen C by fold.
+def run(members: Sequence[str], fold_names: Sequence[str], root: Path) -> ProbedSize:
+    """Write the joint probe's predictions and classifiers; return the chosen C by fold and the score.
 
     Args:
         members: names of two members at least, sorted.
@@ -42,7 +43,7 @@ def run(members: Sequence[str], fold_names: Sequence[str], root: Path) -> dict[s
         for table in prediction_tables(images, probed, IMAGE_SIZE, [TRANSFORM]):
             append(table)
     classifier_file.write(root / classifier_file.JOINT, classifiers(images, {IMAGE_SIZE: probed.fitted}))
-    return probed.strengths
+    return ProbedSize(probed.strengths, HeldOutScore.of(probed.train, images.targets))
 
 
 def side_by_side(features: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from podium.models.probe_heads import ProbeHeads
 from podium.models.settings import ModelSettings, TorchSettings
 from podium.probes import classifier_file, features_file, linear_probe
 from podium.probes.classifier_file import Classifiers
+from podium.probes.held_out_scores import HeldOutScore
 from podium.probes.linear_probe import Fitted, ProbePredictions
 
 BATCH = 64  # fits where training fits, because no gradients are stored
@@ -58,6 +59,24 @@ def read_images(root: Path, fold_names: Sequence[str]) -> ProbeImages:
     return ProbeImages(list(rows["image_id"]), targets, folds, list(test_ids), classes, list(fold_names))
 
 
+class ProbedSize(NamedTuple):
+    """What a probe gave at an image size.
+
+    Attributes:
+        strengths: each fold's chosen C (shrinkage in a large contest); None where the other folds have one class.
+        score: out of fold.
+    """
+
+    strengths: dict[str, float | None]
+    score: HeldOutScore
+
+    @property
+    def strengths_in_words(self) -> str:
+        """Name each fold's."""
+        by_fold = ", ".join(f"{value} for fold {fold}" for fold, value in self.strengths.items())
+        return f"C (in a large contest the shrinkage) is {by_fold}"
+
+
 @dataclass(frozen=True)
 class MemberProbe:
     """A member's backbone with its initial weights, and the images.
@@ -73,7 +92,7 @@ class MemberProbe:
     images: ProbeImages
     root: Path
 
-    def run(self, image_sizes: Sequence[int]) -> dict[int, dict[str, float | None]]:
+    def run(self, image_sizes: Sequence[int]) -> dict[int, ProbedSize]:
         """Write predictions and classifiers of all sizes, the features for the joint probe, the heads for trainings.
 
         The features are the mean over all sizes (docs/log.md, 2026-11-29). At the training size, or the first one where
@@ -81,22 +100,22 @@ class MemberProbe:
         the time. The heads are those of the training size, for all values of `image_sizes` and `transforms` the same.
 
         Returns:
-            the chosen C by image size and fold.
+            what each image size gave, the training size first.
         """
         with row_groups.writing(self.root / f"data/probe/{self.member}.parquet") as append:
-            strengths, by_size, heads = self._fit(image_sizes, append)
+            found, by_size, heads = self._fit(image_sizes, append)
         path = self.root / classifier_file.of_member(self.member)
         classifier_file.write(path, classifiers(self.images, by_size))
         path = self.root / f"models/probe/{self.member}.safetensors"
         probe_heads.write(path, heads or self._heads(None, {}))
-        return strengths
+        return found
 
     def _fit(
         self, image_sizes: Sequence[int], append: Callable[[pd.DataFrame], None]
-    ) -> tuple[dict[int, dict[str, float | None]], dict[int, Mapping[str, Fitted]], ProbeHeads | None]:
-        """Write the features and, by `append`, the predictions; return chosen C and classifiers by size, and heads."""
+    ) -> tuple[dict[int, ProbedSize], dict[int, Mapping[str, Fitted]], ProbeHeads | None]:
+        """Write the features and, by `append`, the predictions; return results and classifiers by size, and heads."""
         images = self.images
-        strengths: dict[int, dict[str, float | None]] = {}
+        found: dict[int, ProbedSize] = {}
         by_size: dict[int, Mapping[str, Fitted]] = {}
         heads: ProbeHeads | None = None
         total: dict[str, features_file.Features] = {}
@@ -111,15 +130,16 @@ class MemberProbe:
                 features["test"],
                 n_classes=len(images.classes),
                 seeds=self._seeds,
-                strengths=strengths.get(first),
+                strengths=found[first].strengths if found else None,
             )
-            strengths[size], by_size[size] = probed.strengths, probed.fitted
+            found[size] = ProbedSize(probed.strengths, HeldOutScore.of(probed.train, images.targets))
+            by_size[size] = probed.fitted
             if size == self.model.image_size:
                 heads = self._heads(features["train"], probed.fitted)
             for table in prediction_tables(images, probed, size, self.transforms):
                 append(table)
         self._write_features({subset: features_file.divided(values, len(sizes)) for subset, values in total.items()})
-        return strengths, by_size, heads
+        return found, by_size, heads
 
     def _write_features(self, features: Mapping[str, features_file.Features]) -> None:
         ids = {"train": self.images.image_ids, "test": self.images.test_ids}

@@ -12,11 +12,12 @@ import pandas as pd
 
 from podium.contracts import COMPARISON
 from podium.core import scratch
+from podium.core.errors import some
 from podium.core.tables import Contract
 from podium.predictions import calibration
 from podium.predictions.calibration import Probs
 from podium.scoring import comparison, scores
-from podium.scoring.comparison import BETTER
+from podium.scoring.comparison import BETTER, MIXED, WORSE
 from podium.scoring.evaluation_set import EvaluationSet
 
 ABLATION = Contract(
@@ -30,6 +31,7 @@ ABLATION = Contract(
     },
     key=("member", "step"),
 )
+NAMED = (BETTER, WORSE, MIXED)  # verdicts whose steps a summary names
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,16 @@ def table(series: Sequence[Sequence[Step]], images: EvaluationSet) -> pd.DataFra
             compared = _compared(before, step, images, n_comparisons)
             rows.append({**_standing(step, images), **comparison.cells(compared)})
     return pd.DataFrame(rows, columns=list(ABLATION.columns))
+
+
+def summary(found: pd.DataFrame, metric: str) -> str:
+    """Say how many steps of ABLATION are better than the step before, and which."""
+    compared = found[found["verdict"] != ""]
+    counts = []
+    for verdict, rows in compared.groupby("verdict"):
+        names = [f"{member}: {step}" for member, step in zip(rows["member"], rows["step"], strict=True)]
+        counts.append(f"{len(rows)} {verdict}" + (f" ({some(names)})" if verdict in NAMED else ""))
+    return f"{len(compared)} steps, each compared with the one before in {metric} and log loss: {', '.join(counts)}"
 
 
 def is_better(candidate: Step, base: Step, images: EvaluationSet) -> bool:

@@ -76,9 +76,17 @@ def commonest_errors(pairs: pd.DataFrame, limit: int) -> list[str]:
     wrong = pairs[pairs["label"] != pairs["predicted"]]
     first = wrong.sort_values(["images", "label", "predicted"], ascending=[False, True, True]).head(limit)
     return [
-        f"{row.images} images of {row.label} predicted as {row.predicted} ({row.share:.0%} of the class)"
+        f"{row.images} images of {row.label} are predicted as {row.predicted} ({row.share:.0%} of all {row.label})"
         for row in first.itertuples()
     ]
+
+
+def summary(pairs: pd.DataFrame, *, of_sets: bool) -> str:
+    """Say how many images of CONFUSION, or labels of images, are predicted wrongly, and the most frequent error."""
+    n_wrong, n_all = pairs.loc[pairs["label"] != pairs["predicted"], "images"].sum(), pairs["images"].sum()
+    what = "labels of images" if of_sets else "images"
+    often = "".join(f"; most often {error}" for error in commonest_errors(pairs, 1))
+    return f"out of fold, the blend is wrong for {n_wrong} of {n_all} {what} ({n_wrong / n_all:.1%}){often}"
 
 
 def by_class(targets: Labels, predicted: Labels, classes: list[str], cluster: Labels) -> pd.DataFrame:

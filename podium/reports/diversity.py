@@ -205,14 +205,15 @@ def _sentence(name: str, compared: Comparison, metric: Metric, closest: tuple[st
     other, correlation = closest
     like = f"; its errors are most like those of {other} (correlation {correlation:.2f})" if other else ""
     value, loss = compared.in_metric, compared.in_log_loss
-    in_loss = "" if metric.name == "log_loss" else f", in log loss {_gain(loss)}"
+    in_loss = "" if metric.name == "log_loss" else f" and {_gain(loss)} in log loss (nats)"
     return (
-        f"{name} {SENTENCES[_effect(compared)]}: the equal blend gains {_gain(value)} in {metric.name}{in_loss}{like}"
+        f"{name} {SENTENCES[_effect(compared)]}: by adding it, the equal mean of the members gains {_gain(value)} in"
+        f" {metric.name}{in_loss}; above 0 is better{like}"
     )
 
 
 def _gain(found: intervals.Evidence) -> str:
-    return f"{found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+    return f"{found.difference:+.4f} (95% interval {found.low:+.4f} to {found.high:+.4f})"
 
 
 def _only_member(name: str, score: float) -> pd.DataFrame:

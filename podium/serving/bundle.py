@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,13 @@ SCRIPTS = {  # file of the bundle -> its source
     "blend.py": HERE / "standalone/blend.py",
     "cases.py": HERE / "standalone/cases.py",
     "resize.py": HERE / "standalone/resize.py",
+    "ids.py": HERE.parent / "contest/ids.py",
     "decode.py": HERE.parent / "images/decode.py",
     "heic.py": HERE.parent / "images/heic.py",
     "errors.py": HERE.parent / "core/errors.py",
 }
 IMPORTS = {  # in the bundle its files lie beside each other, and resize.py stands in for OpenCV
+    "from podium.contest.ids import ImageIndex": "from ids import ImageIndex",
     "from podium.images import decode": "import decode",
     "from podium.images import heic": "import heic",
     "from podium.core.errors import legible": "from errors import legible",
@@ -60,20 +63,37 @@ def write(out: Path, select: str, root: Path) -> RecipeFile:
     recipe = selection_of_members.select(predictor.recipe, select, root)
     if recipe.prepare.channels != RGB:
         raise InputError(f"a bundle predicts RGB images alone, and prepare.channels is {recipe.prepare.channels}")
-    temporary = out.with_name(f"{out.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    builder = NetworkBuilder(_in_fp32(recipe), root, TorchSettings(device="cpu"))
-    tables.write_json(_networks(builder, temporary), temporary / "networks.json")
-    np.savez(temporary / "arrays.npz", **_arrays(builder))  # type: ignore[arg-type]
-    tables.write_json(recipe.plain(), temporary / "recipe.json")
-    tables.write_text(model_card.text(recipe, select, root), temporary / "model_card.md")
-    tables.write_text(model_card.licences(recipe), temporary / "LICENCES.md")
-    _write_scripts(temporary)
-    shutil.rmtree(out, ignore_errors=True)
-    temporary.replace(out)
+    with replacing_folder(out) as temporary:
+        builder = NetworkBuilder(_in_fp32(recipe), root, TorchSettings(device="cpu"))
+        tables.write_json(_networks(builder, temporary), temporary / "networks.json")
+        np.savez(temporary / "arrays.npz", **_arrays(builder))  # type: ignore[arg-type]
+        tables.write_json(recipe.plain(), temporary / "recipe.json")
+        tables.write_text(model_card.text(recipe, select, root), temporary / "model_card.md")
+        tables.write_text(model_card.licences(recipe), temporary / "LICENCES.md")
+        _write_scripts(temporary)
     zip_files.write(out)
     return recipe
+
+
+@contextmanager
+def replacing_folder(out: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `out`; if the block succeeds, it takes the place of `out`.
+
+    What a killed process left beside `out` is removed. `out` is moved before it is removed: without its manifest it
+    would no longer be known as a bundle.
+    """
+    temporary, old = (out.with_name(f"{out.name}.{end}") for end in ("tmp", "old.tmp"))
+    for leftover in (temporary, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if out.exists():
+            out.replace(old)
+        temporary.replace(out)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _require_replaceable(out: Path) -> None:

@@ -80,7 +80,7 @@ def licences(recipe: RecipeFile) -> str:
             "| numpy | BSD-3-Clause |",
             "| pillow | MIT-CMU |",
             "| resize.py follows OpenCV | Apache-2.0 |",
-            "| predict.py, blend.py, cases.py, decode.py, heic.py | Podium's |",
+            "| predict.py, blend.py, cases.py, ids.py, decode.py, heic.py, errors.py | Podium's |",
             "",
         ]
     )

@@ -8,12 +8,13 @@ import csv
 import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from podium.contest.ids import ImageIndex
 from podium.core.errors import InputError, some
 
 ALONE = "none"  # in the place of a table: every image by itself
@@ -66,35 +67,20 @@ def _of_table(image_ids: Sequence[str], rule: dict[str, Any], path: Path, folder
         wanted = " or ".join(f"{file!r} and {case!r}" for file, case in dict.fromkeys((own, (FILE, CASE))))
         raise InputError(f"{path}: no column {missing[0]!r}; it needs {wanted}, and has {some(header)}")
     file, case = (header.index(name) for name in names)
-    forms, found = _forms(image_ids), dict.fromkeys(image_ids, "")
-    n_found = 0
+    index, found = ImageIndex(image_ids, folder=folder), dict.fromkeys(image_ids, "")
     for number, row in enumerate(rows, 2):
         if len(row) <= max(file, case) or not row[case].strip():
             continue
-        written = row[file].strip()
-        keys = (written, f"/{written}".split(f"/{folder}/", 1)[-1] if folder else written)
-        matches = next((form[key] for key in keys for form in forms if key in form), [])
-        if len(matches) > 1:
-            raise InputError(f"{path}: row {number}: {row[file]!r} could be any of {some(matches)}: write its path")
-        for image_id in matches:
-            name = row[case].strip()
-            if found[image_id] not in ("", name):
-                raise InputError(f"{path}: row {number}: {image_id} has two cases: {some([found[image_id], name])}")
-            found[image_id] = name
-            n_found += 1
-    if not n_found:
-        raise InputError(f"{path}: names none of the images, e.g. {some(list(image_ids), 3)}")
+        image_id = index.find(row[file], f"{path}: row {number}")
+        if image_id is None:
+            continue
+        name = row[case].strip()
+        if found[image_id] not in ("", name):
+            raise InputError(f"{path}: row {number}: {image_id} has two cases: {some([found[image_id], name])}")
+        found[image_id] = name
+    if not any(found.values()):
+        raise InputError(f"{path}: names none of the images, e.g. {index.examples()}")
     return list(found.values())
-
-
-def _forms(image_ids: Sequence[str]) -> list[dict[str, list[str]]]:
-    """Return the images by path, path without ending, name, and name without ending."""
-    forms: list[dict[str, list[str]]] = [{}, {}, {}, {}]
-    for image_id in image_ids:
-        path = PurePosixPath(image_id)
-        for form, key in zip(forms, (path, path.with_suffix(""), path.name, path.stem), strict=True):
-            form.setdefault(str(key), []).append(image_id)
-    return forms
 
 
 @dataclass
