@@ -1,5 +1,6 @@
 """The page of a made-up run: what it says, that it is escaped, offline and small; in Chromium where there is one."""
 
+import html
 import html.parser
 import json
 import re
@@ -23,21 +24,33 @@ from tests.graph import PROJECT
 from tools import run_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-WIDTHS = (390, 800, 1280)
 in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 MEASURE = """
 <script>
-const texts = [...document.querySelectorAll("body *")].filter(e => e.checkVisibility()
-  && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()));
+document.querySelectorAll("details").forEach(e => { e.open = true; });
+const shown = [...document.querySelectorAll("body *")].filter(e => e.checkVisibility());
+const texts = shown.filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()));
+const light = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+  .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+  .reduce((sum, v, k) => sum + v * [.2126, .7152, .0722][k], 0);
+const ground = e => !e || getComputedStyle(e).backgroundColor !== "rgba(0, 0, 0, 0)"
+  ? e && light(getComputedStyle(e).backgroundColor) : ground(e.parentElement);
+const contrast = e => [light(getComputedStyle(e).color) + .05, ground(e) + .05].sort((a, b) => b - a)
+  .reduce((a, b) => a / b);
 const links = [...document.querySelectorAll("a")];
-document.body.innerHTML = "<pre id=measured>" + JSON.stringify({
+const measured = JSON.stringify({
   smallest: Math.min(...texts.map(e => parseFloat(getComputedStyle(e).fontSize)
     * (e.ownerSVGElement ? Math.hypot(e.getScreenCTM().a, e.getScreenCTM().b) : 1))),
   wider: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   dead: links.filter(a => !document.querySelector(a.getAttribute("href"))).map(a => a.href),
   charts: [...document.querySelectorAll(".chart")].filter(f => f.querySelector("svg").checkVisibility() ||
     f.querySelector(".narrow svg").checkVisibility()).length,
-}) + "</pre>";
+  faint: texts.filter(e => !e.ownerSVGElement && contrast(e) < 4.5).map(e => e.textContent),
+  mouse_alone: shown.filter(e => getComputedStyle(e).overflowX === "auto" && e.scrollWidth > e.clientWidth + 1
+    && e.tabIndex < 0).map(e => e.textContent),
+});
+document.body.innerHTML = "<pre id=measured></pre>";
+document.getElementById("measured").textContent = measured;
 </script>
 """
 
@@ -238,24 +251,36 @@ def test_the_console_of_a_browser_stays_empty(root: Path, tmp_path: Path) -> Non
 
 
 @in_chromium
-@pytest.mark.parametrize("width", WIDTHS)
-def test_a_browser_shows_no_small_text_and_no_overflow(text: str, tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize(
+    ("n_classes", "width", "is_dark"),
+    [(2, 390, False), (2, 800, True), (2, 1280, False), (12, 390, False), (1000, 390, False), (1000, 1280, True)],
+)
+def test_a_browser_shows_no_small_or_faint_text_and_no_overflow_and_keys_reach_all(
+    tmp_path: Path, n_classes: int, width: int, is_dark: bool
+) -> None:
+    page_run.write(tmp_path, n_classes=n_classes, per_class=1 if n_classes > 100 else 4)
+    page.main(root=tmp_path)
+    path = tmp_path / page.PAGE
     policy = re.compile(r"<meta http-equiv[^>]*>")
+    text = path.read_text(encoding="utf-8")
     assert policy.search(text)
-    path = tmp_path / "index.html"
     path.write_text(policy.sub("", text).replace("</body>", MEASURE + "</body>"), encoding="utf-8")
-    found = re.search(r'<pre id="measured">(.*?)</pre>', chromium(path, width, tmp_path).stdout, re.DOTALL)
+    shown = chromium(path, width, tmp_path, is_dark).stdout
+    found = re.search(r'<pre id="measured">(.*?)</pre>', shown, re.DOTALL)
     assert found
-    measured: dict[str, Any] = json.loads(found[1])
+    measured: dict[str, Any] = json.loads(html.unescape(found[1]))
     assert measured["smallest"] > 11.99
     assert measured["wider"] <= 0
     assert not measured["dead"]
     assert measured["charts"] >= 7
+    assert not measured["faint"]  # WCAG 2.2, 1.4.3
+    assert not measured["mouse_alone"]
 
 
-def chromium(path: Path, width: int, profile: Path) -> subprocess.CompletedProcess[str]:
+def chromium(path: Path, width: int, profile: Path, is_dark: bool = False) -> subprocess.CompletedProcess[str]:
     """Open a file headless; stderr has the console, stdout the page as it is then."""
     assert CHROMIUM is not None
-    options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom")
-    command = [CHROMIUM, *options, f"--user-data-dir={profile}/profile", f"--window-size={width},900", path.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+    options += [f"--user-data-dir={profile}/profile", f"--window-size={width},900"]
+    options += ["--blink-settings=preferredColorScheme=0"] * is_dark
+    return subprocess.run([CHROMIUM, *options, path.as_uri()], capture_output=True, text=True, check=True, timeout=120)

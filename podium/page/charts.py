@@ -33,11 +33,16 @@ Spec = dict[str, Any]
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart in its two widths; `narrow` is None where one drawing does for both."""
+    """One chart in its two widths; `narrow` is None where one drawing does for both.
+
+    `may_scroll` says that it may be wider than the page. Its box then takes the keyboard's focus, or only a mouse or a
+    finger could move it.
+    """
 
     title: str
     wide: Markup
     narrow: Markup | None = None
+    may_scroll: bool = False
 
 
 def in_two_widths(title: str, name: str, spec: Spec) -> Chart:
@@ -186,7 +191,7 @@ def heatmap(title: str, name: str, rows: Rows, n_classes: int) -> Chart:
     """
     wide, narrow = (max(SMALLEST_CELL, min(96, width // n_classes)) for width in MATRIX_WIDTHS.values())
     drawn = [_svg(_matrix(rows, cell), name, {"step": cell}) for cell in (wide, narrow)[: 1 + (wide != narrow)]]
-    return Chart(title, *drawn)
+    return Chart(title, *drawn, may_scroll=True)
 
 
 def _matrix(rows: Rows, cell: int) -> Spec:
