@@ -190,8 +190,9 @@ def heatmap(title: str, name: str, rows: Rows, n_classes: int) -> Chart:
     Few classes have large cells, which are smaller on a narrow page. At SMALLEST_CELL the names of all columns fit.
     """
     wide, narrow = (max(SMALLEST_CELL, min(96, width // n_classes)) for width in MATRIX_WIDTHS.values())
-    drawn = [_svg(_matrix(rows, cell), name, {"step": cell}) for cell in (wide, narrow)[: 1 + (wide != narrow)]]
-    return Chart(title, *drawn, may_scroll=True)
+    drawn = _svg(_matrix(rows, wide), name, {"step": wide})
+    small = None if narrow == wide else _svg(_matrix(rows, narrow), name, {"step": narrow})
+    return Chart(title, drawn, small, may_scroll=True)
 
 
 def _matrix(rows: Rows, cell: int) -> Spec:

@@ -7,17 +7,10 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from podium.core.errors import legible
+from podium.ensembling.method_registry import METHODS
 from podium.page import charts, galleries
 from podium.page.page_inputs import PageInputs
 
-METHODS = {  # those of podium/ensembling/methods
-    "equal": "the mean of the members' probabilities",
-    "logits": "the mean of their log probabilities",
-    "ranks": "the mean of their ranks, for metrics that score an order",
-    "greedy": "members are added one at a time, each as often as it helps; weights by how often",
-    "weighted": "the mean with the weights of the smallest log loss, shrunk towards equal ones",
-    "stacking": "a logistic regression on all members' log probabilities",
-}
 WORST_CLASSES = 20  # of the chart of F1
 CLASS_ROWS, ERROR_ROWS = 30, 15  # of tables
 STEP_ROWS = 60  # of the ablation's chart and table
@@ -73,7 +66,7 @@ def members(inputs: PageInputs) -> dict[str, Any]:
         "value": {row["member"]: row for row in records(value)},
         "blend": {row["member"]: row for row in records(blend)},
         "methods": records(inputs.table("data/ensemble/methods.csv")),
-        "method_words": METHODS,
+        "meanings": {name: method.meaning for name, method in METHODS.items()},
         "over": None if alone else _gain_chart(f"Gain of the blend over each member in {metric}", over),
         "adds": None if alone else _gain_chart(f"What each member adds to the equal mean, in {metric}", adds),
     }
