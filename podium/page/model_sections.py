@@ -143,8 +143,8 @@ def _gains(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _gain_chart(title: str, rows: list[dict[str, Any]]) -> charts.Chart | None:
     if not rows:
         return None
-    told = "; ".join(f"{row['name']} {row['value']:+.4f}, {row['verdict']}" for row in rows[:10])
-    return charts.in_two_widths(title, f"{title}: {told}", charts.intervals(rows, "gain, right is better"))
+    described = "; ".join(f"{row['name']} {row['value']:+.4f}, {row['verdict']}" for row in rows[:10])
+    return charts.in_two_widths(title, f"{title}: {described}", charts.intervals(rows, "gain, right is better"))
 
 
 def _metric(inputs: PageInputs) -> str:
@@ -169,5 +169,5 @@ def _ends(curve: pd.DataFrame) -> str:
 
 
 def _errors_in_words(wrong: pd.DataFrame) -> str:
-    told = [f"{row.label} as {row.predicted} {row.images}" for row in wrong.head(5).itertuples()]
-    return f"most frequent errors: {', '.join(told)}" if told else "no errors"
+    described = [f"{row.label} as {row.predicted} {row.images}" for row in wrong.head(5).itertuples()]
+    return f"most frequent errors: {', '.join(described)}" if described else "no errors"
