@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from markupsafe import escape
 
 from podium.activation_maps import map_file
 from podium.activation_maps.map_file import MistakeMaps
-from podium.core import stage_times
+from podium.core import placeholders, stage_times
 from podium.ensembling import method_registry
 from podium.page import advice, charts, content, model_sections, page_inputs
 from podium.page.page_inputs import PageInputs
@@ -153,6 +154,17 @@ def test_every_row_to_copy_has_its_picture(inputs: PageInputs, text: str) -> Non
     assert [image.lines[0] for image in section["gallery"].images] == offered
     assert section["n_copied"] == len(offered) == 2
     assert "not flagged" in text
+
+
+def test_a_contest_without_overrides_is_told_where_to_put_them(tmp_path: Path) -> None:
+    page_run.write(tmp_path)
+    values = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    values["contest"] |= {"labels": "data/contest/train.csv", "overrides": placeholders.NO_FILE}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    page.main(root=tmp_path)
+    text = (tmp_path / page.PAGE).read_text(encoding="utf-8")
+    assert placeholders.NO_FILE not in text  # it stays as it is: other settings name it too
+    assert text.count("contest.overrides: data/contest/overrides.csv") == 2
 
 
 def test_the_page_quotes_the_coverage_of_its_document(text: str) -> None:

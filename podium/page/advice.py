@@ -64,9 +64,10 @@ def _split_groups(inputs: PageInputs) -> Iterator[Advice]:
 def _wrong_labels(inputs: PageInputs) -> Iterator[Advice]:
     n_flagged = inputs.summary("data/review/summary.json")["flagged"]
     if n_flagged and len(inputs.table("data/review/overrides_to_consider.csv")):
+        named = "" if inputs.has_overrides else f", and set contest.overrides: {inputs.overrides} in params.yaml"
         yield Advice(
             f"Look at {_counted(n_flagged, 'label')} that may be wrong, and copy the rows you agree with into"
-            f" {inputs.contest.overrides}.",
+            f" {inputs.overrides}{named}.",
             "suspects",
         )
 

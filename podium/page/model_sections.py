@@ -124,7 +124,8 @@ def suspects(inputs: PageInputs) -> dict[str, Any]:
         "to_copy": Markup("\n").join(escape(legible(line)) for line in lines),
         "n_copied": len(shown),
         "n_rows": len(overrides),
-        "overrides": inputs.contest.overrides,
+        "overrides": inputs.overrides,
+        "has_overrides": inputs.has_overrides,
     }
 
 
