@@ -11,6 +11,7 @@ from tests import graph
 
 STAGES: dict[str, Any] = yaml.safe_load((graph.PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 WITHOUT_TORCH = (
+    "prepare",
     "label",
     "analyze",
     "picture",
