@@ -141,6 +141,16 @@ def test_a_member_ahead_of_the_blend_is_answered(
     assert all("0.7600; the blend 0.7500" in text for text in found)
 
 
+def test_the_command_without_a_member_removes_it_from_every_map_and_leaves_one(inputs: PageInputs) -> None:
+    """`check` refuses a phase of a member that is not there, and a contest without members."""
+    given = replace(inputs, values=inputs.values | {"fixres": {"vit": {}}, "soup": {"vit": {}}})
+    commands = [one.command for one in advice.all_advice(given) if "vit harms" in one.text]
+    assert commands == ["dvc exp run -S '~members.vit' -S '~fixres.vit' -S '~soup.vit'"]
+    given = replace(inputs, values=inputs.values | {"members": {"vit": {}}, "external": {"resnet": {}}})
+    commands = [one.command for one in advice.all_advice(given) if "harms" in one.text]
+    assert commands == ["dvc exp run -S '~external.resnet'"]
+
+
 def test_names_as_labels_are_said_to_be_in_the_path(inputs: PageInputs) -> None:
     columns = inputs.contest.columns.model_copy(update={"pattern": "(?P<label>[a-z]+)_"})
     named = inputs.contest.model_copy(update={"layout": "names", "columns": columns})
