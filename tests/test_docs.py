@@ -158,6 +158,22 @@ def options(path: Path) -> set[str]:
     return {word for word in words if str(word).startswith("--")}
 
 
+@cache
+def variables() -> set[str]:
+    """Variables that the Makefile reads."""
+    return set(re.findall(r"\$\((?:if |or )?\$?\(?([A-Z_]+)\b", (PROJECT / "Makefile").read_text(encoding="utf-8")))
+
+
+@cache
+def modules_of_make(*words: str) -> list[list[str]]:
+    """The modules that a target calls, each with its words."""
+    command = ("make", "--dry-run", "--no-print-directory", *words)
+    shown = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    lines = [shlex.split(line) for line in shown.replace("\\\n", " ").splitlines() if "python -m " in line]
+    found = [line[line.index("-m") + 1 :] for line in lines]
+    return [line for line in found if line[0] not in ("pip", "venv")]
+
+
 class ParsedError(Exception):
     """Raised in place of what a module does once it has read its words."""
 
@@ -193,6 +209,9 @@ def test_a_command_of_a_block_is_one_that_works_here(
         check_dvc(rest)
     elif head == "make":
         assert {word for word in rest if "=" not in word} <= targets(), f"{page}: {words}"
+        assert {word.partition("=")[0] for word in rest if "=" in word} <= variables(), f"{page}: {words}"
+        for module, *more in modules_of_make(*rest):
+            check_module(module, more, monkeypatch)
     elif head == "python" and rest[0] == "-m":
         check_module(rest[1], rest[2:], monkeypatch)
     elif head == "python":
@@ -342,6 +361,7 @@ def test_the_readme_is_short_and_its_pictures_are_small() -> None:
     "wrong",
     [
         ["make", "nothing"],
+        ["make", "bundle", "OUTPUT=small"],
         ["dvc", "exp", "run", "-S", "members.resnet.finetune.learning_rate=1"],
         ["dvc", "repro", "nothing"],
         ["dvc", "nothing"],

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 import yaml
 
+from podium.preflight import pruning
 from tests import graph
 
 STAGES: dict[str, Any] = yaml.safe_load((graph.PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 WITHOUT_TORCH = (
+    "prepare",
     "label",
     "analyze",
     "picture",
@@ -41,6 +43,11 @@ def test_a_stage_is_a_file_of_the_same_name() -> None:
     assert files == set(STAGES)
     for stage, spec in STAGES.items():
         assert spec.get("do", spec)["cmd"].startswith(f"python -m stages.{stage}")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_reads_calls_and_writes_and_leaves_the_rest_to_packages(stage: str) -> None:
+    assert len((graph.PROJECT / f"stages/{stage}.py").read_text(encoding="utf-8").splitlines()) <= 125
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -81,6 +88,24 @@ def test_a_training_reads_no_output_of_another_fold(stage: str) -> None:
         "data/extra",
     )  # by no fold's training
     assert all("${item.fold}" in dep for dep in made if not dep.startswith(shared))
+
+
+def test_check_knows_which_outputs_a_map_owns_and_which_folders_may_be_empty() -> None:
+    """So that it removes what nothing owns any more, and makes what DVC would miss."""
+    by_fold, by_name, folders = {}, {}, {}
+    for spec in STAGES.values():
+        owner = spec.get("foreach", spec.get("matrix", {}).get("member", ""))[2:-1]
+        assert owner in ("", "contest.images", *pruning.MAPS)
+        for out in spec.get("do", spec)["outs"] if owner in pruning.MAPS else []:
+            folder = out.partition("/${")[0]
+            folders[folder] = owner
+            if "${item.fold}" in out:
+                by_fold[folder.split("/")[1]] = owner
+            else:
+                by_name[folder] = owner
+    assert (by_fold, by_name) == (pruning.BY_FOLD, pruning.BY_NAME)
+    read = {dep for spec in STAGES.values() for dep in spec.get("do", spec)["deps"]}
+    assert {folder for folder, owner in folders.items() if owner != "members"} & read == set(pruning.MAY_BE_EMPTY)
 
 
 def test_the_demos_deps_are_all_files_that_it_imports() -> None:

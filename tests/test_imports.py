@@ -37,12 +37,12 @@ def slow_modules() -> dict[str, set[str]]:
 
     One process for all stages is enough: modules stay, so a stage that brings one fails with all stages after it.
     """
-    command = [sys.executable, "-c", PROGRAM, *WITHOUT_TORCH, "prepare", *TRAINING]
+    command = [sys.executable, "-c", PROGRAM, *WITHOUT_TORCH, *TRAINING]
     done = subprocess.run(command, cwd=graph.PROJECT, capture_output=True, text=True, check=True)
     return {stage: set(slow) for stage, *slow in (line.split() for line in done.stdout.splitlines())}
 
 
-@pytest.mark.parametrize("stage", [*WITHOUT_TORCH, "prepare"])
+@pytest.mark.parametrize("stage", WITHOUT_TORCH)
 def test_a_stage_is_imported_without_slow_libraries(stage: str) -> None:
     assert not slow_modules()[stage]
 

@@ -1,6 +1,7 @@
 """Packages of podium/ import downwards, in one declared list of layers."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,13 @@ def test_an_import_in_the_middle_of_a_function_counts(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     assert direct("podium/core/a.py", tmp_path) == {"podium/core/b.py"}
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_the_map_of_the_packages_and_the_page_on_the_code_name_each(name: str) -> None:
+    docstring = (graph.PROJECT / "podium/__init__.py").read_text(encoding="utf-8")
+    assert re.search(rf"^{name} ", docstring, re.MULTILINE)
+    assert f"| `podium/{name}" in (graph.PROJECT / "docs/stages.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", [name for name in PACKAGES if name != "contracts"])

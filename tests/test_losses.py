@@ -1,4 +1,5 @@
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -6,8 +7,9 @@ from timm.loss import AsymmetricLossMultiLabel
 from torch.nn import BCEWithLogitsLoss
 
 from podium.training import losses, mixup
+from podium.training.settings import PhaseSettings
 
-NAMES = ["cross_entropy", "bce", "focal", "asymmetric", "logit_adjusted"]
+NAMES = get_args(PhaseSettings.model_fields["loss"].annotation)
 PRIOR = losses.log_class_shares(torch.tensor([0] * 9 + [1]), 2)
 
 
@@ -16,6 +18,10 @@ def loss_of(
 ) -> losses.SoftTargetLoss:
     log_prior = PRIOR if name == "logit_adjusted" else None
     return losses.SoftTargetLoss(class_weights, label_smoothing, name=name, log_prior=log_prior)
+
+
+def test_the_setting_names_every_loss_and_no_other() -> None:
+    assert set(NAMES) == {"cross_entropy", "logit_adjusted", *losses.SIGMOID_LOSSES}
 
 
 def test_hard_and_soft_targets_weigh_classes_alike() -> None:

@@ -128,12 +128,12 @@ def test_all_classes_are_counted_and_the_largest_and_rarest_shown() -> None:
     assert set(counts["shown"]) == {"", "200 of 300 classes, those of most and of fewest images"}
 
 
-def facts_of(sizes: list[int], problem: str = "", format: str = "PNG") -> pd.DataFrame:
-    return pd.DataFrame({"bytes": sizes, "problem": problem, "format": format})
+def facts_of(sizes: list[int], problem: str = "", file_format: str = "PNG") -> pd.DataFrame:
+    return pd.DataFrame({"bytes": sizes, "problem": problem, "format": file_format})
 
 
 def test_every_file_is_in_one_bin_and_no_bin_is_missing() -> None:
-    train = pd.concat([facts_of([1000, 1400, 1500, 64000]), facts_of([0, 900], problem="empty file", format="")])
+    train = pd.concat([facts_of([1000, 1400, 1500, 64000]), facts_of([0, 900], problem="empty file", file_format="")])
     table = plot_tables.file_sizes({"train": train, "test": facts_of([])})
     assert set(table["subset"]) == {"train: 6 files"}
     assert table["images"].sum() == 6

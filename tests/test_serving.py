@@ -523,20 +523,19 @@ def test_a_kaggle_notebook_writes_the_submission_without_a_network(
 ) -> None:
     monkeypatch.setattr(kaggle, "PYTHONS", ())  # no wheels: onnxruntime is installed here
     inputs = tmp_path / "input"
-    kaggle.main(str(inputs), root=bundled.parent)
+    kaggle.main(str(inputs), "birds", root=bundled.parent)
     sets = {path.name: json.loads((path / "dataset-metadata.json").read_text()) for path in inputs.iterdir()}
     assert {name: values["title"] for name, values in sets.items()} == {name: name for name in sets}
-    with zipfile.ZipFile(inputs / "podium-bundle/bundle.zip") as opened:  # one data set as Kaggle unpacks it
-        opened.extractall(inputs / "podium-bundle/bundle")
-    (inputs / "podium-bundle/bundle.zip").unlink()
+    with zipfile.ZipFile(inputs / "birds-bundle/bundle.zip") as opened:  # one data set as Kaggle unpacks it
+        opened.extractall(inputs / "birds-bundle/bundle")
+    (inputs / "birds-bundle/bundle.zip").unlink()
     shutil.copytree(bundled.parent / "test", inputs / "my-contest/test")
     rows = [f"t{i},red" for i in reversed(range(N_TEST))]
     (inputs / "my-contest/sample_submission.csv").write_text("\n".join(["id,colour", *rows]) + "\n")
     alone = ["unshare", "-rn"] if subprocess.run(["unshare", "-rn", "true"], check=False).returncode == 0 else []
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [*alone, "bash", "-c", notebook(tmp_path)], env=environment, text=True, capture_output=True, check=False
-    )
+    cell = notebook(tmp_path).replace("PREFIX=podium", "PREFIX=birds")
+    done = subprocess.run([*alone, "bash", "-c", cell], env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     table = tables.read_text_csv(tmp_path / "working/podium/predictions.csv").set_index("image_id")
     wanted = [f"t{i},{table.loc[f't{i}.png', 'label']}" for i in reversed(range(N_TEST))]

@@ -63,6 +63,7 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
         ({"members__a__model__image_size": 1024}, "prepare.short_side is"),
         ({"members__a__infer__image_sizes": [64, 900]}, "infer.image_sizes 900"),
         ({"members__a__infer__image_sizes": [64, 64]}, "listed twice"),
+        ({"members__a__infer__views": ["identity"]}, "infer.views: is called transforms now"),
         ({"torch": {"device": "cpu", "reproducible": "fast"}}, "`reproducible: fast` has no effect"),
         (
             {"members__a__finetune__gradient_checkpointing": True, "members__a__finetune__frozen": "backbone"},

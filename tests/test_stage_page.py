@@ -1,5 +1,6 @@
 """The page of a made-up run: what it says, that it is escaped, offline and small; in Chromium where there is one."""
 
+import html
 import html.parser
 import json
 import re
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from markupsafe import escape
 
 from podium.activation_maps import map_file
 from podium.activation_maps.map_file import MistakeMaps
-from podium.core import stage_times
+from podium.core import placeholders, stage_times
 from podium.ensembling import method_registry
 from podium.page import advice, charts, content, model_sections, page_inputs
 from podium.page.page_inputs import PageInputs
@@ -23,21 +26,33 @@ from tests.graph import PROJECT
 from tools import run_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-WIDTHS = (390, 800, 1280)
 in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 MEASURE = """
 <script>
-const texts = [...document.querySelectorAll("body *")].filter(e => e.checkVisibility()
-  && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()));
+document.querySelectorAll("details").forEach(e => { e.open = true; });
+const shown = [...document.querySelectorAll("body *")].filter(e => e.checkVisibility());
+const texts = shown.filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()));
+const light = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+  .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+  .reduce((sum, v, k) => sum + v * [.2126, .7152, .0722][k], 0);
+const ground = e => !e || getComputedStyle(e).backgroundColor !== "rgba(0, 0, 0, 0)"
+  ? e && light(getComputedStyle(e).backgroundColor) : ground(e.parentElement);
+const contrast = e => [light(getComputedStyle(e).color) + .05, ground(e) + .05].sort((a, b) => b - a)
+  .reduce((a, b) => a / b);
 const links = [...document.querySelectorAll("a")];
-document.body.innerHTML = "<pre id=measured>" + JSON.stringify({
+const measured = JSON.stringify({
   smallest: Math.min(...texts.map(e => parseFloat(getComputedStyle(e).fontSize)
     * (e.ownerSVGElement ? Math.hypot(e.getScreenCTM().a, e.getScreenCTM().b) : 1))),
   wider: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   dead: links.filter(a => !document.querySelector(a.getAttribute("href"))).map(a => a.href),
   charts: [...document.querySelectorAll(".chart")].filter(f => f.querySelector("svg").checkVisibility() ||
     f.querySelector(".narrow svg").checkVisibility()).length,
-}) + "</pre>";
+  faint: texts.filter(e => !e.ownerSVGElement && contrast(e) < 4.5).map(e => e.textContent),
+  mouse_alone: shown.filter(e => getComputedStyle(e).overflowX === "auto" && e.scrollWidth > e.clientWidth + 1
+    && e.tabIndex < 0).map(e => e.textContent),
+});
+document.body.innerHTML = "<pre id=measured></pre>";
+document.getElementById("measured").textContent = measured;
 </script>
 """
 
@@ -126,6 +141,16 @@ def test_a_member_ahead_of_the_blend_is_answered(
     assert all("0.7600; the blend 0.7500" in text for text in found)
 
 
+def test_the_command_without_a_member_removes_it_from_every_map_and_leaves_one(inputs: PageInputs) -> None:
+    """`check` refuses a phase of a member that is not there, and a contest without members."""
+    given = replace(inputs, values=inputs.values | {"fixres": {"vit": {}}, "soup": {"vit": {}}})
+    commands = [one.command for one in advice.all_advice(given) if "vit harms" in one.text]
+    assert commands == ["dvc exp run -S '~members.vit' -S '~fixres.vit' -S '~soup.vit'"]
+    given = replace(inputs, values=inputs.values | {"members": {"vit": {}}, "external": {"resnet": {}}})
+    commands = [one.command for one in advice.all_advice(given) if "harms" in one.text]
+    assert commands == ["dvc exp run -S '~external.resnet'"]
+
+
 def test_names_as_labels_are_said_to_be_in_the_path(inputs: PageInputs) -> None:
     columns = inputs.contest.columns.model_copy(update={"pattern": "(?P<label>[a-z]+)_"})
     named = inputs.contest.model_copy(update={"layout": "names", "columns": columns})
@@ -139,6 +164,17 @@ def test_every_row_to_copy_has_its_picture(inputs: PageInputs, text: str) -> Non
     assert [image.lines[0] for image in section["gallery"].images] == offered
     assert section["n_copied"] == len(offered) == 2
     assert "not flagged" in text
+
+
+def test_a_contest_without_overrides_is_told_where_to_put_them(tmp_path: Path) -> None:
+    page_run.write(tmp_path)
+    values = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    values["contest"] |= {"labels": "data/contest/train.csv", "overrides": placeholders.NO_FILE}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    page.main(root=tmp_path)
+    text = (tmp_path / page.PAGE).read_text(encoding="utf-8")
+    assert placeholders.NO_FILE not in text  # it stays as it is: other settings name it too
+    assert text.count("contest.overrides: data/contest/overrides.csv") == 2
 
 
 def test_the_page_quotes_the_coverage_of_its_document(text: str) -> None:
@@ -169,8 +205,8 @@ def test_epochs_count_from_1_and_a_train_loss_alone_is_said(inputs: PageInputs) 
     assert len(section["unseen"]) == len(section["charts"]) == 1
 
 
-def test_words_on_methods_are_on_methods_that_exist() -> None:
-    assert set(model_sections.METHODS) <= set(method_registry.METHODS)
+def test_each_blending_method_in_the_table_is_explained(text: str) -> None:
+    assert f"<li>equal: {escape(method_registry.METHODS['equal'].meaning)}</li>" in text
 
 
 def test_what_comes_from_data_is_escaped(text: str) -> None:
@@ -238,24 +274,36 @@ def test_the_console_of_a_browser_stays_empty(root: Path, tmp_path: Path) -> Non
 
 
 @in_chromium
-@pytest.mark.parametrize("width", WIDTHS)
-def test_a_browser_shows_no_small_text_and_no_overflow(text: str, tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize(
+    ("n_classes", "width", "is_dark"),
+    [(2, 390, False), (2, 800, True), (2, 1280, False), (12, 390, False), (1000, 390, False), (1000, 1280, True)],
+)
+def test_a_browser_shows_no_small_or_faint_text_and_no_overflow_and_keys_reach_all(
+    tmp_path: Path, n_classes: int, width: int, is_dark: bool
+) -> None:
+    page_run.write(tmp_path, n_classes=n_classes, per_class=1 if n_classes > 100 else 4)
+    page.main(root=tmp_path)
+    path = tmp_path / page.PAGE
     policy = re.compile(r"<meta http-equiv[^>]*>")
+    text = path.read_text(encoding="utf-8")
     assert policy.search(text)
-    path = tmp_path / "index.html"
     path.write_text(policy.sub("", text).replace("</body>", MEASURE + "</body>"), encoding="utf-8")
-    found = re.search(r'<pre id="measured">(.*?)</pre>', chromium(path, width, tmp_path).stdout, re.DOTALL)
+    shown = chromium(path, width, tmp_path, is_dark).stdout
+    found = re.search(r'<pre id="measured">(.*?)</pre>', shown, re.DOTALL)
     assert found
-    measured: dict[str, Any] = json.loads(found[1])
+    measured: dict[str, Any] = json.loads(html.unescape(found[1]))
     assert measured["smallest"] > 11.99
     assert measured["wider"] <= 0
     assert not measured["dead"]
     assert measured["charts"] >= 7
+    assert not measured["faint"]  # WCAG 2.2, 1.4.3
+    assert not measured["mouse_alone"]
 
 
-def chromium(path: Path, width: int, profile: Path) -> subprocess.CompletedProcess[str]:
+def chromium(path: Path, width: int, profile: Path, is_dark: bool = False) -> subprocess.CompletedProcess[str]:
     """Open a file headless; stderr has the console, stdout the page as it is then."""
     assert CHROMIUM is not None
-    options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom")
-    command = [CHROMIUM, *options, f"--user-data-dir={profile}/profile", f"--window-size={width},900", path.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+    options += [f"--user-data-dir={profile}/profile", f"--window-size={width},900"]
+    options += ["--blink-settings=preferredColorScheme=0"] * is_dark
+    return subprocess.run([CHROMIUM, *options, path.as_uri()], capture_output=True, text=True, check=True, timeout=120)

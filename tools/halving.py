@@ -64,10 +64,10 @@ def seconds(planned: Sequence[Rung], lengths: Sequence[float], of_one: float, of
         of_one: seconds of one training of the first candidate.
         of_fold: seconds that each further fold costs once, whatever the number of candidates.
     """
-    mean = sum(lengths) / len(lengths)
-    total = sum(lengths) - lengths[0] + mean  # the combination trains on the first fold, too
+    mean_length = sum(lengths) / len(lengths)
+    total = sum(lengths) - lengths[0] + mean_length  # the combination trains on the first fold, too
     for before, rung in itertools.pairwise(planned):
-        total += mean * rung.n_candidates * (rung.n_folds - before.n_folds)
+        total += mean_length * rung.n_candidates * (rung.n_folds - before.n_folds)
     return total * of_one + of_fold * (planned[-1].n_folds - 1)
 
 

@@ -1,4 +1,4 @@
-"""What a person reads of a run: a line per stage, its progress bar on a terminal, and all warnings once, at the end."""
+"""What a user reads of a run: a line per stage, its progress bar on a terminal, and all warnings once, at the end."""
 
 import json
 import re
@@ -43,7 +43,7 @@ class RunScreen:
     """Turns the lines of one or several `dvc repro` into few lines.
 
     Args:
-        out: what the person reads.
+        out: what the user reads.
         root: of the project.
 
     Attributes:

@@ -31,7 +31,7 @@ from tools import candidates, halving, tuning_report
 from tools.candidates import Candidate
 from tools.held_out import HeldOut
 from tools.trainings import SettingsChangedError, TemporaryExperiments, Trainings
-from tools.tuning_report import Report, Tried, duration
+from tools.tuning_report import Report, TriedCandidates, duration
 
 FOLDER = Path("logs/tune")
 HOUR = 3600
@@ -183,7 +183,7 @@ class Tuning:
             if place == 0 and (joined := self._combination(full[0], ranked)):
                 known[joined.name] = joined
                 group.append(joined)
-        tried = Tried(known, finished[-1], [rung.n_folds for rung in rungs], planned.share)
+        tried = TriedCandidates(known, finished[-1], [rung.n_folds for rung in rungs], planned.share)
         return tuning_report.report(self.member, self.own, self.held_out, tried)
 
     def _combination(self, first: Candidate, ranked: Sequence[Candidate]) -> Candidate | None:

@@ -30,7 +30,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Tried:
+class TriedCandidates:
     """All candidates of a tuning.
 
     Attributes:
@@ -74,7 +74,7 @@ def progress(held_out: HeldOut, name: str, places: Sequence[int], *, took: float
     return f"  {name:36} cost {cost:.4f}  {metric} {score:.4f}  {duration(took):>7}, {duration(max(left, 0))} left"
 
 
-def report(member: str, own: Mapping[str, Any], held_out: HeldOut, tried: Tried) -> Report:
+def report(member: str, own: Mapping[str, Any], held_out: HeldOut, tried: TriedCandidates) -> Report:
     """Report a tuning.
 
     Args:
@@ -151,7 +151,7 @@ def _cost_line(held_out: HeldOut) -> str:
     return f"Cost: {cost}, calibrated, on held-out images at the training size. Gains are over your settings."
 
 
-def _verdict(held_out: HeldOut, tried: Tried, best: str, places: Sequence[int]) -> Iterator[str]:
+def _verdict(held_out: HeldOut, tried: TriedCandidates, best: str, places: Sequence[int]) -> Iterator[str]:
     if best == tried.own:
         return
     others = len(held_out.costs) - 2  # neither the probe nor the own settings
@@ -165,7 +165,7 @@ def _verdict(held_out: HeldOut, tried: Tried, best: str, places: Sequence[int]) 
         yield "More images, folds or seeds may turn the choice round: see `make compare` and tools.seeds."
 
 
-def _flattery(held_out: HeldOut, tried: Tried, costs: halving.Costs) -> Iterator[str]:
+def _flattery(held_out: HeldOut, tried: TriedCandidates, costs: halving.Costs) -> Iterator[str]:
     n_choosing = tried.rungs[-2] if len(tried.rungs) > 1 else tried.rungs[-1]
     found = halving.flattery(costs, tried.own, n_choosing, held_out.weights[: tried.rungs[-1]])
     if found is None:

@@ -149,11 +149,11 @@ def _torch(asked: argparse.Namespace) -> Predict:
 
     def run(files: list[Path]) -> pd.DataFrame:
         chunks = image_stream.chunks([image_files.of_file(file) for file in files], recipe.prepare, size)
-        tables = [
+        found = [
             new_predictions.rows(recipe, chunk.problems, chunk.packed.image_ids, *predictor.predict(chunk))
             for chunk in chunks
         ]
-        return pd.concat(tables)
+        return pd.concat(found)
 
     return run
 

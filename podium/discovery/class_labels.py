@@ -79,11 +79,11 @@ def _of_folders(train: ImageSet, values: Sequence[str], cells: Sequence[str]) ->
         return None
     numbers = [cell for cell in cells if re.fullmatch(r"\d*\.?\d*", cell)]
     classes = _binary(sorted(set(first.values()))) if len(values) == 1 and len(numbers) == len(cells) else {}
-    twins = pattern is None and (train.pattern is not None or bool(classes)) and _are_versions(ids)
-    if train.pattern is None and not classes and not twins and pattern is None:
+    are_versions = pattern is None and (train.pattern is not None or bool(classes)) and _are_versions(ids)
+    if train.pattern is None and not classes and not are_versions and pattern is None:
         return NamedLabels("folders", None, {}, first, why, "")
-    pattern = pattern or (r"^(?P<label>[^/]+)/(?P<group>[^/.]+)" if twins else r"^(?P<label>[^/]+)/")
-    why_group = "each file name is in every class folder: versions of one image" if twins else ""
+    pattern = pattern or (r"^(?P<label>[^/]+)/(?P<group>[^/.]+)" if are_versions else r"^(?P<label>[^/]+)/")
+    why_group = "each file name is in every class folder: versions of one image" if are_versions else ""
     return NamedLabels("names", pattern, classes, first, why, why_group)
 
 

@@ -71,6 +71,7 @@ class Method:
 
     Attributes:
         name: as in `ensemble.method`.
+        meaning: what it does, for the report.
         fit: fits a blend on out-of-fold predictions.
         order: simpler methods have lower numbers; they come first in tables and win ties.
         is_tempered: whether the blend's probabilities are scaled by a temperature afterwards.
@@ -78,6 +79,7 @@ class Method:
     """
 
     name: str
+    meaning: str
     fit: Callable[[Sequence[Probs], Fitting], Blend]
     order: int
     is_tempered: bool

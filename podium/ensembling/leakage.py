@@ -1,4 +1,4 @@
-"""Labels that test images' duplicates among the train images give away, used only where a person says so."""
+"""Labels that test images' duplicates among the train images give away, used only where the user asks for it."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from podium import contracts
 
 Probs = NDArray[np.float32]
 
-SURE = 0.99  # of a leaked label: duplicates are found by resemblance, and labels can be wrong
+SURE = 0.99  # of a leaked label: duplicates are found by similarity, and labels can be wrong
 
 
 def known(leaks: pd.DataFrame, folds: pd.DataFrame, *, exact_only: bool) -> tuple[pd.Series, list[str]]:
@@ -18,7 +18,7 @@ def known(leaks: pd.DataFrame, folds: pd.DataFrame, *, exact_only: bool) -> tupl
 
     Args:
         leaks: contracts.LEAKS, which names the likest duplicates alone where a test image has very many: those that are
-            not named might disagree, so it is told nothing.
+            not named might disagree, so it gets no label.
         folds: tables.FOLDS; only images that are used have a say.
         exact_only: whether near duplicates have none.
 

@@ -164,7 +164,7 @@ class RecipeNovelty(RecipePart):
 
 
 class RecipeCases(RecipePart):
-    """How the images of a case are told, where `ensemble` averages test images of one id (`contest.lists`).
+    """How the images of a case are recognised, where `ensemble` averages test images of one id (`contest.lists`).
 
     Attributes:
         pattern: a regular expression that is looked for in each path; its group `id` is the case. None if a table says.

@@ -68,10 +68,10 @@ def _deep_colours(image: Image.Image, file: BinaryIO, channels: int) -> tuple[Va
     if upper.shape[2] != channels and channels != GREY:
         raise _wrong_bands(image, channels)
     file.seek(0)
-    read = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    deep = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     values, note = upper.astype(np.uint16) << 8, "only the upper 8 of 16 bits could be read"
-    if read is not None and read.dtype == np.uint16 and read.shape == upper.shape:
-        colours = read[..., [2, 1, 0, 3][: read.shape[2]]]  # OpenCV has blue first
+    if deep is not None and deep.dtype == np.uint16 and deep.shape == upper.shape:
+        colours = deep[..., [2, 1, 0, 3][: deep.shape[2]]]  # OpenCV has blue first
         if np.abs((colours >> 8).astype(np.int16) - upper).max() <= 1:
             values, note = colours, ""
     if channels != GREY:

@@ -1,11 +1,11 @@
 """What to do next, the most important first: each advice in a sentence, with the section that shows the reason."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from podium.core import params, placeholders
+from podium.core import placeholders
 from podium.core.errors import some
 from podium.folds import balance
 from podium.page.page_inputs import PageInputs
@@ -13,6 +13,7 @@ from podium.scoring import scores
 
 MOST_HARMFUL = 3  # members that are named
 MOST_REMOVED = 6  # members in a command
+MAPS = ("members", "fixres", "pseudo", "soup", "distill", "external")  # of params.yaml, whose keys are members
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,10 @@ def _split_groups(inputs: PageInputs) -> Iterator[Advice]:
 def _wrong_labels(inputs: PageInputs) -> Iterator[Advice]:
     n_flagged = inputs.summary("data/review/summary.json")["flagged"]
     if n_flagged and len(inputs.table("data/review/overrides_to_consider.csv")):
+        named = "" if inputs.has_overrides else f", and set contest.overrides: {inputs.overrides} in params.yaml"
         yield Advice(
             f"Look at {_counted(n_flagged, 'label')} that may be wrong, and copy the rows you agree with into"
-            f" {inputs.contest.overrides}.",
+            f" {inputs.overrides}{named}.",
             "suspects",
         )
 
@@ -130,9 +132,7 @@ def _harmful(inputs: PageInputs) -> Iterator[Advice]:
     value = inputs.table("data/report/members.csv")
     harmful = value[(value["effect"] == "harms") & ~value["member"].isin(weightless)].sort_values("log_loss_gain")
     for name in harmful["member"].head(MOST_HARMFUL):
-        maps = [key for key in ("members", "external") if name in params.section(inputs.values, key)]
-        if maps:  # the joint probe cannot be removed
-            command = f"dvc exp run -S '~{maps[0]}.{name}'"
+        if command := _without(inputs, [name]):  # the joint probe cannot be removed
             yield Advice(f"{name} harms the equal mean of the members. Try without it.", "members", command)
 
 
@@ -175,15 +175,20 @@ def _member_ahead(inputs: PageInputs) -> Iterator[Advice]:
             "members",
         )
         return
-    own = {other: key for key in ("members", "external") for other in params.section(inputs.values, key)}
-    removed = [f"-S '~{key}.{other}'" for other, key in own.items() if other != name]
-    alone = own.get(name) == "members" and len(removed) <= MOST_REMOVED  # the joint probe needs other members
+    others = [other for key in ("members", "external") for other in inputs.values.get(key, {}) if other != name]
     yield Advice(
         f"{name} alone has {ahead}, and their comparison is clear (the blend: {first['verdict']}). First try"
         " without the other members, or without those that harm the blend.",
         "members",
-        f"dvc exp run {' '.join(removed)}" if alone else "",
+        _without(inputs, others) if len(others) <= MOST_REMOVED else "",
     )
+
+
+def _without(inputs: PageInputs, names: Sequence[str]) -> str:
+    """Return the command of a run without some members, "" where they stand in no map or no other member is left."""
+    maps = {key: inputs.values.get(key, {}) for key in MAPS}
+    words = [f"-S '~{key}.{name}'" for name in names for key in MAPS if name in maps[key]]
+    return f"dvc exp run {' '.join(words)}" if words and maps["members"].keys() - set(names) else ""
 
 
 def _better_in(inputs: PageInputs, row: pd.Series) -> str:

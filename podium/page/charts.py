@@ -33,11 +33,16 @@ Spec = dict[str, Any]
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart in its two widths; `narrow` is None where one drawing does for both."""
+    """One chart in its two widths; `narrow` is None where one drawing does for both.
+
+    `may_scroll` says that it may be wider than the page. Its box then takes the keyboard's focus, or only a mouse or a
+    finger could move it.
+    """
 
     title: str
     wide: Markup
     narrow: Markup | None = None
+    may_scroll: bool = False
 
 
 def in_two_widths(title: str, name: str, spec: Spec) -> Chart:
@@ -185,8 +190,9 @@ def heatmap(title: str, name: str, rows: Rows, n_classes: int) -> Chart:
     Few classes have large cells, which are smaller on a narrow page. At SMALLEST_CELL the names of all columns fit.
     """
     wide, narrow = (max(SMALLEST_CELL, min(96, width // n_classes)) for width in MATRIX_WIDTHS.values())
-    drawn = [_svg(_matrix(rows, cell), name, {"step": cell}) for cell in (wide, narrow)[: 1 + (wide != narrow)]]
-    return Chart(title, *drawn)
+    drawn = _svg(_matrix(rows, wide), name, {"step": wide})
+    small = None if narrow == wide else _svg(_matrix(rows, narrow), name, {"step": narrow})
+    return Chart(title, drawn, small, may_scroll=True)
 
 
 def _matrix(rows: Rows, cell: int) -> Spec:

@@ -105,7 +105,7 @@ def _contest(inputs: PageInputs) -> list[tuple[str, str]]:
         ("Train images", f"{contest.images.train}: {label['images']:,}, of which {len(inputs.used):,} are scored"),
         ("Test images", f"{contest.images.test}: {n_test:,}" if n_test else "none"),
         ("Labels", label_source(contest)),
-        ("Overrides", contest.overrides),
+        ("Overrides", contest.overrides if inputs.has_overrides else "none"),
         ("Submission", f"data/ensemble/submission.csv with {written} of each test image"),
     ]
 

@@ -7,17 +7,10 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from podium.core.errors import legible
+from podium.ensembling.method_registry import METHODS
 from podium.page import charts, galleries
 from podium.page.page_inputs import PageInputs
 
-METHODS = {  # those of podium/ensembling/methods
-    "equal": "the mean of the members' probabilities",
-    "logits": "the mean of their log probabilities",
-    "ranks": "the mean of their ranks, for metrics that score an order",
-    "greedy": "members are added one at a time, each as often as it helps; weights by how often",
-    "weighted": "the mean with the weights of the smallest log loss, shrunk towards equal ones",
-    "stacking": "a logistic regression on all members' log probabilities",
-}
 WORST_CLASSES = 20  # of the chart of F1
 CLASS_ROWS, ERROR_ROWS = 30, 15  # of tables
 STEP_ROWS = 60  # of the ablation's chart and table
@@ -73,7 +66,7 @@ def members(inputs: PageInputs) -> dict[str, Any]:
         "value": {row["member"]: row for row in records(value)},
         "blend": {row["member"]: row for row in records(blend)},
         "methods": records(inputs.table("data/ensemble/methods.csv")),
-        "method_words": METHODS,
+        "meanings": {name: method.meaning for name, method in METHODS.items()},
         "over": None if alone else _gain_chart(f"Gain of the blend over each member in {metric}", over),
         "adds": None if alone else _gain_chart(f"What each member adds to the equal mean, in {metric}", adds),
     }
@@ -131,7 +124,8 @@ def suspects(inputs: PageInputs) -> dict[str, Any]:
         "to_copy": Markup("\n").join(escape(legible(line)) for line in lines),
         "n_copied": len(shown),
         "n_rows": len(overrides),
-        "overrides": inputs.contest.overrides,
+        "overrides": inputs.overrides,
+        "has_overrides": inputs.has_overrides,
     }
 
 
@@ -150,8 +144,8 @@ def _gains(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _gain_chart(title: str, rows: list[dict[str, Any]]) -> charts.Chart | None:
     if not rows:
         return None
-    told = "; ".join(f"{row['name']} {row['value']:+.4f}, {row['verdict']}" for row in rows[:10])
-    return charts.in_two_widths(title, f"{title}: {told}", charts.intervals(rows, "gain, right is better"))
+    described = "; ".join(f"{row['name']} {row['value']:+.4f}, {row['verdict']}" for row in rows[:10])
+    return charts.in_two_widths(title, f"{title}: {described}", charts.intervals(rows, "gain, right is better"))
 
 
 def _metric(inputs: PageInputs) -> str:
@@ -176,5 +170,5 @@ def _ends(curve: pd.DataFrame) -> str:
 
 
 def _errors_in_words(wrong: pd.DataFrame) -> str:
-    told = [f"{row.label} as {row.predicted} {row.images}" for row in wrong.head(5).itertuples()]
-    return f"most frequent errors: {', '.join(told)}" if told else "no errors"
+    described = [f"{row.label} as {row.predicted} {row.images}" for row in wrong.head(5).itertuples()]
+    return f"most frequent errors: {', '.join(described)}" if described else "no errors"

@@ -13,13 +13,14 @@ from podium import contracts
 from podium.activation_maps import map_file
 from podium.activation_maps.map_file import MistakeMaps
 from podium.contest.settings import ContestSettings
-from podium.core import params, pixels, tables, targets
+from podium.core import params, pixels, placeholders, tables, targets
 from podium.core.pixels import PixelPack
 from podium.core.tables import Contract
 from podium.predictions import prediction_files
 from podium.predictions.prediction_files import Probs
 from podium.reports import ablation, confusion, diversity, reliability
 
+NEW_OVERRIDES = "data/contest/overrides.csv"  # where the docs put them
 TABLES: dict[str, Contract] = {
     "data/label/problems.csv": contracts.PROBLEMS,
     "data/analyze/findings.csv": contracts.FINDINGS,
@@ -86,6 +87,16 @@ class PageInputs:
         """Return one of SUMMARIES."""
         summary: dict[str, Any] = self.found[path]
         return summary
+
+    @property
+    def has_overrides(self) -> bool:
+        """Say whether the contest names a file of overrides."""
+        return self.contest.overrides != placeholders.NO_FILE
+
+    @property
+    def overrides(self) -> str:
+        """Return the contest's file of overrides, or the one to make and name where there is none."""
+        return self.contest.overrides if self.has_overrides else NEW_OVERRIDES
 
     @cached_property
     def used(self) -> pd.DataFrame:

@@ -123,7 +123,7 @@ def curve(logs: Probs, targets: Targets, outer_folds: NDArray[np.int64], n_outer
         outer_folds: (images,) each image's outer_fold, 0 to n_outer_folds - 1.
     """
     values, slopes = np.empty((2, n_outer_folds, len(_NODES)))
-    tempered = _Tempered.of(logs, targets)
+    tempered = _TemperedLosses.of(logs, targets)
     for node in range(len(_NODES)):
         for table, of_images in zip((values, slopes), tempered.at(node), strict=True):
             table[:, node] = np.bincount(outer_folds, of_images, n_outer_folds)
@@ -135,7 +135,7 @@ def fit_temperature(logs: Probs, targets: Targets) -> float:
 
     The loss falls to its lowest point and rises behind it, so that halving finds the two nodes that it lies between.
     """
-    tempered = _Tempered.of(logs, targets)
+    tempered = _TemperedLosses.of(logs, targets)
     values, slopes = _PRIOR.copy()
 
     def measure(node: int) -> None:
@@ -162,7 +162,7 @@ def fit_label_temperatures(logs: Probs, targets: Targets, n_labels: int) -> tupl
 
 
 @dataclass(frozen=True, eq=False)
-class _Tempered:
+class _TemperedLosses:
     """Images whose losses are asked for at many temperatures.
 
     Attributes:

@@ -7,7 +7,7 @@ Student's t have the degrees of freedom that the groups leave. Means of losses a
 much), so that plain t intervals miss the truth on one side: Hall's transformation corrects for it. Metrics that are
 no mean are bootstrapped by group.
 
-What these intervals cover is told in docs/honest_scores.md, with the simulation.
+docs/honest_scores.md says what these intervals cover, by simulation.
 """
 
 from collections.abc import Sequence
@@ -407,8 +407,8 @@ def _size_of_hits(hits: NDArray[np.bool_], groups: Groups) -> float:
         return float(count)
     size = min(share * (1 - share) / mean.error**2, len(hits))
     rare = hits if share < 0.5 else ~hits
-    told = n_groups(groups[rare])
-    return float((told + DOUBT) / (told / size + DOUBT / count))
+    n_rare = n_groups(groups[rare])
+    return float((n_rare + DOUBT) / (n_rare / size + DOUBT / count))
 
 
 def _mean_of_classes(

@@ -13,6 +13,7 @@ def fit(members: Sequence[Probs], fitting: Fitting) -> LinearBlend:  # noqa: ARG
 
 METHOD = Method(
     name="equal",
+    meaning="the mean of the members' probabilities",
     fit=fit,
     order=0,
     is_tempered=True,

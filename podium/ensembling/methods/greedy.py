@@ -88,6 +88,7 @@ def climb(seen: NDArray[Any], targets: Targets, fitting: Fitting) -> Values:
 
 METHOD = Method(
     name="greedy",
+    meaning="members are added one at a time, each as often as it helps; weights by how often",
     fit=fit,
     order=3,
     is_tempered=True,

@@ -13,6 +13,7 @@ def fit(members: Sequence[Probs], fitting: Fitting) -> LogBlend:  # noqa: ARG001
 
 METHOD = Method(
     name="logits",
+    meaning="the mean of their log probabilities",
     fit=fit,
     order=1,
     is_tempered=True,

@@ -80,6 +80,7 @@ def _unusable(sizes: BlendSizes) -> str:
 
 METHOD = Method(
     name="ranks",
+    meaning="the mean of their ranks, for metrics that score an order",
     fit=fit,
     order=2,
     is_tempered=False,

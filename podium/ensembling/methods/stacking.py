@@ -70,6 +70,7 @@ def _features(probs: Probs) -> Values:
 
 METHOD = Method(
     name="stacking",
+    meaning="a logistic regression on all members' log probabilities",
     fit=fit,
     order=5,
     is_tempered=False,

@@ -37,6 +37,7 @@ def fit(members: Sequence[Probs], fitting: Fitting) -> LinearBlend:
 
 METHOD = Method(
     name="weighted",
+    meaning="the mean with the weights of the smallest log loss, shrunk towards equal ones",
     fit=fit,
     order=4,
     is_tempered=True,
