@@ -36,7 +36,7 @@ def main(*, root: Path = Path()) -> None:
         *lost_images.warnings(given, joined, n_labels, lost),
         *_empty_folders(facts, settings, root),
         *lookalikes.warnings(targets.names_in([*given.table["label"], *given.without_image])),
-        *_check_submission(_classes(joined), settings, root),
+        *_check_submission(joined, settings, root),
     ]
     tables.write(joined.overrides_applied, root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
     table = pd.DataFrame({"image_id": list(of_image), "case": list(of_image.values())}, dtype="str")
@@ -76,8 +76,9 @@ def _empty_folders(facts: pd.DataFrame, settings: ContestSettings, root: Path) -
     return lost_images.empty_folders(folders, no_images.split_files(facts)[0])
 
 
-def _check_submission(classes: list[str], settings: ContestSettings, root: Path) -> list[str]:
+def _check_submission(joined: labels.JoinedLabels, settings: ContestSettings, root: Path) -> list[str]:
     """Return warnings; raise an error where a class that the submission needs has no images."""
+    classes = targets.class_names(joined.labels.loc[joined.labels["use"] == "train", "label"])
     form = settings.submission
     return submission.check_classes(
         root / settings.template,
@@ -90,11 +91,6 @@ def _check_submission(classes: list[str], settings: ContestSettings, root: Path)
         settings=form,
         id_column=settings.columns.id,
     )
-
-
-def _classes(joined: labels.JoinedLabels) -> list[str]:
-    """Return the classes of the used images."""
-    return targets.class_names(joined.labels.loc[joined.labels["use"] == "train", "label"])
 
 
 def _write(table: pd.DataFrame, problems: list[labels.Problem], summary: dict[str, Any], folder: Path) -> None:
