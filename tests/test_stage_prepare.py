@@ -210,7 +210,7 @@ def test_a_killed_run_goes_on_after_its_last_batch_to_the_same_bytes(root, decod
     assert f"goes on after 5 of {len(files)} files" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("change", ["content", "gone", "new", "setting", "damaged pack"])
+@pytest.mark.parametrize("change", ["content", "gone", "new", "setting", "damaged pack", "damaged journal"])
 def test_what_changed_after_a_kill_is_decoded_again(root, decoded, change):
     state = kill_after(7, decoded, root)
     if change == "content":
@@ -221,6 +221,9 @@ def test_what_changed_after_a_kill_is_decoded_again(root, decoded, change):
         (root / "c/train/a.jpg").write_bytes((root / "c/train/f.jpg").read_bytes())
     elif change == "setting":
         put_params(root, max_megapixels=2)
+    elif change == "damaged journal":
+        journal = state / "journal.jsonl"
+        journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0] + b'{"end": 0}\n')
     else:
         pack = state / "pixels.arrow"
         pack.write_bytes(bytes(100) + pack.read_bytes()[100:])
