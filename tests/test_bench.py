@@ -10,6 +10,7 @@ import pytest
 from docs.measure import bench, bench_project
 from docs.measure.bench import Seconds
 from podium.core import tables
+from podium.core.errors import InputError
 from podium.core.pixels import PixelPack
 
 
@@ -40,6 +41,25 @@ def test_a_process_is_timed_and_its_failure_shown(tmp_path: Path, capsys: pytest
     with pytest.raises(subprocess.CalledProcessError):
         bench.run(["python", "-c", "raise SystemExit('no memory')"], tmp_path, 1)
     assert "no memory" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--script", "missing/train.py"), "SCRIPT"),
+        (("--photos", "missing"), "--photos missing"),
+        (("--repeats", "-1"), "--repeats -1"),
+        (("--epochs", "0"), "--epochs 0"),
+        (("--image-size", "0"), "--image-size 0"),
+        (("--images", "90"), "multiple of --batch"),
+    ],
+)
+def test_options_that_would_fail_late_or_be_ignored_are_refused(words: tuple[str, ...], named: str) -> None:
+    with (
+        mock.patch.object(bench_project, "write", side_effect=AssertionError("it has begun")),
+        pytest.raises(InputError, match=named),
+    ):
+        bench.main(*words)
 
 
 def test_ratios_are_of_the_turns() -> None:

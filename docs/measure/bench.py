@@ -33,6 +33,7 @@ import torch
 from docs.measure import bench_project
 from docs.measure.bench_project import FOLD, HALF, MEMBER
 from podium.core import cli, tables
+from podium.core.errors import InputError
 from podium.core.placeholders import NO_FILE
 from podium.models import backbones, devices
 from podium.models.plain_images import RepeatedImages, to_tensor
@@ -44,6 +45,7 @@ from stages import finetune
 PROJECT = Path(__file__).parents[2]
 PHOTOS = PROJECT.parent / "shared/data/antbee/train"
 BATCHES = "batches.pt"  # of the ceiling
+LEAST = {"image_size": 8, "batch": 2, "images": 4, "epochs": 1, "threads": 1, "repeats": 0}  # of the options
 IMPORTS = ("", "pandas", "torch", "torch, torchvision", "timm", "podium.training.trainer", "dvc.cli")
 
 
@@ -76,6 +78,7 @@ def main(*words: str) -> None:
     parser.add_argument("--sizes", nargs="+", choices=bench_project.SIDES, default=list(bench_project.SIDES))
     parser.add_argument("--ceiling", type=Path, help=argparse.SUPPRESS)  # the process of the ceiling, in this project
     args = parser.parse_args(words)
+    require(args)
     if args.ceiling:
         train_in_memory(args.ceiling)
         return
@@ -89,6 +92,23 @@ def main(*words: str) -> None:
             _measure(args, Path(folder) / size, size, source)
     if args.repeats:
         _print_starts()
+
+
+def require(args: argparse.Namespace) -> None:
+    """Refuse options that would only fail after minutes, or be ignored.
+
+    Raises:
+        InputError: names the option.
+    """
+    if args.script is not None and not args.script.is_file():
+        raise InputError(f"--script {args.script} (SCRIPT=): no such file; give train.py of timm's repository")
+    if args.photos != PHOTOS and not args.photos.is_dir():
+        raise InputError(f"--photos {args.photos}: no such folder; leave it out to generate photos")
+    for name, least in LEAST.items():
+        if getattr(args, name) < least:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give at least {least}")
+    if args.images % args.batch:  # timm leaves out what fills no batch
+        raise InputError(f"--images {args.images}: give a multiple of --batch ({args.batch})")
 
 
 def _measure(args: argparse.Namespace, root: Path, size: str, source: Path | None) -> None:
