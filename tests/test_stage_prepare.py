@@ -92,6 +92,16 @@ def test_the_encoded_form(root):
     assert packed["c.jpg"].shape == (16, 34, 3)
 
 
+@pytest.mark.parametrize(("side", "is_told"), [(31, True), (32, False)])
+def test_scaled_decoding_that_changes_nothing_is_told(tmp_path, monkeypatch, capsys, side, is_told):
+    monkeypatch.setenv("PODIUM_WORKERS", "1")
+    put_params(tmp_path, decoding="scaled")
+    put_images(tmp_path / "c/train", 2, side=side)
+    Image.new("RGB", (100, 100)).save(tmp_path / "c/train/large.png")
+    prepare.main("train", root=tmp_path)
+    assert ("decoding: scaled has no effect" in capsys.readouterr().out) == is_told
+
+
 def test_an_absolute_folder_reaches_no_output(root, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "images"
     put_images(elsewhere, 2)

@@ -39,6 +39,8 @@ ENDINGS = {  # PIL's name of a format -> its file endings
 # Formats that PIL may try for any file; its JPEG reader detects MPO itself
 FORMATS = sorted(set(ENDINGS) - {"MPO", heic.FORMAT})
 
+SCALED = ("JPEG", "MPO")  # formats that `decoding: scaled` decodes at a part of their size
+
 FULL_DEPTH = 16  # bits of a 16-bit file that uses its format's whole range
 
 MOST_SCANS = 100  # of a progressive JPEG; writers make about ten
