@@ -181,6 +181,7 @@ def test_resources_that_no_training_uses_are_refused_before_the_plan(
         ("auto}", "", 1),
         ("cpu, devices: 2}", "", 0),
         ("cuda, devices: 2}", "", 2),
+        ("auto, devices: '2'}", "", 2),
     ],
 )
 def test_a_chain_reserves_the_gpus_of_a_training_or_a_part_of_one(

@@ -125,6 +125,8 @@ def test_the_number_of_slots_follows_the_gpus(root: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv(run_slots.VISIBLE, "2,5,6,7,8")
     (root / "params.yaml").write_text("torch: {device: auto, devices: 2}\n")
     assert [slot[run_slots.VISIBLE] for slot in run_slots.slots("", "", root)] == ["2,5", "6,7"]
+    (root / "params.yaml").write_text('torch: {device: auto, devices: "2"}\n')  # what every stage takes for 2
+    assert [slot[run_slots.VISIBLE] for slot in run_slots.slots("", "", root)] == ["2,5", "6,7"]
     (root / "params.yaml").write_text("torch: {device: auto}\n")
     monkeypatch.setenv(run_slots.VISIBLE, "2,5")
     with pytest.raises(InputError, match="JOBS_PER_GPU=2"):

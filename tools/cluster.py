@@ -18,10 +18,11 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from podium.core import cli, params, stage_times
 from podium.core.errors import InputError, some
+from podium.models.settings import TorchSettings
 from podium.preflight import git_checks, input_paths
 from podium.preflight.settings import Podium
 from tools import run_estimate, run_jobs
@@ -100,7 +101,7 @@ def main(*words: str, root: Path = Path()) -> None:
     parser.add_argument("--runtime-env", default="", help="YAML file with Ray's runtime_env")
     asked = parser.parse_args(words)
     values = params.read(root)
-    resources = _resources(asked, params.section(values, "torch"))
+    resources = _resources(asked, params.load("torch", TorchSettings, root))
     if asked.runtime_env and not Path(asked.runtime_env).is_file():
         raise InputError(f"RUNTIME_ENV={asked.runtime_env}: no such file; give a YAML file with Ray's runtime_env")
     if asked.dry:
@@ -376,7 +377,7 @@ def _read(root: Path, *command: str, check: bool = True) -> str:
     return done.stdout
 
 
-def _resources(asked: argparse.Namespace, torch: Mapping[str, Any]) -> Resources:
+def _resources(asked: argparse.Namespace, torch: TorchSettings) -> Resources:
     """Return what each chain reserves.
 
     Args:
@@ -386,7 +387,7 @@ def _resources(asked: argparse.Namespace, torch: Mapping[str, Any]) -> Resources
     Raises:
         InputError: a number is none, or trainings use another number of GPUs.
     """
-    devices, device = torch.get("devices", 1), torch.get("device", "auto")
+    devices, device = torch.devices, torch.device
     used = devices if device in ("auto", "cuda") else 0
     gpus, retries = _number("GPUS", asked.gpus, used), _number("RETRIES", asked.retries, 3)
     is_share = used == 1 and gpus < 1 and (gpus or device == "auto")  # `auto` without a GPU is the CPU
@@ -397,7 +398,7 @@ def _resources(asked: argparse.Namespace, torch: Mapping[str, Any]) -> Resources
         )
     if not retries.is_integer():
         raise InputError(f"RETRIES={asked.retries}: give a whole number")
-    cpus = _number("CPUS", asked.cpus, torch.get("threads", 1))
+    cpus = _number("CPUS", asked.cpus, torch.threads)
     return Resources(gpus, cpus, _number("MEMORY", asked.memory, 0), int(retries))
 
 
