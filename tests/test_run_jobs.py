@@ -1,5 +1,6 @@
 """`make JOBS=n`: stages side by side, with a script in the place of DVC (test_graph_folds.py has DVC itself)."""
 
+import io
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from podium.core.errors import InputError
 from tests.graph import PROJECT
 from tools import run, run_jobs, run_slots
+from tools.run_screen import RunScreen
 
 GRAPH = """
 stages:
@@ -114,6 +116,19 @@ def test_a_ctrl_c_ends_all_stages_and_starts_no_other(root: Path) -> None:
     process.communicate(timeout=50)
     assert process.returncode == 130
     assert not any(line.startswith("finetune@a-0") or line == "repro" for line in ran(root))
+
+
+def test_one_line_shows_all_running_stages_and_how_much_of_each_is_done(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    out = io.StringIO()
+    monkeypatch.setattr(out, "isatty", lambda: True)
+    screen = RunScreen(out, root)
+    for fold, percent in enumerate((50, 25)):
+        screen.line(f"Running stage 'pretrain@a-{fold}':", f"pretrain@a-{fold}")
+        screen.progress(f"pretrain: {percent:3}%|##", f"pretrain@a-{fold}")
+    assert out.getvalue().endswith("pretrain@a-0 50%  pretrain@a-1 25%")
 
 
 def test_the_number_of_slots_follows_the_gpus(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
