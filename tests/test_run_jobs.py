@@ -146,6 +146,8 @@ def test_the_number_of_slots_follows_the_gpus(root: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv(run_slots.VISIBLE, "2,5")
     with pytest.raises(InputError, match="JOBS_PER_GPU=2"):
         run_slots.slots("3", "", root)
+    monkeypatch.setenv(run_slots.VISIBLE, "2,-1,5")  # CUDA sees those before -1 alone
+    assert run_slots.gpus("auto") == ["2"]
     monkeypatch.setenv(run_slots.VISIBLE, "")
     assert run_slots.slots("", "", root) == [{}]
     assert run_slots.slots("3", "", root) == [{}, {}, {}]

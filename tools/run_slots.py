@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from itertools import takewhile
 from pathlib import Path
 
 from podium.core import params, workers
@@ -54,7 +55,7 @@ def gpus(device: str) -> list[str]:
         return []
     if VISIBLE in os.environ:
         named = [name.strip() for name in os.environ[VISIBLE].split(",")]
-        return [name for name in named if name and name != "-1"]
+        return list(takewhile(lambda name: name not in ("", "-1"), named))  # as CUDA reads it
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
