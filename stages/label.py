@@ -29,15 +29,16 @@ def main(*, root: Path = Path()) -> None:
     broken = frozenset(facts.loc[facts["problem"] != "", "image_id"])
     n_labels = lost_images.require_enough(given, broken, settings.max_missing, root / settings.images.train)
     lost = lost_images.classes(given, joined, broken)
+    of_image = cases.read(joined.labels["image_id"], settings, root)
+    cases.require_one_label(joined.labels, of_image)
     summary = labels.summary(joined) | {"labels_without_image": sum(given.without_image.values()), "lost_classes": lost}
     summary["warnings"] = [
         *lost_images.warnings(given, joined, n_labels, lost),
         *_empty_folders(facts, settings, root),
         *lookalikes.warnings(targets.names_in([*given.table["label"], *given.without_image])),
-        *_check_submission(_classes(joined), settings, root),
+        *_check_submission(joined, settings, root),
     ]
     tables.write(joined.overrides_applied, root / "data/label/overrides_applied.csv", contracts.OVERRIDES_APPLIED)
-    of_image = cases.read(joined.labels["image_id"], settings, root)
     table = pd.DataFrame({"image_id": list(of_image), "case": list(of_image.values())}, dtype="str")
     tables.write(table.sort_values("image_id"), root / "data/label/cases.csv", contracts.CASES)
     _write(joined.labels, sorted(given.problems + joined.problems), summary, root / "data/label")
@@ -75,8 +76,9 @@ def _empty_folders(facts: pd.DataFrame, settings: ContestSettings, root: Path) -
     return lost_images.empty_folders(folders, no_images.split_files(facts)[0])
 
 
-def _check_submission(classes: list[str], settings: ContestSettings, root: Path) -> list[str]:
+def _check_submission(joined: labels.JoinedLabels, settings: ContestSettings, root: Path) -> list[str]:
     """Return warnings; raise an error where a class that the submission needs has no images."""
+    classes = targets.class_names(joined.labels.loc[joined.labels["use"] == "train", "label"])
     form = settings.submission
     return submission.check_classes(
         root / settings.template,
@@ -89,11 +91,6 @@ def _check_submission(classes: list[str], settings: ContestSettings, root: Path)
         settings=form,
         id_column=settings.columns.id,
     )
-
-
-def _classes(joined: labels.JoinedLabels) -> list[str]:
-    """Return the classes of the used images."""
-    return targets.class_names(joined.labels.loc[joined.labels["use"] == "train", "label"])
 
 
 def _write(table: pd.DataFrame, problems: list[labels.Problem], summary: dict[str, Any], folder: Path) -> None:

@@ -62,6 +62,26 @@ def test_an_id_that_names_a_folder_means_all_images_in_it(tmp_path: Path) -> Non
     assert cases.read(IMAGES, c, tmp_path) == {image: image[:2] for image in IMAGES}
 
 
+def test_blanks_around_the_id_of_a_folder_change_nothing(tmp_path: Path) -> None:
+    miniatures.csv(tmp_path, "c/t.csv", "id,label", "p0 ,x", " p1,y", "p2,x")
+    c = contest(id="id", label="label", case="id")
+    assert len(label_sources.read(TrainFiles(IMAGES), c, tmp_path).table) == len(IMAGES)
+    assert set(cases.read(IMAGES, c, tmp_path).values()) == {"p0", "p1", "p2"}
+
+
+def test_an_image_of_two_cases_is_refused(tmp_path: Path) -> None:
+    miniatures.csv(tmp_path, "c/t.csv", "id,label,case", "p0/L0.png,x,1", "p0/L1.png,x,1", "p0/L1.png,x,2")
+    with pytest.raises(InputError, match=r"t.csv: row 4: p0/L1.png has two cases: 1, 2"):
+        label_sources.read(TrainFiles(IMAGES), contest(id="id", label="label", case="case"), tmp_path)
+
+
+def test_overrides_leave_a_case_one_label() -> None:
+    table = pd.DataFrame({"image_id": ["a", "b", "c"], "label": ["x", "y", "x"], "use": ["train", "train", "skip"]})
+    cases.require_one_label(table, {"a": "1", "b": "2", "c": "2"})
+    with pytest.raises(InputError, match=r"contest.overrides: 1 cases get several labels, e.g. '1': a x, b y"):
+        cases.require_one_label(table, {"a": "1", "b": "1", "c": "1"})
+
+
 def test_a_pattern_may_name_the_case(tmp_path: Path) -> None:
     section = {
         "images": {"train": "c/train", "test": "placeholders/empty"},

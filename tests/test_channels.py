@@ -1,5 +1,6 @@
 """A member of images with five channels, from its weights to its predictions; pictures and checks of such images."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,24 @@ from podium.core import params, pixels, tables
 from podium.core.errors import InputError
 from podium.models import backbones
 from podium.preflight.settings import Podium
-from stages import analyze, finetune, infer, pretrain, probe, weights
+from podium.serving import new_predictions
+from stages import (
+    analyze,
+    check,
+    ensemble,
+    finetune,
+    infer,
+    infer_pretrain,
+    joint_probe,
+    label,
+    prepare,
+    pretrain,
+    probe,
+    split,
+    weights,
+)
 from tests import tiny
+from tests.test_contests import write_params
 from tests.test_settings import whole
 
 CHANNELS = 5
@@ -82,3 +99,52 @@ def test_members_and_images_have_the_same_number_of_channels() -> None:
         changed = {**values, "prepare": {**values["prepare"], key: value}}
         with pytest.raises(InputError, match=f"{key} {value}"):
             params.parse(changed, "", Podium)
+
+
+def test_images_of_four_channels_reach_the_submission_and_new_predictions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PODIUM_WORKERS", "1")
+    random, home = np.random.default_rng(0), tmp_path / "data/contest"
+    for name, count in (("train", 16), ("test", 4)):
+        (home / name).mkdir(parents=True)
+        for i in range(count):
+            values = random.random((4, 40, 36)).astype(np.float32)
+            values[3] += i % 2  # the class
+            np.save(home / name / f"{name}{i:02}.npy", values)
+    (home / "train.csv").write_text("id,label\n" + "".join(f"train{i:02},{i % 2}\n" for i in range(16)))
+    (home / "template.csv").write_text("id,label\n" + "".join(f"test{i:02},0.5\n" for i in range(4)))
+    model = tiny.write_weights(tmp_path)
+    model["model_kwargs"] = {**tiny.member()["model"]["model_kwargs"], "in_chans": 4}
+    none = {phase: {"epochs": 0} for phase in ("pretrain", "finetune")}
+    write_params(tmp_path, {
+        "images": {"train": "data/contest/train", "test": "data/contest/test"},
+        "lists": {"train": "placeholders/none.csv", "test": "placeholders/none.csv"}, "layout": "csv",
+        "labels": "data/contest/train.csv", "columns": {"id": "id"}, "label_type": "text", "metric": "roc_auc",
+        "overrides": "placeholders/none.csv", "template": "data/contest/template.csv",
+        "submission": {"values": "probabilities", "positive": "1"},
+    }, channels=4, value_range=[0, 2])  # fmt: skip
+    values = params.read(tmp_path) | {"members": {"a": tiny.member(model=model, infer={"image_sizes": [32]}, **none)}}
+    values |= {"folds": [0, 1], "torch": {"threads": 1, "device": "cpu"}}
+    tiny.write_params(tmp_path, values)
+    check.main("settings", root=tmp_path)
+    for subset in ("train", "test"):
+        prepare.main(subset, root=tmp_path)
+    for stage in (label, analyze, split):
+        stage.main(root=tmp_path)
+    weights.main("a", root=tmp_path)
+    probe.main("a", root=tmp_path)
+    joint_probe.main(root=tmp_path)
+    for fold in ("0", "1"):
+        pretrain.main("a", fold, root=tmp_path)
+        finetune.main("a", fold, root=tmp_path)
+    infer_pretrain.main("a", root=tmp_path)
+    infer.main("a", root=tmp_path)
+    ensemble.main(root=tmp_path)
+    with (tmp_path / "data/ensemble/submission.csv").open() as opened:
+        rows = list(csv.DictReader(opened))
+    assert [float(row["label"]) > 0.5 for row in rows] == [False, True, False, True]
+    new_predictions.write(home / "test", tmp_path / "new.csv", tmp_path)
+    new = pd.read_csv(tmp_path / "new.csv", dtype={"label": str})
+    assert list(new["label"]) == ["0", "1", "0", "1"]  # not 0.0, as the template's probabilities might be read
+    np.testing.assert_allclose(new["p:1"], [float(row["label"]) for row in rows], rtol=1e-6)

@@ -451,6 +451,22 @@ def test_a_submission_of_labels_for_a_metric_of_probabilities_is_warned_of(
     assert ("will hold labels" in capsys.readouterr().out) == warned
 
 
+def test_a_range_of_values_without_arrays_or_dicom_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project(tmp_path, prepare__value_range=[0, 4095])
+    check.main(root=tmp_path)
+    assert "prepare.value_range is for arrays (.npy) and DICOM" in capsys.readouterr().out
+
+
+def test_a_metric_of_ones_own_is_tried_by_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "tried_by_check.py").write_text("def f(targets, probs):\n    return 1.0\n")
+    project(tmp_path, contest__metric="max tried_by_check:f")
+    with pytest.raises(InputError, match="tried_by_check:f fails: TypeError"):
+        check.main("settings", root=tmp_path)
+
+
 def test_bf16_on_a_cpu_without_bf16_instructions_is_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,7 +47,7 @@ def write_params(root: Path, contest: dict[str, Any], **prepared: Any) -> None:
     for member in values["members"].values() if "channels" in prepared else ():
         member["model"].setdefault("model_kwargs", {})["in_chans"] = prepared["channels"]
     (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-    (root / "placeholders/empty").mkdir(parents=True)
+    (root / "placeholders/empty").mkdir(parents=True, exist_ok=True)
     (root / "placeholders/none.csv").touch()
 
 
@@ -188,6 +188,30 @@ def test_the_slices_of_a_study_share_their_labels_probabilities(
     for row_id, cell in rows:
         name = row_id.split("_", 1)[1]
         np.testing.assert_allclose(test.loc[made.together[row_id], f"p:{name}"], float(cell), rtol=1e-6)
+
+
+def test_cases_of_train_images_alone_are_warned_of(tmp_path: Path) -> None:
+    name, none = "rsna-breast-cancer-detection", "placeholders/none.csv"
+    miniatures.MAKERS[name](tmp_path / "data/contest")
+    for lists in (SECTIONS[name]["lists"], {"train": none, "test": none}):
+        template = none if lists["test"] == none else SECTIONS[name]["template"]
+        write_params(tmp_path, SECTIONS[name] | {"lists": lists, "template": template})
+        printed = "\n".join(input_tables.check(params.parse(params.read(tmp_path), "", Podium), tmp_path))
+        assert ("no id of a test image has several images" in printed) == (lists["test"] == none)
+
+
+def test_arrays_of_four_dimensions_are_named_by_check(tmp_path: Path) -> None:
+    for i in range(8):
+        path = tmp_path / f"data/contest/{'test' if i > 5 else 'train'}/{i}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.zeros((2, 3, 12, 10), np.uint8))
+    miniatures.csv(tmp_path, "data/contest/train.csv", "id,label", *(f"{i},{'xy'[i % 2]}" for i in range(6)))
+    write_params(tmp_path, SECTIONS["cassava-leaf-disease-classification"] | {
+        "images": {"train": "data/contest/train", "test": "data/contest/test"}, "columns": {"id": "id"},
+        "template": "placeholders/none.csv",
+    })  # fmt: skip
+    with pytest.raises(InputError, match=r"0.npy in .* is an array of shape \(2, 3, 12, 10\)"):
+        check.main("settings", root=tmp_path)
 
 
 def test_a_new_test_image_in_the_folder_of_both_changes_no_train_output(

@@ -6,6 +6,7 @@ import time
 import zlib
 from typing import Any
 
+import cv2
 import numpy as np
 import pydicom
 import pytest
@@ -135,6 +136,32 @@ def test_grey_of_16_bits_colours_as_grey_and_a_stack_of_frames() -> None:
     frames = [Image.fromarray((RAMP + at).astype(np.uint8)) for at in range(5)]
     np.testing.assert_array_equal(shown(coded(frames, "TIFF"), channels=5), RAMP[..., None] + np.arange(5))
     assert "has 3 channels (RGB), and prepare.channels is 4" in read(coded([red], "PNG"), channels=4).problem
+
+
+@pytest.mark.parametrize("ending", [".png", ".tiff"])
+def test_colours_of_16_bits_are_read_in_16_bits_whatever_the_channels(ending: str) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, (12, 16, 4), dtype=np.uint16)
+    rgba, bgra = values, values[..., [2, 1, 0, 3]]
+    found = read(cv2.imencode(ending, bgra)[1].tobytes(), channels=4, bit_depth=12)
+    assert found.bits == 12
+    np.testing.assert_allclose(found.pixels, rgba / 4095 * 255, atol=0.5001)
+    grey = shown(cv2.imencode(ending, bgra[..., :3])[1].tobytes(), channels=1, bit_depth=12)
+    np.testing.assert_allclose(grey[..., 0], rgba[..., :3] @ [0.299, 0.587, 0.114] / 4095 * 255, atol=0.6)
+    assert "prepare.channels is 6" in read(cv2.imencode(ending, bgra)[1].tobytes(), channels=6).problem
+
+
+def test_transparency_is_laid_on_white_before_it_becomes_grey() -> None:
+    colours = np.zeros((12, 16, 4), np.uint8)
+    colours[:6, :, 3] = 255
+    colours[6:, :, 1] = 60
+    assert set(shown(coded([Image.fromarray(colours)], "PNG"), channels=1)[..., 0].ravel()) == {0, 255}
+
+
+def test_bytes_stay_beside_a_range_for_other_values() -> None:
+    values = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(shown(npy(values), value_range=(-1000.0, 400.0)), values)
+    deep = shown(npy(RAMP.astype(np.uint16)), channels=1, bit_depth=12, value_range=(0.0, 191.0))
+    np.testing.assert_allclose(deep[..., 0], RAMP / 191 * 255, atol=0.5001)
 
 
 def test_a_window_decides_what_is_black_and_white() -> None:

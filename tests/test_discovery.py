@@ -291,3 +291,222 @@ def test_members_take_the_channels_of_the_images(monkeypatch: pytest.MonkeyPatch
 )
 def test_a_column_of_sets_is_told_from_names_with_blanks(cells: list[str], mark: str | None) -> None:
     assert label_table._separator(cells * 3) == mark
+
+
+KINDS = ("cat", "dog", "owl")
+
+
+def write_contest(root: Path, train: str, row: str, template: str, *, cell: str, folder: str = "") -> None:
+    """Write 12 train and 4 test images, a label table and a template.
+
+    Args:
+        train: header of the label table.
+        row: of the label table; {i} is the image's id, {n} its number, {c} its class, {d} 0 or 1, {m} 1 to 4.
+        template: its header.
+        cell: what follows the id in each row.
+        folder: of all images; "" for train/ and test/.
+    """
+    names, tests = [f"a{n:02}" for n in range(12)], [f"t{n}" for n in range(4)]
+    miniatures.images(root, *(f"c/{folder or 'train'}/{name}.png" for name in names),
+                      *(f"c/{folder or 'test'}/{name}.png" for name in tests))  # fmt: skip
+    rows = [row.format(i=name, n=n, c=KINDS[n % 3], d=n % 2, m=n % 4 + 1) for n, name in enumerate(names)]
+    miniatures.csv(root, "c/train.csv", train, *rows)
+    miniatures.csv(root, "c/sample_submission.csv", template, *(f"{name}{cell}" for name in tests))
+
+
+def found_in(root: Path) -> tuple[dict[str, Any], ContestGuess, list[str]]:
+    """What a folder was found to be, and what `check` says of it."""
+    guess = look(root, "c")
+    section = written(guess)
+    write_params(root, section)
+    return section, guess, checked(root, section)
+
+
+@pytest.mark.parametrize(("mark", "what"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_template_that_cannot_be_used_is_named(tmp_path: Path, mark: str, what: str) -> None:
+    write_contest(tmp_path, "id,label", "{i},{c}", f"id{mark}label", cell=f"{mark}cat")
+    section, guess, _ = found_in(tmp_path)
+    assert section["template"] == "placeholders/none.csv"
+    assert any("sample_submission.csv looks like the template" in text and what in text for text in guess.warnings)
+
+
+def test_a_template_of_a_header_alone_is_refused_by_check_alone(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,label", "{i},{c}", "id,label", cell=",cat")
+    miniatures.csv(tmp_path, "c/test.csv", "number,file", *(f"{n},t{n}.png" for n in range(4)))
+    miniatures.csv(tmp_path, "c/sample_submission.csv", "id,label")
+    assert ("template", "sample_submission.csv: id, label", "id no rows") in look(tmp_path, "c").rows
+    with pytest.raises(InputError, match="has a header and no rows"):
+        found_in(tmp_path)
+
+
+def test_ids_with_blanks_are_ids_and_ids_with_another_ending_are_shown(tmp_path: Path) -> None:
+    write_contest(tmp_path / "blanks", "id,label", " {i} ,{c}", "id,label", cell=" ,cat")
+    assert not found_in(tmp_path / "blanks")[1].warnings
+    write_contest(tmp_path / "endings", "id,label", "{i}.jpg,{c}", "id,label", cell=".jpg,cat")
+    guess = look(tmp_path / "endings", "c")
+    assert "id_pattern" not in guess.section["submission"]
+    assert any("train images are e.g. a00.png, but train.csv has id 'a00.jpg'" in text for text in guess.warnings)
+
+
+def test_a_table_of_labels_comes_before_one_with_a_column_that_repeats(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,age,sex", "{i},{n},s{d}", "id,label", cell=",cat")
+    miniatures.csv(tmp_path, "c/train_labels.csv", "id,label", *(f"a{n:02},{KINDS[n % 3]}" for n in range(12)))
+    section, _, printed = found_in(tmp_path)
+    assert (section["labels"], section["columns"]["label"]) == ("c/train_labels.csv", "label")
+    assert not any("are no classes" in text for text in printed)
+
+
+def test_class_folders_come_before_a_column_that_repeats(tmp_path: Path) -> None:
+    miniatures.images(tmp_path, *(f"c/train/{name}/{name}{n}.png" for name in KINDS for n in range(4)))
+    rows = [f"{name}{n}.png,{n % 2}" for name in KINDS for n in range(4)]
+    miniatures.csv(tmp_path, "c/meta.csv", "file,width", *rows)
+    guess = look(tmp_path, "c")
+    assert (guess.section["layout"], guess.classes) == ("folders", list(KINDS))
+
+
+def test_the_column_that_holds_the_templates_one_label_is_the_label(tmp_path: Path) -> None:
+    for value in ("prediction", "label"):
+        write_contest(tmp_path, "id,label,label_name", "{i},{m},big {c}", f"id,{value}", cell=",big cat")
+        assert found_in(tmp_path)[0]["columns"]["label"] == "label_name"
+
+
+def test_columns_of_a_template_may_have_a_beginning_that_classes_lack(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,label", "{i},{d}", "id,class_0,class_1", cell=",0.5,0.5")
+    assert found_in(tmp_path)[0]["submission"]["names"] == {"0": "class_0", "1": "class_1"}
+
+
+def test_a_comma_at_the_end_of_each_line_is_no_column_of_values(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,label,", "{i},{c},", "id,label,", cell=",cat,")
+    section, _, _ = found_in(tmp_path)
+    assert (section["submission"]["values"], section["submission"]["value"]) == ("label", "label")
+
+
+def test_numbers_of_rows_are_no_labels_though_they_hold_the_templates_columns(tmp_path: Path) -> None:
+    write_contest(tmp_path, "number,id,kind", "{n},{i},{d}", "id,0,1", cell=",0.5,0.5")
+    assert found_in(tmp_path)[0]["columns"]["label"] == "kind"
+
+
+def test_numbers_that_all_differ_are_told_to_be_rounded(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,weight", "{i},0.1{n}", "id,weight", cell=",0.5")
+    assert any("12 different numbers in 12 rows" in text for text in look(tmp_path, "c").warnings)
+    with pytest.raises(InputError, match=r"too few groups.*no regression: round them"):
+        found_in(tmp_path)
+
+
+def test_groups_in_another_table_are_named(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,label", "{i},{c}", "id,label", cell=",cat")
+    miniatures.csv(tmp_path, "c/patients.csv", "id,patient_id", *(f"a{n:02},p{n // 2}" for n in range(12)))
+    assert any("patients.csv: patient_id looks like groups" in text for text in look(tmp_path, "c").warnings)
+
+
+def test_a_label_table_without_a_header_is_refused(tmp_path: Path) -> None:
+    write_contest(tmp_path, "a99.png,cat", "{i}.png,{c}", "id,label", cell=",cat")
+    miniatures.images(tmp_path, "c/train/a99.png")
+    with pytest.raises(InputError, match=r"first line, a99.png,cat, is an image and its label.*no header"):
+        found_in(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("row", "mark", "classes"),
+    [
+        ('{i},"{c}, x"', ",", [*KINDS, "x"]),
+        ("{i},{c};x", ";", [*KINDS, "x"]),
+        ("{i},{c} found|x", "|", [*(f"{name} found" for name in KINDS), "x"]),
+    ],
+)
+def test_the_submission_separates_labels_as_the_table_does(
+    tmp_path: Path, row: str, mark: str, classes: list[str]
+) -> None:
+    write_contest(tmp_path, "id,labels", row, "id,labels", cell=",x")
+    lines = (tmp_path / "c/train.csv").read_text().splitlines()
+    lines[-4:] = [f"a{8 + n:02},{name}" for n, name in enumerate(classes)]  # alone
+    miniatures.csv(tmp_path, "c/train.csv", *lines)
+    section, guess, _ = found_in(tmp_path)
+    assert guess.classes == classes
+    assert (section["columns"]["separator"], section["submission"]["separator"]) == (mark, mark)
+
+
+def test_fractions_in_the_template_of_numbers_ask_for_a_number(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,score", "{i},{m}", "id,score", cell=",4.25")
+    lines = (tmp_path / "c/sample_submission.csv").read_text().splitlines()
+    miniatures.csv(tmp_path, "c/sample_submission.csv", *lines[:-1], lines[-1].replace("4.25", "7.5"))
+    assert found_in(tmp_path)[0]["submission"]["values"] == "number"
+
+
+def test_ranked_labels_between_commas(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,kind", "{i},{c}", "id,kind", cell=',"cat,dog"')
+    assert found_in(tmp_path)[0]["submission"] == {"values": "label", "top": 2, "separator": ","}
+
+
+@pytest.mark.parametrize("with_numbers", [False, True])
+def test_one_folder_whose_tables_call_the_ids_differently(tmp_path: Path, *, with_numbers: bool) -> None:
+    write_contest(tmp_path, "breed,img", "{c},{i}", "id,breed", cell=",cat", folder="images")
+    if with_numbers:
+        miniatures.csv(tmp_path, "c/test.csv", "number,img", *(f"{n},t{n}" for n in range(4)))
+        miniatures.csv(tmp_path, "c/sample_submission.csv", "number,breed", *(f"{n},cat" for n in range(4)))
+    section, _, printed = found_in(tmp_path)
+    assert section["lists"]["train_id"] == "img"
+    assert {"contest.lists: names 12 train images", "contest.lists: names 4 test images"} <= set(printed)
+
+
+def test_ids_of_the_template_may_begin_with_the_folder(tmp_path: Path) -> None:
+    write_contest(tmp_path, "path,label", "train/{i}.png,{c}", "path,label", cell=".png,cat")
+    lines = (tmp_path / "c/sample_submission.csv").read_text().splitlines()
+    miniatures.csv(tmp_path, "c/sample_submission.csv", lines[0], *(f"test/{line}" for line in lines[1:]))
+    _, guess, _ = found_in(tmp_path)
+    assert not guess.warnings
+
+
+@pytest.mark.parametrize(
+    ("template", "cell"), [("id,labels", ",A B"), ("id,p", ",0.5"), ("id,labels", ",A|B"), ("id,labels", ',"A, B"')]
+)
+def test_columns_of_0_and_1_that_the_templates_cells_or_rows_name(tmp_path: Path, template: str, cell: str) -> None:
+    write_contest(tmp_path, "id,A,B,C", "{i},1,{d},1", template, cell=cell)
+    lines = [line.replace(",1,0,1", ",0,0,0") for line in (tmp_path / "c/train.csv").read_text().splitlines()]
+    miniatures.csv(tmp_path, "c/train.csv", *lines)
+    if template == "id,p":
+        rows = [f"t{n}_{name},0.5" for n in range(4) for name in "ABC"]
+        miniatures.csv(tmp_path, "c/sample_submission.csv", template, *rows)
+    section, _, _ = found_in(tmp_path)
+    assert (section["task"], section["columns"]["label"][:2]) == ("labels", ["A", "B"])
+    assert section["submission"]["values"] == ("labels" if template == "id,labels" else "probabilities")
+    assert section["submission"].get("separator") == next((mark for mark in "|," if mark in cell[1:]), None)
+
+
+def test_one_hot_columns_of_true_and_false(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,cat,dog", "{i},{d},{d}", "id,cat,dog", cell=",0.5,0.5")
+    lines = (tmp_path / "c/train.csv").read_text().splitlines()
+    flags = [line.replace(",0,0", ",True,False").replace(",1,1", ",False,True") for line in lines]
+    miniatures.csv(tmp_path, "c/train.csv", *flags)
+    (tmp_path / "c/sample_submission.csv").rename(tmp_path / "c/sample_sub.csv")
+    section, guess, _ = found_in(tmp_path)
+    assert (section["columns"]["label"], guess.classes) == (["cat", "dog"], ["cat", "dog"])
+    assert section["template"] == "c/sample_sub.csv"
+    (tmp_path / "c/sample_sub.csv").unlink()
+    assert found_in(tmp_path)[0]["columns"]["label"] == ["cat", "dog"]
+    assert set(labels(tmp_path, section).values()) == {("cat", ""), ("dog", "")}
+
+
+def test_a_group_of_one_value_a_class_is_left_out(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,label,site", "{i},{c},of {c}", "id,label", cell=",cat")
+    section, guess, _ = found_in(tmp_path)
+    assert section["columns"]["group"] is None
+    assert "site has one value for each class" in "\n".join(guess.warnings)
+
+
+def test_a_column_that_is_called_label_comes_before_one_whose_name_holds_it(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,label_group,label", "{i},g{n},{c}", "id,Predicted", cell=",cat")
+    assert found_in(tmp_path)[0]["columns"]["label"] == "label"
+
+
+def test_columns_of_a_template_that_differ_in_signs_are_the_classes(tmp_path: Path) -> None:
+    write_contest(tmp_path, "id,label", "{i},big-{c}", "id,big_cat,big_dog,Big Owl,none", cell=",0,0,0,1")
+    form = found_in(tmp_path)[0]["submission"]
+    assert form["names"] == {"big-cat": "big_cat", "big-dog": "big_dog", "big-owl": "Big Owl"}
+    assert form["absent"] == ["none"]
+
+
+def test_texts_that_begin_like_numbers_are_quoted() -> None:
+    section = {"columns": {"id": "1e3", "label": ["0o7", ".5", "x"]}, "labels": "2019/train.csv"}
+    text = params_text.write(section, {})
+    assert text.splitlines()[2:] == ["    id: '1e3'", "    label: ['0o7', '.5', x]", "  labels: '2019/train.csv'"]

@@ -338,7 +338,9 @@ def test_a_link_leads_to_a_file_and_a_heading_of_it(page: Path) -> None:
 
 
 def test_make_help_prints_a_line_for_each_target() -> None:
-    shown = subprocess.run(("make", "help"), cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ("make", "--no-print-directory", "help"), cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout
     words = dict(line.split(maxsplit=1) for line in shown.splitlines())
     assert words.keys() == targets()
 

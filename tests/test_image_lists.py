@@ -55,6 +55,13 @@ def test_a_list_maps_ids_to_files_and_one_id_to_several(tmp_path: Path) -> None:
     assert found.by_id == {"7_L": ["p7/L_1.jpg", "p7/L_2.jpg"], "8": ["p7/R_1.jpg"]}
 
 
+def test_the_train_list_may_call_its_ids_otherwise(tmp_path: Path) -> None:
+    settings = {"train": put(tmp_path, "breed,img\nx,Train_1\n"), "test": put(tmp_path, "n,f\n7 ,Test_1\n", "t.csv")}
+    settings |= {"id": "n", "file": "f", "train_id": "img"}
+    assert select(tmp_path, "train", **settings).ids == {"Train_1.jpg": "Train_1.jpg"}
+    assert select(tmp_path, "test", **settings).by_id == {"7": ["Test_1.jpg"]}
+
+
 @pytest.mark.parametrize(
     ("text", "settings", "words"),
     [

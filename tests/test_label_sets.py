@@ -47,7 +47,8 @@ def test_cells_are_split_and_an_empty_one_is_no_label(tmp_path: Path) -> None:
 
 def test_columns_of_0_and_1_make_sets_and_a_row_of_zeros_is_an_empty_one(tmp_path: Path) -> None:
     columns = {"id": "id", "label": ["ETT", "CVC"]}
-    assert cells(read(tmp_path, COLUMNS, columns=columns)) == ["{CVC|ETT}", "{CVC}", "", "{}"]
+    for text in (COLUMNS, COLUMNS.replace("c,,", "c, , "), COLUMNS.replace("a,1,1", "a,True,true")):
+        assert cells(read(tmp_path, text, columns=columns)) == ["{CVC|ETT}", "{CVC}", "", "{}"]
     with pytest.raises(InputError, match="'2' is neither 0 nor 1"):
         read(tmp_path, COLUMNS.replace("1.0", "2"), columns=columns)
     with pytest.raises(InputError, match=r"several of the columns.*task: labels"):

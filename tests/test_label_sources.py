@@ -126,6 +126,12 @@ def test_numbers_of_json_are_written_as_they_stand_and_lists_are_nothing(tmp_pat
             "x.json: images and .* joined",
         ),
         ("x.jsonl", b"{}\n{", "x.jsonl: line 2: not valid JSON"),
+        ("x.json", b"{}\n{}\n", "each line is a record, rename it to .jsonl"),
+        (
+            "x.json",
+            b'{"images": [{"id": "1"}], "annotations": [{"image_id": 1}]}',
+            "no image has the id 1, but",
+        ),
         (
             "x.csv.zip",
             zipped(a=TEXT).replace(b"PK\x01\x02\x14\x03\x14\0\0", b"PK\x01\x02\x14\x03\x14\0\1"),
@@ -140,6 +146,12 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, name: str, data: byt
     (tmp_path / name).write_bytes(data)
     with pytest.raises(InputError, match=words):
         read(tmp_path, labels=name)
+
+
+def test_texts_in_json_lines_may_hold_separators_of_lines(tmp_path: Path) -> None:
+    lines = [json.dumps({"id": name, "label": "x", "note": "\u2028\x85"}, ensure_ascii=False) for name in "ab"]
+    (tmp_path / "x.jsonl").write_bytes("\r\n".join(lines).encode())
+    assert read(tmp_path, labels="x.jsonl")[0] == {"a.jpg": "x", "b.jpg": "x"}
 
 
 def test_the_one_hot_column_with_a_one_names_the_class(tmp_path: Path) -> None:

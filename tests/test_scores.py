@@ -1,4 +1,5 @@
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from sklearn import metrics
 from podium.contest.settings import ContestSettings
 from podium.core import params
 from podium.core.errors import InputError
-from podium.scoring import comparison, intervals, label_scores, rank_scores, scores
+from podium.core.targets import LabelNames
+from podium.scoring import comparison, intervals, label_scores, own_metric, rank_scores, scores
 
 FIVE = ("0", "1", "2", "3", "10")
 ALL = [scores.named(name, FIVE) for name in scores.NAMES]
@@ -214,6 +216,59 @@ def test_a_metric_of_ones_own_is_scored_compared_and_given_an_interval(direction
 def test_a_metric_that_cannot_be_imported_is_an_error_that_names_the_key(place: str) -> None:
     with pytest.raises(InputError, match=r"contest\.metric: max .*no_such"):
         scores.named(f"max {place}", FIVE)
+
+
+def of_two_arguments(targets: np.ndarray, probs: np.ndarray) -> float:
+    return 1.0
+
+
+def never_a_number(targets: np.ndarray, probs: np.ndarray, classes: tuple[str, ...]) -> float:
+    return float("nan")
+
+
+def of_all_classes(targets: np.ndarray, probs: np.ndarray, classes: tuple[str, ...]) -> float:
+    if len(set(targets.tolist())) < len(classes):
+        raise ValueError("a class is missing")
+    return float(probs.max())
+
+
+def nan_without_all_classes(targets: np.ndarray, probs: np.ndarray, classes: tuple[str, ...]) -> float:
+    return float(probs.max()) if len(set(targets.ravel().tolist())) > 1 else float("nan")
+
+
+def always_0(targets: np.ndarray, probs: np.ndarray, classes: tuple[str, ...]) -> float:
+    assert targets.shape == probs.shape == (len(targets), len(classes))
+    return 0.0
+
+
+NO_FUNCTION = 3
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("of_two_arguments", "of_two_arguments fails: TypeError: .*2 positional"),
+        ("never_a_number", "never_a_number returns nan"),
+        ("of_all_classes", "a class is missing.*2 images.*return float..nan"),
+        ("NO_FUNCTION", "NO_FUNCTION is no function"),
+    ],
+)
+def test_a_metric_of_ones_own_is_tried_before_training(function: str, words: str) -> None:
+    name = f"max {__name__}:{function}"
+    with pytest.raises(InputError, match=words):
+        own_metric.try_out(scores.named(name, FIVE), FIVE)
+
+
+def test_a_metric_of_ones_own_may_be_undefined_where_classes_are_missing() -> None:
+    for function, classes in (("nan_without_all_classes", FIVE), ("always_0", LabelNames("abc"))):
+        own_metric.try_out(scores.named(f"max {__name__}:{function}", classes), classes)
+
+
+def test_a_file_with_an_error_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "with_an_error.py").write_text("x = nothing\n")
+    with pytest.raises(InputError, match=r"contest\.metric: max with_an_error:f: .*'nothing' is not defined"):
+        scores.named("max with_an_error:f", FIVE)
 
 
 def test_counts_of_many_weightings_are_those_of_each() -> None:

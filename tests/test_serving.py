@@ -197,6 +197,13 @@ def test_a_table_names_the_cases(rule: Any, lines: list[str], wanted: list[str] 
         cases.of_images(image_ids, rule, str(path))
 
 
+def test_a_table_of_cases_may_name_the_folder_and_have_other_separators(tmp_path: Path) -> None:
+    rule = {"pattern": None, "file": "f", "id": "n"}
+    for text in ("f,n\nnew/1.png,a \nmy/new/2,a\n", "f;n\n1.png;a\n2;a\n", "n\tf\na\t1\na\tnew/2.png\n"):
+        (tmp_path / "cases.csv").write_text(text)
+        assert cases.of_images(["1.png", "2.png"], rule, str(tmp_path / "cases.csv"), "new") == ["a", "a"]
+
+
 def test_a_case_table_finds_an_image_as_the_contests_own_tables_do(tmp_path: Path) -> None:
     (tmp_path / "cases.csv").write_text("image_id,case\ncaf\u00e9,x\n")
     assert cases.of_images(["p/cafe\u0301.png"], None, str(tmp_path / "cases.csv")) == ["x"]  # as macOS names it

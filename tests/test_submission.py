@@ -507,6 +507,45 @@ def test_an_id_means_files_that_are_no_images_only_where_it_has_no_image(tmp_pat
     assert [row[0] for row in rows] == ["id", "q", "p"]
 
 
+@pytest.mark.parametrize(
+    ("text", "settings", "words"),
+    [
+        ("label,id\ncat,a\n", {"id": "id"}, r"submission.value: .*no column after the ids.*\['label'\]"),
+        ("id,label\na,cat\n", {"value": "id"}, "'id' of .* is named for two of"),
+        ("id,kind,p\na,cat,0\n", {"class_column": "kind", "value": "kind"}, "'kind' of .* is named for two"),
+        ("id,kind,p\na,cat,0\n", {"class_column": "id"}, "'id' of .* is named for two"),
+        ("id,p\na-cat,0\n", {"id_pattern": "(?P<id>.+)_(?P<class>.+)"}, "id_pattern does not fit row 2 'a-cat'"),
+        ("id,label,note\na,cat,x\n", {}, "name it in contest.submission.value"),
+        ("cat,id,dog\n0,a,0\n", {"id": "id"}, r"columns \['cat'\] have names of classes"),
+    ],
+)
+def test_a_template_whose_columns_do_not_fit_the_settings_is_refused(tmp_path, text, settings, words):
+    with pytest.raises(InputError, match=words):
+        filled(tmp_path, text, **settings)
+
+
+def test_check_warns_of_labels_of_a_template_that_are_no_classes(tmp_path):
+    options = {"values": "label", "labels": "template", "positive": None}
+    found = submission.check(template_file(tmp_path, "id,label\na,kitten\n"), IDS, classes=["cat", "dog"], **options)
+    assert any(text.startswith("WARNING: template.csv: its labels 'kitten' are no") for text in found.messages)
+
+
+def test_ids_of_a_template_may_begin_with_the_folder(tmp_path):
+    path = template_file(tmp_path, "id,label\ntest/a.jpg,cat\nmy/test/b,cat\n")
+    template = submission.read_template(path, IDS, folder="test")
+    assert [row.images for row in template.rows] == [("a.jpg",), ("b.jpg",)]
+    assert [row[0] for row in write(tmp_path, template=template)[0]] == ["id", "test/a.jpg", "my/test/b"]
+
+
+def test_an_unreadable_image_of_a_case_is_left_out_of_its_mean(tmp_path):
+    by_id = {"p": ["a.jpg", "lost.jpg"], "q": ["b.jpg"], "r": ["gone.jpg", "gone2.jpg"]}
+    test_ids = [image for images in by_id.values() for image in images]
+    rows, messages = write(tmp_path, {name: PROBS[name] for name in ("a.jpg", "b.jpg")}, test_ids=test_ids,
+                           by_id=by_id, values="probabilities", positive="dog")  # fmt: skip
+    assert {row[0]: float(row[1]) for row in rows[1:]} == pytest.approx({"p": 0.1, "q": 0.8, "r": 0.3})
+    assert messages == ["2 test images have no prediction and get the training prior: gone.jpg, gone2.jpg"]
+
+
 def test_one_row_stands_for_several_images(tmp_path):
     by_id = {"p_L": ["a.jpg", "b.jpg"], "p_R": ["x/c.png"]}
     rows = filled(tmp_path, "id,cancer\np_R,0\np_L,0\n", by_id=by_id, values="probabilities", positive="dog")
@@ -525,7 +564,7 @@ def test_a_pattern_takes_the_images_id_out_of_a_longer_one(tmp_path):
         ("Id,p\na,0\n", {"id": "id"}, r"submission\.id: .*one column 'id'"),
         ("Id,p\na,0\n", {"value": "q"}, r"submission\.value: .*one column 'q'"),
         ("a,0\n", {"value": "q"}, r"submission\.value: .*no header"),
-        ("Id,p\na,0\n", {"id_pattern": "x(?P<id>.)"}, "no such test image"),
+        ("Id,p\na,0\n", {"id_pattern": "x(?P<id>.)"}, "id_pattern does not fit row 2 'a'"),
         ("Id,p\na,0\n", {"id_pattern": "("}, "no regular expression"),
         ("Id,p\na,0\n", {"id_pattern": "x"}, r"lacks the named group \(\?P<id>"),
         ("", {"id_pattern": "(?P<id>.)"}, "id_pattern: has no effect"),

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import pandas as pd
+
 from podium.contest import records
 from podium.contest.ids import ImageIndex
 from podium.contest.labels import GivenLabels
@@ -41,7 +43,7 @@ def read(image_ids: Iterable[str], c: ContestSettings, root: Path) -> dict[str, 
     """Return image_id -> case, of the images that have one; {} if the contest has no cases.
 
     Raises:
-        InputError: the label table lacks a column.
+        InputError: the label table lacks a column, or gives an image two cases.
     """
     if not has_cases(c):
         return {}
@@ -54,7 +56,7 @@ def read(image_ids: Iterable[str], c: ContestSettings, root: Path) -> dict[str, 
     if missing := [name for name in (c.columns.id, *names) if name not in table.header]:
         raise InputError(f"{path}: no column {missing[0]!r}; there are {table.header}; see contest.columns.case")
     if names_folders(c):
-        known = set(table.column(c.columns.id))
+        known = set(table.column(c.columns.id).str.strip())
         return {
             image_id: case for case, inside in of_folders(image_ids).items() if case in known for image_id in inside
         }
@@ -63,9 +65,33 @@ def read(image_ids: Iterable[str], c: ContestSettings, root: Path) -> dict[str, 
     cases: dict[str, str] = {}
     for (row, written), parts in zip(table.column(c.columns.id).items(), cells, strict=True):
         image_id = index.find(written, f"{path}: row {row}")
-        if image_id is not None and any(parts):
-            cases[image_id] = BETWEEN.join(parts)
+        if image_id is None or not any(parts):
+            continue
+        if cases.setdefault(image_id, BETWEEN.join(parts)) != BETWEEN.join(parts):
+            both = some([cases[image_id], BETWEEN.join(parts)])
+            raise InputError(f"{path}: row {row}: {image_id} has two cases: {both}; keep one (contest.columns.case)")
     return cases
+
+
+def require_one_label(labels: pd.DataFrame, cases: dict[str, str]) -> None:
+    """Refuse overrides that give the images of a case several labels.
+
+    Args:
+        labels: contracts.LABELS.
+        cases: of `read`.
+
+    Raises:
+        InputError: names a case and its labels.
+    """
+    used = labels[(labels["use"] == "train") & labels["image_id"].isin(cases.keys())]
+    counts = used.groupby(used["image_id"].map(cases))["label"].nunique()
+    if several := list(counts[counts > 1].index):
+        own = used[used["image_id"].map(cases) == several[0]]
+        rows = [f"{image_id} {label}" for image_id, label in own[["image_id", "label"]].to_numpy()]
+        raise InputError(
+            f"contest.overrides: {len(several)} cases get several labels, e.g. {several[0]!r}: {some(rows)}; give all"
+            " images of a case one label, or drop those of another"
+        )
 
 
 def grouped(given: GivenLabels, cases: dict[str, str]) -> GivenLabels:

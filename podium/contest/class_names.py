@@ -1,7 +1,9 @@
 """The names of classes in a submission that differ from the labels: advice, and checks of the settings for them."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from podium.contest import lookalikes
@@ -16,6 +18,11 @@ def remedy(missing: Sequence[str], unknown: Sequence[str]) -> str:
         missing: classes without a column.
         unknown: columns without a class.
     """
+    if not unknown and missing:
+        return (
+            ". If one of the columns is a missing class by another name, give it in contest.submission.names, a map of"
+            " class to column, and remove it from contest.submission.absent"
+        )
     if not unknown:
         return ""
     names = guessed(missing, unknown)
@@ -86,9 +93,23 @@ def unknown_cells(path: Path, cells: Sequence[str], written: Mapping[str, str]) 
 
 
 def guessed(classes: Sequence[str], written: Sequence[str]) -> dict[str, str]:
-    """Return {class: the text that looks like it}, where there is one."""
-    alike = {lookalikes.skeleton(text): text for text in written}
-    return {name: alike[lookalikes.skeleton(name)] for name in classes if lookalikes.skeleton(name) in alike}
+    """Return {class: the text that looks like it}, where there is one.
+
+    It may differ in blanks and signs, or all texts may have a beginning that the classes lack.
+    """
+    found: dict[str, str] = {}
+    for plain in (lookalikes.skeleton, _letters):
+        alike = {plain(text): text for text in written if text not in found.values() and plain(text)}
+        found |= {name: alike[plain(name)] for name in classes if name not in found and plain(name) in alike}
+    alike_from_the_start = takewhile(lambda letters: len(set(letters)) == 1, zip(*written, strict=False))
+    start = "".join(letters[0] for letters in alike_from_the_start)  # e.g. of class_0 and class_1
+    if not found and start and {text.removeprefix(start) for text in written} == set(classes):
+        found = {text.removeprefix(start): text for text in written}
+    return found if len(set(found.values())) == len(found) else {}
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]", "", lookalikes.skeleton(text))
 
 
 def as_yaml(value: object) -> str:

@@ -41,6 +41,7 @@ def read_template(
         others=images.others,
         names=form.names,
         absent=form.absent,
+        folder=Path(contest.images.test).name,
     )
 
 

@@ -22,7 +22,7 @@ class ImageIndex:
 
     The forms of an id, in this order: the image's path inside its folder; that path without the file's ending; the
     file name; the file name without its ending. Then the same forms again, with Unicode composed: macOS stores letters
-    and their accents as separate characters. Last, the same for a path that begins with the name of the image folder.
+    and their accents as separate characters. Last, the same for what follows the name of the image folder in a path.
     """
 
     def __init__(self, image_ids: Iterable[str], others: Iterable[str] = (), folder: str = ""):
@@ -55,7 +55,8 @@ class ImageIndex:
         if matches := self._forms[0].get(written):  # also of a file whose own name holds \\ or begins like a drive
             return _only(matches, written, place)
         keys = [_inside(text, place) for text in dict.fromkeys((written, written.strip()))]
-        keys += [key.removeprefix(self._folder) for key in keys if key.startswith(self._folder)]
+        if self._folder != "/":
+            keys += [f"/{key}".split(f"/{self._folder}", 1)[1] for key in keys if f"/{self._folder}" in f"/{key}"]
         for key in keys:
             for form in self._forms:
                 if matches := form.get(key):

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from podium.contest import records
 from podium.contest.ids import ImageIndex
@@ -63,28 +64,38 @@ def select(image_ids: Iterable[str], lists: ImageLists, subset: str, root: Path,
         if not found:
             raise InputError(f"params.yaml: contest.lists.{subset}_pattern: {pattern} fits no file of {folder}")
     if (written := getattr(lists, subset)) != NO_FILE:
-        listed, missing = _listed(root / written, ImageIndex(found, folder=Path(folder).name), lists)
+        columns = ListColumns(lists.file, lists.id)
+        if subset == "train" and lists.train_id is not None:
+            columns = ListColumns(None, lists.train_id)
+        listed, missing = _listed(root / written, ImageIndex(found, folder=Path(folder).name), columns)
         if not listed:
             raise InputError(
                 f"params.yaml: contest.lists.{subset}: {written} names no file of {folder}, e.g. {some(missing, 3)};"
                 " correct contest.lists.file or the folder"
             )
-        has_ids = has_ids or lists.file is not None
-        found = {image_id: own if lists.file is not None else found[image_id] for image_id, own in listed.items()}
+        has_ids = has_ids or columns.file is not None
+        found = {image_id: own if columns.file is not None else found[image_id] for image_id, own in listed.items()}
     return ImageSelection(dict(sorted(found.items())), has_ids, tuple(missing))
 
 
-def _listed(path: Path, images: ImageIndex, lists: ImageLists) -> tuple[dict[str, str], list[str]]:
+class ListColumns(NamedTuple):
+    """The columns of a list, as ImageLists names them."""
+
+    file: str | None
+    id: str | None
+
+
+def _listed(path: Path, images: ImageIndex, columns: ListColumns) -> tuple[dict[str, str], list[str]]:
     """Return {image_id: id} of a list, and its entries without a file."""
     table = records.read(path)
-    names = [table.header[0] if name is None else name for name in (lists.file or lists.id, lists.id)]
+    names = [table.header[0] if name is None else name for name in (columns.file or columns.id, columns.id)]
     if lacking := [name for name in names if name not in table.header]:
         raise InputError(f"{path}: no column {lacking[0]!r}; there are {table.header}; see contest.lists")
-    files, own = (table.column(name) for name in names)
+    files, own = table.column(names[0]), table.column(names[1]).str.strip()
     found: dict[str, str] = {}
     missing: list[str] = []
     first = table.header[0]
-    if lists.id is None and lists.file is None and first.strip():  # a list without a header begins with an image
+    if columns == ListColumns(None, None) and first.strip():  # a list without a header begins with an image
         image_id = images.find(first, f"{path}: row 1")
         found |= {} if image_id is None else {image_id: first}
     for row, file, name in zip(files.index, files, own, strict=True):

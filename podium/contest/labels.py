@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from podium.core import targets
 from podium.core.errors import InputError, legible, some
 from podium.core.placeholders import is_none
 
+FLAGS = {"false": "0", "true": "1"}  # in columns of 0 and 1, as pandas writes them
 DROP = "drop"  # the one action of an override that is not a label
 
 Problem = tuple[str, str]  # image_id (or the id as the user wrote it), and what is wrong with it
@@ -115,6 +117,11 @@ def read_labels(
     if sets:
         table["label"] = _as_sets(table["label"], separator, label_type, path)
     table["image_id"] = [images.find(written, f"{path}: row {row}") for row, written in table["id"].items()]
+    if isinstance(label_column, str) and label_column in set(table["label"]) and _names_some(images, id_column):
+        raise InputError(
+            f"{path}: its first line, {id_column},{label_column}, is an image and its label, so it has no header: add"
+            " a first line that names the columns, and write these names into contest.columns"
+        )
     unknown = table[table["image_id"].isna()]
     out = [left_out is not None and _names_some(left_out, written) for written in unknown["id"]]
     faults = ["contest.lists excludes it" if is_out else "there is no such image" for is_out in out]
@@ -328,7 +335,7 @@ def _from_one_hot(table: pd.DataFrame, names: Sequence[str], path: Path) -> pd.S
 def _ones(table: pd.DataFrame, names: Sequence[str], path: Path) -> np.ndarray:
     """Return where columns of 0 and 1 hold 1 (rows, names)."""
     cells = table[[f"label {name}" for name in names]].apply(lambda column: column.str.strip())
-    numbers = cells.map(as_number)
+    numbers = cells.map(_flag)
     ones = (numbers == 1).to_numpy(bool)
     if (wrong := ~(ones | (numbers == 0).to_numpy(bool) | (cells == "").to_numpy())).any():
         row, column = np.argwhere(wrong)[0]
@@ -339,10 +346,14 @@ def _ones(table: pd.DataFrame, names: Sequence[str], path: Path) -> np.ndarray:
     return np.asarray(ones)
 
 
+def _flag(cell: str) -> Decimal | None:
+    return as_number(FLAGS.get(cell.lower(), cell))
+
+
 def _from_binary(table: pd.DataFrame, names: Sequence[str], path: Path) -> pd.Series:
     """Return the names of the columns that hold 1, as a JSON list; "" where all cells are empty."""
     ones = _ones(table, names, path)
-    is_empty = (table[[f"label {name}" for name in names]] == "").all(axis=1)
+    is_empty = table[[f"label {name}" for name in names]].apply(lambda column: column.str.strip() == "").all(axis=1)
     found = [json.dumps([name for name, one in zip(names, row, strict=True) if one]) for row in ones]
     return pd.Series(found, table.index, dtype="str").where(~is_empty, "")
 
@@ -491,7 +502,7 @@ def _without_repeats(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, lis
         if len(rows[["label", "group", "fold"]].drop_duplicates()) > 1:
             raise InputError(
                 f"{path}: rows {numbers}: {image_id} has different labels, groups or folds"
-                f" ({_rows(rows['label'])}); keep one"
+                f" ({_rows(rows['label'])}); keep one, or with contest.task: labels write all its labels into one row"
             )
         problems.append((str(image_id), f"{path.name}: rows {numbers}: stands there with the same label; one is used"))
     return table.drop_duplicates("image_id"), problems

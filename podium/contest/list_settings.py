@@ -1,8 +1,8 @@
 """The section `contest.lists`: which files of the image folders are train and test images."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from podium.core.params import Section
 from podium.core.patterns import pattern_with
@@ -18,6 +18,7 @@ class ImageLists(Section):
         train, test: tables with a row per image, or the placeholder.
         file: the tables' column of files; null means the column of ids.
         id: the tables' column of ids; null means the first column. The template names test images by it.
+        train_id: the train list's column of ids; then `file` and `id` are columns of the test list alone.
         train_pattern, test_pattern: regular expressions that are looked for in each path. A group `id` of test_pattern
             is the id that the template has.
     """
@@ -26,8 +27,17 @@ class ImageLists(Section):
     test: FileOrNone = NO_FILE
     file: str | None = Field(None, min_length=1)
     id: str | None = Field(None, min_length=1)
+    train_id: str | None = Field(None, min_length=1)
     train_pattern: Pattern | None = None
     test_pattern: Pattern | None = None
+
+    @model_validator(mode="after")
+    def _refuse_columns_without_effect(self) -> Self:
+        others = {self.test} if self.train_id is not None else {self.train, self.test}
+        for key, lists in {"file": others, "id": others, "train_id": {self.train}}.items():
+            if getattr(self, key) is not None and lists == {NO_FILE}:
+                raise ValueError(f"{key} names a column of a list, and there is no such list: name it, or remove {key}")
+        return self
 
     def selects(self, subset: str) -> bool:
         """Say whether only some of a folder's files are the images of a subset."""

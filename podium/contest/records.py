@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import math
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def _read_json(path: Path) -> Records:
 
 def _read_json_lines(path: Path) -> Records:
     text, notes = _decoded(path)
-    lines = enumerate(text.splitlines(), 1)
+    lines = enumerate(re.split(r"\r\n?|\n", text), 1)  # not splitlines: a text in JSON may hold other ends of lines
     objects = [_parsed(line, f"{path}: line {number}") for number, line in lines if line.strip()]
     return _of_objects(objects, path, notes)
 
@@ -96,7 +97,8 @@ def _parsed(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError also of a number of thousands of digits
-        raise InputError(f"{where}: not valid JSON: {error}") from None
+        hint = "; if each line is a record, rename it to .jsonl" if str(error).startswith("Extra data: line 2 ") else ""
+        raise InputError(f"{where}: not valid JSON: {error}{hint}") from None
 
 
 READERS: dict[str, Callable[[Path], Records]] = {  # by the file's ending; all others are CSVs
@@ -168,6 +170,8 @@ def _joined(coco: dict[str, Any]) -> pd.DataFrame:
     key = "id" if "id" in images else "image_id"
     images = images.drop(columns=[name for name in annotations if name in images and name != key])
     joined = annotations.merge(images, how="left", left_on="image_id", right_on=key)
+    if not set(annotations["image_id"]) & set(images[key]):
+        raise ValueError(f"no image has the id {annotations['image_id'].iloc[0]!r}, but e.g. {images[key].iloc[0]!r}")
     if not _is_table(coco.get("categories")) or "category_id" not in joined:
         return joined
     categories = pd.DataFrame(coco["categories"], dtype="object")

@@ -64,7 +64,12 @@ class LabelColumns(Section):
         """YAML reads 1 as a number, and a label is text."""
         if not isinstance(value, dict):
             return value
-        return {str(old): str(new) for old, new in value.items() if not isinstance(old, bool)}
+        if wrong := [pair for pair in value.items() if any(isinstance(name, bool) for name in pair)]:
+            raise ValueError(
+                f'write both names in quotes, e.g. {{"yes": "1"}}, not {wrong[0]}: YAML reads yes, no, on and off as'
+                " booleans"
+            )
+        return {str(old): str(new) for old, new in value.items()}
 
     @property
     def label_name(self) -> str:
@@ -126,6 +131,13 @@ class SubmissionSettings(Section):
     def _refuse_positive_without_effect(self) -> Self:
         if self.positive is not None and (self.values, self.labels) != ("probabilities", "template"):
             raise ValueError("positive writes one class's probability: say values: probabilities, and remove labels")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_spelling_of_numbers(self) -> Self:
+        given = "labels" if self.labels != "template" else "names" if self.names else ""
+        if self.values == "number" and given:
+            raise ValueError(f"{given} has no effect with values: number, which writes no class; remove it")
         return self
 
     @property

@@ -87,6 +87,7 @@ def read_template(
     others: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
     absent: Sequence[str] = (),
+    folder: str = "",
 ) -> Template | None:
     """Read a submission template; return None for the placeholder.
 
@@ -101,6 +102,7 @@ def read_template(
         others: files of the test folder that are no images; a row may name one, and it is left out otherwise.
         names: contest.submission.names.
         absent: contest.submission.absent.
+        folder: name of the folder of test images; an id may begin with it.
 
     Raises:
         InputError: a row's id means no test image, or several, or may leave the folder; two rows mean the same image;
@@ -109,7 +111,7 @@ def read_template(
     if is_none(path):
         return None
     cells = tables.read_text_csv(path, header=False)
-    reader = RowReader(test_ids, by_id, settings.id_pattern, others)
+    reader = RowReader(test_ids, by_id, settings.id_pattern, others, folder)
     position = template_form.id_position(cells, reader, settings, path)
     header = _header(cells, position, reader, test_ids, path) if settings.id is None else tuple(map(str, cells.iloc[0]))
     rows, width = cells if header is None else cells.iloc[1:], cells.shape[1]
@@ -237,6 +239,7 @@ def check(
     id_column: str = "image_id",
     settings: SubmissionSettings = _PLAIN,
     by_id: Mapping[str, Sequence[str]] = _BY_NAME,
+    folder: str = "",
 ) -> Template | None:
     """Check a template and the submission's settings against each other, before anything is trained.
 
@@ -249,7 +252,7 @@ def check(
         positive: contest.submission.positive.
         settings: contest.submission.
         by_id: as `read_template`.
-        others, names, absent: as `read_template`.
+        others, names, absent, folder: as `read_template`.
         id_column: as `write`.
 
     Returns:
@@ -258,7 +261,9 @@ def check(
     Raises:
         InputError: as `read_template` and, for its settings, as `write`.
     """
-    template = read_template(path, test_ids, classes, settings, by_id, others=others, names=names, absent=absent)
+    template = read_template(
+        path, test_ids, classes, settings, by_id, others=others, names=names, absent=absent, folder=folder
+    )
     if (
         template is not None
         and (template.class_columns or template.is_long)
@@ -272,8 +277,9 @@ def check(
         raise InputError(f"params.yaml: contest.submission.{min(ignored)}: has no effect without a template; remove it")
     if template is not None:
         _refuse_contradictions(template, values or "label", labels, positive)
+    warnings = []
     if classes is not None:
-        check_classes(
+        warnings = check_classes(
             path,
             classes,
             labels=labels,
@@ -285,8 +291,9 @@ def check(
             settings=settings,
         )
     spelled = spellings(classes or (), labels, template, names or {})
+    _refuse_copied_classes(template, {*spelled, *spelled.values()})
     _refuse_separator_in_labels(spelled.values(), settings)
-    return template
+    return template and replace(template, messages=(*template.messages, *(f"WARNING: {text}" for text in warnings)))
 
 
 def write(
@@ -311,9 +318,9 @@ def write(
 ) -> list[str]:
     """Write a submission: the template's rows in its order, or every test image (or every id), sorted by id.
 
-    Where an id stands for several images, the mean of their probabilities counts.
+    Where an id stands for several images, the mean of the probabilities of those with a prediction counts.
 
-    A test image without a prediction (an unreadable one) gets the training prior: the most frequent class, or the
+    Another test image without a prediction (an unreadable one) gets the training prior: the most frequent class, or the
     class frequencies as probabilities. Ties go to the class with the first column.
 
     Args:
@@ -345,7 +352,7 @@ def write(
     if template is not None:
         _refuse_contradictions(template, values, labels, positive)
     test_ids = [*test_ids, *sorted(set(others).intersection(template.image_ids if template else ()))]
-    probs, messages = _complete(test_probs, prior, test_ids, fewest_labels is not None)
+    probs = _complete(test_probs, prior, test_ids, fewest_labels is not None)
     spelled = spellings(list(probs.columns), labels, template, names or {})
     if positive is None:
         columns = _value_columns(spelled, values, template, names or {}, absent)
@@ -353,7 +360,12 @@ def write(
     else:  # one column, named as a label column would be
         columns, written = {}, [_positive_class(positive, list(spelled))]
     asked = _asked(template, test_ids, template_form.images_by_id(by_id, test_ids))
-    row_probs = _of_rows(probs, [images for _, images in asked])
+    readable = set(test_probs["image_id"])
+    averaged = [tuple(image for image in images if image in readable) or images for _, images in asked]
+    row_probs = _of_rows(probs, averaged)
+    missing = sorted({image for images in averaged for image in images} - readable)
+    messages = [f"{len(missing)} test images have no prediction and get the training prior: {some(missing)}"]
+    messages = messages if missing else []
     if template is not None and template.is_long:
         cells = _long_cells(row_probs, template, names or {}, absent)
     elif values == "number":
@@ -442,6 +454,8 @@ def _meanings(rows: pd.DataFrame, columns: TemplateColumns, reader: RowReader, p
     if columns.row_class is not None:
         found = [row._replace(class_text=text) for row, text in zip(found, rows[columns.row_class], strict=True)]
     pairs = list(zip(written.items(), found, strict=True))
+    if unfit := [f"row {p + 1} {text!r}" for (p, text), _ in pairs if not reader.fits(text)]:
+        raise InputError(f"{path}: contest.submission.id_pattern does not fit {some(unfit)}; correct it or these rows")
     if unknown := [f"row {p + 1} {text!r}" for (p, text), row in pairs if not row.images]:
         raise InputError(f"{path}: no such test image: {some(unknown)}; correct contest.images.test, {_MISSING}")
     if (repeated := pd.Series(found, index=written.index, dtype="object").duplicated(keep=False)).any():
@@ -551,6 +565,18 @@ def _numbers(classes: Sequence[str]) -> NDArray[np.float64]:
     return np.array([float(number) for number in numbers if number is not None])
 
 
+def _refuse_copied_classes(template: Template | None, names: set[str]) -> None:
+    """Refuse a template with columns of classes that would be copied, e.g. because they stand before the ids."""
+    if template is None or template.is_long:
+        return
+    taken = _read(template.columns)
+    if copied := [name for at, name in enumerate(template.header or ()) if at not in taken and name in names]:
+        raise InputError(
+            f"{template.path}: columns {copied} have names of classes and would be copied as they are, because values"
+            " stand behind the ids, or where contest.submission.value says: move the ids to the front"
+        )
+
+
 def _refuse_separator_in_labels(labels: Iterable[str], settings: SubmissionSettings) -> None:
     if settings.has_several_labels and (wrong := [label for label in labels if settings.separator in label]):
         raise InputError(
@@ -573,6 +599,7 @@ def _columns_by_class(
         raise InputError(
             f"{template.path}: its columns must be the classes, each once: no column for {missing}, no class for"
             f" {unknown}, columns {list(columns)}{class_names.remedy(missing, unknown)}"
+            f"{'' if taken else '. If one of them alone holds values, name it in contest.submission.value'}"
         )
     return known
 
@@ -618,10 +645,10 @@ def _refuse_contradictions(template: Template, values: str, labels: str, positiv
 
 def _complete(
     test_probs: pd.DataFrame, prior: Mapping[str, float], test_ids: Sequence[str], sets: bool
-) -> tuple[pd.DataFrame, list[str]]:
+) -> pd.DataFrame:
     """Return probabilities (test images, classes), indexed by image_id, rows summing to 1 but of sets of labels.
 
-    Images without a prediction get the prior; the messages name them.
+    Images without a prediction get the prior.
     """
     classes = tables.class_names(test_probs)
     probs = test_probs.set_index("image_id")[[tables.PROBABILITY + name for name in classes]].astype("float64")
@@ -634,8 +661,7 @@ def _complete(
     sums = probs.sum(axis=1)
     if not np.isfinite(probs.to_numpy()).all() or (probs < 0).to_numpy().any() or ((sums <= 0).any() and not sets):
         raise ValueError("probabilities must be finite, at least 0, and not all 0 in a row")
-    messages = [f"{len(missing)} test images have no prediction and get the training prior: {some(missing)}"]
-    return probs if sets else probs.div(sums, axis=0), messages if missing else []
+    return probs if sets else probs.div(sums, axis=0)
 
 
 def _value_columns(

@@ -39,6 +39,7 @@ class RowReader:
         by_id: id -> its images, where the ids are not names of files.
         id_pattern: a regular expression with a group `id` and perhaps `class`, for ids that hold more.
         others: files of the test folder that are no images, found only where no image has the id.
+        folder: name of the test folder; an id may begin with it.
     """
 
     def __init__(
@@ -47,10 +48,15 @@ class RowReader:
         by_id: Mapping[str, Sequence[str]],
         id_pattern: str | None,
         others: Sequence[str] = (),
+        folder: str = "",
     ):
-        self._index = ImageIndex(test_ids, others)
+        self._index = ImageIndex(test_ids, others, folder)
         self._by_id = {**by_id, **images_by_id(by_id, test_ids)}
         self._pattern = re.compile(id_pattern) if id_pattern else None
+
+    def fits(self, written: str) -> bool:
+        """Say whether `id_pattern` fits an id."""
+        return self._pattern is None or self._pattern.fullmatch(written.strip()) is not None
 
     def read(self, written: str, place: str) -> RowMeaning:
         """Return the images and the class of a row's id.
@@ -121,16 +127,29 @@ def columns(
     """Return the positions of all columns.
 
     Raises:
-        InputError: a column that the settings name is not there, or there is no header to name it.
+        InputError: a column that the settings name is not there, or is named twice; there is no header to name it; or
+            no column of values follows the ids, but others precede them.
     """
     named = {key: getattr(settings, key) for key in ("value", "class_column")}
     if header is None and (wanted := [key for key, name in named.items() if name is not None]):
         raise InputError(f"params.yaml: contest.submission.{wanted[0]}: {path} has no header that could name a column")
     names = list(header or ())
     row_class = None if settings.class_column is None else _named(names, settings.class_column, "class_column", path)
+    values = tuple(at for at in range(position + 1, width) if at != row_class)
     if settings.value is not None:
-        return TemplateColumns(position, (_named(names, settings.value, "value", path),), row_class)
-    return TemplateColumns(position, tuple(at for at in range(position + 1, width) if at != row_class), row_class)
+        values = (_named(names, settings.value, "value", path),)
+    elif not values and (before := [name for name in names[:position] if name not in _INDEX]):
+        raise InputError(
+            f"params.yaml: contest.submission.value: {path} has no column after the ids; name the one that holds the"
+            f" values: {before}"
+        )
+    taken = [at for at in (position, *values, row_class) if at is not None]
+    if double := [names[at] for at in taken if taken.count(at) > 1]:
+        raise InputError(
+            f"params.yaml: contest.submission: {double[0]!r} of {path} is named for two of id, value and class_column;"
+            " name different columns"
+        )
+    return TemplateColumns(position, values, row_class)
 
 
 def class_texts(rows: pd.DataFrame, places: TemplateColumns, settings: SubmissionSettings) -> list[str]:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from podium.contest import class_names
+from podium.contest.ids import as_number
 from podium.core import targets
+from podium.core.errors import some
 from podium.core.placeholders import NO_FILE, NO_FOLDER
 from podium.discovery import case_columns, class_labels, inventory, label_table, subsets, template_guess
 from podium.discovery.class_labels import NamedLabels
@@ -66,6 +68,7 @@ class Parts:
     named: NamedLabels | None = None
     meaning: IdMeaning = DIRECT
     folder_pattern: str | None = None
+    left_out_group: str | None = None
     why: dict[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -95,14 +98,15 @@ def guess(folder: Path, root: Path, ask: Ask = take_defaults) -> ContestGuess:
     _find_tables(parts)
     _divide(parts)
     _find_cases(parts)
-    if parts.table is None and parts.train.folder is not None:
+    if (parts.table is None or parts.table.is_weak) and parts.train.folder is not None:
         values, cells = (parts.template.values, parts.template.cells) if parts.template else ([], [])
         parts.named = class_labels.find(parts.train, values, cells)
+        parts.table = None if parts.named is not None and parts.named.layout == "folders" else parts.table
+        parts.named = None if parts.table is not None else parts.named
     if parts.template is not None and parts.folder_pattern is None:
         label_path = parts.table.path if parts.table else None
         parts.meaning = template_guess.meaning(parts.template, found, ImageNames(parts.test.images), label_path)
-    of_sets = template_guess.of_sets(parts.template) if parts.table is not None and parts.table.has_sets else None
-    form = of_sets or template_guess.submission(parts.template, parts.classes, parts.meaning)
+    form = _form_of_sets(parts) or template_guess.submission(parts.template, parts.classes, parts.meaning)
     if form.question and form.other is not None and ask(form.question, False):
         form = form.other
     section = _section(parts, form, root)
@@ -119,6 +123,15 @@ def guess(folder: Path, root: Path, ask: Ask = take_defaults) -> ContestGuess:
     )
 
 
+def _form_of_sets(parts: Parts) -> SubmissionGuess | None:
+    if parts.table is None or not parts.table.has_sets:
+        return None
+    mark, cells = parts.table.separator, parts.template.cells if parts.template is not None else []
+    if mark is None and cells:
+        mark = label_table.separator_of(cells, parts.classes)
+    return template_guess.of_sets(parts.template, parts.meaning, mark)
+
+
 def _find_tables(parts: Parts) -> None:
     """Find template and label table among the images that are known, or among all."""
     found = parts.found
@@ -129,7 +142,11 @@ def _find_tables(parts: Parts) -> None:
     path, values, cells = None, [], []
     if parts.template is not None:
         path, values, cells = parts.template.path, parts.template.values, parts.template.cells
+        values = template_guess.row_classes(parts.template, test) or values
     parts.table = label_table.find(found, train, path, values, cells)
+    if parts.table is not None and label_table.is_group_of_one_class(found, parts.table):
+        parts.left_out_group = parts.table.group
+        parts.table = replace(parts.table, group=None, why_group=f"not {parts.table.group}: one value a class")
 
 
 def _find_cases(parts: Parts) -> None:
@@ -161,9 +178,12 @@ def _divide(parts: Parts) -> None:
         rest = [image for image in every if image not in set(parts.test.images)]
         parts.train = subsets.picked(rest, every, "all images") if rest else parts.train
     if parts.test.folder is None and parts.template is not None:
-        left = [image for image in every if image not in set(parts.train.images)]
-        if chosen := ImageNames(left).named(parts.template.ids):
-            parts.test = subsets.picked(chosen, every, f"{parts.template.path} names them")
+        left = ImageNames([image for image in every if image not in set(parts.train.images)])
+        label_path = parts.table.path if parts.table else None
+        by = template_guess.meaning(parts.template, parts.found, left, label_path)
+        path, ids = (by.table, parts.found.columns[by.table, by.file]) if by.table else ("", parts.template.ids)
+        if chosen := left.named(ids):
+            parts.test = subsets.picked(chosen, every, f"{path or parts.template.path} names them")
 
 
 def _section(parts: Parts, form: SubmissionGuess, root: Path) -> Section:
@@ -223,16 +243,18 @@ def _lists(parts: Parts, place: _Places) -> Section:
     table, template, meaning = parts.table, parts.template, parts.meaning
     if parts.folder_pattern is not None:
         lists["test_pattern"], why["test_pattern"] = parts.folder_pattern, "the template's ids name folders"
-    if parts.train.by_list and table is not None:
-        lists["train"], why["train"] = place(table.path), "the folder holds other images too; this table names them"
-        if parts.found.tables[table.path].header[0] != table.id:
-            lists["id"], why["id"] = table.id, "the column of ids"
     if meaning.table:
         lists |= {"test": place(meaning.table), "id": meaning.id, "file": meaning.file}
         why["test"] = "the template's ids are no file names; this table has both"
         why |= {"id": f"id {_example(meaning)}", "file": "the column of files"}
     elif parts.test.by_list and template is not None:
         lists["test"], why["test"] = place(template.path), "the folder holds other images too; the template names them"
+        if template.id > 0 and template.header is not None:
+            lists["id"], why["id"] = template.header[template.id], "the template's column of ids"
+    if parts.train.by_list and table is not None:
+        lists["train"], why["train"] = place(table.path), "the folder holds other images too; this table names them"
+        if "id" in lists or parts.found.tables[table.path].header[0] != table.id:
+            lists["train_id"], why["train_id"] = table.id, "the column of ids"
     parts.why |= {f"lists.{key}": reason for key, reason in why.items()}
     return lists
 
@@ -276,9 +298,9 @@ def _submission(parts: Parts, form: SubmissionGuess) -> Section:
     template, settings = parts.template, dict(form.settings)
     why = dict(form.why)
     if template is not None and template.id > 0 and template.header is not None:
-        settings["id"], why["id"] = template.header[template.id], "the column before it is an index"
-        if len(template.values) == 1:
-            settings["value"], why["value"] = template.values[0], "the only other column"
+        settings["id"], why["id"] = template.header[template.id], "a column stands before it"
+    if template is not None and template.has_other_columns and len(template.values) == 1:
+        settings["value"], why["value"] = template.values[0], "the only other column"
     if parts.meaning.pattern is not None:
         settings["id_pattern"], why["id_pattern"] = parts.meaning.pattern, "a row per image and class"
     if template is not None and len(template.values) > 1 and parts.classes and "class_column" not in settings:
@@ -286,7 +308,8 @@ def _submission(parts: Parts, form: SubmissionGuess) -> Section:
         unknown = [name for name in template.values if name not in parts.classes]
         if names := class_names.guessed(missing, unknown):
             settings["names"], why["names"] = names, "how the template spells these classes"
-        if left := [name for name in unknown if name not in names.values()]:
+        left = [name for name in unknown if name not in names.values()]
+        if left and not set(missing) - names.keys():  # else one of them may be the missing class
             settings["absent"], why["absent"] = left, "no train image has these classes: their probability is 0"
     parts.why |= {f"submission.{key}": reason for key, reason in why.items()}
     return settings
@@ -333,20 +356,11 @@ def _kind(table: LabelTable | None) -> str:
 
 def _warnings(parts: Parts, form: SubmissionGuess) -> list[str]:
     found = [f"{path} cannot be read: {why}" for path, why in parts.found.unread.items()]
-    if (table := parts.table) is not None:
-        n_double, unlike = label_table.repeats(table)
-        if unlike:
-            found.append(f"{table.path}: {len(unlike)} ids have several labels, e.g. {unlike[0]}")
-        elif n_double:
-            found.append(f"{table.path}: {n_double} ids stand in several rows, with one label each")
-        labelled = parts.train_names.named(table.ids)
-        bare = [] if table.by_folder else [image for image in parts.train.images if image not in labelled]
-        if bare:
-            found.append(f"{len(bare)} train images have no label, e.g. {bare[0]}")
-        if table.ids_read < 1:
-            found.append(f"{table.path}: {1 - table.ids_read:.0%} of the ids name no train image")
+    found += template_guess.unusable(parts.found) if parts.template is None else []
+    if parts.table is not None:
+        found += _table_warnings(parts, parts.table)
     elif parts.named is None:
-        found.append("no labels found: set contest.layout and contest.labels in the file")
+        found.append(f"no labels found: set contest.layout and contest.labels in the file{_unlike_names(parts)}")
     is_long = parts.meaning.pattern is not None or "class_column" in form.settings
     if parts.template is not None and not is_long and len(set(parts.template.ids)) < len(parts.template.ids):
         found.append(f"{parts.template.path}: ids stand in several rows")
@@ -358,6 +372,67 @@ def _warnings(parts: Parts, form: SubmissionGuess) -> list[str]:
     if left := [image for image in parts.found.images if image not in used]:
         found.append(f"{len(left)} images are neither train nor test images, e.g. {left[0]}")
     return found
+
+
+def _table_warnings(parts: Parts, table: LabelTable) -> list[str]:
+    found = []
+    if 2 * len(table.classes) > len(table.ids) and all(as_number(name) is not None for name in table.classes):
+        found.append(
+            f"{table.path}: {len(table.classes)} different numbers in {len(table.ids)} rows; each is a class,"
+            " because Podium has no regression: round them, e.g. to 100 distinct values"
+        )
+    n_double, unlike = label_table.repeats(table)
+    if unlike:
+        found.append(f"{table.path}: {len(unlike)} ids have several labels, e.g. {unlike[0]}")
+    elif n_double:
+        found.append(f"{table.path}: {n_double} ids stand in several rows, with one label each")
+    labelled = parts.train_names.named(table.ids)
+    bare = [] if table.by_folder else [image for image in parts.train.images if image not in labelled]
+    if bare:
+        found.append(f"{len(bare)} train images have no label, e.g. {bare[0]}")
+    if table.group is None:
+        found += _groups_elsewhere(parts, table)
+    if parts.left_out_group is not None:
+        found.append(
+            f"{table.path}: {parts.left_out_group} has one value for each class, so folds by it could score"
+            " nothing: it is not used, and scores say nothing of new values"
+        )
+    if table.ids_read < 1:
+        found.append(f"{table.path}: {1 - table.ids_read:.0%} of the ids name no train image")
+    return found
+
+
+def _groups_elsewhere(parts: Parts, table: LabelTable) -> list[str]:
+    """Name tables beside the label table that seem to hold the groups of train images."""
+    own = (table.path, "" if parts.template is None else parts.template.path)
+    said = []
+    for path in parts.found.tables:
+        name = label_table.id_column(parts.found, path, parts.train_names) if path not in own else None
+        if name is not None and (group := label_table.group_column(parts.found, path, {name})[0]):
+            said.append(
+                f"{path}: {group} looks like groups, but contest.columns.group is a column of {table.path}: add it"
+                " there"
+            )
+    return said
+
+
+def _unlike_names(parts: Parts) -> str:
+    """Show what stands in tables that name no train image, e.g. because of other endings."""
+    own = None if parts.template is None else parts.template.path
+    others, without = [], []
+    for path, table in parts.found.tables.items():
+        cells = parts.found.columns[path, table.header[0]]
+        if path == own or len(table.header) < 2 or not cells or not parts.train.images:
+            continue
+        if label_table.id_column(parts.found, path, parts.train_names) is None:
+            others.append(f"{path} has {table.header[0]} {cells[0]!r}")
+        else:
+            without.append(path)
+    found = f"; none of the other columns of {some(without, 3)} looks like labels" if without else ""
+    if not others:
+        return found
+    image = inside(parts.train.folder or "", parts.train.images[0])
+    return f"{found}; train images are e.g. {image}, but {some(others, 3)}"
 
 
 def _group_counts(parts: Parts) -> list[int]:

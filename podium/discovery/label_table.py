@@ -6,11 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from podium.contest.ids import as_number
+from podium.contest.labels import FLAGS
 from podium.core import targets
 from podium.discovery.image_names import LEAST_SHARE, ImageNames, spread
 from podium.discovery.inventory import Inventory
 
-SEPARATORS = (" ", "|", ";", ",")  # of the labels in a cell
+SEPARATORS = ("|", ";", ",", " ")  # of the labels in a cell; blanks last, because they stand beside others too
+REPEATS = "the only column whose values repeat"
 FEW = 20  # one-hot columns need no template up to this many
 LABEL_NAMES = tuple(  # best first; whole words of a header
     re.compile(rf"(^|_)({word})s?($|_)", re.IGNORECASE)
@@ -75,6 +77,11 @@ class LabelTable:
         return sorted(targets.names_in(self.labels))
 
     @property
+    def is_weak(self) -> bool:
+        """Say whether only its repeated values tell the column of labels."""
+        return self.why_label == REPEATS
+
+    @property
     def has_sets(self) -> bool:
         """Say whether an image may have several labels."""
         return any(map(targets.is_cell, self.labels))
@@ -84,6 +91,8 @@ def find(
     found: Inventory, train: ImageNames, template: str | None, values: Sequence[str], cells: Collection[str]
 ) -> LabelTable | None:
     """Return the table that names most train images and has a column of labels; None if there is none.
+
+    A column of labels by its name or by the template comes before one whose values repeat.
 
     Args:
         found: the contest's folder.
@@ -97,7 +106,7 @@ def find(
         if path == template or (own := id_column(found, path, train)) is None:
             continue
         if (table := of_ids(found, path, own, values, cells)) is not None:
-            tables.append((len(train.named(table.ids)), -len(path), path, table))
+            tables.append((not table.is_weak, len(train.named(table.ids)), -len(path), path, table))
     if not tables:
         return None
     table = max(tables)[-1]
@@ -155,21 +164,30 @@ def _by_columns(distinct: Distinct, values: Sequence[str]) -> tuple[str | tuple[
     if len(hot := tuple(name for name in values if _is_hot(distinct.get(name, set())))) > 1:
         return hot, "the template has the same columns, and they hold 0 and 1"
     shares = {name: len(texts & set(values)) / len(values) for name, texts in distinct.items()}
-    best = max(shares, key=lambda name: shares[name], default="")
-    return (best, "it holds the names of the template's columns") if shares.get(best, 0) >= 0.5 else None
+    alike = {name: len(texts & set(values)) / len(texts | set(values)) for name, texts in distinct.items()}
+    best = max((name for name in shares if shares[name] >= 0.5), key=lambda name: alike[name], default="")
+    return (best, "it holds the names of the template's columns") if best else None
 
 
-def _by_column(distinct: Distinct, values: Sequence[str], cells: Collection[str]) -> tuple[str, str] | None:
+def _by_column(
+    distinct: Distinct, values: Sequence[str], cells: Collection[str]
+) -> tuple[str | tuple[str, ...], str] | None:
     """Compare columns with the name and the cells of a template's one column of values."""
+    names = [name for name, texts in distinct.items() if cells and set(cells) <= texts and not _all_numbers(texts)]
+    if len(names) == 1:
+        return names[0], "it holds the labels of the template's cells"
     for value in values:
         if value in distinct:
             return value, "the template has a column of this name"
         if alike := [name for name in distinct if _are_alike(name, value)]:
             return alike[0], f"the template's column is called {value}"
+    hot = tuple(name for name, texts in distinct.items() if _is_hot(texts))
+    if len(hot) > 1 and cells and separator_of(cells, hot) is not None:
+        return hot, "the template's cells hold names of these columns, which hold 0 and 1"
     tokens = {token for cell in cells for token in cell.split()}
-    for name, texts in distinct.items():
-        if len(tokens) > 1 and tokens <= texts and not _all_numbers(texts):
-            return name, "it holds the labels of the template's cells"
+    holding = [name for name, texts in distinct.items() if tokens and tokens <= texts and not _all_numbers(texts)]
+    if len(holding) == 1 or (holding and len(tokens) > 1):
+        return holding[0], "it holds the labels of the template's cells"
     return None
 
 
@@ -177,12 +195,12 @@ def _by_itself(columns: Mapping[str, Sequence[str]], distinct: Distinct) -> tupl
     """Look at the columns' own names and values."""
     for pattern in LABEL_NAMES:
         if named := [name for name in distinct if pattern.search(_snake(name))]:
-            return named[0], "its name says so"
+            return min(named, key=lambda name: (group_rank(name) is not None, len(name))), "its name says so"
     hot = tuple(name for name, texts in distinct.items() if _is_hot(texts))
-    if 2 < len(hot) <= FEW and all(row.count("1") == 1 for row in _rows(columns, hot)):
+    if 1 < len(hot) <= FEW and all(row.count("1") == 1 for row in _rows(columns, hot)):
         return hot, "each row has a 1 in one of these columns"
     few = [n for n, texts in distinct.items() if 2 * len(texts) <= len(columns[n]) and group_rank(n) is None]
-    return (few[0], "the only column whose values repeat") if len(few) == 1 else None
+    return (few[0], REPEATS) if len(few) == 1 else None
 
 
 def group_column(found: Inventory, path: str, taken: Collection[str]) -> tuple[str | None, str, tuple[str, ...]]:
@@ -201,6 +219,17 @@ def group_column(found: Inventory, path: str, taken: Collection[str]) -> tuple[s
         f"{n_values} values in {n_rows} rows: one value's images stay in one fold",
         tuple(n for _, n, _ in others),
     )
+
+
+def is_group_of_one_class(found: Inventory, table: LabelTable) -> bool:
+    """Say whether each class has one value of the group column: then no class can be in two folds."""
+    if table.group is None:
+        return False
+    groups: dict[str, set[str]] = {}
+    for label, group in zip(table.labels, found.columns[table.path, table.group], strict=True):
+        for name in targets.names_in([label]):
+            groups.setdefault(name, set()).add(group)
+    return bool(groups) and all(len(values) == 1 and "" not in values for values in groups.values())
 
 
 def group_rank(name: str) -> int | None:
@@ -223,11 +252,17 @@ def are_spelled_unlike(labels: Collection[str]) -> bool:
 
 def _labels(columns: Mapping[str, Sequence[str]], label: str | tuple[str, ...], mark: str | None) -> list[str]:
     if isinstance(label, str):
-        return [targets.as_cell(cell.split(mark)) if mark and cell else cell for cell in columns[label]]
+        return [targets.as_cell(_parts(cell, mark)) if mark and cell else cell for cell in columns[label]]
     rows = _rows(columns, label)
     if any(row.count("1") > 1 for row in rows):
         return [targets.as_cell(name for name, one in zip(label, row, strict=True) if one == "1") for row in rows]
     return [label[row.index("1")] if "1" in row else "" for row in rows]
+
+
+def separator_of(cells: Collection[str], names: Collection[str]) -> str | None:
+    """Return what separates these names in cells, a blank where each cell is one; None if they hold others."""
+    known = set(names)
+    return next((mark for mark in (" ", *SEPARATORS) if all(set(_parts(cell, mark)) <= known for cell in cells)), None)
 
 
 def _separator(cells: Sequence[str]) -> str | None:
@@ -238,7 +273,7 @@ def _separator(cells: Sequence[str]) -> str | None:
     """
     distinct = set(cells) - {""}
     for mark in SEPARATORS:
-        sets = [frozenset(cell.split(mark)) for cell in distinct]
+        sets = [frozenset(_parts(cell, mark)) for cell in distinct]
         several = [names for names in sets if len(names) > 1]
         alone = {name for names in sets if len(names) == 1 for name in names}
         counts = Counter(name for names in sets for name in names)
@@ -249,14 +284,22 @@ def _separator(cells: Sequence[str]) -> str | None:
     return None
 
 
+def _parts(cell: str, mark: str) -> list[str]:
+    """Return the labels in a cell."""
+    return [part for text in cell.split(mark) if (part := text.strip())]
+
+
 def _rows(columns: Mapping[str, Sequence[str]], hot: Sequence[str]) -> list[tuple[str, ...]]:
-    return [
-        tuple(cell.removesuffix(".0") for cell in row) for row in zip(*(columns[name] for name in hot), strict=True)
-    ]
+    return [tuple(map(_as_flag, row)) for row in zip(*(columns[name] for name in hot), strict=True)]
 
 
 def _is_hot(texts: Collection[str]) -> bool:
-    return bool(texts) and {text.removesuffix(".0") for text in texts} == {"0", "1"}
+    return bool(texts) and set(map(_as_flag, texts)) == {"0", "1"}
+
+
+def _as_flag(cell: str) -> str:
+    """Return 0 and 1 in one spelling, and other cells as they are."""
+    return FLAGS.get(cell.lower(), cell.removesuffix(".0"))
 
 
 def _all_numbers(texts: Collection[str]) -> bool:

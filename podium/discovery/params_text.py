@@ -1,12 +1,26 @@
 """The `contest` section as YAML, with a comment on each value."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 WIDTH = 120
+_NUMBER = re.compile(r"[-+.]?[0-9.]")
 NESTED = ("images", "lists", "columns", "submission")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around texts that begin like a number: DVC reads YAML 1.2, which has other numbers than PyYAML."""
+
+
+def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "'" if _NUMBER.match(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _quoted)
 
 
 def write(section: Mapping[str, Any], why: Mapping[str, str]) -> str:
@@ -39,5 +53,5 @@ def line(key: str, value: Any, comment: str, *, indent: int) -> list[str]:
 
 
 def _scalar(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6, sort_keys=False)
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=10**6, sort_keys=False)
     return text.removesuffix("\n").removesuffix("\n...")

@@ -13,8 +13,9 @@ from podium.core.errors import InputError
 from podium.discovery.image_names import LEAST_SHARE, ImageNames, spread
 from podium.discovery.inventory import Inventory
 
-_NAMES = re.compile(r"submi|template|^results?\b|_format|example", re.IGNORECASE)
+_NAMES = re.compile(r"submi|sample_?sub|template|^results?\b|_format|example", re.IGNORECASE)
 _INDEX = ("", "Unnamed: 0")
+SEPARATORS = ("|", ";", ",")  # besides blanks, of the labels in a cell
 _NO_ID = re.compile(r"(^|_)(label|class|category|target|predicted|prediction|probability|score)", re.IGNORECASE)
 
 
@@ -38,17 +39,27 @@ class TemplateGuess:
 
     @property
     def ids(self) -> list[str]:
-        """Return the ids, as the template has them."""
-        return list(self.rows[self.id])
+        """Return the ids, without blanks around them."""
+        return list(self.rows[self.id].str.strip())
 
     @property
     def value_places(self) -> list[int]:
-        """Return the positions of the columns after the ids."""
-        return list(range(self.id + 1, self.rows.shape[1]))
+        """Return the positions of the columns after the ids, or of those before them if there are none."""
+        before = [at for at in range(self.id) if self.header is not None and self.header[at] not in _INDEX]
+        return [at for at in range(self.id + 1, self.rows.shape[1]) if not self._is_blank(at)] or before
+
+    @property
+    def has_other_columns(self) -> bool:
+        """Say whether it has columns besides the ids and, behind them, the values."""
+        return self.id > 0 or len(self.value_places) < self.rows.shape[1] - 1
+
+    def _is_blank(self, at: int) -> bool:
+        """Say whether a column is what a comma at the end of each line makes."""
+        return self.header is not None and not self.header[at] and bool((self.rows[at] == "").all())
 
     @property
     def values(self) -> list[str]:
-        """Return the names of the columns after the ids; [] without a header."""
+        """Return the names of the columns of values; [] without a header."""
         return [] if self.header is None else [self.header[at] for at in self.value_places]
 
     @property
@@ -79,8 +90,9 @@ class IdMeaning:
 def find(found: Inventory, test: ImageNames) -> TemplateGuess | None:
     """Return the table that is the template by its name, or by its ids if it has at most two columns."""
     files = [path for path in found.tables if _is_csv(path)]
-    if named := [path for path in files if _NAMES.search(PurePosixPath(path).name)]:
-        return _read(found, named[0], test, "its name says so")
+    for path in files:
+        if _NAMES.search(PurePosixPath(path).name) and (guess := _read(found, path, test, "its name says so")):
+            return guess
     for path in files:
         if len(found.tables[path].header) <= 2 and test.images:
             guess = _read(found, path, test, "its ids are the test images'")
@@ -89,10 +101,24 @@ def find(found: Inventory, test: ImageNames) -> TemplateGuess | None:
     return None
 
 
+def unusable(found: Inventory) -> list[str]:
+    """Say of each table that is called a template why it cannot be one: a template needs commas."""
+    named = [path for path in found.tables if _NAMES.search(PurePosixPath(path).name)]
+    return [f"{path} looks like the template but is none: {why}" for path in named if (why := _fault(found, path))]
+
+
+def _fault(found: Inventory, path: str) -> str:
+    try:
+        tables.read_text_csv(found.folder / path, header=False)
+    except InputError as error:
+        return str(error).removeprefix(f"{found.folder / path}: ")
+    return "" if _is_csv(path) else "its name does not end in .csv: rename it"
+
+
 def meaning(template: TemplateGuess, found: Inventory, test: ImageNames, label_table: str | None) -> IdMeaning:
     """Say how ids name test images: as files, as a pattern, or through a table."""
     best = IdMeaning(test.share(template.ids), example=_example(template.ids, test))
-    if best.share >= 0.99:
+    if best.share >= 0.99 or not template.ids:
         return best
     wanted = set(spread(template.ids))
     for path, table in found.tables.items():
@@ -108,6 +134,17 @@ def meaning(template: TemplateGuess, found: Inventory, test: ImageNames, label_t
     return best if best.share > 0.5 else max(best, _long(template, test), key=lambda one: one.share)
 
 
+def row_classes(template: TemplateGuess, test: ImageNames) -> list[str]:
+    """Return the classes in the ids of a template with a row per image and class; [] of another one."""
+    if len(template.value_places) != 1 or test.share(template.ids) >= LEAST_SHARE:
+        return []
+    found = _long(template, test)
+    if found.pattern is None or found.share < LEAST_SHARE:
+        return []
+    pattern = re.compile(found.pattern)
+    return sorted({match["class"] for own in template.ids if (match := pattern.fullmatch(own))})
+
+
 def _long(template: TemplateGuess, test: ImageNames) -> IdMeaning:
     """Look for ids that end or begin with something else than the image's id."""
     found = [IdMeaning(0)]
@@ -115,8 +152,8 @@ def _long(template: TemplateGuess, test: ImageNames) -> IdMeaning:
         other = rf"(?P<class>[^{mark}]+)"
         for pattern in (rf"(?P<id>.+){mark}{other}", rf"{other}{mark}(?P<id>.+)"):
             matches = [match for text in template.ids if (match := re.fullmatch(pattern, text))]
-            if len(matches) == len(template.ids):
-                own = [match["id"] for match in matches]
+            own = [match["id"] for match in matches]
+            if len(matches) == len(template.ids) and len(set(own)) < len(own):  # several rows for each image
                 found.append(IdMeaning(test.share(own), pattern=pattern, example=_example(own, test)))
     return max(found, key=lambda one: one.share)
 
@@ -163,12 +200,21 @@ class SubmissionGuess:
     other: "SubmissionGuess | None" = None
 
 
-def of_sets(template: TemplateGuess | None) -> SubmissionGuess | None:
-    """Return the form of sets of labels in cells; None if the template has a column, or a row, for each label."""
-    if template is not None and len(template.value_places) > 1:
+def of_sets(template: TemplateGuess | None, of_ids: IdMeaning, separator: str | None) -> SubmissionGuess | None:
+    """Return the form of sets of labels in cells; None if the template has a column, or a row, for each label.
+
+    Args:
+        template: of the contest.
+        of_ids: what its ids mean.
+        separator: between the labels of a cell in the label table; the submission's too.
+    """
+    if template is not None and (len(template.value_places) > 1 or of_ids.pattern is not None):
         return None
     why = {"values": "all labels of an image in a cell", "metric": "sets of labels: mostly an F1 or F2 score"}
-    return SubmissionGuess({"values": "labels"}, "micro_f1", why)
+    if separator in (None, " "):
+        return SubmissionGuess({"values": "labels"}, "micro_f1", why)
+    why["separator"] = "as between the labels of the label table"
+    return SubmissionGuess({"values": "labels", "separator": separator}, "micro_f1", why)
 
 
 def submission(template: TemplateGuess | None, classes: Sequence[str], of_ids: IdMeaning) -> SubmissionGuess:
@@ -182,9 +228,11 @@ def submission(template: TemplateGuess | None, classes: Sequence[str], of_ids: I
         why = {"values": "a column per class in the template", "metric": "a probability per class: mostly log loss"}
         return SubmissionGuess({"values": "probabilities"}, "log_loss", why)
     cells = template.cells
-    if number := _ranked(cells, classes):
-        why = {"values": "labels in the cells", "top": f"{number} labels in a cell", "metric": "labels are ranked"}
-        return SubmissionGuess({"values": "label", "top": number}, f"map@{number}", why)
+    for mark in (None, *SEPARATORS):
+        if number := _ranked(cells, classes, mark):
+            why = {"values": "labels in the cells", "top": f"{number} labels in a cell", "metric": "labels are ranked"}
+            settings = {"values": "label", "top": number} | ({} if mark is None else {"separator": mark})
+            return SubmissionGuess(settings, f"map@{number}", why | {"separator": "between the labels of a cell"})
     if not cells:
         return _labels("one column beside the ids, and its cells are empty")
     return _of_numbers(template, classes) or _labels("one column beside the ids, with a class in each cell")
@@ -216,7 +264,8 @@ def _of_numbers(template: TemplateGuess, classes: Sequence[str]) -> SubmissionGu
     if len(classes) == 2 and (fractions or (cells == ["0"] and set(classes) == {"0", "1"})):
         return _probability(template, classes, certain=fractions)
     are_numbers = all(as_number(name) is not None for name in classes)
-    if len(classes) > 2 and len(cells) == 1 and "." in cells[0] and are_numbers:
+    is_one = len(cells) == 1 and "." in cells[0]
+    if len(classes) > 2 and are_numbers and (is_one or any(number % 1 for number in numbers if number is not None)):
         why = {"values": f"a number such as {cells[0]} in each row", "metric": "numbers: Podium decides by log loss"}
         return SubmissionGuess({"values": "number"}, "log_loss", why)
     return None
@@ -245,11 +294,11 @@ def _probability(template: TemplateGuess, classes: Sequence[str], *, certain: bo
     return SubmissionGuess(guess.settings, guess.metric, why, question, _labels("you said that classes are wanted"))
 
 
-def _ranked(cells: Sequence[str], classes: Sequence[str]) -> int:
-    """Return how many labels stand in each cell, separated by blanks; 0 if it is not the same number, or one."""
-    counts = {len(cell.split()) for cell in cells}
+def _ranked(cells: Sequence[str], classes: Sequence[str], mark: str | None) -> int:
+    """Return how many labels stand in each cell, separated by `mark` or blanks; 0 if their number differs, or is 1."""
+    counts = {len(cell.split(mark)) for cell in cells}
     known = set(classes)
     if len(counts) != 1 or counts == {1} or any(cell in known for cell in cells):
         return 0
-    tokens = [token for cell in cells for token in cell.split()]
+    tokens = [token for cell in cells for token in cell.split(mark)]
     return counts.pop() if sum(token in known for token in tokens) >= len(tokens) / 2 else 0

@@ -76,9 +76,10 @@ def _cases(inputs: EnsembleInputs) -> RecipeCases | None:
 
 
 def _labels(inputs: EnsembleInputs) -> list[str]:
-    """Return the classes as the submission spells them."""
+    """Return the classes as the submission spells them; as given where it holds probabilities or numbers."""
     settings = inputs.contest.submission
-    spelled = submission.spellings(inputs.classes, settings.labels, inputs.template, settings.names)
+    template = inputs.template if settings.values in ("label", "labels") else None
+    spelled = submission.spellings(inputs.classes, settings.labels, template, settings.names)
     return [spelled[name] for name in inputs.classes]
 
 

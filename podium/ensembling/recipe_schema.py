@@ -118,8 +118,8 @@ class RecipeNetwork(RecipePart):
     """
 
     model: ModelSettings
-    mean: tuple[float, float, float] | None
-    std: tuple[float, float, float] | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
     batch_size: int
     feature_sizes: list[int]
     transforms: list[str]

@@ -1,7 +1,7 @@
 """Values of any type and number of channels -> pixels: of NumPy's .npy files, DICOM and images other than RGB.
 
-Bytes stay as they are. Unsigned 16-bit values are scaled by prepare.bit_depth, others by prepare.value_range, or by
-each image's own smallest and largest value.
+Bytes stay as they are. Other values are scaled by prepare.value_range; without it unsigned 16-bit values by
+prepare.bit_depth, and others by each image's own smallest and largest value.
 """
 
 from collections.abc import Iterable
@@ -80,7 +80,7 @@ def decode(file: BinaryIO, scaling: Scaling) -> DecodedImage:
     scaling.require_small(height, width)
     count = GREY if len(shape) == 2 else shape[0] if is_first else shape[-1]
     if count not in _allowed(scaling):  # before the values are read: a header may promise any number
-        raise ProblemError(_wrong_channels(count, scaling.channels))
+        raise ProblemError(_wrong_channels(min(shape[0], count), scaling.channels))
     file.seek(0)
     values = np.load(file, allow_pickle=False)
     note = "channels in front" if is_first else ""
@@ -170,7 +170,7 @@ def _allowed(scaling: Scaling) -> set[int]:
 
 def _bytes(values: Values, scaling: Scaling, limits: tuple[float, float] | None) -> tuple[pixels.Pixels, str]:
     """Return the values as bytes, and a note on how they were scaled."""
-    if values.dtype == np.uint8 and scaling.value_range is None and limits is None:
+    if values.dtype == np.uint8 and limits is None:
         return values, ""
     if values.dtype == np.bool_:
         return values.astype(np.uint8) * 255, ""

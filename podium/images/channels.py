@@ -2,13 +2,16 @@
 
 from typing import Any, BinaryIO
 
+import cv2
 import numpy as np
 from PIL import Image, ImageSequence
 
-from podium.core.colours import GREY
+from podium.core.colours import GREY, RGB
 from podium.images import arrays, decode
 from podium.images.arrays import Scaling, Values
 from podium.images.decode import DecodedImage, ProblemError
+
+LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as PIL makes colours grey (ITU-R 601-2)
 
 
 def read(file: BinaryIO, scaling: Scaling) -> DecodedImage:
@@ -21,7 +24,11 @@ def read(file: BinaryIO, scaling: Scaling) -> DecodedImage:
     """
     with decode.limited_to(scaling.max_megapixels), decode.open_image(file) as image:
         mode, kind = image.mode, image.format or ""
-        values, note = _values(image, scaling.channels)
+        is_deep = decode.is_sixteen_bit(image, dict(getattr(image, "tag_v2", {})))
+        if is_deep and len(image.getbands()) > GREY:
+            values, note = _deep_colours(image, file, scaling.channels)
+        else:
+            values, note = _values(image, scaling.channels)
         orientation = decode.exif_orientation(image) if getattr(image, "n_frames", 1) == 1 else 1
     values = decode.upright(values if values.ndim == 3 else values[..., None], orientation)
     turned = f"turned upright from EXIF orientation {orientation}" if orientation > 1 else ""
@@ -36,13 +43,41 @@ def _values(image: Image.Image, channels: int) -> tuple[Values, str]:
             raise ProblemError("its frames have different sizes")
         return _plain(np.stack(frames, axis=-1)), f"{n_frames} frames as channels"
     note = "first of several frames" if n_frames > 1 else ""
-    if image.mode == "P":
+    mode = image.mode
+    if mode == "P":
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     if len(image.getbands()) == channels:
         return _plain(np.asarray(image)), note
     if channels == GREY:
-        return np.asarray(image.convert("L")), "; ".join(filter(None, [note, f"{image.mode} made grey"]))
-    raise ProblemError(f"has {len(image.getbands())} channels ({image.mode}), and prepare.channels is {channels}")
+        image, alpha = decode.on_white(image) if image.has_transparency_data else (image, "")
+        return np.asarray(image.convert("L")), "; ".join(filter(None, [note, alpha, f"{mode} made grey"]))
+    raise _wrong_bands(image, channels)
+
+
+def _wrong_bands(image: Image.Image, channels: int) -> ProblemError:
+    return ProblemError(f"has {len(image.getbands())} channels ({image.mode}), and prepare.channels is {channels}")
+
+
+def _deep_colours(image: Image.Image, file: BinaryIO, channels: int) -> tuple[Values, str]:
+    """Return the colours of a 16-bit file, of which PIL reads the upper 8 bits alone, by OpenCV.
+
+    Raises:
+        ProblemError: it has another number of channels.
+    """
+    upper = np.asarray(image)
+    if upper.shape[2] != channels and channels != GREY:
+        raise _wrong_bands(image, channels)
+    file.seek(0)
+    deep = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    values, note = upper.astype(np.uint16) << 8, "only the upper 8 of 16 bits could be read"
+    if deep is not None and deep.dtype == np.uint16 and deep.shape == upper.shape:
+        colours = deep[..., [2, 1, 0, 3][: deep.shape[2]]]  # OpenCV has blue first
+        if np.abs((colours >> 8).astype(np.int16) - upper).max() <= 1:
+            values, note = colours, ""
+    if channels != GREY:
+        return values, note
+    grey = values[..., :RGB] @ LUMA if values.shape[2] >= RGB else values[..., 0]
+    return np.asarray(grey).astype(np.uint16), "; ".join(filter(None, [note, f"{image.mode} made grey"]))
 
 
 def _plain(values: Values) -> Values:

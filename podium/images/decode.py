@@ -240,7 +240,7 @@ def _upright_rgb(image: Image.Image, file: BinaryIO, bit_depth: int) -> tuple[Pi
     which = "main one of several images" if image.format == heic.FORMAT else "first of several frames"
     notes = [which] if getattr(image, "is_animated", False) else []
     tags = dict(getattr(image, "tag_v2", {}))  # of a TIFF
-    is_deep = image.mode != "CMYK" and _is_sixteen_bit(image, tags)
+    is_deep = image.mode != "CMYK" and is_sixteen_bit(image, tags)
     image.load()  # PIL turns a TIFF upright here and drops the tag
     is_grey = image.mode in {"I", *_SIXTEEN_BITS}
     coloured, bits, note = (image, 0, "") if is_grey or not is_deep else _deep_colour(image, file, bit_depth)
@@ -253,7 +253,7 @@ def _upright_rgb(image: Image.Image, file: BinaryIO, bit_depth: int) -> tuple[Pi
     return upright(pixels, orientation), notes, bits
 
 
-def _is_sixteen_bit(image: Image.Image, tags: Mapping[int, Any]) -> bool:
+def is_sixteen_bit(image: Image.Image, tags: Mapping[int, Any]) -> bool:
     """Return whether a file that is not loaded yet declares unsigned samples of the whole range of 16 bits."""
     if image.format == "TIFF":
         is_deep = set(tags.get(_BITS_PER_SAMPLE, ())) == {16} and set(tags.get(_SAMPLE_FORMAT, (1,))) == {_UNSIGNED}
@@ -317,7 +317,7 @@ def _rgb(image: Image.Image, tags: Mapping[int, Any], bit_depth: int) -> tuple[P
         return _deep_grey(image, tags, bit_depth)
     note = ""
     if image.has_transparency_data:
-        image, note = _on_white(image)
+        image, note = on_white(image)
     elif image.mode == "CMYK":
         image, note = _printed(image), "CMYK made RGB without a colour profile"
     try:
@@ -326,7 +326,8 @@ def _rgb(image: Image.Image, tags: Mapping[int, Any], bit_depth: int) -> tuple[P
         raise ProblemError(f"its colours cannot be made RGB ({error}): save it as RGB") from None
 
 
-def _on_white(image: Image.Image) -> tuple[Image.Image, str]:
+def on_white(image: Image.Image) -> tuple[Image.Image, str]:
+    """Lay an image with transparency on white; return it and a note. Alpha that is 0 everywhere is ignored."""
     layered = image.convert("RGBA")
     alpha, colours = layered.getchannel("A"), layered.convert("RGB")
     if alpha.getextrema() == (0, 0) and (image.format == "BMP" or not _is_one_colour(colours)):

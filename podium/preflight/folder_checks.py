@@ -64,6 +64,19 @@ def heic_warnings(images: Sequence[str], key: str, folder: str) -> list[str]:
     ]
 
 
+def value_range_warnings(images: Sequence[str], settings: PrepareSettings) -> list[str]:
+    """Warn of prepare.value_range where no train image seems to be of a kind that it is for."""
+    if settings.value_range is None or settings.channels != RGB or not images:
+        return []
+    endings = decoders.ENDINGS["NPY"] | decoders.ENDINGS["DICOM"]
+    if any(PurePosixPath(image).suffix.lower() in endings for image in images):
+        return []
+    return [
+        "WARNING: prepare.value_range is for arrays (.npy) and DICOM, and no train image is called so; for 16-bit"
+        " images see prepare.bit_depth"
+    ]
+
+
 def require_channels(images: Sequence[str], key: str, folder: Path, settings: PrepareSettings) -> None:
     """Refuse a folder whose first NumPy array has another shape than `prepare` takes, before it is decoded.
 
@@ -73,6 +86,11 @@ def require_channels(images: Sequence[str], key: str, folder: Path, settings: Pr
     if (found := arrays.first_shape(folder, images)) is None:  # `prepare` reports a damaged one
         return
     name, shape = found
+    if len(shape) not in (2, 3):
+        raise InputError(
+            f"params.yaml: {key}: {name} in {folder} is an array of shape {shape}: save (height, width), or with the"
+            " channels behind or in front"
+        )
     channels = {shape[0], shape[-1]} if len(shape) == 3 else {GREY}
     if settings.channels not in channels and (settings.channels, GREY) != (RGB, min(channels)):
         raise InputError(

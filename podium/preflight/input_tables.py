@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from podium.contest import external, ids, image_lists, label_sources, labels, lost_images, records, submission
+from podium.contest import cases, external, ids, image_lists, label_sources, labels, lost_images, records, submission
 from podium.contest.image_lists import ImageSelection
 from podium.contest.label_sources import TrainFiles
 from podium.contest.settings import ContestSettings
@@ -16,7 +16,7 @@ from podium.folds import assignment, extra, rare_classes
 from podium.images import image_files
 from podium.preflight import folder_checks, memory
 from podium.preflight.settings import Podium
-from podium.scoring import scores
+from podium.scoring import own_metric, scores
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,11 @@ def check(p: Podium, root: Path) -> list[str]:
     messages = [
         *_notes(c, root),
         *folder_checks.messages(train.images, c, root),
+        *folder_checks.value_range_warnings(train.images, p.prepare),
         *folder_checks.heic_warnings(train.images, "contest.images.train", str(c.images.train)),
         *folder_checks.heic_warnings(test.images, "contest.images.test", str(c.images.test)),
         *_check_folds(own, p.folds),
+        *_case_warnings(c, test.selection),
         *_selection_messages(c, {subset: files.selection for subset, files in found.items()}),
         *_check_template(c, test, classes, root),
         *memory.check(p, len(used), len(test.images), classes),
@@ -112,6 +114,17 @@ def _notes(c: ContestSettings, root: Path) -> list[str]:
     return [] if c.layout != "csv" else list(records.read(root / c.labels).notes)
 
 
+def _case_warnings(c: ContestSettings, test: ImageSelection) -> list[str]:
+    """Warn where the estimate averages the images of a case, and the submission does not."""
+    if not cases.has_cases(c) or not test.ids or any(len(images) > 1 for images in test.by_id.values()):
+        return []
+    return [
+        "WARNING: contest.columns.case: scores are of means over the images of a case, but no id of a test image has"
+        " several images, so each is predicted by itself: scores may be optimistic; give test images the ids of cases"
+        " by contest.lists, or remove case"
+    ]
+
+
 def _selection_messages(c: ContestSettings, found: Mapping[str, ImageSelection]) -> list[str]:
     messages = []
     for subset, selection in found.items():
@@ -140,7 +153,13 @@ def _check_folds(given: pd.DataFrame, names: Sequence[str]) -> list[str]:
         return []
     used = given[given["use"] == "train"]
     groups = used["group"].where(used["group"] != "", "image " + used["image_id"])
-    assignment.require_enough(used.assign(group=groups), len(names))
+    try:
+        assignment.require_enough(used.assign(group=groups), len(names))
+    except InputError as error:
+        distinct = used["label"].unique()
+        are_numbers = 2 * len(distinct) > len(used) and all(ids.as_number(label) is not None for label in distinct)
+        hint = "; each number is a class, because Podium has no regression: round them, e.g. to 100 distinct values"
+        raise InputError(f"{error}{hint if are_numbers else ''}") from None
     return [f"WARNING: {warning}" for warning in rare_classes.warnings(used.assign(group=groups), len(names))]
 
 
@@ -157,6 +176,7 @@ def _check_labels(c: ContestSettings, train: SubsetFiles, root: Path) -> tuple[l
     every = sorted({*train.images, *given.table["image_id"], *overrides["image_id"]})
     facts = pd.DataFrame({"image_id": every, "problem": ""}, dtype="str")
     joined = labels.join(facts, given.table, overrides)
+    cases.require_one_label(joined.labels, cases.read(every, c, root))
     classes = targets.class_names(joined.labels.loc[joined.labels["use"] == "train", "label"])
     folder_checks.require_two_classes(classes, train.images, c)
     return joined, targets.names_in([*given.table["label"], *given.without_image]).difference(classes)
@@ -177,12 +197,15 @@ def _check_template(c: ContestSettings, test: SubsetFiles, classes: list[str], r
         id_column=c.columns.id,
         settings=c.submission,
         by_id=test.selection.by_id,
+        folder=Path(c.images.test).name,
     )
     messages = list(template.messages) if template is not None else []
     holds_labels = c.submission.values in ("label", "labels") and not (
         template is not None and (template.class_columns or template.is_long)
     )
     metric = scores.named(c.metric, classes)
+    if own_metric.is_own(c.metric):
+        own_metric.try_out(metric, classes)
     if holds_labels and not metric.judges_labels and not metric.labels_read and metric.of_errors is None:
         messages.append(
             f"WARNING: contest.metric {c.metric} scores probabilities, but the submission will hold labels; see"

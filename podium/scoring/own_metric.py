@@ -25,6 +25,7 @@ from podium.scoring.set_scores import LabelSets
 
 _FORM = re.compile(r"(max|min) ([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 
+MOST_TRIED = 1000  # classes, of `try_out`
 OwnFunction = Callable[[Targets, Probs, Sequence[str]], float]
 
 
@@ -65,11 +66,34 @@ def _function(name: str) -> OwnFunction:
         sys.path.insert(0, str(Path.cwd()))
     try:
         function: OwnFunction = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, SyntaxError) as error:
+    except Exception as error:  # of any line of the user's file
         raise InputError(
             f"params.yaml: contest.metric: {name}: cannot be imported from the project's folder: {error}"
         ) from None
+    if not callable(function):
+        raise InputError(f"params.yaml: contest.metric: {name}: {attribute} is no function")
     return function
+
+
+def try_out(metric: Metric, classes: Sequence[str]) -> None:
+    """Call the function for made-up images, before anything is trained.
+
+    Raises:
+        InputError: it fails, or returns no number, for images of all classes; or it fails for images of one class.
+    """
+    if len(classes) > MOST_TRIED:
+        return
+    truth: NDArray[Any] = np.eye(len(classes))
+    probs = (truth + 1 / len(classes)) / 2
+    if label_targets.are_sets(classes):
+        truth, probs = np.vstack([truth, 1 - truth]), np.vstack([probs, 1 - probs])
+    else:
+        truth, probs = np.arange(len(classes)).repeat(2), probs.repeat(2, axis=0)
+    for n_images in (len(truth), 2):  # 2: those of one class, as a draw of a bootstrap may be
+        rows = label_targets.as_rows(truth[:n_images]), label_targets.probs_of_rows(probs[:n_images], classes)
+        value = metric.weighted(*rows, np.ones((n_images, 1)))[0]
+        if n_images == len(truth) and not math.isfinite(value):
+            raise InputError(f"params.yaml: contest.metric: {metric.name} returns {value} for images of all classes")
 
 
 def _weighted_sets(sets: LabelSets, weights: NDArray[Any], weighted: Callable[..., Values]) -> Values:
@@ -89,7 +113,14 @@ def _weighted(
     positions, values = np.arange(len(targets)), []
     for column in weights.T:
         rows = np.repeat(positions, column.astype(np.int64))
-        values.append(_value(function(targets[rows], probs[rows], classes), name))
+        try:
+            value = function(targets[rows], probs[rows], classes)
+        except Exception as error:
+            raise InputError(
+                f"params.yaml: contest.metric: {name} fails: {type(error).__name__}: {error}. Here it gets {len(rows)}"
+                f" images, and some of {len(classes)} classes may have none: return float('nan') where it is undefined"
+            ) from error
+        values.append(_value(value, name))
     return np.array(values, np.float64)
 
 

@@ -168,7 +168,10 @@ def write(images: Path, out: Path, root: Path, case_table: str = "") -> NewPredi
     predictor = load(root)
     rule = predictor.recipe.cases
     of_images = cases.of_images(
-        [file.image_id for file in files], None if rule is None else rule.model_dump(), case_table
+        [file.image_id for file in files],
+        None if rule is None else rule.model_dump(),
+        case_table,
+        images.resolve().name if images.is_dir() else "",
     )
 
     def run() -> NewPredictionCounts:

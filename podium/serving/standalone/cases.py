@@ -18,16 +18,18 @@ from podium.contest.ids import ImageIndex
 from podium.core.errors import InputError, some
 
 ALONE = "none"  # in the place of a table: every image by itself
+SEPARATORS = ";\t|"  # of cells, besides commas
 FILE, CASE = "image_id", "case"  # columns of a table, unless it has the contest's own
 
 
-def of_images(image_ids: Sequence[str], rule: dict[str, Any] | None, table: str) -> list[str] | None:
+def of_images(image_ids: Sequence[str], rule: dict[str, Any] | None, table: str, folder: str = "") -> list[str] | None:
     """Return the case of each image, "" for one by itself; None if each one is.
 
     Args:
         image_ids: of the files: paths inside the folder.
         rule: `cases` of recipe.json.
         table: path of a CSV; "" for the rule alone; ALONE.
+        folder: name of the images' folder; paths in the table may begin with it.
 
     Raises:
         InputError: the contest averages images by case, but neither a pattern nor a table gives the cases; or the table
@@ -36,7 +38,7 @@ def of_images(image_ids: Sequence[str], rule: dict[str, Any] | None, table: str)
     if table == ALONE or (not table and rule is None):
         return None
     if table:
-        return _of_table(image_ids, rule or {}, Path(table))
+        return _of_table(image_ids, rule or {}, Path(table), folder)
     assert rule is not None
     if rule["pattern"] is not None:
         return [match["id"] if (match := re.search(rule["pattern"], name)) else "" for name in image_ids]
@@ -50,10 +52,13 @@ def of_images(image_ids: Sequence[str], rule: dict[str, Any] | None, table: str)
     )
 
 
-def _of_table(image_ids: Sequence[str], rule: dict[str, Any], path: Path) -> list[str]:
+def _of_table(image_ids: Sequence[str], rule: dict[str, Any], path: Path, folder: str) -> list[str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as opened:
-            header, *rows = csv.reader(opened)
+            first = opened.readline()
+            opened.seek(0)
+            mark = "," if "," in first else next((one for one in SEPARATORS if one in first), ",")
+            header, *rows = csv.reader(opened, delimiter=mark)
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise InputError(f"{path}: found no CSV header; the file must be in UTF-8 ({error})") from None
     own = (rule["file"], rule["id"] or header[0]) if rule.get("file") else (FILE, CASE)
@@ -62,16 +67,17 @@ def _of_table(image_ids: Sequence[str], rule: dict[str, Any], path: Path) -> lis
         wanted = " or ".join(f"{file!r} and {case!r}" for file, case in dict.fromkeys((own, (FILE, CASE))))
         raise InputError(f"{path}: no column {missing[0]!r}; it needs {wanted}, and has {some(header)}")
     file, case = (header.index(name) for name in names)
-    index, found = ImageIndex(image_ids), dict.fromkeys(image_ids, "")
+    index, found = ImageIndex(image_ids, folder=folder), dict.fromkeys(image_ids, "")
     for number, row in enumerate(rows, 2):
         if len(row) <= max(file, case) or not row[case].strip():
             continue
         image_id = index.find(row[file], f"{path}: row {number}")
         if image_id is None:
             continue
-        if found[image_id] not in ("", row[case]):
-            raise InputError(f"{path}: row {number}: {image_id} has two cases: {some([found[image_id], row[case]])}")
-        found[image_id] = row[case]
+        name = row[case].strip()
+        if found[image_id] not in ("", name):
+            raise InputError(f"{path}: row {number}: {image_id} has two cases: {some([found[image_id], name])}")
+        found[image_id] = name
     if not any(found.values()):
         raise InputError(f"{path}: names none of the images, e.g. {index.examples()}")
     return list(found.values())

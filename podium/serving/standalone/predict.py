@@ -71,7 +71,8 @@ def main(images: str, out: str = "predictions.csv", case_table: str = "") -> Non
     if not files:
         raise SystemExit(f"{images}: no file there")
     try:
-        of_images = cases.of_images([name for name, _ in files], bundle.recipe.get("cases"), case_table)
+        folder = Path(images).resolve().name if Path(images).is_dir() else ""
+        of_images = cases.of_images([name for name, _ in files], bundle.recipe.get("cases"), case_table, folder)
     except InputError as error:
         raise SystemExit(str(error)) from None
     with Path(out).open("w", encoding="utf-8", newline="") as opened:
