@@ -79,8 +79,8 @@ audit: setup  # known vulnerabilities of the locked packages; make audit UNAUDIT
 	-@test -x .audit/bin/pip-audit || { python -m venv .audit && .audit/bin/python -m pip install --quiet pip-audit==2.10.1; }
 	@python -m tools.advisories .audit/bin/pip-audit $(UNAUDITED)
 
-bench: setup  # make bench [SCRIPT=train.py, of timm's repository]: speed of a training and of its parts
-	@python -m docs.measure.bench $(if $(SCRIPT),--script "$(SCRIPT)")
+bench: setup  # make bench [SCRIPT=train.py, of timm's repository] [DEVICE=cuda]: speed of a training and of its parts
+	@python -m docs.measure.bench $(if $(SCRIPT),--script "$(SCRIPT)") $(if $(DEVICE),--device "$(DEVICE)")
 
 lint: setup  # linters and type checker
 	ruff check .

@@ -45,6 +45,8 @@ def main(subset: str = "", *, root: Path = Path()) -> None:
             bit_depth.require(bits, folder)
         tables.write(table, out / "facts.csv", contracts.FACTS)
     _report(table, subset, ignored)
+    if settings.decoding == "scaled":
+        _tell_if_nothing_was_scaled(table, subset, settings.short_side)
     clipped = [image_id for image_id, needed in bits.items() if needed > (settings.bit_depth or decode.FULL_DEPTH)]
     _warn(subset, clipped, "16-bit images hold values above prepare.bit_depth, which become white")
     formulas = tables.formulas(table["image_id"])
@@ -83,6 +85,15 @@ def _require_images(facts: pd.DataFrame, folder: Path) -> None:
 def _warn(subset: str, image_ids: list[str], fault: str) -> None:
     if image_ids:
         print(f"prepare: {subset}: WARNING: {len(image_ids)} {fault}: {some(image_ids)}")
+
+
+def _tell_if_nothing_was_scaled(facts: pd.DataFrame, subset: str, short_side: int) -> None:
+    is_jpeg = facts["format"].isin(decode.SCALED) & (facts["problem"] == "")
+    if len(facts) and not (is_jpeg & (facts[["width", "height"]].min(axis=1) >= 2 * short_side)).any():
+        print(
+            f"prepare: {subset}: decoding: scaled has no effect: no JPEG has a short side of at least"
+            f" {2 * short_side} pixels, twice prepare.short_side"
+        )
 
 
 def _report(facts: pd.DataFrame, subset: str, ignored: int) -> None:

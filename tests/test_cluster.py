@@ -152,6 +152,47 @@ def test_what_the_machines_would_not_see_is_refused(
         cluster.require_clonable(root, ["large"])
 
 
+@pytest.mark.parametrize(
+    ("torch", "words", "named"),
+    [
+        ("{device: cpu}", ("--gpus", "1"), "GPUS=1: a training uses 0"),
+        ("{device: auto}", ("--gpus", "1.5"), "GPUS=1.5: a training uses 1"),
+        ("{device: auto, devices: 2}", ("--gpus", "0.5"), "GPUS=0.5: a training uses 2"),
+        ("{device: cuda}", ("--gpus", "0"), "GPUS=0: a training uses 1"),
+        ("{device: auto}", ("--gpus", "-1"), "GPUS=-1: give a number"),
+        ("{device: auto}", ("--retries", "1.5"), "RETRIES=1.5"),
+        ("{device: auto}", ("--runtime-env", "missing.yaml"), "RUNTIME_ENV=missing.yaml"),
+    ],
+)
+def test_resources_that_no_training_uses_are_refused_before_the_plan(
+    root: Path, torch: str, words: tuple[str, ...], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "params.yaml").write_text(f"torch: {torch}\nmembers: {{a: {{}}}}\nfolds: [0, 1]\n")
+    with pytest.raises(InputError, match=named):
+        cluster.main("--dry", *words, root=root)
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("torch", "gpus", "reserved"),
+    [
+        ("auto}", "0.5", 0.5),
+        ("auto}", "0", 0),
+        ("auto}", "", 1),
+        ("cpu, devices: 2}", "", 0),
+        ("cuda, devices: 2}", "", 2),
+        ("auto, devices: '2'}", "", 2),
+    ],
+)
+def test_a_chain_reserves_the_gpus_of_a_training_or_a_part_of_one(
+    root: Path, torch: str, gpus: str, reserved: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "params.yaml").write_text(f"torch: {{device: {torch}\nmembers: {{a: {{}}}}\nfolds: [0, 1]\n")
+    with pytest.raises(InputError):  # these params.yaml are no whole project
+        cluster.main("--dry", "--gpus", gpus, root=root)
+    assert f"each reserves {reserved:g} GPUs" in capsys.readouterr().out
+
+
 def test_a_project_without_git_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="git init"):
         cluster.require_clonable(tmp_path, [])

@@ -333,6 +333,13 @@ def test_scaled_decoding_of_a_large_jpeg_gives_its_size_and_nearly_its_pixels(ki
     assert "truncated" in read(data[: len(data) // 2], short_side=70, decoding="scaled").problem
 
 
+@pytest.mark.parametrize("size", [(1023, 517), (517, 1023), (513, 513), (1500, 521)])
+def test_scaled_decoding_gives_the_size_of_full_decoding_whatever_libjpeg_rounds(size):
+    data = coded(Image.fromarray(cv2.resize(scene(), size, interpolation=cv2.INTER_CUBIC)), "JPEG", quality=95)
+    full, scaled = (pixels(data, short_side=64, decoding=decoding) for decoding in ("full", "scaled"))
+    assert scaled.shape == full.shape
+
+
 def test_scaled_decoding_changes_neither_small_jpegs_nor_other_kinds():
     for data, short_side in ((coded(scene(), "JPEG"), 25), (coded(scene(), "PNG"), 8)):
         both = [pixels(data, short_side=short_side, decoding=decoding) for decoding in ("full", "scaled")]

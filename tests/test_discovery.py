@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from podium.contest import label_sources
@@ -15,7 +16,8 @@ from podium.core import params
 from podium.core.errors import InputError
 from podium.discovery import contest_guess, label_table, params_text
 from podium.discovery.contest_guess import ContestGuess
-from podium.preflight import input_paths, input_tables
+from podium.inference.settings import MemberSettings
+from podium.preflight import cpu, input_paths, input_tables
 from podium.preflight.settings import Podium
 from tests import miniatures
 from tests.graph import PROJECT
@@ -223,6 +225,27 @@ def test_a_larger_contest_takes_longer_and_a_gpu_gets_the_recipe_that_fits(monke
     loaded.pop(0)  # timings beside other programs say too little about folds
     busy = new_members.propose(new_members.RunSize(1_000_000, 100, [500_000] * 2, 0.01), device, PROJECT)
     assert yaml.safe_load(busy.text)["folds"] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "emulated", "seconds", "wanted"),
+    [
+        ("quick", False, {"fp32": 1.0, "bf16": 0.5}, "bf16"),
+        ("quick", False, {"fp32": 1.0, "bf16": 0.99}, "fp32"),
+        ("quick", True, {}, "fp32"),
+        ("winner", True, {}, "fp32"),  # asks for bf16, which would take ten times as long here
+        ("winner", False, {}, None),  # as the recipe says
+    ],
+)
+def test_the_precision_is_the_one_that_this_cpu_is_faster_with(
+    monkeypatch: pytest.MonkeyPatch, recipe: str, emulated: bool, seconds: dict[str, float], wanted: str | None
+) -> None:
+    monkeypatch.setattr(cpu, "emulates_bf16", lambda: emulated)
+    monkeypatch.setattr(speed, "seconds_per_image", lambda model, size, device: seconds[model.precision])
+    values = yaml.safe_load((PROJECT / f"recipes/{recipe}.yaml").read_text())["members"]
+    members = {name: MemberSettings.model_validate(value) for name, value in values.items()}
+    precision, reason = new_members._precision(members, torch.device("cpu"))
+    assert (precision, bool(reason)) == (wanted, wanted is not None)
 
 
 def test_a_named_recipe_keeps_its_folds_and_overrides_that_exist_are_named(project: Path) -> None:

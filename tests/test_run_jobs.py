@@ -1,5 +1,6 @@
 """`make JOBS=n`: stages side by side, with a script in the place of DVC (test_graph_folds.py has DVC itself)."""
 
+import io
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from podium.core.errors import InputError
 from tests.graph import PROJECT
 from tools import run, run_jobs, run_slots
+from tools.run_screen import RunScreen
 
 GRAPH = """
 stages:
@@ -30,7 +32,7 @@ EDGES = [
 FAKE = r"""#!/bin/sh
 case "$*" in
 "dag --dot") cat dag ;;
-"status --json"*) cat changed ;;
+"--wait-for-lock status --json"*) cat changed ;;  # without the option DVC fails after 3 s of another one's lock
 *"-s "*)
   echo "Running stage '$4':"
   echo "$4 begins $CUDA_VISIBLE_DEVICES" >> ran
@@ -116,6 +118,19 @@ def test_a_ctrl_c_ends_all_stages_and_starts_no_other(root: Path) -> None:
     assert not any(line.startswith("finetune@a-0") or line == "repro" for line in ran(root))
 
 
+def test_one_line_shows_all_running_stages_and_how_much_of_each_is_done(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    out = io.StringIO()
+    monkeypatch.setattr(out, "isatty", lambda: True)
+    screen = RunScreen(out, root)
+    for fold, percent in enumerate((50, 25)):
+        screen.line(f"Running stage 'pretrain@a-{fold}':", f"pretrain@a-{fold}")
+        screen.progress(f"pretrain: {percent:3}%|##", f"pretrain@a-{fold}")
+    assert out.getvalue().endswith("pretrain@a-0 50%  pretrain@a-1 25%")
+
+
 def test_the_number_of_slots_follows_the_gpus(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(run_slots.VISIBLE, "2,5")
     monkeypatch.setenv("PODIUM_WORKERS", "3")
@@ -125,10 +140,14 @@ def test_the_number_of_slots_follows_the_gpus(root: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv(run_slots.VISIBLE, "2,5,6,7,8")
     (root / "params.yaml").write_text("torch: {device: auto, devices: 2}\n")
     assert [slot[run_slots.VISIBLE] for slot in run_slots.slots("", "", root)] == ["2,5", "6,7"]
+    (root / "params.yaml").write_text('torch: {device: auto, devices: "2"}\n')  # what every stage takes for 2
+    assert [slot[run_slots.VISIBLE] for slot in run_slots.slots("", "", root)] == ["2,5", "6,7"]
     (root / "params.yaml").write_text("torch: {device: auto}\n")
     monkeypatch.setenv(run_slots.VISIBLE, "2,5")
     with pytest.raises(InputError, match="JOBS_PER_GPU=2"):
         run_slots.slots("3", "", root)
+    monkeypatch.setenv(run_slots.VISIBLE, "2,-1,5")  # CUDA sees those before -1 alone
+    assert run_slots.gpus("auto") == ["2"]
     monkeypatch.setenv(run_slots.VISIBLE, "")
     assert run_slots.slots("", "", root) == [{}]
     assert run_slots.slots("3", "", root) == [{}, {}, {}]

@@ -92,6 +92,16 @@ def test_the_encoded_form(root):
     assert packed["c.jpg"].shape == (16, 34, 3)
 
 
+@pytest.mark.parametrize(("side", "is_told"), [(31, True), (32, False)])
+def test_scaled_decoding_that_changes_nothing_is_told(tmp_path, monkeypatch, capsys, side, is_told):
+    monkeypatch.setenv("PODIUM_WORKERS", "1")
+    put_params(tmp_path, decoding="scaled")
+    put_images(tmp_path / "c/train", 2, side=side)
+    Image.new("RGB", (100, 100)).save(tmp_path / "c/train/large.png")
+    prepare.main("train", root=tmp_path)
+    assert ("decoding: scaled has no effect" in capsys.readouterr().out) == is_told
+
+
 def test_an_absolute_folder_reaches_no_output(root, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "images"
     put_images(elsewhere, 2)
@@ -210,7 +220,7 @@ def test_a_killed_run_goes_on_after_its_last_batch_to_the_same_bytes(root, decod
     assert f"goes on after 5 of {len(files)} files" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("change", ["content", "gone", "new", "setting", "damaged pack"])
+@pytest.mark.parametrize("change", ["content", "gone", "new", "setting", "damaged pack", "damaged journal"])
 def test_what_changed_after_a_kill_is_decoded_again(root, decoded, change):
     state = kill_after(7, decoded, root)
     if change == "content":
@@ -221,6 +231,9 @@ def test_what_changed_after_a_kill_is_decoded_again(root, decoded, change):
         (root / "c/train/a.jpg").write_bytes((root / "c/train/f.jpg").read_bytes())
     elif change == "setting":
         put_params(root, max_megapixels=2)
+    elif change == "damaged journal":
+        journal = state / "journal.jsonl"
+        journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0] + b'{"end": 0}\n')
     else:
         pack = state / "pixels.arrow"
         pack.write_bytes(bytes(100) + pack.read_bytes()[100:])

@@ -22,6 +22,7 @@ from typing import Protocol
 
 from podium.core import cli, params, stage_times
 from podium.core.errors import InputError, some
+from podium.models.settings import TorchSettings
 from podium.preflight import git_checks, input_paths
 from podium.preflight.settings import Podium
 from tools import run_estimate, run_jobs
@@ -82,7 +83,7 @@ def main(*words: str, root: Path = Path()) -> None:
     """Run the graph with all chains on a cluster, and exit with a failure's status; or print the plan.
 
     Raises:
-        InputError: a number is none, the project cannot be cloned as it is, or no cluster is there.
+        InputError: a number or a file is none, the project cannot be cloned as it is, or no cluster is there.
     """
     parser = argparse.ArgumentParser(prog="python -m tools.cluster", description="Train on a Ray cluster.")
     parser.add_argument("--dry", action="store_true", help="print the plan; Ray is not needed")
@@ -100,15 +101,9 @@ def main(*words: str, root: Path = Path()) -> None:
     parser.add_argument("--runtime-env", default="", help="YAML file with Ray's runtime_env")
     asked = parser.parse_args(words)
     values = params.read(root)
-    torch = params.section(values, "torch")
-    resources = Resources(
-        gpus=_number(
-            "GPUS", asked.gpus, torch.get("devices", 1) if torch.get("device", "auto") in ("auto", "cuda") else 0
-        ),
-        cpus=_number("CPUS", asked.cpus, float(torch.get("threads", 1))),
-        memory=_number("MEMORY", asked.memory, 0),
-        retries=int(_number("RETRIES", asked.retries, 3)),
-    )
+    resources = _resources(asked, params.load("torch", TorchSettings, root))
+    if asked.runtime_env and not Path(asked.runtime_env).is_file():
+        raise InputError(f"RUNTIME_ENV={asked.runtime_env}: no such file; give a YAML file with Ray's runtime_env")
     if asked.dry:
         print("\n".join(plan(root, resources)))
     paths = input_paths.by_key(params.parse(values, "", Podium)).values()
@@ -382,9 +377,34 @@ def _read(root: Path, *command: str, check: bool = True) -> str:
     return done.stdout
 
 
+def _resources(asked: argparse.Namespace, torch: TorchSettings) -> Resources:
+    """Return what each chain reserves.
+
+    Args:
+        asked: the words of the command line.
+        torch: the section of params.yaml.
+
+    Raises:
+        InputError: a number is none, or trainings use another number of GPUs.
+    """
+    devices, device = torch.devices, torch.device
+    used = devices if device in ("auto", "cuda") else 0
+    gpus, retries = _number("GPUS", asked.gpus, used), _number("RETRIES", asked.retries, 3)
+    is_share = used == 1 and gpus < 1 and (gpus or device == "auto")  # `auto` without a GPU is the CPU
+    if gpus != used and not is_share:
+        raise InputError(
+            f"GPUS={asked.gpus}: a training uses {used} by params.yaml (torch.device: {device}, devices: {devices});"
+            f" give {used}{', or a part of one, e.g. 0.5' if used == 1 else ''}"
+        )
+    if not retries.is_integer():
+        raise InputError(f"RETRIES={asked.retries}: give a whole number")
+    cpus = _number("CPUS", asked.cpus, torch.threads)
+    return Resources(gpus, cpus, _number("MEMORY", asked.memory, 0), int(retries))
+
+
 def _number(name: str, text: str, default: float) -> float:
     try:
-        number = float(text) if text else default
+        number = float(text or default)
     except ValueError:
         number = -1
     if not 0 <= number < float("inf"):

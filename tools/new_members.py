@@ -166,10 +166,10 @@ def _precision(members: dict[str, MemberSettings], device: torch.device) -> tupl
     if device.type == "cuda":
         lacks = "bf16" in asked and not torch.cuda.is_bf16_supported(including_emulation=False)
         return ("fp16", "this GPU has no bf16 instructions") if lacks else (None, "")
+    if device.type == "cpu" and cpu.emulates_bf16():
+        return "fp32", "this CPU has no bf16 instructions"
     if device.type != "cpu" or asked != {"fp32"}:
         return None, ""
-    if cpu.emulates_bf16():
-        return "fp32", "this CPU has no bf16 instructions"
     plain, short = (_all_seconds(members, precision, device) for precision in ("fp32", "bf16"))
     measured = f"a forward pass of all members here: fp32 {1000 * plain:.0f} ms, bf16 {1000 * short:.0f} ms"
     return ("bf16" if plain > FASTER * short else "fp32"), measured

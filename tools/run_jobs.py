@@ -27,7 +27,7 @@ def run(children: Children, slots: Sequence[Slot]) -> int:
         before = sorted(read_by(wave, parents))
         if before and (status := children.run(("dvc", "repro", *before))):
             return status
-        changed = children.read(("dvc", "status", "--json", *wave))
+        changed = children.read(("dvc", "--wait-for-lock", "status", "--json", *wave))
         names = with_descendants(json.loads(changed or "{}"), wave, parents)
         if status := run_wave(children, names, parents, slots):
             return status

@@ -3,10 +3,12 @@
 import os
 import shutil
 import subprocess
+from itertools import takewhile
 from pathlib import Path
 
 from podium.core import params, workers
 from podium.core.errors import InputError
+from podium.models.settings import TorchSettings
 
 Slot = dict[str, str]
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -24,8 +26,8 @@ def slots(jobs: str, jobs_per_gpu: str, root: Path) -> list[Slot]:
     Raises:
         InputError: a number is none, or the GPUs are too few.
     """
-    settings = params.section(params.read(root), "torch")
-    found = _groups(gpus(settings.get("device", "auto")), settings.get("devices", 1))
+    settings = params.load("torch", TorchSettings, root)
+    found = _groups(gpus(settings.device), settings.devices)
     if jobs_per_gpu and not found:
         raise InputError(
             f"JOBS_PER_GPU={jobs_per_gpu}: no GPU is there, or params.yaml has torch.device: cpu; use JOBS"
@@ -43,7 +45,7 @@ def slots(jobs: str, jobs_per_gpu: str, root: Path) -> list[Slot]:
     return [{VISIBLE: found[place % len(found)], "PODIUM_WORKERS": loaders} for place in range(n_jobs)]
 
 
-def gpus(device: object) -> list[str]:
+def gpus(device: str) -> list[str]:
     """Return the names of the CUDA GPUs that trainings may use.
 
     Args:
@@ -53,7 +55,7 @@ def gpus(device: object) -> list[str]:
         return []
     if VISIBLE in os.environ:
         named = [name.strip() for name in os.environ[VISIBLE].split(",")]
-        return [name for name in named if name and name != "-1"]
+        return list(takewhile(lambda name: name not in ("", "-1"), named))  # as CUDA reads it
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -61,14 +63,14 @@ def gpus(device: object) -> list[str]:
     return [line.split()[1].rstrip(":") for line in printed.splitlines() if line.startswith("GPU ")]
 
 
-def _groups(found: list[str], size: object) -> list[str]:
+def _groups(found: list[str], size: int) -> list[str]:
     """Return the GPUs of each training, comma-separated; those of one training, if there are fewer.
 
     Args:
         found: names of GPUs.
         size: torch.devices of params.yaml.
     """
-    if not isinstance(size, int) or size < 2:
+    if size < 2:
         return found
     starts = range(0, max(len(found) - size, 0) + 1, size)
     return [",".join(found[start : start + size]) for start in starts if found]

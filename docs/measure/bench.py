@@ -33,9 +33,10 @@ import torch
 from docs.measure import bench_project
 from docs.measure.bench_project import FOLD, HALF, MEMBER
 from podium.core import cli, tables
+from podium.core.errors import InputError
 from podium.core.placeholders import NO_FILE
 from podium.models import backbones, devices
-from podium.models.plain_images import RepeatedImages, to_tensor
+from podium.models.plain_images import RepeatedImages, to_tensor, worker_count
 from podium.training import augment, train_images
 from podium.training.phase import load_job, read_fold
 from podium.training.trainer import Trainer
@@ -44,6 +45,7 @@ from stages import finetune
 PROJECT = Path(__file__).parents[2]
 PHOTOS = PROJECT.parent / "shared/data/antbee/train"
 BATCHES = "batches.pt"  # of the ceiling
+LEAST = {"image_size": 8, "batch": 2, "images": 4, "epochs": 1, "threads": 1, "repeats": 0}  # of the options
 IMPORTS = ("", "pandas", "torch", "torch, torchvision", "timm", "podium.training.trainer", "dvc.cli")
 
 
@@ -65,6 +67,7 @@ def main(*words: str) -> None:
     parser = argparse.ArgumentParser(prog="python -m docs.measure.bench", description="Speed of a training.")
     parser.add_argument("--script", type=Path, help="train.py of timm's git repository")
     parser.add_argument("--photos", type=Path, default=PHOTOS, help="a folder; photos are generated without one")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--backbone", default="mobilenetv2_100")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--image-size", type=int, default=224)
@@ -76,12 +79,14 @@ def main(*words: str) -> None:
     parser.add_argument("--sizes", nargs="+", choices=bench_project.SIDES, default=list(bench_project.SIDES))
     parser.add_argument("--ceiling", type=Path, help=argparse.SUPPRESS)  # the process of the ceiling, in this project
     args = parser.parse_args(words)
+    require(args)
     if args.ceiling:
         train_in_memory(args.ceiling)
         return
     source = args.photos if args.photos.is_dir() else None
     cpu = f"{torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    print(f"torch {torch.__version__}, timm {timm.__version__}, {args.threads} threads, {cpu};")
+    gpu = f"{torch.cuda.get_device_name()}, " if args.device == "cuda" else ""
+    print(f"torch {torch.__version__}, timm {timm.__version__}, {args.threads} threads, {gpu}{cpu};")
     print(f"{args.backbone}, {args.precision}, {args.image_size} px, batches of {args.batch}, {args.images} images,")
     print(f"{args.epochs} epochs; photos: {'generated' if source is None else source.parent.name}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -89,6 +94,25 @@ def main(*words: str) -> None:
             _measure(args, Path(folder) / size, size, source)
     if args.repeats:
         _print_starts()
+
+
+def require(args: argparse.Namespace) -> None:
+    """Refuse options that would only fail after minutes, or be ignored.
+
+    Raises:
+        InputError: names the option.
+    """
+    if args.script is not None and not args.script.is_file():
+        raise InputError(f"--script {args.script} (SCRIPT=): no such file; give train.py of timm's repository")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: this machine has no CUDA GPU; leave it out to measure the CPU")
+    if args.photos != PHOTOS and not args.photos.is_dir():
+        raise InputError(f"--photos {args.photos}: no such folder; leave it out to generate photos")
+    for name, least in LEAST.items():
+        if getattr(args, name) < least:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}: give at least {least}")
+    if args.images % args.batch:  # timm leaves out what fills no batch
+        raise InputError(f"--images {args.images}: give a multiple of --batch ({args.batch})")
 
 
 def _measure(args: argparse.Namespace, root: Path, size: str, source: Path | None) -> None:
@@ -125,7 +149,7 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
     model = {"backbone": args.backbone, "weights": "none", "weights_file": NO_FILE, "image_size": args.image_size}
     training = {"epochs": args.epochs, "batch_size": args.batch, "lr": 1e-4, "weight_decay": 0.05}
     return {
-        "torch": {"threads": args.threads, "device": "cpu"},
+        "torch": {"threads": args.threads, "device": args.device},
         "model": {**model, "precision": args.precision, "channels_last": True},
         "finetune": {
             **training,
@@ -144,13 +168,14 @@ def podium() -> list[str]:
 def timm_command(args: argparse.Namespace, root: Path) -> list[str]:
     """Return the command of timm's script: as the stage's settings, else its defaults."""
     numbers = {"num-classes": len(bench_project.CLASSES), "img-size": args.image_size, "batch-size": args.batch}
-    numbers |= {"epochs": args.epochs, "warmup-epochs": 0, "workers": 0, "checkpoint-hist": 1, "color-jitter": 0}
+    numbers |= {"epochs": args.epochs, "warmup-epochs": 0, "checkpoint-hist": 1, "color-jitter": 0}
+    numbers["workers"] = worker_count(torch.device(args.device))  # as many as the stage has; 0 on a CPU
     words = itertools.chain.from_iterable((f"--{name}", str(value)) for name, value in numbers.items())
     half = precision_words(args.precision)
     return [
         *(sys.executable, str(args.script.resolve()), str(root / "timm"), "--model", args.backbone, *words, *half),
         *("--opt", "adamw", "--weight-decay", "0.05", "--lr", "1e-4", "--mean", *map(str, HALF)),
-        *("--std", *map(str, HALF), "--device", "cpu", "--channels-last", "--output", str(root / "out")),
+        *("--std", *map(str, HALF), "--device", args.device, "--channels-last", "--output", str(root / "out")),
     ]
 
 
@@ -196,7 +221,8 @@ def write_batches(root: Path) -> None:
 
 def train_in_memory(root: Path) -> None:
     """Run the stage on the batches of `write_batches`, each epoch on the same ones."""
-    batches = torch.load(root / BATCHES, weights_only=True)
+    device = load_job("finetune", MEMBER, FOLD, root).torch.device
+    batches = torch.load(root / BATCHES, weights_only=True, map_location=device)
 
     def endless(*_: object) -> Iterator[Any]:
         return itertools.cycle([tuple(one) for one in batches["train"]])
@@ -225,13 +251,13 @@ def _speeds(taken: Sequence[Seconds], n_images: int) -> str:
 
 
 def parts(root: Path) -> dict[str, float]:
-    """Return the milliseconds of processor time that the parts of an epoch take for one image."""
+    """Return the milliseconds that the parts of an epoch take for one image (processor time; on a GPU, the clock)."""
     trainer = _trainer(root)
     s, numerics, size = trainer.job.settings, trainer.numerics, trainer.job.image_size
     model = numerics.place(trainer._model()).train()
     images, loss = trainer._train_images(model), trainer._loss()
     optimizer = torch.optim.AdamW(model.parameters(), lr=s.lr)
-    clock = PartClock()
+    clock = PartClock(numerics.device)
     for start in range(0, len(images), s.batch_size):
         names, tensors = images.image_ids[start : start + s.batch_size], []
         for name in names:
@@ -243,7 +269,7 @@ def parts(root: Path) -> dict[str, float]:
         with clock.part("copy"):
             moved = numerics.moved(torch.stack(tensors))
             batch = numerics.layout(trainer.preprocessing.normalise(moved))
-        targets = torch.eye(len(bench_project.CLASSES))[torch.arange(len(names)) % 2]
+        targets = numerics.moved(torch.eye(len(bench_project.CLASSES))[torch.arange(len(names)) % 2])
         with clock.part("forward"):
             with numerics.autocast():
                 logits = model(batch)
@@ -274,17 +300,28 @@ def timm_load(root: Path, image_size: int) -> float:
 
 
 class PartClock:
-    """Adds up processor time by name."""
+    """Adds up time by name: processor time; on a GPU the clock's, because the process only waits while the GPU works.
 
-    def __init__(self) -> None:
+    Args:
+        device: whose work counts.
+    """
+
+    def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, float] = {}
+        self._is_gpu = device.type == "cuda"
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Add the time of the block to a name's."""
-        begun = time.process_time()
+        begun = self._now()
         yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - begun
+        self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - begun
+
+    def _now(self) -> float:
+        if not self._is_gpu:
+            return time.process_time()
+        torch.cuda.synchronize()  # the launched work has ended
+        return time.perf_counter()
 
 
 def _trainer(root: Path) -> Trainer:

@@ -135,12 +135,13 @@ class ResumableWriter(pixels.Writer):
         for line in iter(self._lines.readline, b""):
             try:
                 values = json.loads(line)
-            except ValueError:  # cut off by a kill
+                after, end, batches, notes = (values[name] for name in ("after", "end", "batches", "notes"))
+            except (ValueError, KeyError, TypeError):  # cut off by a kill, or damaged
                 return
-            if not line.endswith(b"\n") or values["after"] != len(self.notes) or values["end"] > size:
+            if not line.endswith(b"\n") or after != len(self.notes) or end > size:
                 return
-            self.notes += values["notes"]
-            yield SavedPart(values["end"], values["batches"], len(self.notes), self._lines.tell())
+            self.notes += notes
+            yield SavedPart(end, batches, len(self.notes), self._lines.tell())
 
     def _replay(self, part: SavedPart) -> None:
         """Pass the batches of a part through a new writer.

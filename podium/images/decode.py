@@ -39,6 +39,8 @@ ENDINGS = {  # PIL's name of a format -> its file endings
 # Formats that PIL may try for any file; its JPEG reader detects MPO itself
 FORMATS = sorted(set(ENDINGS) - {"MPO", heic.FORMAT})
 
+SCALED = ("JPEG", "MPO")  # formats that `decoding: scaled` decodes at a part of their size
+
 FULL_DEPTH = 16  # bits of a 16-bit file that uses its format's whole range
 
 MOST_SCANS = 100  # of a progressive JPEG; writers make about ten
@@ -121,9 +123,15 @@ def is_known(path: Path) -> bool:
         return True
 
 
-def shrink(pixels: Pixels, short_side: int) -> Pixels:
-    """Shrink by area interpolation so that the short side is at most `short_side`; never enlarge."""
-    height, width = pixels.shape[:2]
+def shrink(pixels: Pixels, short_side: int, whole: tuple[int, int] | None = None) -> Pixels:
+    """Shrink by area interpolation so that the short side is at most `short_side`; never enlarge.
+
+    Args:
+        short_side: pixels.
+        whole: width and height of the image that the pixels were decoded from at a part of its size; libjpeg rounds
+            up, so their sides may have another ratio.
+    """
+    width, height = whole or pixels.shape[1::-1]
     scale = short_side / min(height, width)
     if scale >= 1:
         return pixels
@@ -172,7 +180,7 @@ def _decode(file: BinaryIO, name: str, short_side: int, bit_depth: int, decoding
         return replace(result, problem=f"truncated or damaged: {str(error) or type(error).__name__}")
     width, height = size or pixels.shape[1::-1]
     notes.insert(0, _ending_note(result.format, name))
-    small = shrink(pixels, short_side)
+    small = shrink(pixels, short_side, (width, height))
     return replace(result, pixels=small, width=width, height=height, note="; ".join(filter(None, notes)), bits=bits)
 
 
