@@ -94,6 +94,18 @@ def test_the_first_screen_says_how_good_how_sure_and_what_to_do_next(text: str) 
     assert "dvc exp run -S &#39;~members.vit&#39;" in first
 
 
+@pytest.mark.parametrize(("naive", "optimism", "said"), [(0.76, 0.01, False), (0.74, -0.01, True)])
+def test_a_naive_score_that_is_not_higher_is_not_called_optimistic(
+    tmp_path: Path, naive: float, optimism: float, said: bool
+) -> None:
+    page_run.write(tmp_path)
+    summary = json.loads((tmp_path / "metrics/summary.json").read_text())
+    summary |= {"oof_score_naive": naive, "optimism": optimism}
+    (tmp_path / "metrics/summary.json").write_text(json.dumps(summary))
+    page.main(root=tmp_path)
+    assert ("though not here" in (tmp_path / page.PAGE).read_text(encoding="utf-8")) == said
+
+
 def test_the_share_of_test_images_unlike_training_is_said_where_it_is_known(root: Path, tmp_path: Path) -> None:
     promises = (root / page.PAGE).read_text(encoding="utf-8").partition('id="promises"')[2]
     assert "12.3%" in promises

@@ -75,7 +75,6 @@ def _score(inputs: PageInputs) -> dict[str, Any]:
         "is_loss": scores.is_loss(metric),
         "is_log_loss": metric == scores.LOG_LOSS,
         "commonest": commonest if metric == "accuracy" else None,
-        "optimism": abs(summary["oof_score_naive"] - summary["oof_score"]),
         "n_wrong": len(set(inputs.wrong // inputs.n_labels)),
         "leaks": inputs.summary("data/analyze/summary.json")["test_images_with_a_train_duplicate"],
         "flagged": inputs.summary("data/review/summary.json")["flagged"],
