@@ -4,10 +4,14 @@ The fork server, from which worker processes come, imports torch and more once f
 """
 
 import gc
+import signal
+from collections.abc import Iterator
 from multiprocessing import forkserver
 
 import pytest
 
+from docs.measure import faults
+from podium.core import interrupts
 from podium.core.cli import RARELY
 from tests.quick_dvc import BY_STAGES
 
@@ -32,3 +36,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()
+
+
+@pytest.fixture
+def default_actions() -> Iterator[None]:
+    """Let programs start with the default actions: under nohup or `&` they would inherit that signals are ignored."""
+    before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+    faults.keep_from_children()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -6,13 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from docs.measure import faults
 from podium.core import interrupts
 from tests.graph import PROJECT
 
@@ -45,15 +44,7 @@ Client(shared._id[0], authkey=process.current_process().authkey).close()
 shared.detach()  # the thread that shares has seen the end above
 """
 
-
-@pytest.fixture(autouse=True)
-def default_actions() -> Iterator[None]:
-    """Let programs start with the default actions: under nohup or `&` they would inherit that signals are ignored."""
-    before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
-    faults.keep_from_children()
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("default_actions")
 
 
 def started(program: str, **environment: str) -> subprocess.Popen[str]:

@@ -185,6 +185,7 @@ def started_waiting(root: Path, script: str) -> "subprocess.Popen[str]":
     return process
 
 
+@pytest.mark.usefixtures("default_actions")
 def test_a_ctrl_c_ends_the_stage_in_order_and_its_words_are_shown(root: Path) -> None:
     process = started_waiting(root, WAITING)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it

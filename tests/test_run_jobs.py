@@ -103,6 +103,7 @@ def test_a_stage_that_fails_ends_the_others_and_is_named(
     assert not any(line.startswith(("finetune", "distill")) or line == "repro" for line in ran(root))
 
 
+@pytest.mark.usefixtures("default_actions")
 def test_a_ctrl_c_ends_all_stages_and_starts_no_other(root: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "WAITS": "pretrain@a-0"}
     process = subprocess.Popen(
