@@ -123,15 +123,19 @@ def _predict(root: Path, member: str, folder: Path) -> None:
     used, classes = _used(root)
     pack = pixels.open_pack(root / "data/prepare/train/pixels.arrow")
     found = {name: np.empty((len(used), len(classes)), np.float32) for name in TTAS}
+    names_by_size: dict[int, list[str]] = {}
+    for name in TTAS:
+        names_by_size.setdefault(variants.predicted_size(settings, name), []).append(name)
     for fold in sorted(used["fold"].unique()):
         model, preprocessing = fold_models.load_model(folder / f"models/{fold}.safetensors", classes=classes)
         here = (used["fold"] == fold).to_numpy()
         numerics.place(model)
-        for name, transforms in TTAS.items():
-            size = variants.predicted_size(settings, name)
+        for size, names in names_by_size.items():
             images = PlainImages(pack, list(used["image_id"][here]), preprocessing, size)
+            transforms = list(dict.fromkeys(transform for name in names for transform in TTAS[name]))
             probs = predict.probabilities(model, images, transforms=transforms, batch_size=8, numerics=numerics)
-            found[name][here] = np.mean([probs[transform] for transform in transforms], axis=0)
+            for name in names:
+                found[name][here] = np.mean([probs[transform] for transform in TTAS[name]], axis=0)
     for name, probs_of_tta in found.items():
         np.save(folder / f"{name}.npy", probs_of_tta)
 

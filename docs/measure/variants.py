@@ -5,7 +5,7 @@ from typing import Any
 
 from podium.training.phase import OPTIONAL
 
-Changes = Mapping[str, Mapping[str, Any]]  # section of the member -> keys; a key that is None is removed
+Changes = Mapping[str, Mapping[str, Any]]  # section of the member -> settings
 
 FLIP = {"HorizontalFlip": {"p": 0.5}}
 CROPS = {"RandomResizedCrop": {"size": ["image_size", "image_size"], "scale": [0.5, 1.0]}}
@@ -86,10 +86,10 @@ WEIGHTED = {"logit_adjusted", "balanced_sampler"}  # their probabilities lack th
 
 
 def changed(member: Mapping[str, Mapping[str, Any]], changes: Changes, seed: int) -> dict[str, dict[str, Any]]:
-    """Return a member's settings with a variant's changes; those of an optional phase stand beside the others.
+    """Return a member's settings with a variant's changes, and the settings of an optional phase that it adds.
 
-    A phase that the variant adds is as phase 2, but for its changes; an optional one takes only `TAKEN` from it. An
-    image size that is no whole number is a share of the member's.
+    An added phase has the settings of `finetune` and the variant's changes; an optional phase has only `TAKEN` of them.
+    Image sizes are as in `in_pixels`.
     """
     settings = {section: dict(values) for section, values in member.items()}
     settings["model"]["seed"] = seed
@@ -115,7 +115,7 @@ def _shorten(phase: dict[str, Any]) -> None:
 
 
 def in_pixels(size: float, member: Mapping[str, Mapping[str, Any]]) -> int:
-    """Return an image size in pixels, of which one that is no whole number is a share of the member's."""
+    """Return an image size in pixels; a float is a fraction of the member's image size."""
     return size if isinstance(size, int) else round(member["model"]["image_size"] * size / 16) * 16
 
 

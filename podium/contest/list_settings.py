@@ -36,7 +36,7 @@ class ImageLists(Section):
         others = {self.test} if self.train_id is not None else {self.train, self.test}
         for key, lists in {"file": others, "id": others, "train_id": {self.train}}.items():
             if getattr(self, key) is not None and lists == {NO_FILE}:
-                raise ValueError(f"{key} names a column of a list, and there is no such list: name it, or remove {key}")
+                raise ValueError(f"{key} names a column of a list, but no list is given: add the list, or remove {key}")
         return self
 
     def selects(self, subset: str) -> bool:

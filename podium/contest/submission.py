@@ -364,8 +364,9 @@ def write(
     averaged = [tuple(image for image in images if image in readable) or images for _, images in asked]
     row_probs = _of_rows(probs, averaged)
     missing = sorted({image for images in averaged for image in images} - readable)
-    messages = [f"{len(missing)} test images have no prediction and get the training prior: {some(missing)}"]
-    messages = messages if missing else []
+    messages = []
+    if missing:
+        messages = [f"{len(missing)} test images have no prediction and get the training prior: {some(missing)}"]
     if template is not None and template.is_long:
         cells = _long_cells(row_probs, template, names or {}, absent)
     elif values == "number":
@@ -572,8 +573,8 @@ def _refuse_copied_classes(template: Template | None, names: set[str]) -> None:
     taken = _read(template.columns)
     if copied := [name for at, name in enumerate(template.header or ()) if at not in taken and name in names]:
         raise InputError(
-            f"{template.path}: columns {copied} have names of classes and would be copied as they are, because values"
-            " stand behind the ids, or where contest.submission.value says: move the ids to the front"
+            f"{template.path}: columns {copied} have names of classes, but would be copied unchanged: predictions go"
+            " into the columns after the ids, or into contest.submission.value; move the column of ids to the front"
         )
 
 

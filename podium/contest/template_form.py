@@ -16,7 +16,7 @@ from podium.contest.ids import ImageIndex, as_number
 from podium.contest.settings import SubmissionSettings
 from podium.core.errors import InputError
 
-_INDEX = ("", "Unnamed: 0")  # how pandas heads a column of row numbers
+INDEX = ("", "Unnamed: 0")  # how pandas heads a column of row numbers
 
 
 class RowMeaning(NamedTuple):
@@ -109,7 +109,7 @@ def id_position(cells: pd.DataFrame, reader: RowReader | None, settings: Submiss
     first_row = [str(cell) for cell in cells.iloc[0]]
     if settings.id is not None:
         return _named(first_row, settings.id, "id", path)
-    if len(first_row) > 1 and len(cells) > 1 and first_row[0] in _INDEX:
+    if len(first_row) > 1 and len(cells) > 1 and first_row[0] in INDEX:
         numbers = list(cells.iloc[1:, 0])
         counted = any(numbers == [str(start + i) for i in range(len(numbers))] for start in (0, 1))
         if reader is None:
@@ -127,8 +127,8 @@ def columns(
     """Return the positions of all columns.
 
     Raises:
-        InputError: a column that the settings name is not there, or is named twice; there is no header to name it; or
-            no column of values follows the ids, but others precede them.
+        InputError: a column that the settings name is missing or named twice, or there is no header; or all columns of
+            values are before the ids.
     """
     named = {key: getattr(settings, key) for key in ("value", "class_column")}
     if header is None and (wanted := [key for key, name in named.items() if name is not None]):
@@ -138,10 +138,10 @@ def columns(
     values = tuple(at for at in range(position + 1, width) if at != row_class)
     if settings.value is not None:
         values = (_named(names, settings.value, "value", path),)
-    elif not values and (before := [name for name in names[:position] if name not in _INDEX]):
+    elif not values and (before := [name for name in names[:position] if name not in INDEX]):
         raise InputError(
-            f"params.yaml: contest.submission.value: {path} has no column after the ids; name the one that holds the"
-            f" values: {before}"
+            f"params.yaml: contest.submission.value: {path} has no column after the ids; name the column of"
+            f" values, one of {before}"
         )
     taken = [at for at in (position, *values, row_class) if at is not None]
     if double := [names[at] for at in taken if taken.count(at) > 1]:

@@ -11,7 +11,7 @@ from podium.core import targets
 from podium.discovery.image_names import LEAST_SHARE, ImageNames, spread
 from podium.discovery.inventory import Inventory
 
-SEPARATORS = ("|", ";", ",", " ")  # of the labels in a cell; blanks last, because they stand beside others too
+SEPARATORS = ("|", ";", ",", " ")  # of the labels in a cell; blanks last, as they surround others too
 REPEATS = "the only column whose values repeat"
 FEW = 20  # one-hot columns need no template up to this many
 LABEL_NAMES = tuple(  # best first; whole words of a header

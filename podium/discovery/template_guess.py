@@ -8,13 +8,13 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from podium.contest.ids import as_number
+from podium.contest.template_form import INDEX
 from podium.core import tables
 from podium.core.errors import InputError
 from podium.discovery.image_names import LEAST_SHARE, ImageNames, spread
 from podium.discovery.inventory import Inventory
 
 _NAMES = re.compile(r"submi|sample_?sub|template|^results?\b|_format|example", re.IGNORECASE)
-_INDEX = ("", "Unnamed: 0")
 SEPARATORS = ("|", ";", ",")  # besides blanks, of the labels in a cell
 _NO_ID = re.compile(r"(^|_)(label|class|category|target|predicted|prediction|probability|score)", re.IGNORECASE)
 
@@ -45,7 +45,7 @@ class TemplateGuess:
     @property
     def value_places(self) -> list[int]:
         """Return the positions of the columns after the ids, or of those before them if there are none."""
-        before = [at for at in range(self.id) if self.header is not None and self.header[at] not in _INDEX]
+        before = [at for at in range(self.id) if self.header is not None and self.header[at] not in INDEX]
         return [at for at in range(self.id + 1, self.rows.shape[1]) if not self._is_blank(at)] or before
 
     @property
@@ -165,7 +165,7 @@ def _read(found: Inventory, path: str, test: ImageNames, why: str) -> TemplateGu
         return None
     first = [str(cell) for cell in cells.iloc[0]]
     shares = [test.share(list(cells.iloc[1:, at])) for at in range(cells.shape[1])] if len(cells) > 1 else [0.0]
-    counted = first[0] in _INDEX and cells.shape[1] > 1
+    counted = first[0] in INDEX and cells.shape[1] > 1
     at = max(range(len(shares)), key=lambda place: (shares[place], -place))
     if shares[at] < LEAST_SHARE or (at > 0 and not counted and _NO_ID.search(first[at])):
         at = int(counted)

@@ -2,7 +2,6 @@
 
 from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
 from PIL import Image, ImageSequence
 
@@ -67,13 +66,9 @@ def _deep_colours(image: Image.Image, file: BinaryIO, channels: int) -> tuple[Va
     upper = np.asarray(image)
     if upper.shape[2] != channels and channels != GREY:
         raise _wrong_bands(image, channels)
-    file.seek(0)
-    deep = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
-    values, note = upper.astype(np.uint16) << 8, "only the upper 8 of 16 bits could be read"
-    if deep is not None and deep.dtype == np.uint16 and deep.shape == upper.shape:
-        colours = deep[..., [2, 1, 0, 3][: deep.shape[2]]]  # OpenCV has blue first
-        if np.abs((colours >> 8).astype(np.int16) - upper).max() <= 1:
-            values, note = colours, ""
+    deep = decode.sixteen_bit_values(file, upper)
+    values: Values = upper.astype(np.uint16) << 8 if deep is None else deep
+    note = "only the upper 8 of 16 bits could be read" if deep is None else ""
     if channels != GREY:
         return values, note
     grey = values[..., :RGB] @ LUMA if values.shape[2] >= RGB else values[..., 0]

@@ -276,7 +276,7 @@ def _deep_colour(image: Image.Image, file: BinaryIO, bit_depth: int) -> tuple[Im
     if isinstance(clear, tuple):
         image.info["transparency"] = tuple(value >> 8 for value in clear)
     upper = np.asarray(image.convert("RGB"))
-    values = _sixteen_bit_values(file, upper)
+    values = sixteen_bit_values(file, upper)
     deepest = int(upper.max()) * 256 + 255 if values is None else int(values.max())
     bits = deepest.bit_length()
     if bit_depth == FULL_DEPTH:
@@ -290,8 +290,8 @@ def _deep_colour(image: Image.Image, file: BinaryIO, bit_depth: int) -> tuple[Im
     return scaled, bits, note
 
 
-def _sixteen_bit_values(file: BinaryIO, upper: Pixels) -> NDArray[np.uint16] | None:
-    """Read colours (height, width, 3) in 16 bits by OpenCV; None if their upper bytes differ from those that PIL read.
+def sixteen_bit_values(file: BinaryIO, upper: Pixels) -> NDArray[np.uint16] | None:
+    """Read colours (height, width, channels) in 16 bits by OpenCV; None if their upper bytes are not those of PIL.
 
     PIL rounds where it reads a PPM.
     """
@@ -300,9 +300,10 @@ def _sixteen_bit_values(file: BinaryIO, upper: Pixels) -> NDArray[np.uint16] | N
         values = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
-    if values is None or values.dtype != np.uint16 or values.ndim != 3 or values.shape[2] < 3:
+    count = upper.shape[2]
+    if values is None or values.dtype != np.uint16 or values.ndim != 3 or not 3 <= count <= values.shape[2]:
         return None
-    colours: NDArray[np.uint16] = values[..., 2::-1]
+    colours: NDArray[np.uint16] = values[..., [2, 1, 0, 3][:count]]  # OpenCV has blue first
     agrees = colours.shape == upper.shape and np.abs((colours >> 8).astype(np.int16) - upper).max() <= 1
     return colours if agrees else None
 

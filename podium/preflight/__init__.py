@@ -13,6 +13,6 @@ pruning_report.py  which outputs are removed, in lines for the user
 random_crops.py    a note on members that train on random crops and predict at no larger size
 run_size.py        how many trainings the run will take, and how large its models will be
 settings.py        params.yaml as a whole, with the rules that cross sections
-training_sizes.py  a note on members that predict at other sizes than they train at
+training_sizes.py  a note on members that do not predict at their training size
 yaml_readings.py   values that DVC and Python read differently from params.yaml
 """

@@ -1,4 +1,4 @@
-"""A note on members that predict at other sizes than the one that they train at."""
+"""A note on members that do not predict at their training size."""
 
 from podium.core.errors import some
 from podium.preflight.settings import Podium
