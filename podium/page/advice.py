@@ -1,6 +1,6 @@
 """What to do next, the most important first: each advice in a sentence, with the section that shows the reason."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -111,8 +111,9 @@ def _leaks(inputs: PageInputs) -> Iterator[Advice]:
     if n_leaks:
         n_test = inputs.summary("metrics/summary.json")["n_test_images"]
         yield Advice(
-            f"{n_leaks:,} of {n_test:,} test images {_has(n_leaks)} a duplicate in train. A leaderboard score is"
-            " optimistic on them. If the rules allow it, ensemble.leaked_labels uses their labels.",
+            f"{n_leaks:,} of {_counted(n_test, 'test image')} {_has(n_leaks)} a duplicate in train. A leaderboard score"
+            f" is optimistic on {'it' if n_leaks == 1 else 'them'}. If the rules allow it, ensemble.leaked_labels uses"
+            f" {'its label' if n_leaks == 1 else 'their labels'}.",
             "data",
         )
 
@@ -187,8 +188,19 @@ def _member_ahead(inputs: PageInputs) -> Iterator[Advice]:
 def _without(inputs: PageInputs, names: Sequence[str]) -> str:
     """Return the command of a run without some members, "" where they stand in no map or no other member is left."""
     maps = {key: inputs.values.get(key, {}) for key in MAPS}
-    words = [f"-S '~{key}.{name}'" for name in names for key in MAPS if name in maps[key]]
-    return f"dvc exp run {' '.join(words)}" if words and maps["members"].keys() - set(names) else ""
+    words = [f"~{key}.{name}" for name in names for key in MAPS if name in maps[key]]
+    words += _smaller_soups(maps["soup"], names)
+    options = " ".join(f"-S '{word}'" for word in words)
+    return f"dvc exp run {options}" if words and maps["members"].keys() - set(names) else ""
+
+
+def _smaller_soups(soups: Mapping[str, Mapping[str, Sequence[str]]], names: Sequence[str]) -> Iterator[str]:
+    """Yield what takes members out of the soups of others; where no other is left, the soup goes too."""
+    for name, soup in soups.items():
+        if name in names or not set(soup["members"]) & set(names):
+            continue
+        left = [other for other in soup["members"] if other not in names]
+        yield f"soup.{name}.members=[{','.join(left)}]" if left else f"~soup.{name}"
 
 
 def _better_in(inputs: PageInputs, row: pd.Series) -> str:
