@@ -1,6 +1,6 @@
 """What to do next, the most important first: each advice in a sentence, with the section that shows the reason."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -8,12 +8,12 @@ import pandas as pd
 from podium.core import placeholders
 from podium.core.errors import some
 from podium.folds import balance
+from podium.page import removal
 from podium.page.page_inputs import PageInputs
 from podium.scoring import scores
 
 MOST_HARMFUL = 3  # members that are named
 MOST_REMOVED = 6  # members in a command
-MAPS = ("members", "fixres", "pseudo", "soup", "distill", "external")  # of params.yaml, whose keys are members
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _harmful(inputs: PageInputs) -> Iterator[Advice]:
     value = inputs.table("data/report/members.csv")
     harmful = value[(value["effect"] == "harms") & ~value["member"].isin(weightless)].sort_values("log_loss_gain")
     for name in harmful["member"].head(MOST_HARMFUL):
-        if command := _without(inputs, [name]):  # the joint probe cannot be removed
+        if command := removal.command(inputs.values, [name]):  # the joint probe cannot be removed
             yield Advice(f"{name} harms the equal mean of the members. Try without it.", "members", command)
 
 
@@ -181,26 +181,8 @@ def _member_ahead(inputs: PageInputs) -> Iterator[Advice]:
         f"{name} alone has {ahead}, and their comparison is clear (the blend: {first['verdict']}). First try"
         " without the other members, or without those that harm the blend.",
         "members",
-        _without(inputs, others) if len(others) <= MOST_REMOVED else "",
+        removal.command(inputs.values, others) if len(others) <= MOST_REMOVED else "",
     )
-
-
-def _without(inputs: PageInputs, names: Sequence[str]) -> str:
-    """Return the command of a run without some members, "" where they stand in no map or no other member is left."""
-    maps = {key: inputs.values.get(key, {}) for key in MAPS}
-    words = [f"~{key}.{name}" for name in names for key in MAPS if name in maps[key]]
-    words += _smaller_soups(maps["soup"], names)
-    options = " ".join(f"-S '{word}'" for word in words)
-    return f"dvc exp run {options}" if words and maps["members"].keys() - set(names) else ""
-
-
-def _smaller_soups(soups: Mapping[str, Mapping[str, Sequence[str]]], names: Sequence[str]) -> Iterator[str]:
-    """Yield what takes members out of the soups of others; where no other is left, the soup goes too."""
-    for name, soup in soups.items():
-        if name in names or not set(soup["members"]) & set(names):
-            continue
-        left = [other for other in soup["members"] if other not in names]
-        yield f"soup.{name}.members=[{','.join(left)}]" if left else f"~soup.{name}"
 
 
 def _better_in(inputs: PageInputs, row: pd.Series) -> str:
