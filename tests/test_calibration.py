@@ -88,7 +88,7 @@ def test_the_fit_puts_back_the_share_of_the_prior_that_is_missing(
     shifts = np.log(prior).astype(np.float32)
     found = calibration.fit(logs, targets, shifts)
     assert least <= found.prior_strength <= most
-    assert calibration.fit(logs, targets) == calibration.Calibration(calibration.fit_temperature(logs, targets))
+    assert calibration.fit(logs, targets) == calibration.FittedCalibration(calibration.fit_temperature(logs, targets))
     losses = [-np.log(found.apply(logs, shifts)[np.arange(4000), targets]).mean()]
     for strength in calibration.PRIOR_STRENGTHS:
         moved = calibration.with_prior(logs, shifts, strength)

@@ -213,7 +213,7 @@ class NestedCv:
         targets, metric = self.images.targets[rows], self.images.metric
 
         def utility(targets: Targets, probs: Probs) -> float:
-            return -evaluation_set.cost(metric, targets, probs)
+            return -evaluation_set.choice_cost(metric, targets, probs)
 
         judged_by = None if metric.chosen_by == "log_loss" else utility
         fitting = blending.Fitting(targets, judged_by, self.greedy_rounds)

@@ -39,7 +39,7 @@ _BLOCK = 2**18  # cells, 1 MB: larger arrays are worked through in blocks of row
 
 
 @dataclass(frozen=True)
-class Calibration:
+class FittedCalibration:
     """How log probabilities become probabilities.
 
     Attributes:
@@ -153,7 +153,7 @@ def curve(logs: Probs, targets: Targets, outer_folds: NDArray[np.int64], n_outer
     return LossCurve(values, slopes)
 
 
-def fit(logs: Probs, targets: Targets, shifts: Probs | None = None) -> Calibration:
+def fit(logs: Probs, targets: Targets, shifts: Probs | None = None) -> FittedCalibration:
     """Fit the temperature and, of models that corrected for the classes' counts, the share of the prior they lost.
 
     Source: bias-corrected temperature scaling, Alexandari et al. 2020, arXiv 1901.06852; here the bias is the log
@@ -167,7 +167,7 @@ def fit(logs: Probs, targets: Targets, shifts: Probs | None = None) -> Calibrati
     strengths = (0.0,) if shifts is None else PRIOR_STRENGTHS
     fitted = [(*_lowest(with_prior(logs, shifts, strength), targets), strength) for strength in strengths]
     _, temperature, strength = min(fitted)
-    return Calibration(temperature, strength)
+    return FittedCalibration(temperature, strength)
 
 
 def fit_temperature(logs: Probs, targets: Targets) -> float:

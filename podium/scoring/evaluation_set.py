@@ -41,7 +41,7 @@ class EvaluationSet:
 
     def cost(self, rows: Indices, probs: Probs) -> float:
         """Return what a choice makes as small as it can, on the images at `rows`; probs are (rows, classes)."""
-        return cost(self.metric, self.targets[rows], probs)
+        return choice_cost(self.metric, self.targets[rows], probs)
 
     def rows(self, outer_folds: Collection[int]) -> Indices:
         """Return the positions of the images of these outer_folds, in order."""
@@ -63,7 +63,7 @@ class EvaluationSet:
         return probs
 
 
-def cost(metric: scores.Metric, targets: Indices, probs: Probs) -> float:
+def choice_cost(metric: scores.Metric, own: Indices, probs: Probs) -> float:
     """Return what a choice makes as small as it can: see Metric.chosen_by.
 
     For "balanced_log_loss" probabilities are divided by the class frequencies, as the predicted class will be, and
@@ -71,16 +71,16 @@ def cost(metric: scores.Metric, targets: Indices, probs: Probs) -> float:
 
     Args:
         metric: the contest's.
-        targets: (images,) class indices.
+        own: (images,) class indices.
         probs: (images, classes) calibrated probabilities of a candidate.
     """
     if metric.chosen_by == "log_loss":
-        return float(log_losses(targets, probs).mean())
+        return float(log_losses(own, probs).mean())
     if metric.chosen_by == "itself":
-        return -metric.utility(targets, probs)
-    counts = np.bincount(targets, minlength=probs.shape[1])
-    losses = log_losses(targets, probs / np.maximum(counts, 1))
-    by_class = np.bincount(targets, losses, minlength=probs.shape[1])[counts > 0] / counts[counts > 0]
+        return -metric.utility(own, probs)
+    counts = np.bincount(own, minlength=probs.shape[1])
+    losses = log_losses(own, probs / np.maximum(counts, 1))
+    by_class = np.bincount(own, losses, minlength=probs.shape[1])[counts > 0] / counts[counts > 0]
     return float(by_class.mean())
 
 
