@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from podium.folds.outer_folds import deal
+from podium.predictions import calibration
 from podium.reports import ablation
 from podium.reports.ablation import Step
 from podium.scoring import comparison, scores
@@ -30,7 +31,7 @@ def predicted(images: EvaluationSet, skill: float, seed: int, sharpness: float =
 
 
 def step_of(images: EvaluationSet, step: str, skill: float, seed: int = 1, **how: Any) -> Step:
-    return Step("m", step, "", ablation.tempered(predicted(images, skill, seed, **how), images))
+    return Step("m", step, "", ablation.calibrated(predicted(images, skill, seed, **how), images))
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -108,15 +109,32 @@ def test_a_temperature_is_fitted_on_other_outer_folds() -> None:
     """An outer fold's labels change nothing about its own temperature, which corrects predictions that are too sure."""
     images = evaluation_set()
     sure = predicted(images, 1.0, 1, sharpness=4)
-    before = ablation.tempered(sure, images)
+    before = ablation.calibrated(sure, images)
     assert scores.log_loss(images.targets, before) < scores.log_loss(images.targets, sure)
     here = images.rows({0})
     targets = images.targets.copy()
     targets[here] = (targets[here] + 1) % 3
     other = EvaluationSet(targets, images.folds, images.groups, images.outer_folds, images.metric)
-    after = ablation.tempered(sure, other)
+    after = ablation.calibrated(sure, other)
     np.testing.assert_array_equal(after[here], before[here])
     assert (after[images.rows({1})] != before[images.rows({1})]).any()
+
+
+@pytest.mark.parametrize("answers_balanced", [False, True])
+def test_a_training_that_corrected_for_the_classes_counts_gets_back_the_prior_that_it_lost(
+    answers_balanced: bool,
+) -> None:
+    """Weights lose their effect once a network fits its images: a prior that is still there is not put back."""
+    rng, prior = np.random.default_rng(0), np.array([0.9, 0.05, 0.05])
+    targets = rng.choice(3, N, p=prior)
+    images = replace(evaluation_set("log_loss"), targets=targets)
+    logits = 1.5 * (rng.normal(size=(N, 3)) + 1.5 * np.eye(3)[targets])
+    natural = calibration.scaled((logits + np.log(prior)).astype(np.float32), 1.0)
+    balanced = calibration.scaled(logits.astype(np.float32), 1.0)
+    shifts = calibration.prior_shifts(targets, images.folds, 3)[images.folds]
+    found = ablation.calibrated(balanced if answers_balanced else natural, images, shifts)
+    best = scores.log_loss(targets, ablation.calibrated(natural, images))
+    assert scores.log_loss(targets, found) == pytest.approx(best, abs=0.02)
 
 
 @pytest.mark.parametrize("metric", METRICS)

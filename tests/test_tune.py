@@ -19,10 +19,12 @@ from dvc.utils import hydra
 from podium.core import params, tables
 from podium.core.errors import InputError
 from podium.inference.settings import MemberSettings
+from podium.predictions import calibration
 from podium.preflight import member_checks
 from podium.training.settings import FinetuneSettings
 from tests import graph, tiny
 from tools import candidates, halving, tune
+from tools.held_out import HeldOut
 from tools.trainings import SettingsChangedError, TemporaryExperiments
 from tools.tune import Tuning
 from tools.tuning_report import Report
@@ -261,6 +263,43 @@ def tuned(
         say=said.append,
     )
     return tuning.run(), trainings, said
+
+
+@pytest.mark.parametrize("answers_balanced", [False, True])
+def test_a_candidate_with_balanced_classes_gets_back_the_prior_that_it_lost_and_no_more(answers_balanced: bool) -> None:
+    n, prior = 600, np.array([0.9, 0.05, 0.05])
+    rng = np.random.default_rng(0)
+    labels = rng.choice(3, n, p=prior)
+    ids, folds = [f"i{k:03}" for k in range(n)], [str(k % 3) for k in range(n)]
+    rows = pd.DataFrame(
+        {
+            "image_id": ids,
+            "label": [CLASSES[k] for k in labels],
+            "use": "train",
+            "reason": "",
+            "group": ids,
+            "fold": folds,
+        }
+    )
+    evidence = 1.5 * (rng.normal(size=(n, 3)) + 1.5 * np.eye(3)[labels])
+
+    def predicted(kept: float) -> pd.DataFrame:
+        probs = calibration.scaled((evidence + kept * np.log(prior)).astype(np.float32), 1.0)
+        found = rows[["image_id", "fold"]].assign(subset="train", image_size=32, transform="identity")
+        return tables.with_probs(found, probs, CLASSES)
+
+    values = {"folds": [0, 1, 2], "contest": {"metric": "log_loss"}}
+    member = {
+        "model": {"backbone": "resnet10t", "weights": "none", "image_size": 32},
+        "pretrain": {"epochs": 0, "lr": 0.1},
+        "finetune": OWN,
+        "infer": {"image_sizes": [32], "transforms": ["identity"]},
+    }
+    natural = predicted(1.0)
+    held_out = HeldOut.of(params.parse(member, "members.m", MemberSettings), values, rows, natural)
+    for fold in range(3):
+        held_out.add("balanced", fold, predicted(0.0) if answers_balanced else natural, balanced=True)
+    np.testing.assert_allclose(held_out.costs["balanced"], held_out.costs["probe"], atol=0.02)
 
 
 def flips(settings: dict[str, Any]) -> bool:

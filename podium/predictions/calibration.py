@@ -33,8 +33,31 @@ _HERMITE = np.hstack(  # what values and slopes at two nodes give between them
         _STEPS**2 * (_STEPS - 1),
     ]
 )
+PRIOR_STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the class prior that a training with class weights may have lost
 FEW_CLASSES = 30
 _BLOCK = 2**18  # cells, 1 MB: larger arrays are worked through in blocks of rows, which stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class FittedCalibration:
+    """How log probabilities become probabilities.
+
+    Attributes:
+        temperature: what they are divided by.
+        prior_strength: share of the log class prior that is added first: 0 where no phase weighed classes.
+    """
+
+    temperature: float
+    prior_strength: float = 0.0
+
+    def apply(self, logs: Probs, shifts: Probs | None) -> Probs:
+        """Return probabilities (images, classes).
+
+        Args:
+            logs: (images, classes) log probabilities.
+            shifts: log class prior, broadcast to (images, classes); None where no phase weighed classes.
+        """
+        return scaled(with_prior(logs, shifts, self.prior_strength), self.temperature)
 
 
 def log_probs(probs: Probs) -> Probs:
@@ -130,8 +153,30 @@ def curve(logs: Probs, targets: Targets, outer_folds: NDArray[np.int64], n_outer
     return LossCurve(values, slopes)
 
 
+def fit(logs: Probs, targets: Targets, shifts: Probs | None = None) -> FittedCalibration:
+    """Fit the temperature and, of models that corrected for the classes' counts, the share of the prior they lost.
+
+    Source: bias-corrected temperature scaling, Alexandari et al. 2020, arXiv 1901.06852; here the bias is the log
+    class prior times one fitted number, so that few images cannot bend it.
+
+    Args:
+        logs: (images, classes) log probabilities.
+        targets: (images,) class indices.
+        shifts: log class prior, broadcast to (images, classes); None where no training corrected for the counts.
+    """
+    strengths = (0.0,) if shifts is None else PRIOR_STRENGTHS
+    fitted = [(*_lowest(with_prior(logs, shifts, strength), targets), strength) for strength in strengths]
+    _, temperature, strength = min(fitted)
+    return FittedCalibration(temperature, strength)
+
+
 def fit_temperature(logs: Probs, targets: Targets) -> float:
-    """Fit one temperature to log probabilities (images, classes): as a curve's, without measuring all of the curve.
+    """Fit one temperature to log probabilities (images, classes): as a curve's, without measuring all of the curve."""
+    return _lowest(logs, targets)[1]
+
+
+def _lowest(logs: Probs, targets: Targets) -> tuple[float, float]:
+    """Return the smallest loss over temperatures, with the temperature's prior, and its temperature.
 
     The loss falls to its lowest point and rises behind it, so that halving finds the two nodes that it lies between.
     """
@@ -149,7 +194,8 @@ def fit_temperature(logs: Probs, targets: Targets) -> float:
         low, high = (node, high) if slopes[node] < 0 else (low, node)
     for node in {low, high}.intersection(ends):
         measure(node)
-    return float(np.exp(_lowest_between(values, slopes, low)[1]))
+    loss, log_temperature = _lowest_between(values, slopes, low)
+    return loss, float(np.exp(log_temperature))
 
 
 def fit_label_temperatures(logs: Probs, targets: Targets, n_labels: int) -> tuple[float, ...]:
@@ -206,6 +252,11 @@ def prior_shifts(targets: Targets, folds: NDArray[np.int64], n_classes: int) -> 
     counts = np.zeros((folds.max() + 1, n_classes))
     np.add.at(counts, (folds, targets), 1)
     return cast(Probs, np.log(np.maximum(counts.sum(axis=0) - counts, 1)).astype(np.float32))
+
+
+def with_prior(logs: Probs, shifts: Probs | None, strength: float) -> Probs:
+    """Add a share of the log class prior to log probabilities (images, classes) and renormalise."""
+    return logs if shifts is None or strength == 0 else shifted(logs, np.float32(strength) * shifts)
 
 
 def shifted(logs: Probs, shifts: Probs) -> Probs:

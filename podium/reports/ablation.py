@@ -51,16 +51,22 @@ class Step:
     probs: Probs
 
 
-def tempered(probs: Probs, images: EvaluationSet) -> Probs:
-    """Scale each outer fold's predictions (images, classes) by the temperature that the other outer folds fit.
+def calibrated(probs: Probs, images: EvaluationSet, shifts: Probs | None = None) -> Probs:
+    """Calibrate each outer fold's predictions (images, classes) as the other outer folds say.
 
     Not for predictions that were chosen by nested cross-validation: those of outer fold 2 were chosen with outer fold
     1, so a temperature for outer fold 1 that is fitted on them would know its labels.
+
+    Args:
+        probs: (images, classes).
+        images: the evaluation set.
+        shifts: log class prior (images, classes); None where no training corrected for the classes' counts.
     """
     logs, found = calibration.log_probs(probs), {}
     for fold in images.all_outer_folds:
         others, here = images.rows(images.remaining({fold})), images.rows({fold})
-        found[fold] = calibration.scaled(logs[here], calibration.fit_temperature(logs[others], images.targets[others]))
+        known, own = (None if shifts is None else shifts[rows] for rows in (others, here))
+        found[fold] = calibration.fit(logs[others], images.targets[others], known).apply(logs[here], own)
     return images.gathered(found)
 
 

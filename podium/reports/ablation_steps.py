@@ -38,11 +38,18 @@ class AblationInputs:
         """Return the train images that are scored."""
         return self.folds[self.folds["use"] == "train"]
 
-    @property
-    def prior_shift(self) -> Probs:
-        """Return the log class prior that a training with class weights may lose (scored images, classes)."""
-        shifts = calibration.prior_shifts(self.images.targets, self.images.folds, len(self.classes))
-        return np.asarray(shifts[self.images.folds])
+    def calibrated(self, probs: Probs, *, balanced: bool) -> Probs:
+        """Calibrate out-of-fold predictions (scored images, classes), each outer fold by the others.
+
+        Args:
+            probs: as a network predicts them.
+            balanced: whether its training corrected for the classes' counts, so it may lack the class prior.
+        """
+        shifts = None
+        if balanced:
+            of_folds = calibration.prior_shifts(self.images.targets, self.images.folds, len(self.classes))
+            shifts = np.asarray(of_folds[self.images.folds])
+        return ablation.calibrated(probs, self.images, shifts)
 
 
 def load(root: Path) -> AblationInputs:
@@ -71,12 +78,12 @@ def of_member(inputs: AblationInputs, name: str) -> list[Step]:
     for phase, settings in (("pretrain", member.pretrain), ("finetune", member.finetune)):
         if settings.epochs > 0:
             trained_size = member.pretrain_size if phase == "pretrain" else size
-            probs = _phase(inputs, f"{phase}/{name}", trained_size, settings)
-            steps.append(_step(inputs, name, phase, _words(phase, member), probs))
+            probs = _phase(inputs, f"{phase}/{name}", trained_size)
+            steps.append(_step(inputs, name, phase, _words(phase, member), probs=probs, trained=settings))
     default = predictions.default
     if len(predictions.transforms) > 1 and default.image_sizes == (size,):
         what = f"mean over {' and '.join(default.transforms)}"
-        steps.append(_step(inputs, name, "flip", what, _at(inputs, predictions, default)))
+        steps.append(_at(inputs, predictions, "flip", what, default))
     chosen = _read_oof(inputs, f"members/{name}")
     return [*steps, Step(name, "choice", "sizes, transforms and phases with the smallest left-out cost", chosen)]
 
@@ -99,14 +106,8 @@ def of_later_phase(inputs: AblationInputs, predictions: MemberPredictions, phase
     before = same if same in predictions.alternatives else predictions.default
     at = "at {0.image_sizes[0]} pixels".format
     return [
-        _step(
-            inputs,
-            predictions.name,
-            f"before {phase}",
-            f"the phase before it {at(before)}",
-            _at(inputs, predictions, before),
-        ),
-        _step(inputs, predictions.name, phase, f"{LATER[phase]} {at(tta)}", _at(inputs, predictions, tta)),
+        _at(inputs, predictions, f"before {phase}", f"the phase before it {at(before)}", before),
+        _at(inputs, predictions, phase, f"{LATER[phase]} {at(tta)}", tta),
     ]
 
 
@@ -128,19 +129,21 @@ def of_student(inputs: AblationInputs, name: str) -> list[list[Step]]:
     member = inputs.members[name]
     size, last = member.model.image_size, "finetune" if member.finetune.epochs > 0 else "pretrain"
     what = f"one pass of {name} at {size} pixels"
-    before = _phase(inputs, f"{last}/{name}", size, getattr(member, last))
-    after = student_probs(inputs, name)
-    student = _step(inputs, DISTILL, name, f"{what}, trained with the blend's predictions of test images", after)
+    before, after = _phase(inputs, f"{last}/{name}", size), student_probs(inputs, name)
+    taught = f"{what}, trained with the blend's predictions of test images"
+    student = _step(inputs, DISTILL, name, taught, probs=after, trained=inputs.students[name])
     blend = Step(DISTILL, f"blend for {name}", "the blend", _read_oof(inputs, "oof"))
+    trained = getattr(member, last)
+    untaught = _step(inputs, DISTILL, f"{name} before", f"{what}, as trained before", probs=before, trained=trained)
     return [
-        [_step(inputs, DISTILL, f"{name} before", f"{what}, as trained before", before), student],
+        [untaught, student],
         [blend, replace(student, name=f"{name} over the blend")],
     ]
 
 
 def student_probs(inputs: AblationInputs, name: str) -> Probs:
     """Return what a student's models predict of their held-out images (scored images, classes), not calibrated."""
-    return _phase(inputs, f"{DISTILL}/{name}", inputs.members[name].model.image_size, inputs.students[name])
+    return _phase(inputs, f"{DISTILL}/{name}", inputs.members[name].model.image_size)
 
 
 def _probe(inputs: AblationInputs, name: str, size: int) -> Step:
@@ -150,11 +153,11 @@ def _probe(inputs: AblationInputs, name: str, size: int) -> Step:
     if (size,) != tta.image_sizes or size not in inputs.members[name].infer.image_sizes:
         tta = replace(tta, image_sizes=predictions.default.image_sizes)
     what = f"linear classifier on frozen features at {tta.image_sizes[0]} pixels"
-    return _step(inputs, name, "probe", what, _at(inputs, predictions, tta))
+    return _at(inputs, predictions, "probe", what, tta)
 
 
-def _phase(inputs: AblationInputs, folder: str, size: int, settings: PhaseSettings) -> Probs:
-    """Return what a phase's models predict of their held-out images, with the class priors put back."""
+def _phase(inputs: AblationInputs, folder: str, size: int) -> Probs:
+    """Return what a phase's models predict of their held-out images."""
     probs = prediction_files.read_train(
         [inputs.root / f"data/{folder}/{fold}.parquet" for fold in inputs.fold_names],
         image_ids=list(inputs.used["image_id"]),
@@ -163,23 +166,20 @@ def _phase(inputs: AblationInputs, folder: str, size: int, settings: PhaseSettin
         image_sizes=[size],
         transforms=[IDENTITY],
     )[0, 0]
-    return _with_prior(inputs, case_means.averaged(probs, inputs.used), settings.is_class_balanced)
+    return case_means.averaged(probs, inputs.used)
 
 
-def _at(inputs: AblationInputs, predictions: MemberPredictions, tta: Tta) -> Probs:
-    """Return what a member predicts in a TTA."""
+def _at(inputs: AblationInputs, predictions: MemberPredictions, name: str, what: str, tta: Tta) -> Step:
+    """Return the step of a member's predictions in a TTA."""
     probs = member_predictions.read_train(predictions, tta, inputs.folds, inputs.classes)
-    return _with_prior(inputs, probs, bool(predictions.weighted & set(tta.phases)))
+    found = inputs.calibrated(probs, balanced=bool(predictions.weighted & set(tta.phases)))
+    return Step(predictions.name, name, what, scratch.on_disk(found))
 
 
-def _with_prior(inputs: AblationInputs, probs: Probs, weighed: bool) -> Probs:
-    if not weighed:
-        return probs
-    return np.exp(calibration.shifted(calibration.log_probs(probs), inputs.prior_shift))
-
-
-def _step(inputs: AblationInputs, member: str, name: str, what: str, probs: Probs) -> Step:
-    return Step(member, name, what, scratch.on_disk(ablation.tempered(probs, inputs.images)))
+def _step(inputs: AblationInputs, member: str, name: str, what: str, *, probs: Probs, trained: PhaseSettings) -> Step:
+    """Return the step of a phase's predictions."""
+    found = inputs.calibrated(probs, balanced=trained.is_class_balanced)
+    return Step(member, name, what, scratch.on_disk(found))
 
 
 def _words(phase: str, member: MemberSettings) -> str:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from podium.ensembling.recipe_schema import RecipeFile, RecipeMember
-from podium.ensembling.tta_selection import TtaCalibration
 from podium.inference import fold_models
 from podium.inference.stored_images import ImagesAtSize
 from podium.models import devices, predict
@@ -163,7 +162,9 @@ class ChunkPredictions:
 def calibrated(probs: Probs, member: RecipeMember, fold: str) -> Probs:
     """Calibrate a member's probabilities (images, classes) by a fold's models."""
     prior = np.array(member.log_priors[fold], np.float32) if member.log_priors else None
-    return TtaCalibration(member.temperature, member.prior_strength).apply(calibration.log_probs(probs), prior)
+    return calibration.FittedCalibration(member.temperature, member.prior_strength).apply(
+        calibration.log_probs(probs), prior
+    )
 
 
 def by_classifier(classifiers: Classifiers, size: int, fold: str, features: Features) -> Probs:
