@@ -13,6 +13,7 @@ from docs.measure import (
     measure_novelty,
     one_class,
     planted_labels,
+    prior_strength,
     resplit,
 )
 from podium.core import tables
@@ -37,6 +38,7 @@ def write_folds(root: Path, labels: list[str]) -> None:
         (joint_sizes, ()),
         (measure_novelty, ()),
         (planted_labels, ()),
+        (prior_strength, OUT),
         (resplit, ()),
     ],
 )

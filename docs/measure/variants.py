@@ -21,9 +21,14 @@ VARIANTS: dict[str, Changes] = {
     "rand_augment": {"finetune": {"augmentation": [CROPS, FLIP, {"RandAugment": {"n": 2, "m": 9}}]}},
     "bce": {"finetune": {"loss": "bce"}},
     "focal": {"finetune": {"loss": "focal"}},
+    "asymmetric": {"finetune": {"loss": "asymmetric"}},
     "logit_adjusted": {"finetune": {"loss": "logit_adjusted"}},
     "balanced_sampler": {"finetune": {"sampler": "balanced"}},
+    "class_weights": {"finetune": {"class_weights": "balanced"}},
     "average_epochs": {"finetune": {"average_epochs": 2}},
+    "no_warmup": {"finetune": {"warmup_epochs": 0}},
+    "constant_lr": {"finetune": {"schedule": "constant"}},
+    "sgd": {"finetune": {"optimizer": "sgd", "momentum": 0.9, "lr": 3e-3}},  # lr: Dosovitskiy et al. 2021, Table 4
     "longer": {"finetune": {"epochs": 5}},
     "fixres": {"fixres": {"epochs": 1, "image_size": 4 / 3, "augmentation": [FLIP]}},
     "pseudo": {"pseudo": {"epochs": 2}},
@@ -82,7 +87,7 @@ TTAS = {  # of the trained baseline
 }
 # Of the baseline's models of a seed and of the next one: the mean of their predictions, the mean of their weights.
 PAIRS = ("two_seeds", "soup")
-WEIGHTED = {"logit_adjusted", "balanced_sampler"}  # their probabilities lack the class priors
+WEIGHTED = {"logit_adjusted", "balanced_sampler", "class_weights"}  # their probabilities lack the class priors
 
 
 def changed(member: Mapping[str, Mapping[str, Any]], changes: Changes, seed: int) -> dict[str, dict[str, Any]]:
