@@ -61,7 +61,8 @@ def main(*words: str) -> None:
 
 def features_of(paths: list[Path], backbone: str, weights: Path) -> Features:
     """Return a frozen backbone's features (photos, features) at SIDE pixels."""
-    model = backbones.create(backbone, n_classes=0, model_kwargs={"pad_type": "same"}).eval()
+    padding = {"pad_type": "same"} if backbone.startswith("mobilenet") else {}
+    model = backbones.create(backbone, n_classes=0, model_kwargs=padding).eval()
     backbones.load(model, backbones.read_file(weights)[0], str(weights))
     preprocessing, found = Preprocessing(HALF, HALF), []
     for path in paths:
