@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from podium.folds.outer_folds import deal
+from podium.predictions import calibration
 from podium.reports import ablation
 from podium.reports.ablation import Step
 from podium.scoring import comparison, scores
@@ -117,6 +118,24 @@ def test_a_temperature_is_fitted_on_other_outer_folds() -> None:
     after = ablation.tempered(sure, other)
     np.testing.assert_array_equal(after[here], before[here])
     assert (after[images.rows({1})] != before[images.rows({1})]).any()
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_class_priors_are_put_back_as_far_as_a_training_lost_them(lost: bool) -> None:
+    """A training with class weights may keep the natural prior (Byrd & Lipton 2019): then nothing must be added."""
+    rng = np.random.default_rng(0)
+    targets = rng.choice(3, N, p=[0.9, 0.07, 0.03])
+    groups = np.arange(N)
+    images = EvaluationSet(targets, groups % 3, groups, deal(groups % 3, groups, targets), scores.named("log_loss", []))
+    logs = 1.5 * np.eye(3)[targets] + rng.normal(0, 1, (N, 3))
+    natural = np.exp(logs) * [0.9, 0.07, 0.03]
+    natural, balanced = (
+        (probs / probs.sum(axis=1, keepdims=True)).astype(np.float32) for probs in (natural, np.exp(logs))
+    )
+    shifts = calibration.prior_shifts(targets, images.folds, 3)[images.folds]
+    found = ablation.tempered(balanced if lost else natural, images, shifts)
+    best = scores.log_loss(targets, ablation.tempered(natural, images))
+    assert scores.log_loss(targets, found) < best + 0.005
 
 
 @pytest.mark.parametrize("metric", METRICS)

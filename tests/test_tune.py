@@ -23,6 +23,7 @@ from podium.preflight import member_checks
 from podium.training.settings import FinetuneSettings
 from tests import graph, tiny
 from tools import candidates, halving, tune
+from tools.held_out import HeldOut
 from tools.trainings import SettingsChangedError, TemporaryExperiments
 from tools.tune import Tuning
 from tools.tuning_report import Report
@@ -233,6 +234,19 @@ class PlantedTrainings:
         return tables.with_probs(found, probs.astype(np.float32), CLASSES)
 
 
+def member(own: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "model": {"backbone": "resnet10t", "weights": "none", "image_size": 32},
+        "pretrain": {"epochs": 0, "lr": 0.1},
+        "finetune": own,
+        "infer": {"image_sizes": [32], "transforms": ["identity"]},
+    }
+
+
+def member_settings(own: dict[str, Any]) -> MemberSettings:
+    return params.parse(member(own), "members.m", MemberSettings)
+
+
 def tuned(
     tmp_path: Path,
     skill: Callable[[dict[str, Any]], float],
@@ -242,17 +256,11 @@ def tuned(
     n_folds: int = 3,
 ) -> tuple[Report, PlantedTrainings, list[str]]:
     """Tune a member `m`; return the report, the trainings and the printed lines."""
-    member = {
-        "model": {"backbone": "resnet10t", "weights": "none", "image_size": 32},
-        "pretrain": {"epochs": 0, "lr": 0.1},
-        "finetune": own,
-        "infer": {"image_sizes": [32], "transforms": ["identity"]},
-    }
-    values = {"members": {"m": member}, "folds": list(range(n_folds)), "contest": {"metric": "accuracy"}}
+    values = {"members": {"m": member(own)}, "folds": list(range(n_folds)), "contest": {"metric": "accuracy"}}
     trainings, said = PlantedTrainings(own, skill, n_folds), []
     tuning = Tuning(
         "m",
-        params.parse(member, "members.m", MemberSettings),
+        member_settings(own),
         values,
         trainings,
         deadline=3600 * hours,
@@ -311,6 +319,22 @@ def test_an_interrupted_tuning_knows_how_long_trainings_take(tmp_path: Path) -> 
     assert again.winner == first.winner
     assert [line for line in said if "plan" in line] == [line for line in said_again if "plan" in line]
     assert trainings.time < 10
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_training_with_class_weights_is_judged_with_the_prior_that_it_lost(tmp_path: Path, lost: bool) -> None:
+    trainings = PlantedTrainings(OWN, lambda s: 1.5, 3)
+    rows = trainings.folds
+    rows["label"] = np.random.default_rng(0).choice(CLASSES, len(rows), p=[0.9, 0.07, 0.03])
+    values = {"folds": [0, 1, 2], "contest": {"metric": "log_loss"}}
+    held_out = HeldOut.of(member_settings(OWN), values, rows, trainings.predicted(rows, 1.0, 0))
+    columns, here = [tables.PROBABILITY + name for name in CLASSES], rows[rows["fold"] == "0"]
+    balanced, natural = (trainings.predicted(here, 1.5, 0) for _ in range(2))
+    natural[columns] *= [0.9, 0.07, 0.03]
+    natural[columns] = natural[columns].div(natural[columns].sum(axis=1), axis=0)
+    held_out.add("as it is", 0, natural)
+    held_out.add("weighted", 0, balanced if lost else natural, balanced=True)
+    assert held_out.costs["weighted"][0] < held_out.costs["as it is"][0] + 0.01
 
 
 def test_a_candidate_whose_training_fails_is_out(tmp_path: Path) -> None:

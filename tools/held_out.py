@@ -25,8 +25,8 @@ MISSING = float("nan")
 class HeldOut:
     """What candidates predict of held-out images, by fold.
 
-    Calibration is a temperature per fold, fitted on the fold itself: a candidate must not lose for a confidence that
-    the ensemble corrects. One number flatters little, and all candidates alike.
+    Calibration is a temperature per fold, and of trainings that weighed classes a share of the class prior, fitted on
+    the fold itself: a candidate must not lose for what the ensemble corrects. One number or two flatter little.
 
     Attributes:
         images: all training images.
@@ -110,7 +110,7 @@ class HeldOut:
             table: tables.PREDICTIONS.
             image_size: of the predictions; default: that of training.
             transform: of the predictions.
-            balanced: the training weighted classes, so it answers as if all were as frequent.
+            balanced: the training weighted classes, so it may answer as if all were as frequent.
 
         Raises:
             InputError: an image has no prediction.
@@ -120,10 +120,10 @@ class HeldOut:
             self._probs(name, fold, table, self.image_size if image_size is None else image_size, transform)
         )
         targets = self.images.targets[rows]
+        shift = None
         if balanced:
-            shifts = calibration.prior_shifts(self.images.targets, self.images.folds, len(self.classes))
-            logs = calibration.shifted(logs, shifts[fold])
-        probs = calibration.scaled(logs, calibration.fit_temperature(logs, targets))
+            shift = calibration.prior_shifts(self.images.targets, self.images.folds, len(self.classes))[fold]
+        probs = calibration.fit(logs, targets, shift).apply(logs, shift)
         nothing = [MISSING] * len(self.folds)
         try:
             cost, score = self.images.cost(rows, probs), self.images.metric.function(targets, probs)

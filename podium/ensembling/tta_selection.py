@@ -15,40 +15,11 @@ import numpy as np
 
 from podium.core import scratch
 from podium.predictions import calibration
-from podium.predictions.calibration import LossCurve, Probs, Values
+from podium.predictions.calibration import Calibration, LossCurve, Probs, Values
 from podium.predictions.tta import Tta, average_ttas, single_ttas
 from podium.scoring import comparison, intervals
 from podium.scoring.comparison import Comparison
 from podium.scoring.evaluation_set import EvaluationSet, Indices
-
-PRIOR_STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the class prior that a training with class weights may have lost
-
-
-@dataclass(frozen=True)
-class TtaCalibration:
-    """How a TTA's log probabilities become probabilities.
-
-    Attributes:
-        temperature: what they are divided by.
-        prior_strength: share of the log class prior that is added first: 0 where no phase weighed classes.
-    """
-
-    temperature: float
-    prior_strength: float = 0.0
-
-    def apply(self, logs: Probs, shifts: Probs | None) -> Probs:
-        """Return probabilities (images, classes).
-
-        Args:
-            logs: (images, classes) log probabilities.
-            shifts: log class prior, broadcast to (images, classes); None where no phase weighed classes.
-        """
-        return calibration.scaled(shifted(logs, shifts, self.prior_strength), self.temperature)
-
-
-def shifted(logs: Probs, shifts: Probs | None, strength: float) -> Probs:
-    """Add a share of the log class prior to log probabilities (images, classes) and renormalise."""
-    return logs if shifts is None or strength == 0 else calibration.shifted(logs, np.float32(strength) * shifts)
 
 
 @dataclass(frozen=True)
@@ -56,7 +27,7 @@ class TtaChoice:
     """The chosen TTA and its calibration."""
 
     tta: Tta
-    calibration: TtaCalibration
+    calibration: Calibration
 
 
 @dataclass(frozen=True)
@@ -70,7 +41,7 @@ class TtaCandidate:
     """
 
     tta: Tta
-    calibration: TtaCalibration
+    calibration: Calibration
     log_loss: float
     cost: float
     compared: Comparison | None
@@ -100,22 +71,21 @@ class OofByTta:
         """Return the log class prior (images, classes) that a TTA's phases may have lost, or None."""
         return next((self.shifts[phase] for phase in tta.phases if phase in self.shifts), None)
 
-    def calibration(self, tta: Tta, held_out: Collection[int] = ()) -> TtaCalibration:
+    def calibration(self, tta: Tta, held_out: Collection[int] = ()) -> Calibration:
         """Fit a TTA's temperature and prior strength on the images outside the outer folds `held_out`.
 
-        Source: bias-corrected temperature scaling, Alexandari et al. 2020, arXiv 1901.06852; here the bias is the log
-        class prior times one fitted number, so that few images cannot bend it.
+        As calibration.fit does, from curves that every set of outer folds shares.
         """
         folds = np.array(self.images.remaining(held_out))
-        strengths = (0.0,) if self.shift_of(tta) is None else PRIOR_STRENGTHS
+        strengths = (0.0,) if self.shift_of(tta) is None else calibration.PRIOR_STRENGTHS
         fitted = [(*self._curve(tta, strength).lowest(folds), strength) for strength in strengths]
         _, temperature, strength = min(fitted)
-        return TtaCalibration(temperature, strength)
+        return Calibration(temperature, strength)
 
     def _curve(self, tta: Tta, strength: float) -> LossCurve:
         if (tta, strength) not in self._curves:
             i = self.images
-            logs = shifted(self.at(tta), self.shift_of(tta), strength)
+            logs = calibration.with_prior(self.at(tta), self.shift_of(tta), strength)
             self._curves[tta, strength] = calibration.curve(logs, i.targets, i.outer_folds, len(i.all_outer_folds))
             scratch.release(self.at(tta))
         return self._curves[tta, strength]
@@ -168,7 +138,7 @@ class _Trial:
 
     member: OofByTta
     tta: Tta
-    calibration: TtaCalibration
+    calibration: Calibration
     rows: Indices
 
     @cached_property
@@ -194,7 +164,9 @@ class _Trial:
         every = self.member.at(self.tta)
         logs = every[self.rows]
         scratch.release(every)
-        return shifted(logs, None if shift is None else shift[self.rows], self.calibration.prior_strength)
+        return calibration.with_prior(
+            logs, None if shift is None else shift[self.rows], self.calibration.prior_strength
+        )
 
 
 def _trials(member: OofByTta, held_out: Collection[int]) -> list[_Trial]:

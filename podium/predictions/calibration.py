@@ -21,6 +21,7 @@ Targets = NDArray[np.int64]
 Values = NDArray[np.float64]
 
 FLOOR = 1e-15  # of a probability: a log of it is 34.5 nats
+PRIOR_STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the class prior that a training with class weights may have lost
 PRIOR_SD = 0.5  # of log T around 0: 200 faultless images must not make T vanish
 _NODES = np.linspace(-np.log(8), np.log(8), 17)  # of log T
 _PRIOR = np.stack([_NODES**2 / (2 * PRIOR_SD**2), _NODES / PRIOR_SD**2])  # nats at the nodes, and their slope
@@ -152,6 +153,47 @@ def fit_temperature(logs: Probs, targets: Targets) -> float:
     return float(np.exp(_lowest_between(values, slopes, low)[1]))
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """How log probabilities become probabilities.
+
+    Attributes:
+        temperature: what they are divided by.
+        prior_strength: share of the log class prior that is added first: 0 where no training weighed classes.
+    """
+
+    temperature: float
+    prior_strength: float = 0.0
+
+    def apply(self, logs: Probs, shifts: Probs | None) -> Probs:
+        """Return probabilities (images, classes).
+
+        Args:
+            logs: (images, classes) log probabilities.
+            shifts: log class prior, broadcast to (images, classes); None where no training weighed classes.
+        """
+        return scaled(with_prior(logs, shifts, self.prior_strength), self.temperature)
+
+
+def fit(logs: Probs, targets: Targets, shifts: Probs | None) -> Calibration:
+    """Fit the temperature and, where a training weighed classes, the prior's strength.
+
+    Source: bias-corrected temperature scaling, Alexandari et al. 2020, arXiv 1901.06852; here the bias is the log
+    class prior times one fitted number, so that few images cannot bend it.
+
+    Args:
+        logs: (images, classes) log probabilities.
+        targets: (images,) class indices.
+        shifts: as of `Calibration.apply`.
+    """
+    if shifts is None:
+        return Calibration(fit_temperature(logs, targets))
+    every, one_fold = np.zeros(1, np.int64), np.zeros(len(targets), np.int64)
+    curves = {strength: curve(with_prior(logs, shifts, strength), targets, one_fold, 1) for strength in PRIOR_STRENGTHS}
+    _, temperature, strength = min((*of_one.lowest(every), strength) for strength, of_one in curves.items())
+    return Calibration(temperature, strength)
+
+
 def fit_label_temperatures(logs: Probs, targets: Targets, n_labels: int) -> tuple[float, ...]:
     """Fit each label's temperature to log probabilities (images x labels, 2) that have one for all labels.
 
@@ -206,6 +248,11 @@ def prior_shifts(targets: Targets, folds: NDArray[np.int64], n_classes: int) -> 
     counts = np.zeros((folds.max() + 1, n_classes))
     np.add.at(counts, (folds, targets), 1)
     return cast(Probs, np.log(np.maximum(counts.sum(axis=0) - counts, 1)).astype(np.float32))
+
+
+def with_prior(logs: Probs, shifts: Probs | None, strength: float) -> Probs:
+    """Add a share of the log class prior to log probabilities (images, classes) and renormalise."""
+    return logs if shifts is None or strength == 0 else shifted(logs, np.float32(strength) * shifts)
 
 
 def shifted(logs: Probs, shifts: Probs) -> Probs:

@@ -17,7 +17,7 @@ from podium.reports import ablation
 from podium.reports.ablation import Step
 from podium.scoring import evaluation_set, scores
 from podium.scoring.evaluation_set import EvaluationSet
-from podium.training.settings import DistillSettings, PhaseSettings
+from podium.training.settings import DistillSettings
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,13 @@ def of_member(inputs: AblationInputs, name: str) -> list[Step]:
     for phase, settings in (("pretrain", member.pretrain), ("finetune", member.finetune)):
         if settings.epochs > 0:
             trained_size = member.pretrain_size if phase == "pretrain" else size
-            probs = _phase(inputs, f"{phase}/{name}", trained_size, settings)
-            steps.append(_step(inputs, name, phase, _words(phase, member), probs))
+            probs = _phase(inputs, f"{phase}/{name}", trained_size)
+            balanced = settings.is_class_balanced
+            steps.append(_step(inputs, name, phase, _words(phase, member), probs, balanced=balanced))
     default = predictions.default
     if len(predictions.transforms) > 1 and default.image_sizes == (size,):
         what = f"mean over {' and '.join(default.transforms)}"
-        steps.append(_step(inputs, name, "flip", what, _at(inputs, predictions, default)))
+        steps.append(_in_tta(inputs, predictions, default, "flip", what))
     chosen = _read_oof(inputs, f"members/{name}")
     return [*steps, Step(name, "choice", "sizes, transforms and phases with the smallest left-out cost", chosen)]
 
@@ -99,14 +100,8 @@ def of_later_phase(inputs: AblationInputs, predictions: MemberPredictions, phase
     before = same if same in predictions.alternatives else predictions.default
     at = "at {0.image_sizes[0]} pixels".format
     return [
-        _step(
-            inputs,
-            predictions.name,
-            f"before {phase}",
-            f"the phase before it {at(before)}",
-            _at(inputs, predictions, before),
-        ),
-        _step(inputs, predictions.name, phase, f"{LATER[phase]} {at(tta)}", _at(inputs, predictions, tta)),
+        _in_tta(inputs, predictions, before, f"before {phase}", f"the phase before it {at(before)}"),
+        _in_tta(inputs, predictions, tta, phase, f"{LATER[phase]} {at(tta)}"),
     ]
 
 
@@ -128,19 +123,37 @@ def of_student(inputs: AblationInputs, name: str) -> list[list[Step]]:
     member = inputs.members[name]
     size, last = member.model.image_size, "finetune" if member.finetune.epochs > 0 else "pretrain"
     what = f"one pass of {name} at {size} pixels"
-    before = _phase(inputs, f"{last}/{name}", size, getattr(member, last))
-    after = student_probs(inputs, name)
-    student = _step(inputs, DISTILL, name, f"{what}, trained with the blend's predictions of test images", after)
+    before = _step(
+        inputs,
+        DISTILL,
+        f"{name} before",
+        f"{what}, as trained before",
+        _phase(inputs, f"{last}/{name}", size),
+        balanced=getattr(member, last).is_class_balanced,
+    )
+    student = _step(
+        inputs,
+        DISTILL,
+        name,
+        f"{what}, trained with the blend's predictions of test images",
+        student_probs(inputs, name),
+        balanced=inputs.students[name].is_class_balanced,
+    )
     blend = Step(DISTILL, f"blend for {name}", "the blend", _read_oof(inputs, "oof"))
     return [
-        [_step(inputs, DISTILL, f"{name} before", f"{what}, as trained before", before), student],
+        [before, student],
         [blend, replace(student, name=f"{name} over the blend")],
     ]
 
 
 def student_probs(inputs: AblationInputs, name: str) -> Probs:
     """Return what a student's models predict of their held-out images (scored images, classes), not calibrated."""
-    return _phase(inputs, f"{DISTILL}/{name}", inputs.members[name].model.image_size, inputs.students[name])
+    return _phase(inputs, f"{DISTILL}/{name}", inputs.members[name].model.image_size)
+
+
+def student_shifts(inputs: AblationInputs, name: str) -> Probs | None:
+    """Return the log class prior that a student may have lost (scored images, classes); None if it weighed no class."""
+    return inputs.prior_shift if inputs.students[name].is_class_balanced else None
 
 
 def _probe(inputs: AblationInputs, name: str, size: int) -> Step:
@@ -150,11 +163,11 @@ def _probe(inputs: AblationInputs, name: str, size: int) -> Step:
     if (size,) != tta.image_sizes or size not in inputs.members[name].infer.image_sizes:
         tta = replace(tta, image_sizes=predictions.default.image_sizes)
     what = f"linear classifier on frozen features at {tta.image_sizes[0]} pixels"
-    return _step(inputs, name, "probe", what, _at(inputs, predictions, tta))
+    return _in_tta(inputs, predictions, tta, "probe", what)
 
 
-def _phase(inputs: AblationInputs, folder: str, size: int, settings: PhaseSettings) -> Probs:
-    """Return what a phase's models predict of their held-out images, with the class priors put back."""
+def _phase(inputs: AblationInputs, folder: str, size: int) -> Probs:
+    """Return what a phase's models predict of their held-out images."""
     probs = prediction_files.read_train(
         [inputs.root / f"data/{folder}/{fold}.parquet" for fold in inputs.fold_names],
         image_ids=list(inputs.used["image_id"]),
@@ -163,23 +176,19 @@ def _phase(inputs: AblationInputs, folder: str, size: int, settings: PhaseSettin
         image_sizes=[size],
         transforms=[IDENTITY],
     )[0, 0]
-    return _with_prior(inputs, case_means.averaged(probs, inputs.used), settings.is_class_balanced)
+    return case_means.averaged(probs, inputs.used)
 
 
-def _at(inputs: AblationInputs, predictions: MemberPredictions, tta: Tta) -> Probs:
-    """Return what a member predicts in a TTA."""
+def _in_tta(inputs: AblationInputs, predictions: MemberPredictions, tta: Tta, name: str, what: str) -> Step:
+    """Return the step of what a member predicts in a TTA."""
     probs = member_predictions.read_train(predictions, tta, inputs.folds, inputs.classes)
-    return _with_prior(inputs, probs, bool(predictions.weighted & set(tta.phases)))
+    balanced = bool(predictions.weighted & set(tta.phases))
+    return _step(inputs, predictions.name, name, what, probs, balanced=balanced)
 
 
-def _with_prior(inputs: AblationInputs, probs: Probs, weighed: bool) -> Probs:
-    if not weighed:
-        return probs
-    return np.exp(calibration.shifted(calibration.log_probs(probs), inputs.prior_shift))
-
-
-def _step(inputs: AblationInputs, member: str, name: str, what: str, probs: Probs) -> Step:
-    return Step(member, name, what, scratch.on_disk(ablation.tempered(probs, inputs.images)))
+def _step(inputs: AblationInputs, member: str, name: str, what: str, probs: Probs, *, balanced: bool) -> Step:
+    shifts = inputs.prior_shift if balanced else None
+    return Step(member, name, what, scratch.on_disk(ablation.tempered(probs, inputs.images, shifts)))
 
 
 def _words(phase: str, member: MemberSettings) -> str:

@@ -72,7 +72,11 @@ def _distilled(recipe: RecipeFile, root: Path) -> RecipeFile:
     if not inputs.students:
         raise InputError("SELECT=distilled: params.yaml names no student; add a member to the map `distill`")
     students = {name: ablation_steps.student_probs(inputs, name) for name in inputs.students}
-    scored = {name: _score(recipe, ablation.tempered(probs, inputs.images), inputs) for name, probs in students.items()}
+    calibrated = {
+        name: ablation.tempered(probs, inputs.images, ablation_steps.student_shifts(inputs, name))
+        for name, probs in students.items()
+    }
+    scored = {name: _score(recipe, probs, inputs) for name, probs in calibrated.items()}
     worst_first = sorted(scored, key=lambda one: scored[one].oof_score or 0.0)
     name = worst_first[0 if scores.is_loss(recipe.score.metric) else -1]
     folds = recipe.model_copy(update={"folds": [fold]})
@@ -82,8 +86,9 @@ def _distilled(recipe: RecipeFile, root: Path) -> RecipeFile:
 
 
 def _student(inputs: AblationInputs, name: str, fold: str, probs: Probs) -> RecipeMember:
-    """Describe a student as a member; its temperature is fitted on all of its out-of-fold predictions."""
-    balanced = inputs.students[name].is_class_balanced
+    """Describe a student as a member; its calibration is fitted on all of its out-of-fold predictions."""
+    shifts = ablation_steps.student_shifts(inputs, name)
+    fitted = calibration.fit(calibration.log_probs(probs), inputs.images.targets, shifts)
     priors = calibration.prior_shifts(inputs.images.targets, inputs.images.folds, len(inputs.classes))
     return RecipeMember(
         name=name,
@@ -91,9 +96,9 @@ def _student(inputs: AblationInputs, name: str, fold: str, probs: Probs) -> Reci
         image_sizes=[inputs.members[name].model.image_size],
         transforms=[IDENTITY],
         phases=[ablation_steps.DISTILL],
-        temperature=calibration.fit_temperature(calibration.log_probs(probs), inputs.images.targets),
-        prior_strength=1.0 if balanced else 0.0,
-        log_priors={fold: priors[inputs.fold_names.index(fold)].tolist()} if balanced else {},
+        temperature=fitted.temperature,
+        prior_strength=fitted.prior_strength,
+        log_priors={} if shifts is None else {fold: priors[inputs.fold_names.index(fold)].tolist()},
     )
 
 
