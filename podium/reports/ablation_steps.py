@@ -12,7 +12,7 @@ from podium.inference.settings import MemberSettings
 from podium.predictions import calibration, case_means, member_predictions, prediction_files
 from podium.predictions.calibration import Probs
 from podium.predictions.member_predictions import MemberPredictions
-from podium.predictions.tta import FIXRES, IDENTITY, PSEUDO, SOUP, Tta
+from podium.predictions.tta import FINETUNE, FIXRES, IDENTITY, PSEUDO, SOUP, Tta
 from podium.reports import ablation
 from podium.reports.ablation import Step
 from podium.scoring import evaluation_set, scores
@@ -72,7 +72,7 @@ def of_member(inputs: AblationInputs, name: str) -> list[Step]:
         if settings.epochs > 0:
             trained_size = member.pretrain_size if phase == "pretrain" else size
             probs = _phase(inputs, f"{phase}/{name}", trained_size)
-            balanced = settings.is_class_balanced
+            balanced = phase in predictions.weighted
             steps.append(_step(inputs, name, phase, _words(phase, member), probs, balanced=balanced))
     default = predictions.default
     if len(predictions.transforms) > 1 and default.image_sizes == (size,):
@@ -129,7 +129,7 @@ def of_student(inputs: AblationInputs, name: str) -> list[list[Step]]:
         f"{name} before",
         f"{what}, as trained before",
         _phase(inputs, f"{last}/{name}", size),
-        balanced=getattr(member, last).is_class_balanced,
+        balanced=last in inputs.predictions[name].weighted,
     )
     student = _step(
         inputs,
@@ -137,7 +137,7 @@ def of_student(inputs: AblationInputs, name: str) -> list[list[Step]]:
         name,
         f"{what}, trained with the blend's predictions of test images",
         student_probs(inputs, name),
-        balanced=inputs.students[name].is_class_balanced,
+        balanced=_student_is_balanced(inputs, name),
     )
     blend = Step(DISTILL, f"blend for {name}", "the blend", _read_oof(inputs, "oof"))
     return [
@@ -153,7 +153,11 @@ def student_probs(inputs: AblationInputs, name: str) -> Probs:
 
 def student_shifts(inputs: AblationInputs, name: str) -> Probs | None:
     """Return the log class prior that a student may have lost (scored images, classes); None if it weighed no class."""
-    return inputs.prior_shift if inputs.students[name].is_class_balanced else None
+    return inputs.prior_shift if _student_is_balanced(inputs, name) else None
+
+
+def _student_is_balanced(inputs: AblationInputs, name: str) -> bool:
+    return inputs.students[name].is_class_balanced or FINETUNE in inputs.predictions[name].weighted
 
 
 def _probe(inputs: AblationInputs, name: str, size: int) -> Step:
