@@ -365,10 +365,35 @@ def test_a_member_that_is_only_a_probe_is_offered_a_training(tmp_path: Path) -> 
     assert all(".epochs=0" not in words for words, _ in trainings.trained)
 
 
-@pytest.mark.parametrize("words", [[""], ["none"], ["0"], ["nan"], ["-1"]])
+@pytest.mark.parametrize("words", [[""], ["none"], ["0"], ["nan"], ["-1"], ["inf"], ["1e999"]])
 def test_a_budget_is_hours(tmp_path: Path, words: list[str]) -> None:
     with pytest.raises(InputError, match="BUDGET"):
         tune.main(*words, root=tmp_path)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_settings_edited_during_a_members_last_training_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """Nothing is applied over the edit, and no other member is tuned with a mixture of old and new settings."""
+    path, ran = tmp_path / "params.yaml", []
+    path.write_text(yaml.safe_dump({"members": {"a": member(dict(OWN)), "b": member(dict(OWN))}, "folds": [0, 1]}))
+    winner = candidates.Candidate("lr / 3", {"lr": 0.0003}, "lr", 4)
+
+    def run(tuning: Tuning) -> Report:
+        assert params.read(tmp_path) == tuning.values
+        ran.append(tuning.member)
+        if len(ran) == place + 1:
+            path.write_text(path.read_text().replace("epochs: 4", "epochs: 5"))
+        return Report("", winner)
+
+    monkeypatch.setattr(Tuning, "run", run)
+    monkeypatch.setattr(tune, "_require_tracked_inputs", lambda *_: None)
+    with pytest.raises(SettingsChangedError, match=r"params\.yaml changed"):
+        tune.main("1", "--apply", root=tmp_path)
+    assert ran == ["a", "b"][: place + 1]
+    lrs = [member["finetune"]["lr"] for member in params.read(tmp_path)["members"].values()]
+    assert lrs == [0.0003] * place + [0.001] * (2 - place)
 
 
 def by_server(command: Sequence[str], *, cwd: Path, env: dict[str, str], stdout: TextIO, **_: Any) -> Any:
@@ -391,7 +416,7 @@ def test_temporary_experiments_leave_the_workspace_alone_and_train_nothing_twice
     monkeypatch.setattr("tools.trainings.subprocess", SimpleNamespace(run=by_server, STDOUT=subprocess.STDOUT))
     before, output, outputs, ran = repo.read("params.yaml"), "data/finetune/b/0.parquet", [], []
     words = ["-S", "++members.b.finetune.augmentation=[{HorizontalFlip: {p: 0.5}}]"]
-    with TemporaryExperiments(repo.root, tmp_path / "dvc.log") as trainings:
+    with TemporaryExperiments(repo.root, tmp_path / "dvc.log", (repo.root / "params.yaml").read_bytes()) as trainings:
         for _ in range(2):
             repo.log.write_text("")
             with trainings.outputs(["finetune@b-0"], words, [output]) as folder:

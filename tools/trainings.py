@@ -45,11 +45,11 @@ class TemporaryExperiments:
     Args:
         root: of the project.
         log: file that DVC's output is appended to.
+        settings: params.yaml as it was read; every training needs it unchanged.
     """
 
-    def __init__(self, root: Path, log: Path) -> None:
-        self.root, self.log = root, log
-        self.settings = (root / revisions.PARAMS).read_bytes()
+    def __init__(self, root: Path, log: Path, settings: bytes) -> None:
+        self.root, self.log, self.settings = root, log, settings
         self.names: list[str] = []
 
     def __enter__(self) -> Self:
@@ -91,15 +91,23 @@ class TemporaryExperiments:
         Raises:
             InputError: a stage failed, or params.yaml changed since the tuning started.
         """
-        if (self.root / revisions.PARAMS).read_bytes() != self.settings:
-            raise SettingsChangedError(
-                "params.yaml changed while it was tuned: run `make tune` again; what has trained is not trained again"
-            )
+        self.require_settings()
         name = f"tune-{time.time_ns():x}"
         self._dvc("exp", "run", "--temp", "--name", name, *words, *targets)
         self.names.append(name)
         with revisions.files(name, self.root, paths) as folder:
             yield folder
+
+    def require_settings(self) -> None:
+        """Require params.yaml as it was read.
+
+        Raises:
+            SettingsChangedError: it was edited.
+        """
+        if (self.root / revisions.PARAMS).read_bytes() != self.settings:
+            raise SettingsChangedError(
+                "params.yaml changed while it was tuned: run `make tune` again; what has trained is not trained again"
+            )
 
     def _dvc(self, *words: str, check: bool = True) -> None:
         """Run a DVC command; its output goes to the log.
