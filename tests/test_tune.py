@@ -1,7 +1,9 @@
 """Search of settings: the candidates, successive halving under a budget, how much the choice flatters."""
 
 import itertools
+import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +20,7 @@ from dvc.utils import hydra
 
 from podium.core import params, tables
 from podium.core.errors import InputError
+from podium.core.interrupts import StopSignal
 from podium.inference.settings import MemberSettings
 from podium.preflight import member_checks
 from podium.training.settings import FinetuneSettings
@@ -394,6 +397,32 @@ def test_settings_edited_during_a_members_last_training_stay(
     assert ran == ["a", "b"][: place + 1]
     lrs = [member["finetune"]["lr"] for member in params.read(tmp_path)["members"].values()]
     assert lrs == [0.0003] * place + [0.001] * (2 - place)
+
+
+def test_an_experiment_that_is_ended_early_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = tmp_path / ".dvc/tmp/exps/standalone"
+
+    def add(name: str) -> Path:
+        folder = folders / f"tmp{name}"
+        (folder / "data").mkdir(parents=True)
+        info = folders / f"run/{name}/{name}.run"
+        info.parent.mkdir(parents=True)
+        info.write_text(json.dumps({"name": name, "root_dir": str(folder.resolve())}))
+        return folder
+
+    def killed(_: TemporaryExperiments, *words: str, check: bool = True) -> None:
+        made.append(add(words[words.index("--name") + 1]))
+        raise StopSignal(signal.SIGINT)
+
+    of_the_user, made = add("mine"), list[Path]()
+    (folders / "run/mine/cut.run").write_text('{"na')
+    (tmp_path / "params.yaml").write_text("")
+    monkeypatch.setattr(TemporaryExperiments, "_dvc", killed)
+    with pytest.raises(StopSignal), TemporaryExperiments(tmp_path, tmp_path / "log", b"") as trainings:
+        trainings.pretrain("a", "0")
+    assert len(made) == 1
+    assert not made[0].exists()
+    assert of_the_user.exists()
 
 
 def by_server(command: Sequence[str], *, cwd: Path, env: dict[str, str], stdout: TextIO, **_: Any) -> Any:
