@@ -15,7 +15,7 @@ import numpy as np
 
 from podium.core import scratch
 from podium.predictions import calibration
-from podium.predictions.calibration import Calibration, LossCurve, Probs, Values
+from podium.predictions.calibration import FittedCalibration, LossCurve, Probs, Values
 from podium.predictions.tta import Tta, average_ttas, single_ttas
 from podium.scoring import comparison, intervals
 from podium.scoring.comparison import Comparison
@@ -27,7 +27,7 @@ class TtaChoice:
     """The chosen TTA and its calibration."""
 
     tta: Tta
-    calibration: Calibration
+    calibration: FittedCalibration
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TtaCandidate:
     """
 
     tta: Tta
-    calibration: Calibration
+    calibration: FittedCalibration
     log_loss: float
     cost: float
     compared: Comparison | None
@@ -71,7 +71,7 @@ class OofByTta:
         """Return the log class prior (images, classes) that a TTA's phases may have lost, or None."""
         return next((self.shifts[phase] for phase in tta.phases if phase in self.shifts), None)
 
-    def calibration(self, tta: Tta, held_out: Collection[int] = ()) -> Calibration:
+    def calibration(self, tta: Tta, held_out: Collection[int] = ()) -> FittedCalibration:
         """Fit a TTA's temperature and prior strength on the images outside the outer folds `held_out`.
 
         As calibration.fit does, from curves that every set of outer folds shares.
@@ -80,7 +80,7 @@ class OofByTta:
         strengths = (0.0,) if self.shift_of(tta) is None else calibration.PRIOR_STRENGTHS
         fitted = [(*self._curve(tta, strength).lowest(folds), strength) for strength in strengths]
         _, temperature, strength = min(fitted)
-        return Calibration(temperature, strength)
+        return FittedCalibration(temperature, strength)
 
     def _curve(self, tta: Tta, strength: float) -> LossCurve:
         if (tta, strength) not in self._curves:
@@ -138,7 +138,7 @@ class _Trial:
 
     member: OofByTta
     tta: Tta
-    calibration: Calibration
+    calibration: FittedCalibration
     rows: Indices
 
     @cached_property

@@ -154,7 +154,7 @@ def fit_temperature(logs: Probs, targets: Targets) -> float:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class FittedCalibration:
     """How log probabilities become probabilities.
 
     Attributes:
@@ -175,7 +175,7 @@ class Calibration:
         return scaled(with_prior(logs, shifts, self.prior_strength), self.temperature)
 
 
-def fit(logs: Probs, targets: Targets, shifts: Probs | None) -> Calibration:
+def fit(logs: Probs, targets: Targets, shifts: Probs | None) -> FittedCalibration:
     """Fit the temperature and, where a training weighed classes, the prior's strength.
 
     Source: bias-corrected temperature scaling, Alexandari et al. 2020, arXiv 1901.06852; here the bias is the log
@@ -184,14 +184,14 @@ def fit(logs: Probs, targets: Targets, shifts: Probs | None) -> Calibration:
     Args:
         logs: (images, classes) log probabilities.
         targets: (images,) class indices.
-        shifts: as of `Calibration.apply`.
+        shifts: as of `FittedCalibration.apply`.
     """
     if shifts is None:
-        return Calibration(fit_temperature(logs, targets))
+        return FittedCalibration(fit_temperature(logs, targets))
     every, one_fold = np.zeros(1, np.int64), np.zeros(len(targets), np.int64)
     curves = {strength: curve(with_prior(logs, shifts, strength), targets, one_fold, 1) for strength in PRIOR_STRENGTHS}
     _, temperature, strength = min((*of_one.lowest(every), strength) for strength, of_one in curves.items())
-    return Calibration(temperature, strength)
+    return FittedCalibration(temperature, strength)
 
 
 def fit_label_temperatures(logs: Probs, targets: Targets, n_labels: int) -> tuple[float, ...]:
