@@ -74,3 +74,23 @@ def test_priors_come_back_as_they_are_in_what_each_fold_trained_on() -> None:
         counts = np.maximum(np.bincount(targets[folds != fold], minlength=4), 1)
         probs = np.exp(calibration.shifted(even, shifts[fold]))
         np.testing.assert_allclose(probs[0], counts / counts.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("kept", "least", "most"), [(1.0, 0.0, 0.0), (0.5, 0.25, 0.75), (0.0, 0.75, 1.0)])
+def test_the_fit_puts_back_the_share_of_the_prior_that_is_missing(
+    seed: int, kept: float, least: float, most: float
+) -> None:
+    rng, prior = np.random.default_rng(seed), np.array([0.9, 0.1])
+    targets = rng.choice(2, 4000, p=prior)
+    logits = 1.5 * (rng.normal(size=(4000, 2)) + 1.5 * np.eye(2)[targets]) + kept * np.log(prior)
+    logs = calibration.log_probs(calibration.scaled(logits.astype(np.float32), 1.0))
+    shifts = np.log(prior).astype(np.float32)
+    found = calibration.fit(logs, targets, shifts)
+    assert least <= found.prior_strength <= most
+    assert calibration.fit(logs, targets) == calibration.FittedCalibration(calibration.fit_temperature(logs, targets))
+    losses = [-np.log(found.apply(logs, shifts)[np.arange(4000), targets]).mean()]
+    for strength in calibration.PRIOR_STRENGTHS:
+        moved = calibration.with_prior(logs, shifts, strength)
+        losses.append(calibration.losses(moved, targets, calibration.fit_temperature(moved, targets)).mean())
+    assert losses[0] == pytest.approx(min(losses[1:]), abs=1e-4)

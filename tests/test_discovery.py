@@ -257,6 +257,20 @@ def test_a_named_recipe_keeps_its_folds_and_overrides_that_exist_are_named(proje
     assert text.count("yaml-language-server") == 1
 
 
+@pytest.mark.parametrize(("sizes", "noted"), [([64, 80], False), ([64], True)])
+def test_a_recipe_with_crops_and_no_higher_size_is_said(
+    project: Path, capsys: pytest.CaptureFixture[str], sizes: list[int], noted: bool
+) -> None:
+    (project / "recipes").unlink()
+    values = yaml.safe_load((PROJECT / "recipes/quick.yaml").read_text())
+    values["members"]["small"]["finetune"]["augmentation"] = [{"RandomResizedCrop": {"size": [64, 64]}}]
+    values["members"]["small"]["infer"]["image_sizes"] = sizes
+    (project / "recipes").mkdir()
+    (project / "recipes/own.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    new.main(str(project / "data/contest"), "--yes", "--recipe", "own", root=project)
+    assert ("trained on random crops" in capsys.readouterr().out) == noted
+
+
 def test_links_to_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / "contest").mkdir()
     (tmp_path / "contest/train").symlink_to(tmp_path)

@@ -104,6 +104,7 @@ def test_averages_are_over_sizes_over_phases_and_over_both(tmp_path: Path) -> No
         ((32, 40), (PROBE,)),
         ((32,), (FINETUNE, PROBE)),
         ((32, 40), (FINETUNE, PROBE)),
+        ((32,), (FINETUNE, PRETRAIN)),
     }
     assert {(tta.image_sizes, tta.phases) for tta in averages} == expected
     assert len(averages) == len(expected)
@@ -111,7 +112,19 @@ def test_averages_are_over_sizes_over_phases_and_over_both(tmp_path: Path) -> No
     assert not set(averages) & {source.default, *source.alternatives}
 
 
-@pytest.mark.parametrize("harmful", [Tta((40,), BOTH), Tta((40,), BOTH, (PROBE,)), Tta((32,), BOTH, (PROBE,))])
+@pytest.mark.parametrize(("size", "averaged"), [(32, True), (40, True), (48, False)])
+def test_the_third_phase_is_averaged_with_the_second_where_both_predict_its_size(
+    tmp_path: Path, size: int, averaged: bool
+) -> None:
+    source = found(tmp_path, fixres={"a": {"image_size": size, "epochs": 1, "lr": 0.1}})["a"]
+    averages = average_ttas(source.default, source.alternatives)
+    assert [tta for tta in averages if FIXRES in tta.phases] == averaged * [Tta((size,), BOTH, (FINETUNE, FIXRES))]
+
+
+@pytest.mark.parametrize(
+    "harmful",
+    [Tta((40,), BOTH), Tta((40,), BOTH, (PROBE,)), Tta((32,), BOTH, (PROBE,)), Tta((32,), BOTH, (PRETRAIN,))],
+)
 def test_no_average_has_a_part_that_harms(tmp_path: Path, harmful: Tta) -> None:
     source = found(tmp_path)["a"]
     for tta in average_ttas(source.default, source.alternatives, [harmful]):

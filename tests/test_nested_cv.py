@@ -288,3 +288,16 @@ def test_a_recipe_without_a_decision_gives_what_it_blends() -> None:
     np.testing.assert_array_equal(recipe.apply(probs[:, 0]), recipe.blended(probs[:, 0]))
     moved = replace(recipe, decision=thresholds.Multipliers(np.array([1.0, 1.0, 50.0]))).apply(probs[:, 0])
     assert (moved.argmax(axis=1) == 2).mean() > 0.9
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1"])
+def test_greedy_selection_is_judged_as_its_blend_will_decide(metric: str) -> None:
+    """The rare class is never the likeliest, so before the division by the class frequencies all members look alike."""
+    rng, prior = np.random.default_rng(0), np.array([0.95, 0.05])
+    targets = rng.choice(2, 600, p=prior)
+    rare = np.stack([np.full(600, 0.05), np.where(targets == 1, 0.4, 0.03) + 0.02 * rng.random(600)])
+    probs = np.stack([1 - rare, rare], axis=2).astype(np.float32)
+    images = evaluation_set(targets, metric)
+    blend = nested_of(probs[:, None], images, ["greedy"]).outcome().recipe.blend
+    assert blend.weights is not None
+    assert blend.weights[1] > 0.9

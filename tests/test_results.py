@@ -126,6 +126,15 @@ def test_a_harmful_member_is_listed_with_the_command_that_tries_without_it(built
     assert "harms" not in capsys.readouterr().out
 
 
+def test_the_command_takes_a_member_out_of_the_soups_of_others(built, capsys):
+    path = built / "params.yaml"
+    path.write_text(path.read_text().replace("soup: {}", "soup: {strong_one: {members: [weak]}}"))
+    write_worth(built, weak="harms")
+    results.main(root=built)
+    expected = "try without it: dvc exp run -S '~members.weak' -S '~fixres.weak' -S '~soup.strong_one'\n"
+    assert expected in capsys.readouterr().out
+
+
 def test_the_joint_probe_is_listed_and_has_no_command_that_tries_without_it(built, capsys):
     members = tables.read(built / results.MEMBERS, contracts.MEMBERS)
     joint = members.iloc[[0]].assign(member="joint_probe", phases="joint_probe", image_sizes="0", weight=0.1)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -65,15 +67,29 @@ def test_warm_up_rises_by_the_same_step_from_the_first_update_on(name: str) -> N
     assert lrs[6] > 0.9
 
 
-def test_position_tables_and_class_tokens_do_not_decay() -> None:
-    model = timm.create_model("vit_tiny_patch16_224", num_classes=2, img_size=32, depth=2)
+@pytest.mark.parametrize(
+    ("name", "kwargs", "spared"),
+    [
+        ("vit_tiny_patch16_224", {"img_size": 32, "depth": 2}, {"pos_embed", "cls_token"}),
+        (
+            "swin_tiny_patch4_window7_224",
+            {"img_size": 56, "depths": (2,), "embed_dim": 24, "num_heads": (3,)},
+            {f"layers.0.blocks.{block}.attn.relative_position_bias_table" for block in range(2)},
+        ),
+    ],
+)
+def test_position_and_bias_tables_and_class_tokens_do_not_decay(
+    name: str, kwargs: dict[str, Any], spared: set[str]
+) -> None:
+    model = timm.create_model(name, num_classes=2, **kwargs)
+    assert spared <= {name for name, _ in model.named_parameters()}
     for layer_decay in (None, 0.5):
         decayed = {
             id(p) for g in make(model, layer_decay=layer_decay).param_groups if g["weight_decay"] for p in g["params"]
         }
         names = {name for name, p in model.named_parameters() if id(p) in decayed}
         assert names
-        assert not names & {"pos_embed", "cls_token"}
+        assert not names & spared
 
 
 def test_every_parameter_is_in_one_group_and_norms_do_not_decay() -> None:

@@ -129,7 +129,7 @@ def test_images_of_a_group_are_drawn_together() -> None:
 def test_a_blend_is_the_mean_of_its_members() -> None:
     of = runs(90, skills={A: 1.0, B: 1.0})[0]
     mean, first, second = (seeds.predict(seeds.two_ways(f"{text} : c")[0], of) for text in ("a + b", "a", "b"))
-    np.testing.assert_array_equal(first, ablation.tempered(of.probs[A], of.scored))
+    np.testing.assert_array_equal(first, ablation.calibrated(of.probs[A], of.scored))
     plain = np.log((first + second) / 2)
     given, centred = plain - plain[:, :1], np.log(mean) - np.log(mean[:, :1])
     for outer_fold in of.scored.all_outer_folds:  # one temperature per outer fold

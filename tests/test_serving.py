@@ -27,8 +27,9 @@ from podium.ensembling.blending import Fitting, blended
 from podium.ensembling.method_registry import METHODS
 from podium.ensembling.recipe_schema import RecipeFile, RecipeMember, StoredBlend, StoredDecision
 from podium.inference import stored_images
-from podium.predictions import member_predictions
+from podium.predictions import calibration, member_predictions
 from podium.predictions.tta import Tta
+from podium.reports import ablation_steps
 from podium.scoring.thresholds import ExpectedPosition, Multipliers
 from podium.serving import bundle, image_stream, network_passes, new_predictions, onnx_export, selection_of_members
 from podium.serving.standalone import cases, resize
@@ -455,10 +456,10 @@ def test_one_member_has_its_own_score_and_no_other_member(root: Path) -> None:
         selection_of_members.select(recipe, "nobody", root)
 
 
-def add_student(root: Path) -> None:
+def add_student(root: Path, **settings: str) -> None:
     """Add a student that has learned nothing from the blend."""
     values = yaml.safe_load((root / "params.yaml").read_text())
-    tiny.write_params(root, values | {"distill": {"a": {"epochs": 1, "batch_size": 4, "lr": 0.01}}})
+    tiny.write_params(root, values | {"distill": {"a": {"epochs": 1, "batch_size": 4, "lr": 0.01, **settings}}})
     for kind in ("models", "data"):
         shutil.copytree(root / f"{kind}/finetune", root / f"{kind}/distill", dirs_exist_ok=True)
 
@@ -475,6 +476,15 @@ def test_the_distilled_student_is_one_network_with_its_own_score(root: Path) -> 
     found = selection_of_members.select(recipe, "distilled", root)
     assert (found.folds, found.members[0].phases) == (["0"], ["distill"])
     assert found.score.oof_score_low <= found.score.oof_score <= found.score.oof_score_high
+    assert (found.members[0].prior_strength, found.members[0].log_priors) == (0, {})
+    add_student(root, class_weights="balanced")
+    (student,) = selection_of_members.select(recipe, "distilled", root).members
+    used = ablation_steps.load(root)
+    logs = calibration.log_probs(ablation_steps.student_probs(used, "a"))
+    shifts = calibration.prior_shifts(used.images.targets, used.images.folds, len(tiny.CLASSES))
+    fitted = calibration.fit(logs, used.images.targets, shifts[used.images.folds])
+    assert (student.temperature, student.prior_strength) == (fitted.temperature, fitted.prior_strength)
+    assert student.log_priors == {"0": pytest.approx(shifts[0])}
 
 
 @pytest.mark.slow

@@ -94,6 +94,10 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
             {"members__a__pretrain__image_size": 32, "members__a__finetune__epochs": 0},
             "pretrain.image_size 32 needs finetune.epochs",
         ),
+        (
+            {"members__a__model__compile": True, "members__a__pretrain__epochs": 0, "members__a__finetune__epochs": 0},
+            "members.a: model.compile has no effect",
+        ),
         ({"members__a__infer__transforms": ["rot45"]}, "members.a.infer.transforms"),
         (
             {"members__a__model__mean": [123.7, 116.3, 103.5], "members__a__model__std": [58.4] * 3},

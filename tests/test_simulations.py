@@ -8,6 +8,7 @@ import pytest
 from docs.measure import (
     measure_choices,
     resplit,
+    simulate_decisions,
     simulate_intervals,
     simulate_rare,
     simulate_scores,
@@ -151,6 +152,18 @@ def test_rare_classes_have_a_row_per_metric(monkeypatch: pytest.MonkeyPatch, cap
     assert all(float(row[4]) >= float(row[3]) for row in rows)  # wider
     assert float(rows[0][4]) > float(rows[0][3])
     assert before == intervals.FEW
+
+
+def test_dividing_by_the_prior_gains_balanced_accuracy_and_no_gate_is_needed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(simulate_decisions, "CASES", simulate_decisions.CASES[:1])
+    simulate_decisions.main("--draws", "5")
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[1] for row in rows] == list(simulate_decisions.METRICS)
+    always, gated = (float(cell.split(" ")[0]) for cell in rows[0][3:5])
+    assert always > 5
+    assert always >= gated
 
 
 def test_unequal_groups_have_a_row_per_kind_and_metric(monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -155,12 +155,43 @@ def test_a_member_ahead_of_the_blend_is_answered(
 
 def test_the_command_without_a_member_removes_it_from_every_map_and_leaves_one(inputs: PageInputs) -> None:
     """`check` refuses a phase of a member that is not there, and a contest without members."""
-    given = replace(inputs, values=inputs.values | {"fixres": {"vit": {}}, "soup": {"vit": {}}})
+    given = replace(inputs, values=inputs.values | {"fixres": {"vit": {}}, "soup": {"vit": {"members": ["resnet"]}}})
     commands = [one.command for one in advice.all_advice(given) if "vit harms" in one.text]
     assert commands == ["dvc exp run -S '~members.vit' -S '~fixres.vit' -S '~soup.vit'"]
     given = replace(inputs, values=inputs.values | {"members": {"vit": {}}, "external": {"resnet": {}}})
     commands = [one.command for one in advice.all_advice(given) if "harms" in one.text]
     assert commands == ["dvc exp run -S '~external.resnet'"]
+
+
+@pytest.mark.parametrize(
+    ("others", "word"), [(["vit", "resnet2"], "soup.resnet.members=[resnet2]"), (["vit"], "~soup.resnet")]
+)
+def test_the_command_without_a_member_takes_it_out_of_the_soups_of_others(
+    inputs: PageInputs, others: list[str], word: str
+) -> None:
+    """`check` refuses a soup of a member that is not there."""
+    given = replace(inputs, values=inputs.values | {"soup": {"resnet": {"members": others}}})
+    commands = [one.command for one in advice.all_advice(given) if "vit harms" in one.text]
+    assert commands == [f"dvc exp run -S '~members.vit' -S '{word}'"]
+
+
+@pytest.mark.parametrize(
+    ("leaks", "first", "them", "labels"), [(1, "1 of 3 test images has", "it", "its label"),
+                                           (2, "2 of 3 test images have", "them", "their labels")]
+)  # fmt: skip
+def test_one_test_image_in_train_is_told_of_in_the_singular(
+    inputs: PageInputs, leaks: int, first: str, them: str, labels: str
+) -> None:
+    said = (
+        f"{first} a duplicate in train. A leaderboard score is optimistic on {them}. If the rules allow it,"
+        f" ensemble.leaked_labels uses {labels}."
+    )
+    found = {
+        "data/analyze/summary.json": {"test_images_with_a_train_duplicate": leaks},
+        "metrics/summary.json": inputs.summary("metrics/summary.json") | {"n_test_images": 3},
+    }
+    given = replace(inputs, found=inputs.found | found)
+    assert said in [one.text for one in advice.all_advice(given)]
 
 
 def test_names_as_labels_are_said_to_be_in_the_path(inputs: PageInputs) -> None:

@@ -25,8 +25,9 @@ MISSING = float("nan")
 class HeldOut:
     """What candidates predict of held-out images, by fold.
 
-    Calibration is a temperature per fold, and of trainings that weighed classes a share of the class prior, fitted on
-    the fold itself: a candidate must not lose for what the ensemble corrects. One number or two flatter little.
+    Calibration is a temperature per fold (and a share of the class prior, where a training corrected for the classes'
+    counts), fitted on the fold itself: a candidate must not lose for what the ensemble corrects. One or two numbers
+    flatter little, and all candidates alike.
 
     Attributes:
         images: all training images.
@@ -110,7 +111,7 @@ class HeldOut:
             table: tables.PREDICTIONS.
             image_size: of the predictions; default: that of training.
             transform: of the predictions.
-            balanced: the training weighted classes, so it may answer as if all were as frequent.
+            balanced: the training corrected for the classes' counts, so it may lack the class prior.
 
         Raises:
             InputError: an image has no prediction.

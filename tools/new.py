@@ -19,7 +19,7 @@ from podium.discovery.contest_guess import ContestGuess
 from podium.images import image_files
 from podium.images.arrays import Scaling
 from podium.images.settings import PrepareSettings
-from podium.preflight import input_paths, input_tables
+from podium.preflight import input_paths, input_tables, random_crops, training_sizes
 from podium.preflight.settings import Podium
 from podium.scoring import scores
 from tools import params_schema
@@ -126,7 +126,7 @@ def _decoding_seconds(folder: Path) -> float:
 
 
 def _checked(path: Path, root: Path) -> list[str]:
-    """Check the file as `check settings` does; return its messages.
+    """Check the file as `check settings` does; return its messages, and what `check` notes on image sizes.
 
     Raises:
         InputError: what `check` refuses.
@@ -134,7 +134,8 @@ def _checked(path: Path, root: Path) -> list[str]:
     p = params.parse(params.read(root, path.name), "", Podium)
     input_paths.refuse_inputs_among_outputs(p, root)
     input_paths.require(p, root)
-    return input_tables.check(p, root)
+    notes = (random_crops.note(p), training_sizes.note(p))
+    return [*input_tables.check(p, root), *filter(None, notes)]
 
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:

@@ -13,8 +13,8 @@ from podium.core import cli, params, tables
 from podium.core.errors import InputError
 from podium.ensembling.settings import EnsembleSettings
 from podium.folds import balance
+from podium.page import removal
 from podium.predictions.tta import ELSEWHERE, FINETUNE, JOINT_PROBE
-from podium.preflight import pruning
 from podium.reports import ablation, ablation_steps, diversity
 from podium.scoring import scores
 from tools import run_page, variants
@@ -149,16 +149,13 @@ def harmful_members(worth: pd.DataFrame, members: pd.DataFrame, values: dict[str
     weightless = set(members.loc[members["weight"] == 0, "member"])
     lines = []
     for row in worth[(worth["effect"] == "harms") & ~worth["member"].isin(weightless)].itertuples():
-        maps = [key for key in pruning.MAPS if row.member in params.section(values, key)]
-        without = " ".join(f"-S '~{key}.{row.member}'" for key in maps)
         lines += [
             f"{'warning':{ASIDE}}{row.member} harms the equal mean: with it {row.gain:+.4f} in the metric",
             f"{'':{ASIDE}}({row.low:+.4f} to {row.high:+.4f}) and {row.log_loss_gain:+.4f} in log loss",
             f"{'':{ASIDE}}({row.log_loss_low:+.4f} to {row.log_loss_high:+.4f}, {WORTH})",
         ]
-        removable = "members" not in maps or len(params.section(values, "members")) > 1  # at least one must remain
-        if maps and removable:  # the joint probe is in no map
-            lines.append(f"{'':{ASIDE}}try without it: dvc exp run {without}")
+        if without := removal.command(values, [row.member]):  # the joint probe is in no map
+            lines.append(f"{'':{ASIDE}}try without it: {without}")
     return lines
 
 

@@ -49,12 +49,14 @@ def main(*words: str) -> None:
     args = parser.parse_args(words)
     root, out = args.root.resolve(), args.out.resolve()
     one_class.require(root)
+    values = params.read(root)
+    folds = [str(fold) for fold in values["folds"]]
     for seed in args.seeds:
         for variant in args.variants:
-            if not (folder := out / variant / str(seed)).exists():
-                member = params.read(root)["members"][args.member]
-                settings = variants.changed(member, _changes(variant, folder), seed)
-                _train(root, args.member, settings, args.folds, folder)
+            folder = out / variant / str(seed)
+            if missing := [fold for fold in args.folds or folds if not (folder / f"{fold}.parquet").exists()]:
+                settings = variants.changed(values["members"][args.member], _changes(variant, folder), seed)
+                _train(root, args.member, settings, missing, folder)
     if args.folds:
         return
     if BASE in args.variants:
@@ -81,8 +83,8 @@ def _pairs(numbers: Sequence[int]) -> list[tuple[int, int]]:
     return list(zip(numbers, [*numbers[1:], *numbers[:1]], strict=True))
 
 
-def _train(root: Path, member: str, settings: dict[str, Any], only: Sequence[str] | None, folder: Path) -> None:
-    """Run the phases in a copy of the project, on all folds or on some; move the last one's predictions to `folder`."""
+def _train(root: Path, member: str, settings: dict[str, Any], folds: Sequence[str], folder: Path) -> None:
+    """Run the phases in a copy of the project on some folds; move the last one's predictions to `folder`."""
     values = params.read(root)
     later = [part for part in phase.OPTIONAL if part in settings]
     values |= {part: {member: settings.pop(part)} for part in later}
@@ -96,16 +98,17 @@ def _train(root: Path, member: str, settings: dict[str, Any], only: Sequence[str
             (work / kept).parent.mkdir(parents=True, exist_ok=True)
             (work / kept).symlink_to(root / kept)
         (work / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-        before, folds = work / f"models/weights/{member}.safetensors", only or [str(fold) for fold in values["folds"]]
         for fold in folds:
-            weights = before
+            weights = work / f"models/weights/{member}.safetensors"
             for part in ("pretrain", "finetune", *later):
                 phase_run.run(phase.load_job(part, member, fold, work), weights)
                 weights = work / f"models/{part}/{member}/{fold}.safetensors"
         finished = work / f"data/{(later or ['finetune'])[-1]}/{member}"
         if folder.parent.name == BASE:
             shutil.move(work / f"models/finetune/{member}", finished / "models")
-        finished.rename(folder)
+        for file in sorted(finished.rglob("*.*"), reverse=True):  # models first: predictions say that a fold is done
+            (folder / file.relative_to(finished)).parent.mkdir(parents=True, exist_ok=True)
+            file.rename(folder / file.relative_to(finished))
 
 
 def _network(root: Path, member: str) -> tuple[int, devices.Numerics]:

@@ -41,6 +41,7 @@ def main(*words: str) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--folds", nargs="+", help="default: all")
+    parser.add_argument("--bf16", action="store_true", help="train in bf16, by torch's autocast")
     args = parser.parse_args(words)
     root = args.root.resolve()
     one_class.require(root)
@@ -49,7 +50,8 @@ def main(*words: str) -> None:
         for fold in args.folds or [str(name) for name in params.section(params.read(root), "folds")]:
             path = args.out.resolve() / f"timm/{seed}/{fold}.parquet"
             if not path.exists():
-                FoldRun(root, args.member, read_fold(folds, fold), fold).run(args.script, args.epochs, seed, path)
+                run = FoldRun(root, args.member, read_fold(folds, fold), fold, args.bf16)
+                run.run(args.script, args.epochs, seed, path)
                 print(f"{fold}: {path}", flush=True)
 
 
@@ -61,13 +63,14 @@ class FoldRun:
     member: str
     data: FoldImages
     fold: str
+    bf16: bool
 
     def run(self, script: Path, epochs: int, seed: int, path: Path) -> None:
         """Train and write the predictions of the held-out fold to `path`."""
         with tempfile.TemporaryDirectory() as name:
             self._write_images(Path(name) / "train", self.data.train)
             self._write_images(Path(name) / "validation", self.data.held_out)
-            words = ["--epochs", str(epochs), "--seed", str(seed), *self._settings(), "--output", name]
+            words = ["--seed", str(seed), *self._settings(epochs), "--output", name]
             command = [sys.executable, str(script.resolve()), name, *words]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             with torch.serialization.safe_globals([argparse.Namespace]):  # its arguments lie beside the weights
@@ -88,7 +91,7 @@ class FoldRun:
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), cv2.cvtColor(self._pack[image_id], cv2.COLOR_RGB2BGR))
 
-    def _settings(self) -> list[str]:
+    def _settings(self, epochs: int) -> list[str]:
         model = self._model
         if model.mean is None or model.std is None:
             raise InputError("docs.measure.by_timm needs the member's mean and std in params.yaml")
@@ -97,9 +100,12 @@ class FoldRun:
             *("--pretrained", "--pretrained-path", str(self.root / f"models/weights/{self.member}.safetensors")),
             *("--model-kwargs", *(f"{key}={value}" for key, value in model.model_kwargs.items())),
             *("--img-size", str(model.image_size), "--mean", *map(str, model.mean), "--std", *map(str, model.std)),
-            *("--opt", "adamw", "--weight-decay", "0.05", "--lr", "1e-4", "--warmup-epochs", "2"),
+            *("--epochs", str(epochs), "--val-interval", str(epochs), "--warmup-epochs", "2"),
+            *("--opt", "adamw", "--weight-decay", "0.05", "--lr", "1e-4"),
             *("--batch-size", "32", "--workers", "0", "--device", "cpu", "--checkpoint-hist", "1"),
             *("--experiment", "run"),
+            *(["--channels-last"] if model.channels_last else []),
+            *(["--amp", "--amp-dtype", "bfloat16"] if self.bf16 else []),
         ]
 
     def _predicted(self, state: Mapping[str, Any]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ class Condition:
         correlation: share of the noise's variance that all members share.
         methods: of nested_cv.NestedCv.
         trained: whether members are trained on simulated features, fold by fold, instead of drawn.
+        shares: of the classes, which drawn members know as their prior; () for classes that are equally frequent.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Condition:
     n_sizes: int = 3
     methods: tuple[str, ...] = ("equal", "logits", "greedy", "weighted", "stacking")
     trained: bool = False
+    shares: tuple[float, ...] = ()
 
 
 @dataclass
@@ -104,6 +107,8 @@ def _evaluation_set(condition: Condition, targets: Targets, groups: Indices) -> 
 def _labels(condition: Condition, n_images: int, group_size: int, rng: np.random.Generator) -> tuple[Targets, Indices]:
     n_groups = n_images // group_size
     groups = np.repeat(np.arange(n_groups), group_size)
+    if condition.shares:
+        return rng.choice(condition.n_classes, n_groups, p=condition.shares)[groups], groups
     return rng.integers(0, condition.n_classes, n_groups)[groups], groups
 
 
@@ -121,16 +126,23 @@ def _predictions(
     """Draw every member's log probabilities for every TTA."""
     shape = (len(targets), condition.n_classes)
     shared = _noise(shape, groups, condition.group_size, rng)
+    prior = np.log(np.array(condition.shares or [1.0] * condition.n_classes))
     members = []
     for member in range(condition.n_members):
         own = _noise(shape, groups, condition.group_size, rng)
         skill = condition.skill * (1 - 0.3 * member / max(condition.n_members - 1, 1))
-        confidence = skill * (0.7, 1.0, 1.6)[member % 3]
+        sureness = (0.7, 1.0, 1.6)[member % 3]
+        confidence, own_prior = skill * sureness, sureness * prior
         base = np.sqrt(condition.correlation) * shared + np.sqrt(1 - condition.correlation) * own
         members.append(
             {
                 Tta((224 + 32 * size,), TRANSFORMS): _logs(
-                    base + 0.3 * rng.normal(size=shape), targets, factor, skill, confidence
+                    base + 0.3 * rng.normal(size=shape),
+                    targets,
+                    factor,
+                    skill=skill,
+                    confidence=confidence,
+                    prior=own_prior,
                 )
                 for size, factor in enumerate(_factors(condition.n_sizes))
             }
@@ -138,10 +150,12 @@ def _predictions(
     return members
 
 
-def _logs(noise: NDArray[np.float64], targets: Targets, factor: float, skill: float, confidence: float) -> Probs:
+def _logs(
+    noise: NDArray[np.float64], targets: Targets, factor: float, *, skill: float, confidence: float, prior: NDArray[Any]
+) -> Probs:
     logits = noise.copy()
     logits[np.arange(len(targets)), targets] += skill * factor
-    return calibration.log_probs(calibration.scaled((logits * confidence).astype(np.float32), 1.0))
+    return calibration.log_probs(calibration.scaled((logits * confidence + prior).astype(np.float32), 1.0))
 
 
 def _factors(n_sizes: int) -> list[float]:

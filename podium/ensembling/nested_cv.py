@@ -25,9 +25,9 @@ from podium.ensembling.method_registry import METHODS
 from podium.ensembling.selection import Selection
 from podium.ensembling.tta_selection import OofByTta, TtaChoice
 from podium.predictions import calibration
-from podium.predictions.calibration import Probs
+from podium.predictions.calibration import Probs, Targets
 from podium.predictions.tta import Tta
-from podium.scoring import thresholds
+from podium.scoring import evaluation_set, thresholds
 from podium.scoring.evaluation_set import EvaluationSet, Indices
 
 HeldOut = frozenset[int]
@@ -211,8 +211,12 @@ class NestedCv:
 
     def _fitted(self, rows: Indices, members: Sequence[Probs]) -> dict[str, Recipe]:
         targets, metric = self.images.targets[rows], self.images.metric
-        utility = None if metric.chosen_by == "log_loss" else metric.utility
-        fitting = blending.Fitting(targets, utility, self.greedy_rounds)
+
+        def utility(targets: Targets, probs: Probs) -> float:
+            return -evaluation_set.choice_cost(metric, targets, probs)
+
+        judged_by = None if metric.chosen_by == "log_loss" else utility
+        fitting = blending.Fitting(targets, judged_by, self.greedy_rounds)
         recipes = {}
         for name in self.methods:
             recipe = Recipe(METHODS[name].fit(members, fitting))

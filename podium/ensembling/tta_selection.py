@@ -74,7 +74,7 @@ class OofByTta:
     def calibration(self, tta: Tta, held_out: Collection[int] = ()) -> FittedCalibration:
         """Fit a TTA's temperature and prior strength on the images outside the outer folds `held_out`.
 
-        As calibration.fit does, from curves that every set of outer folds shares.
+        As calibration.fit does, with curves that are measured once for all sets of outer folds.
         """
         folds = np.array(self.images.remaining(held_out))
         strengths = (0.0,) if self.shift_of(tta) is None else calibration.PRIOR_STRENGTHS
@@ -164,9 +164,8 @@ class _Trial:
         every = self.member.at(self.tta)
         logs = every[self.rows]
         scratch.release(every)
-        return calibration.with_prior(
-            logs, None if shift is None else shift[self.rows], self.calibration.prior_strength
-        )
+        here = None if shift is None else shift[self.rows]
+        return calibration.with_prior(logs, here, self.calibration.prior_strength)
 
 
 def _trials(member: OofByTta, held_out: Collection[int]) -> list[_Trial]:

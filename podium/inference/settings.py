@@ -78,6 +78,12 @@ class MemberSettings(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _refuse_to_compile_what_is_not_trained(self) -> Self:
+        if self.model.compile and not self.is_trained:
+            raise ValueError("model.compile has no effect with 0 epochs in both phases: only trainings are compiled")
+        return self
+
     @property
     def pretrain_size(self) -> int:
         """Return the image size of phase 1 and of its held-out predictions, in pixels."""

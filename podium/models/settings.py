@@ -45,7 +45,7 @@ class ModelSettings(Section):
         seed: of all random draws of the member: first weights, batches, augmentation.
         precision: of the computation; weights are always fp32. "bf16" and "fp16" need a processor that has them.
         channels_last: a memory layout that is faster for most convolutional networks.
-        compile: use torch.compile, which takes minutes at first.
+        compile: use torch.compile in trainings, which takes minutes at first.
     """
 
     backbone: str = Field(min_length=1)

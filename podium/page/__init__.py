@@ -7,6 +7,7 @@ data_sections.py: duplicates, odd images, leakage, shift, folds.
 galleries.py: which images the page shows, with captions.
 model_sections.py: curves, ablation, members, errors, calibration, suspected labels.
 page_inputs.py: the tables and settings that the page is made of.
+removal.py: the command of a run without some members.
 rendering.py: the templates (Jinja2, templates/) and their filters.
 thumbnails.py: small JPEG images within the page.
 """

@@ -1,6 +1,6 @@
 """What to do next, the most important first: each advice in a sentence, with the section that shows the reason."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -8,12 +8,12 @@ import pandas as pd
 from podium.core import placeholders
 from podium.core.errors import some
 from podium.folds import balance
+from podium.page import removal
 from podium.page.page_inputs import PageInputs
 from podium.scoring import scores
 
 MOST_HARMFUL = 3  # members that are named
 MOST_REMOVED = 6  # members in a command
-MAPS = ("members", "fixres", "pseudo", "soup", "distill", "external")  # of params.yaml, whose keys are members
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,9 @@ def _leaks(inputs: PageInputs) -> Iterator[Advice]:
     if n_leaks:
         n_test = inputs.summary("metrics/summary.json")["n_test_images"]
         yield Advice(
-            f"{n_leaks:,} of {n_test:,} test images {_has(n_leaks)} a duplicate in train. A leaderboard score is"
-            " optimistic on them. If the rules allow it, ensemble.leaked_labels uses their labels.",
+            f"{n_leaks:,} of {_counted(n_test, 'test image')} {_has(n_leaks)} a duplicate in train. A leaderboard score"
+            f" is optimistic on {'it' if n_leaks == 1 else 'them'}. If the rules allow it, ensemble.leaked_labels uses"
+            f" {'its label' if n_leaks == 1 else 'their labels'}.",
             "data",
         )
 
@@ -132,7 +133,7 @@ def _harmful(inputs: PageInputs) -> Iterator[Advice]:
     value = inputs.table("data/report/members.csv")
     harmful = value[(value["effect"] == "harms") & ~value["member"].isin(weightless)].sort_values("log_loss_gain")
     for name in harmful["member"].head(MOST_HARMFUL):
-        if command := _without(inputs, [name]):  # the joint probe cannot be removed
+        if command := removal.command(inputs.values, [name]):  # the joint probe cannot be removed
             yield Advice(f"{name} harms the equal mean of the members. Try without it.", "members", command)
 
 
@@ -180,15 +181,8 @@ def _member_ahead(inputs: PageInputs) -> Iterator[Advice]:
         f"{name} alone has {ahead}, and their comparison is clear (the blend: {first['verdict']}). First try"
         " without the other members, or without those that harm the blend.",
         "members",
-        _without(inputs, others) if len(others) <= MOST_REMOVED else "",
+        removal.command(inputs.values, others) if len(others) <= MOST_REMOVED else "",
     )
-
-
-def _without(inputs: PageInputs, names: Sequence[str]) -> str:
-    """Return the command of a run without some members, "" where they stand in no map or no other member is left."""
-    maps = {key: inputs.values.get(key, {}) for key in MAPS}
-    words = [f"-S '~{key}.{name}'" for name in names for key in MAPS if name in maps[key]]
-    return f"dvc exp run {' '.join(words)}" if words and maps["members"].keys() - set(names) else ""
 
 
 def _better_in(inputs: PageInputs, row: pd.Series) -> str:

@@ -21,7 +21,6 @@ Targets = NDArray[np.int64]
 Values = NDArray[np.float64]
 
 FLOOR = 1e-15  # of a probability: a log of it is 34.5 nats
-PRIOR_STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the class prior that a training with class weights may have lost
 PRIOR_SD = 0.5  # of log T around 0: 200 faultless images must not make T vanish
 _NODES = np.linspace(-np.log(8), np.log(8), 17)  # of log T
 _PRIOR = np.stack([_NODES**2 / (2 * PRIOR_SD**2), _NODES / PRIOR_SD**2])  # nats at the nodes, and their slope
@@ -34,8 +33,31 @@ _HERMITE = np.hstack(  # what values and slopes at two nodes give between them
         _STEPS**2 * (_STEPS - 1),
     ]
 )
+PRIOR_STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the class prior that a training with class weights may have lost
 FEW_CLASSES = 30
 _BLOCK = 2**18  # cells, 1 MB: larger arrays are worked through in blocks of rows, which stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class FittedCalibration:
+    """How log probabilities become probabilities.
+
+    Attributes:
+        temperature: what they are divided by.
+        prior_strength: share of the log class prior that is added first: 0 where no phase weighed classes.
+    """
+
+    temperature: float
+    prior_strength: float = 0.0
+
+    def apply(self, logs: Probs, shifts: Probs | None) -> Probs:
+        """Return probabilities (images, classes).
+
+        Args:
+            logs: (images, classes) log probabilities.
+            shifts: log class prior, broadcast to (images, classes); None where no phase weighed classes.
+        """
+        return scaled(with_prior(logs, shifts, self.prior_strength), self.temperature)
 
 
 def log_probs(probs: Probs) -> Probs:
@@ -131,8 +153,30 @@ def curve(logs: Probs, targets: Targets, outer_folds: NDArray[np.int64], n_outer
     return LossCurve(values, slopes)
 
 
+def fit(logs: Probs, targets: Targets, shifts: Probs | None = None) -> FittedCalibration:
+    """Fit the temperature and, of models that corrected for the classes' counts, the share of the prior they lost.
+
+    Source: bias-corrected temperature scaling, Alexandari et al. 2020, arXiv 1901.06852; here the bias is the log
+    class prior times one fitted number, so that few images cannot bend it.
+
+    Args:
+        logs: (images, classes) log probabilities.
+        targets: (images,) class indices.
+        shifts: log class prior, broadcast to (images, classes); None where no training corrected for the counts.
+    """
+    strengths = (0.0,) if shifts is None else PRIOR_STRENGTHS
+    fitted = [(*_lowest(with_prior(logs, shifts, strength), targets), strength) for strength in strengths]
+    _, temperature, strength = min(fitted)
+    return FittedCalibration(temperature, strength)
+
+
 def fit_temperature(logs: Probs, targets: Targets) -> float:
-    """Fit one temperature to log probabilities (images, classes): as a curve's, without measuring all of the curve.
+    """Fit one temperature to log probabilities (images, classes): as a curve's, without measuring all of the curve."""
+    return _lowest(logs, targets)[1]
+
+
+def _lowest(logs: Probs, targets: Targets) -> tuple[float, float]:
+    """Return the smallest loss over temperatures, with the temperature's prior, and its temperature.
 
     The loss falls to its lowest point and rises behind it, so that halving finds the two nodes that it lies between.
     """
@@ -150,48 +194,8 @@ def fit_temperature(logs: Probs, targets: Targets) -> float:
         low, high = (node, high) if slopes[node] < 0 else (low, node)
     for node in {low, high}.intersection(ends):
         measure(node)
-    return float(np.exp(_lowest_between(values, slopes, low)[1]))
-
-
-@dataclass(frozen=True)
-class FittedCalibration:
-    """How log probabilities become probabilities.
-
-    Attributes:
-        temperature: what they are divided by.
-        prior_strength: share of the log class prior that is added first: 0 where no training weighed classes.
-    """
-
-    temperature: float
-    prior_strength: float = 0.0
-
-    def apply(self, logs: Probs, shifts: Probs | None) -> Probs:
-        """Return probabilities (images, classes).
-
-        Args:
-            logs: (images, classes) log probabilities.
-            shifts: log class prior, broadcast to (images, classes); None where no training weighed classes.
-        """
-        return scaled(with_prior(logs, shifts, self.prior_strength), self.temperature)
-
-
-def fit(logs: Probs, targets: Targets, shifts: Probs | None) -> FittedCalibration:
-    """Fit the temperature and, where a training weighed classes, the prior's strength.
-
-    Source: bias-corrected temperature scaling, Alexandari et al. 2020, arXiv 1901.06852; here the bias is the log
-    class prior times one fitted number, so that few images cannot bend it.
-
-    Args:
-        logs: (images, classes) log probabilities.
-        targets: (images,) class indices.
-        shifts: as of `FittedCalibration.apply`.
-    """
-    if shifts is None:
-        return FittedCalibration(fit_temperature(logs, targets))
-    every, one_fold = np.zeros(1, np.int64), np.zeros(len(targets), np.int64)
-    curves = {strength: curve(with_prior(logs, shifts, strength), targets, one_fold, 1) for strength in PRIOR_STRENGTHS}
-    _, temperature, strength = min((*of_one.lowest(every), strength) for strength, of_one in curves.items())
-    return FittedCalibration(temperature, strength)
+    loss, log_temperature = _lowest_between(values, slopes, low)
+    return loss, float(np.exp(log_temperature))
 
 
 def fit_label_temperatures(logs: Probs, targets: Targets, n_labels: int) -> tuple[float, ...]:

@@ -80,6 +80,8 @@ def alternative_ttas(
 def average_ttas(default: Tta, alternatives: Iterable[Tta], harmful: Iterable[Tta] = ()) -> list[Tta]:
     """Return averages of single predictions that do no harm: over sizes, over phases, and over both.
 
+    Phases are averaged in pairs: `finetune` and the probe, phase 1, or `fixres`, at sizes that both predict.
+
     Args:
         default: of `default_tta`.
         alternatives: of `alternative_ttas`.
@@ -89,12 +91,18 @@ def average_ttas(default: Tta, alternatives: Iterable[Tta], harmful: Iterable[Tt
     alike = [tta for tta in alternatives if tta.transforms == default.transforms and tta not in left_out]
     sizes = {
         phase: sorted({size for tta in [default, *alike] if tta.phases == (phase,) for size in tta.image_sizes})
-        for phase in (FINETUNE, PROBE, PSEUDO, SOUP)
+        for phase in (FINETUNE, PROBE, PRETRAIN, FIXRES, PSEUDO, SOUP)
     }
     common = tuple(size for size in sizes[FINETUNE] if size in sizes[PROBE])
     averages = [Tta(tuple(found), default.transforms, (phase,)) for phase, found in sizes.items() if len(found) > 1]
     both = {default.image_sizes, common} if sizes[FINETUNE] and set(default.image_sizes) <= set(common) else set()
     averages += [Tta(found, default.transforms, (FINETUNE, PROBE)) for found in sorted(both)]
+    of_one_size = [(phase, sizes[phase]) for phase in (PRETRAIN, FIXRES)]
+    averages += [
+        Tta(tuple(own), default.transforms, (FINETUNE, phase))
+        for phase, own in of_one_size
+        if own and set(own) <= set(sizes[FINETUNE])
+    ]
     return averages
 
 

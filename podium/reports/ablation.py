@@ -51,22 +51,22 @@ class Step:
     probs: Probs
 
 
-def tempered(probs: Probs, images: EvaluationSet, shifts: Probs | None = None) -> Probs:
-    """Calibrate each outer fold's predictions (images, classes) as the other outer folds fit (calibration.fit).
+def calibrated(probs: Probs, images: EvaluationSet, shifts: Probs | None = None) -> Probs:
+    """Calibrate each outer fold's predictions (images, classes) as the other outer folds say.
 
     Not for predictions that were chosen by nested cross-validation: those of outer fold 2 were chosen with outer fold
     1, so a temperature for outer fold 1 that is fitted on them would know its labels.
 
     Args:
-        probs: as they were predicted.
+        probs: (images, classes).
         images: the evaluation set.
-        shifts: log class prior (images, classes) that a training with class weights may have lost; None without such.
+        shifts: log class prior (images, classes); None where no training corrected for the classes' counts.
     """
     logs, found = calibration.log_probs(probs), {}
     for fold in images.all_outer_folds:
         others, here = images.rows(images.remaining({fold})), images.rows({fold})
-        lost = (None, None) if shifts is None else (shifts[others], shifts[here])
-        found[fold] = calibration.fit(logs[others], images.targets[others], lost[0]).apply(logs[here], lost[1])
+        known, own = (None if shifts is None else shifts[rows] for rows in (others, here))
+        found[fold] = calibration.fit(logs[others], images.targets[others], known).apply(logs[here], own)
     return images.gathered(found)
 
 

@@ -38,11 +38,18 @@ class AblationInputs:
         """Return the train images that are scored."""
         return self.folds[self.folds["use"] == "train"]
 
-    @property
-    def prior_shift(self) -> Probs:
-        """Return the log class prior that a training with class weights may lose (scored images, classes)."""
-        shifts = calibration.prior_shifts(self.images.targets, self.images.folds, len(self.classes))
-        return np.asarray(shifts[self.images.folds])
+    def calibrated(self, probs: Probs, *, balanced: bool) -> Probs:
+        """Calibrate out-of-fold predictions (scored images, classes), each outer fold by the others.
+
+        Args:
+            probs: as a network predicts them.
+            balanced: whether its training corrected for the classes' counts, so it may lack the class prior.
+        """
+        shifts = None
+        if balanced:
+            of_folds = calibration.prior_shifts(self.images.targets, self.images.folds, len(self.classes))
+            shifts = np.asarray(of_folds[self.images.folds])
+        return ablation.calibrated(probs, self.images, shifts)
 
 
 def load(root: Path) -> AblationInputs:
@@ -73,11 +80,11 @@ def of_member(inputs: AblationInputs, name: str) -> list[Step]:
             trained_size = member.pretrain_size if phase == "pretrain" else size
             probs = _phase(inputs, f"{phase}/{name}", trained_size)
             balanced = phase in predictions.weighted
-            steps.append(_step(inputs, name, phase, _words(phase, member), probs, balanced=balanced))
+            steps.append(_step(inputs, name, phase, _words(phase, member), probs=probs, balanced=balanced))
     default = predictions.default
     if len(predictions.transforms) > 1 and default.image_sizes == (size,):
         what = f"mean over {' and '.join(default.transforms)}"
-        steps.append(_in_tta(inputs, predictions, default, "flip", what))
+        steps.append(_at(inputs, predictions, "flip", what, default))
     chosen = _read_oof(inputs, f"members/{name}")
     return [*steps, Step(name, "choice", "sizes, transforms and phases with the smallest left-out cost", chosen)]
 
@@ -100,8 +107,8 @@ def of_later_phase(inputs: AblationInputs, predictions: MemberPredictions, phase
     before = same if same in predictions.alternatives else predictions.default
     at = "at {0.image_sizes[0]} pixels".format
     return [
-        _in_tta(inputs, predictions, before, f"before {phase}", f"the phase before it {at(before)}"),
-        _in_tta(inputs, predictions, tta, phase, f"{LATER[phase]} {at(tta)}"),
+        _at(inputs, predictions, f"before {phase}", f"the phase before it {at(before)}", before),
+        _at(inputs, predictions, phase, f"{LATER[phase]} {at(tta)}", tta),
     ]
 
 
@@ -123,25 +130,14 @@ def of_student(inputs: AblationInputs, name: str) -> list[list[Step]]:
     member = inputs.members[name]
     size, last = member.model.image_size, "finetune" if member.finetune.epochs > 0 else "pretrain"
     what = f"one pass of {name} at {size} pixels"
-    before = _step(
-        inputs,
-        DISTILL,
-        f"{name} before",
-        f"{what}, as trained before",
-        _phase(inputs, f"{last}/{name}", size),
-        balanced=last in inputs.predictions[name].weighted,
-    )
-    student = _step(
-        inputs,
-        DISTILL,
-        name,
-        f"{what}, trained with the blend's predictions of test images",
-        student_probs(inputs, name),
-        balanced=_student_is_balanced(inputs, name),
-    )
+    before, after = _phase(inputs, f"{last}/{name}", size), student_probs(inputs, name)
+    taught = f"{what}, trained with the blend's predictions of test images"
+    student = _step(inputs, DISTILL, name, taught, probs=after, balanced=is_balanced_student(inputs, name))
     blend = Step(DISTILL, f"blend for {name}", "the blend", _read_oof(inputs, "oof"))
+    balanced = last in inputs.predictions[name].weighted
+    untaught = _step(inputs, DISTILL, f"{name} before", f"{what}, as trained before", probs=before, balanced=balanced)
     return [
-        [before, student],
+        [untaught, student],
         [blend, replace(student, name=f"{name} over the blend")],
     ]
 
@@ -151,12 +147,8 @@ def student_probs(inputs: AblationInputs, name: str) -> Probs:
     return _phase(inputs, f"{DISTILL}/{name}", inputs.members[name].model.image_size)
 
 
-def student_shifts(inputs: AblationInputs, name: str) -> Probs | None:
-    """Return the log class prior that a student may have lost (scored images, classes); None if it weighed no class."""
-    return inputs.prior_shift if _student_is_balanced(inputs, name) else None
-
-
-def _student_is_balanced(inputs: AblationInputs, name: str) -> bool:
+def is_balanced_student(inputs: AblationInputs, name: str) -> bool:
+    """Say whether a student's training, or one before it, corrected for the classes' counts."""
     return inputs.students[name].is_class_balanced or FINETUNE in inputs.predictions[name].weighted
 
 
@@ -167,7 +159,7 @@ def _probe(inputs: AblationInputs, name: str, size: int) -> Step:
     if (size,) != tta.image_sizes or size not in inputs.members[name].infer.image_sizes:
         tta = replace(tta, image_sizes=predictions.default.image_sizes)
     what = f"linear classifier on frozen features at {tta.image_sizes[0]} pixels"
-    return _in_tta(inputs, predictions, tta, "probe", what)
+    return _at(inputs, predictions, "probe", what, tta)
 
 
 def _phase(inputs: AblationInputs, folder: str, size: int) -> Probs:
@@ -183,16 +175,17 @@ def _phase(inputs: AblationInputs, folder: str, size: int) -> Probs:
     return case_means.averaged(probs, inputs.used)
 
 
-def _in_tta(inputs: AblationInputs, predictions: MemberPredictions, tta: Tta, name: str, what: str) -> Step:
-    """Return the step of what a member predicts in a TTA."""
+def _at(inputs: AblationInputs, predictions: MemberPredictions, name: str, what: str, tta: Tta) -> Step:
+    """Return the step of a member's predictions in a TTA."""
     probs = member_predictions.read_train(predictions, tta, inputs.folds, inputs.classes)
-    balanced = bool(predictions.weighted & set(tta.phases))
-    return _step(inputs, predictions.name, name, what, probs, balanced=balanced)
+    found = inputs.calibrated(probs, balanced=bool(predictions.weighted & set(tta.phases)))
+    return Step(predictions.name, name, what, scratch.on_disk(found))
 
 
-def _step(inputs: AblationInputs, member: str, name: str, what: str, probs: Probs, *, balanced: bool) -> Step:
-    shifts = inputs.prior_shift if balanced else None
-    return Step(member, name, what, scratch.on_disk(ablation.tempered(probs, inputs.images, shifts)))
+def _step(inputs: AblationInputs, member: str, name: str, what: str, *, probs: Probs, balanced: bool) -> Step:
+    """Return the step of a phase's predictions."""
+    found = inputs.calibrated(probs, balanced=balanced)
+    return Step(member, name, what, scratch.on_disk(found))
 
 
 def _words(phase: str, member: MemberSettings) -> str:

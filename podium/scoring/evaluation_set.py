@@ -40,24 +40,8 @@ class EvaluationSet:
         return range(int(self.outer_folds.max()) + 1)
 
     def cost(self, rows: Indices, probs: Probs) -> float:
-        """Return what a choice makes as small as it can, on the images at `rows`: see Metric.chosen_by.
-
-        For "balanced_log_loss" probabilities are divided by the class frequencies, as the predicted class will be, and
-        every class has the same weight.
-
-        Args:
-            rows: positions of images.
-            probs: (rows, classes) calibrated probabilities of a candidate.
-        """
-        own = self.targets[rows]
-        if self.metric.chosen_by == "log_loss":
-            return float(log_losses(own, probs).mean())
-        if self.metric.chosen_by == "itself":
-            return -self.metric.utility(own, probs)
-        counts = np.bincount(own, minlength=probs.shape[1])
-        losses = log_losses(own, probs / np.maximum(counts, 1))
-        by_class = np.bincount(own, losses, minlength=probs.shape[1])[counts > 0] / counts[counts > 0]
-        return float(by_class.mean())
+        """Return what a choice makes as small as it can, on the images at `rows`; probs are (rows, classes)."""
+        return choice_cost(self.metric, self.targets[rows], probs)
 
     def rows(self, outer_folds: Collection[int]) -> Indices:
         """Return the positions of the images of these outer_folds, in order."""
@@ -77,6 +61,27 @@ class EvaluationSet:
             probs[np.searchsorted(order, rows[outer_fold])] = of_outer_fold
             scratch.release(of_outer_fold)
         return probs
+
+
+def choice_cost(metric: scores.Metric, own: Indices, probs: Probs) -> float:
+    """Return what a choice makes as small as it can: see Metric.chosen_by.
+
+    For "balanced_log_loss" probabilities are divided by the class frequencies, as the predicted class will be, and
+    every class has the same weight.
+
+    Args:
+        metric: the contest's.
+        own: (images,) class indices.
+        probs: (images, classes) calibrated probabilities of a candidate.
+    """
+    if metric.chosen_by == "log_loss":
+        return float(log_losses(own, probs).mean())
+    if metric.chosen_by == "itself":
+        return -metric.utility(own, probs)
+    counts = np.bincount(own, minlength=probs.shape[1])
+    losses = log_losses(own, probs / np.maximum(counts, 1))
+    by_class = np.bincount(own, losses, minlength=probs.shape[1])[counts > 0] / counts[counts > 0]
+    return float(by_class.mean())
 
 
 def of_folds(

@@ -21,7 +21,7 @@ from podium.models.devices import Numerics
 from podium.models.preprocessing import Preprocessing
 from podium.models.settings import TorchSettings
 from podium.predictions import calibration, member_predictions
-from podium.predictions.calibration import FittedCalibration, Probs
+from podium.predictions.calibration import Probs
 from podium.predictions.tta import PROBE
 from podium.probes import classifier_file, features_file, joint_probe, linear_probe, member_probe
 from podium.probes.classifier_file import Classifiers
@@ -162,7 +162,9 @@ class ChunkPredictions:
 def calibrated(probs: Probs, member: RecipeMember, fold: str) -> Probs:
     """Calibrate a member's probabilities (images, classes) by a fold's models."""
     prior = np.array(member.log_priors[fold], np.float32) if member.log_priors else None
-    return FittedCalibration(member.temperature, member.prior_strength).apply(calibration.log_probs(probs), prior)
+    return calibration.FittedCalibration(member.temperature, member.prior_strength).apply(
+        calibration.log_probs(probs), prior
+    )
 
 
 def by_classifier(classifiers: Classifiers, size: int, fold: str, features: Features) -> Probs:

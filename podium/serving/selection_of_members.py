@@ -9,7 +9,7 @@ from podium.ensembling.recipe_schema import RecipeFile, RecipeMember, RecipeScor
 from podium.predictions import calibration, prediction_files
 from podium.predictions.calibration import Probs
 from podium.predictions.tta import IDENTITY
-from podium.reports import ablation, ablation_steps
+from podium.reports import ablation_steps
 from podium.reports.ablation_steps import AblationInputs
 from podium.scoring import intervals, scores
 
@@ -72,11 +72,11 @@ def _distilled(recipe: RecipeFile, root: Path) -> RecipeFile:
     if not inputs.students:
         raise InputError("SELECT=distilled: params.yaml names no student; add a member to the map `distill`")
     students = {name: ablation_steps.student_probs(inputs, name) for name in inputs.students}
-    calibrated = {
-        name: ablation.tempered(probs, inputs.images, ablation_steps.student_shifts(inputs, name))
+    balanced = {name: ablation_steps.is_balanced_student(inputs, name) for name in inputs.students}
+    scored = {
+        name: _score(recipe, inputs.calibrated(probs, balanced=balanced[name]), inputs)
         for name, probs in students.items()
     }
-    scored = {name: _score(recipe, probs, inputs) for name, probs in calibrated.items()}
     worst_first = sorted(scored, key=lambda one: scored[one].oof_score or 0.0)
     name = worst_first[0 if scores.is_loss(recipe.score.metric) else -1]
     folds = recipe.model_copy(update={"folds": [fold]})
@@ -87,9 +87,11 @@ def _distilled(recipe: RecipeFile, root: Path) -> RecipeFile:
 
 def _student(inputs: AblationInputs, name: str, fold: str, probs: Probs) -> RecipeMember:
     """Describe a student as a member; its calibration is fitted on all of its out-of-fold predictions."""
-    shifts = ablation_steps.student_shifts(inputs, name)
+    priors, shifts = None, None
+    if ablation_steps.is_balanced_student(inputs, name):
+        priors = calibration.prior_shifts(inputs.images.targets, inputs.images.folds, len(inputs.classes))
+        shifts = priors[inputs.images.folds]
     fitted = calibration.fit(calibration.log_probs(probs), inputs.images.targets, shifts)
-    priors = calibration.prior_shifts(inputs.images.targets, inputs.images.folds, len(inputs.classes))
     return RecipeMember(
         name=name,
         source="network",
@@ -98,7 +100,7 @@ def _student(inputs: AblationInputs, name: str, fold: str, probs: Probs) -> Reci
         phases=[ablation_steps.DISTILL],
         temperature=fitted.temperature,
         prior_strength=fitted.prior_strength,
-        log_priors={} if shifts is None else {fold: priors[inputs.fold_names.index(fold)].tolist()},
+        log_priors={} if priors is None else {fold: priors[inputs.fold_names.index(fold)].tolist()},
     )
 
 
