@@ -196,6 +196,14 @@ def test_the_cost_includes_pseudo_labels_and_students(tmp_path: Path, capsys: py
             ["members.a.model", "drop_path_rate"],
         ),
         (
+            {
+                "members__a__finetune__drop_path": 0.1,
+                "members__a__model__backbone": "mobilenetv1_100",
+                "members__a__model__model_kwargs": {},
+            },
+            ["members.a.finetune.drop_path has no effect", "mobilenetv1_100"],
+        ),
+        (
             {"members__a__model__backbone": "inception_v4", "members__a__model__model_kwargs": {}},
             ["members.a.model.image_size", "cannot take images of 32"],
         ),

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from podium import contracts
@@ -12,9 +13,11 @@ from podium.core import params, tables
 from podium.core.errors import InputError
 from podium.folds import extra
 from podium.folds.settings import ExtraSettings
+from podium.models import backbones, devices
 from podium.training import phase
 from podium.training.phase import FoldImages, LabelledImages
 from podium.training.train_images import EpochBatches
+from podium.training.trainer import Trainer
 from stages import extra as stage
 from stages import finetune, pretrain, split, weights
 from tests import test_stage_split, tiny
@@ -120,6 +123,24 @@ def test_an_epoch_draws_a_share_of_the_extra_images_and_each_epoch_others(balanc
     rest = list(EpochBatches(20, 4, 6, 1, balanced, first_epoch=2, shares=shares))
     assert rest == batches[6:]
     assert list(EpochBatches(20, 4, 2, 1, balanced)) == list(EpochBatches(20, 4, 2, 1, balanced, shares=np.ones(20)))
+
+
+@pytest.mark.parametrize("setting", [{"class_weights": "balanced"}, {"loss": "logit_adjusted"}])
+def test_what_corrects_for_the_classes_counts_counts_what_an_epoch_draws(
+    tmp_path: Path, setting: dict[str, str]
+) -> None:
+    tiny.write(tmp_path, {"a": tiny.member(pretrain=setting)})
+    weights.main("a", root=tmp_path)
+    job = phase.load_job("pretrain", "a", "0", tmp_path)
+    checkpoint = backbones.read(tmp_path / "models/weights/a.safetensors")
+    found = []
+    for n_extra, share in ((8, 0.25), (2, 1.0)):
+        own = LabelledImages([f"{k}.png" for k in range(6)], np.array([0, 0, 0, 0, 1, 1]))
+        train = LabelledImages([*own.image_ids, *map(str, range(n_extra))], np.r_[own.targets, np.ones(n_extra, int)])
+        data = FoldImages(list(tiny.CLASSES), train, own, np.repeat([1.0, share], [6, n_extra]))
+        loss = Trainer(job, checkpoint, data, devices.Numerics(torch.device("cpu")))._loss()
+        found.append(loss(torch.tensor([[1.0, 0.0], [0.5, 0.0]]), torch.eye(2)))
+    assert found[0] == found[1]
 
 
 def test_labels_of_an_extra_image_reach_the_trainings_of_its_folds_alone(tmp_path: Path) -> None:

@@ -57,6 +57,35 @@ def test_a_higher_level_makes_a_wider_interval(metric) -> None:
     assert len({(one.difference, one.p_better) for one in found}) == 1
 
 
+@pytest.mark.parametrize(
+    "name", ["accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "roc_auc", "average_precision"]
+)
+@pytest.mark.parametrize("n_groups", [1, 2, 3, 10])
+def test_groups_that_all_say_the_same_are_tosses_of_a_coin(name: str, n_groups: int) -> None:
+    """Their draws differ by rounding alone, which is no spread: one group proves nothing."""
+    targets, groups = np.tile([0, 0, 1, 1, 2, 2, 0], n_groups), np.repeat(np.arange(n_groups), 7)
+    right = np.eye(3, dtype=np.float32)[targets] * 0.8 + np.float32(0.2 / 3)
+    answers = []
+    for wrong in ([1, 0, 0, 0, 0, 1, 0], [1, 1, 1, 0, 0, 1, 0]):
+        moved = np.tile(np.array(wrong, bool), n_groups)
+        answers.append(np.where(moved[:, None], np.roll(right, 1, axis=1), right))
+    metric = scores.named(name, ["a", "b", "c"])
+    found = intervals.score_evidence(metric, targets, base=answers[1], candidate=answers[0], groups=groups)
+    assert found.p_better == 0.5**n_groups
+    assert (found.low > 0) == (n_groups == 10)
+    assert found.low < found.difference < found.high
+    again = intervals.score_evidence(
+        metric, targets, base=answers[0], candidate=answers[0] * 0.9 + 0.1 / 3, groups=groups
+    )
+    assert again.p_better == again.p_worse == 1
+    order = np.random.default_rng(0).permutation(len(targets))
+    ends = intervals.score_interval(metric, targets, answers[0], groups)
+    shuffled = intervals.score_interval(metric, targets[order], answers[0][order], groups[order])
+    np.testing.assert_allclose(ends, shuffled, atol=1e-6)
+    one_image_each = intervals.score_interval(metric, targets, answers[0], np.arange(len(targets)))
+    assert ends[1] - ends[0] > one_image_each[1] - one_image_each[0]
+
+
 def signs_swapped(values: np.ndarray) -> float:
     """The exact chance of so high a mean if each value's sign were a coin's."""
     moved = values[values != 0]

@@ -47,7 +47,17 @@ def test_label_smoothing_puts_no_more_on_a_rare_class_where_classes_are_weighed(
 
 
 def test_a_class_without_images_gets_no_infinite_weight() -> None:
-    assert torch.isfinite(losses.balanced_weights(torch.tensor([0, 0, 2]), 3)).all()
+    """It counts as one image: of a mean over soft labels it takes no more than a class with a single image does."""
+    weights = losses.balanced_weights(torch.tensor([0, 0, 2]), 3)
+    assert weights[1] == weights[2]
+
+
+def test_images_of_which_an_epoch_draws_a_share_count_as_that_share() -> None:
+    """100 extra images, of which an epoch draws a tenth, are 10."""
+    targets, shares = torch.tensor([0] * 10 + [1] * 20 + [0] * 100), torch.tensor([1.0] * 30 + [0.1] * 100).double()
+    drawn = torch.tensor([0] * 20 + [1] * 20)
+    for of_counts in (losses.balanced_weights, losses.log_class_shares):
+        torch.testing.assert_close(of_counts(targets, 2, shares), of_counts(drawn, 2))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -136,7 +136,8 @@ def test_no_average_has_a_part_that_harms(tmp_path: Path, harmful: Tta) -> None:
     [
         ({}, {}, set()),
         ({}, {"class_weights": "balanced"}, {FINETUNE}),
-        ({"class_weights": "balanced"}, {}, {PRETRAIN}),
+        ({"class_weights": "balanced"}, {}, {FINETUNE, PRETRAIN}),  # as far as phase 2 does not bring them back
+        ({"class_weights": "balanced", "epochs": 0}, {}, set()),
         ({"sampler": "balanced"}, {"loss": "logit_adjusted"}, {FINETUNE, PRETRAIN}),
         ({"class_weights": "balanced"}, {"epochs": 0}, {FINETUNE, PRETRAIN}),  # infer reads pretrain's weights then
     ],
@@ -156,6 +157,14 @@ def test_the_training_of_a_phase_says_whether_priors_are_put_back(
 def test_classes_are_weighed_in_a_third_phase_alone(tmp_path: Path) -> None:
     fixres = {"a": {"image_size": 48, "epochs": 1, "lr": 0.1, "class_weights": "balanced"}}
     assert found(tmp_path, fixres=fixres)["a"].weighted == {FIXRES}
+
+
+def test_phases_after_one_that_weighs_classes_may_lack_the_priors_too(tmp_path: Path) -> None:
+    """A short training of the head and the norms, or with pseudo-labels of a model that lacks them."""
+    members = {"a": member(finetune={"class_weights": "balanced"})}
+    fixres, pseudo = {"a": {"image_size": 48, "epochs": 1, "lr": 0.1}}, {"a": {"epochs": 1, "lr": 0.1}}
+    source = found(tmp_path, members=members, fixres=fixres, pseudo=pseudo)["a"]
+    assert source.weighted == {FINETUNE, FIXRES, PSEUDO}
 
 
 def test_a_wrong_setting_is_named_with_its_section(tmp_path: Path) -> None:

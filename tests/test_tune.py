@@ -1,7 +1,9 @@
 """Search of settings: the candidates, successive halving under a budget, how much the choice flatters."""
 
 import itertools
+import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +20,7 @@ from dvc.utils import hydra
 
 from podium.core import params, tables
 from podium.core.errors import InputError
+from podium.core.interrupts import StopSignal
 from podium.inference.settings import MemberSettings
 from podium.predictions import calibration
 from podium.preflight import member_checks
@@ -235,6 +238,19 @@ class PlantedTrainings:
         return tables.with_probs(found, probs.astype(np.float32), CLASSES)
 
 
+def member(own: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "model": {"backbone": "resnet10t", "weights": "none", "image_size": 32},
+        "pretrain": {"epochs": 0, "lr": 0.1},
+        "finetune": own,
+        "infer": {"image_sizes": [32], "transforms": ["identity"]},
+    }
+
+
+def member_settings(own: dict[str, Any]) -> MemberSettings:
+    return params.parse(member(own), "members.m", MemberSettings)
+
+
 def tuned(
     tmp_path: Path,
     skill: Callable[[dict[str, Any]], float],
@@ -244,17 +260,11 @@ def tuned(
     n_folds: int = 3,
 ) -> tuple[Report, PlantedTrainings, list[str]]:
     """Tune a member `m`; return the report, the trainings and the printed lines."""
-    member = {
-        "model": {"backbone": "resnet10t", "weights": "none", "image_size": 32},
-        "pretrain": {"epochs": 0, "lr": 0.1},
-        "finetune": own,
-        "infer": {"image_sizes": [32], "transforms": ["identity"]},
-    }
-    values = {"members": {"m": member}, "folds": list(range(n_folds)), "contest": {"metric": "accuracy"}}
+    values = {"members": {"m": member(own)}, "folds": list(range(n_folds)), "contest": {"metric": "accuracy"}}
     trainings, said = PlantedTrainings(own, skill, n_folds), []
     tuning = Tuning(
         "m",
-        params.parse(member, "members.m", MemberSettings),
+        member_settings(own),
         values,
         trainings,
         deadline=3600 * hours,
@@ -380,10 +390,61 @@ def test_a_member_that_is_only_a_probe_is_offered_a_training(tmp_path: Path) -> 
     assert all(".epochs=0" not in words for words, _ in trainings.trained)
 
 
-@pytest.mark.parametrize("words", [[""], ["none"], ["0"], ["nan"], ["-1"]])
+@pytest.mark.parametrize("words", [[""], ["none"], ["0"], ["nan"], ["-1"], ["inf"], ["1e999"]])
 def test_a_budget_is_hours(tmp_path: Path, words: list[str]) -> None:
     with pytest.raises(InputError, match="BUDGET"):
         tune.main(*words, root=tmp_path)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_settings_edited_during_a_members_last_training_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """Nothing is applied over the edit, and no other member is tuned with a mixture of old and new settings."""
+    path, ran = tmp_path / "params.yaml", []
+    path.write_text(yaml.safe_dump({"members": {"a": member(dict(OWN)), "b": member(dict(OWN))}, "folds": [0, 1]}))
+    winner = candidates.Candidate("lr / 3", {"lr": 0.0003}, "lr", 4)
+
+    def run(tuning: Tuning) -> Report:
+        assert params.read(tmp_path) == tuning.values
+        ran.append(tuning.member)
+        if len(ran) == place + 1:
+            path.write_text(path.read_text().replace("epochs: 4", "epochs: 5"))
+        return Report("", winner)
+
+    monkeypatch.setattr(Tuning, "run", run)
+    monkeypatch.setattr(tune, "_require_tracked_inputs", lambda *_: None)
+    with pytest.raises(SettingsChangedError, match=r"params\.yaml changed"):
+        tune.main("1", "--apply", root=tmp_path)
+    assert ran == ["a", "b"][: place + 1]
+    lrs = [member["finetune"]["lr"] for member in params.read(tmp_path)["members"].values()]
+    assert lrs == [0.0003] * place + [0.001] * (2 - place)
+
+
+def test_an_experiment_that_is_ended_early_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = tmp_path / ".dvc/tmp/exps/standalone"
+
+    def add(name: str) -> Path:
+        folder = folders / f"tmp{name}"
+        (folder / "data").mkdir(parents=True)
+        info = folders / f"run/{name}/{name}.run"
+        info.parent.mkdir(parents=True)
+        info.write_text(json.dumps({"name": name, "root_dir": str(folder.resolve())}))
+        return folder
+
+    def killed(_: TemporaryExperiments, *words: str, check: bool = True) -> None:
+        made.append(add(words[words.index("--name") + 1]))
+        raise StopSignal(signal.SIGINT)
+
+    of_the_user, made = add("mine"), list[Path]()
+    (folders / "run/mine/cut.run").write_text('{"na')
+    (tmp_path / "params.yaml").write_text("")
+    monkeypatch.setattr(TemporaryExperiments, "_dvc", killed)
+    with pytest.raises(StopSignal), TemporaryExperiments(tmp_path, tmp_path / "log", b"") as trainings:
+        trainings.pretrain("a", "0")
+    assert len(made) == 1
+    assert not made[0].exists()
+    assert of_the_user.exists()
 
 
 def by_server(command: Sequence[str], *, cwd: Path, env: dict[str, str], stdout: TextIO, **_: Any) -> Any:
@@ -406,7 +467,7 @@ def test_temporary_experiments_leave_the_workspace_alone_and_train_nothing_twice
     monkeypatch.setattr("tools.trainings.subprocess", SimpleNamespace(run=by_server, STDOUT=subprocess.STDOUT))
     before, output, outputs, ran = repo.read("params.yaml"), "data/finetune/b/0.parquet", [], []
     words = ["-S", "++members.b.finetune.augmentation=[{HorizontalFlip: {p: 0.5}}]"]
-    with TemporaryExperiments(repo.root, tmp_path / "dvc.log") as trainings:
+    with TemporaryExperiments(repo.root, tmp_path / "dvc.log", (repo.root / "params.yaml").read_bytes()) as trainings:
         for _ in range(2):
             repo.log.write_text("")
             with trainings.outputs(["finetune@b-0"], words, [output]) as folder:

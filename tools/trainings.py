@@ -5,12 +5,14 @@ The outputs stay in DVC's cache: the same settings are restored from there witho
 The experiments are removed at the end, because `make experiments` would show the last commit's metrics for them.
 """
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -20,6 +22,7 @@ from podium.core import tables
 from podium.core.errors import InputError
 from tools import revisions
 
+EXPERIMENTS = ".dvc/tmp/exps/standalone"  # where DVC keeps the folders of `--temp`, and in run/ what each is
 LINES = 8  # of DVC's output, in the error of a training that failed
 
 
@@ -45,11 +48,11 @@ class TemporaryExperiments:
     Args:
         root: of the project.
         log: file that DVC's output is appended to.
+        settings: params.yaml as it was read; every training needs it unchanged.
     """
 
-    def __init__(self, root: Path, log: Path) -> None:
-        self.root, self.log = root, log
-        self.settings = (root / revisions.PARAMS).read_bytes()
+    def __init__(self, root: Path, log: Path, settings: bytes) -> None:
+        self.root, self.log, self.settings = root, log, settings
         self.names: list[str] = []
 
     def __enter__(self) -> Self:
@@ -91,15 +94,36 @@ class TemporaryExperiments:
         Raises:
             InputError: a stage failed, or params.yaml changed since the tuning started.
         """
+        self.require_settings()
+        name = f"tune-{time.time_ns():x}"
+        try:
+            self._dvc("exp", "run", "--temp", "--name", name, *words, *targets)
+        except BaseException:
+            self._remove_folder(name)
+            raise
+        self.names.append(name)
+        with revisions.files(name, self.root, paths) as folder:
+            yield folder
+
+    def require_settings(self) -> None:
+        """Require params.yaml as it was read.
+
+        Raises:
+            SettingsChangedError: it was edited.
+        """
         if (self.root / revisions.PARAMS).read_bytes() != self.settings:
             raise SettingsChangedError(
                 "params.yaml changed while it was tuned: run `make tune` again; what has trained is not trained again"
             )
-        name = f"tune-{time.time_ns():x}"
-        self._dvc("exp", "run", "--temp", "--name", name, *words, *targets)
-        self.names.append(name)
-        with revisions.files(name, self.root, paths) as folder:
-            yield folder
+
+    def _remove_folder(self, name: str) -> None:
+        """Remove the folder of an experiment that was ended early: packs and models, which a killed DVC leaves."""
+        folders = self.root.resolve() / EXPERIMENTS
+        for path in folders.glob("run/*/*.run"):
+            with suppress(ValueError, KeyError):  # cut off by a kill
+                about = json.loads(path.read_text(encoding="utf-8"))
+                if about["name"] == name and Path(about["root_dir"]).parent == folders:
+                    shutil.rmtree(about["root_dir"], ignore_errors=True)  # a stage that is ending may write still
 
     def _dvc(self, *words: str, check: bool = True) -> None:
         """Run a DVC command; its output goes to the log.

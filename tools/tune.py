@@ -9,6 +9,7 @@ says how much the choice gains on folds that did not make it.
 import argparse
 import io
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from podium.predictions.tta import FINETUNE
 from podium.preflight import git_checks, input_paths
 from podium.preflight.settings import Podium
 from podium.training.settings import FinetuneSettings
-from tools import candidates, halving, tuning_report
+from tools import candidates, halving, revisions, tuning_report
 from tools.candidates import Candidate
 from tools.held_out import HeldOut
 from tools.trainings import SettingsChangedError, TemporaryExperiments, Trainings
@@ -53,7 +54,7 @@ def main(*words: str, root: Path = Path()) -> None:
 
     Raises:
         InputError: the budget is no number or too short, there is no such member, a stage before the trainings failed,
-            or the own settings cannot be trained.
+            the own settings cannot be trained, or params.yaml changed meanwhile.
     """
     parser = argparse.ArgumentParser(prog="python -m tools.tune", description="Search settings of `finetune`.")
     parser.add_argument("hours", help="budget of all members together, e.g. 2 or 0.5 (make tune BUDGET=2)")
@@ -61,7 +62,7 @@ def main(*words: str, root: Path = Path()) -> None:
     parser.add_argument("--apply", action="store_true", help="write the chosen settings into params.yaml")
     asked = parser.parse_args(words)
     budget = _hours(asked.hours) * HOUR
-    values = params.read(root)
+    settings, values = _settings(root)
     _require_tracked_inputs(values, root)
     members = member_predictions.members_of(values)
     if asked.member and asked.member not in members:
@@ -72,7 +73,7 @@ def main(*words: str, root: Path = Path()) -> None:
         log = root / FOLDER / f"{name}.log"
         share = (end - time.monotonic()) / (len(names) - place)
         print(f"{name}: {duration(max(share, 0))} of the budget; `tail -f {log}` shows what DVC prints", flush=True)
-        with TemporaryExperiments(root, log) as trainings:
+        with TemporaryExperiments(root, log, settings) as trainings:
             report = Tuning(
                 name,
                 members[name],
@@ -84,7 +85,9 @@ def main(*words: str, root: Path = Path()) -> None:
         tables.write_text(report.text + "\n", root / FOLDER / f"{name}.txt")
         print(f"\n{report.text}\n", flush=True)
         if asked.apply and report.winner is not None:
-            apply(root / "params.yaml", name, report.winner.changes)
+            trainings.require_settings()  # the user may have edited them during the last training
+            apply(root / revisions.PARAMS, name, report.winner.changes)
+            settings, values = _settings(root)
             print(f"params.yaml: members.{name}.finetune has the settings `{report.winner.name}` now", flush=True)
 
 
@@ -304,6 +307,11 @@ def _as_written(value: Any) -> Any:
     return YAML().load(json.dumps(value)) if isinstance(value, list) else value
 
 
+def _settings(root: Path) -> tuple[bytes, dict[str, Any]]:
+    """Return params.yaml, which must not change between two trainings, and its values."""
+    return (root / revisions.PARAMS).read_bytes(), params.read(root)
+
+
 def _require_tracked_inputs(values: dict[str, Any], root: Path) -> None:
     """Refuse inputs that neither git nor DVC tracks: a temporary experiment would not have them.
 
@@ -321,7 +329,7 @@ def _hours(text: str) -> float:
         hours = float(text)
     except ValueError:
         hours = 0.0
-    if not hours > 0:
+    if not 0 < hours < math.inf:
         raise InputError(f"make tune BUDGET=<hours>: must be a number above 0, e.g. 2 or 0.5, not {text!r}")
     return hours
 

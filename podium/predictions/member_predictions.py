@@ -48,7 +48,8 @@ class MemberPredictions:
         transforms: all that the files hold, in their order.
         default: the TTA that the member is trained for.
         alternatives: single TTAs that are compared with it.
-        weighted: phases whose training corrected for the classes' counts: by weights, by the loss or by the sampler.
+        weighted: phases whose training, or one before it, corrected for the classes' counts: by weights, by the loss or
+            by the sampler.
     """
 
     name: str
@@ -78,11 +79,7 @@ def of_member(
         pseudo: its settings in the map `pseudo`; None where it is not there.
         has_soup: whether it is in the map `soup`; the others of a soup correct for the classes' counts as it does.
     """
-    optional: dict[str, PhaseSettings | None] = {FIXRES: fixres, PSEUDO: pseudo}
-    trained = {FINETUNE: member.last_phase, PRETRAIN: member.pretrain} | {
-        k: v for k, v in optional.items() if v is not None
-    }
-    trained |= {SOUP: member.last_phase} if has_soup else {}
+    optional = {FIXRES: fixres, PSEUDO: pseudo}
     folders = {
         FINETUNE: "infer",
         FIXRES: "infer_fixres",
@@ -108,8 +105,19 @@ def of_member(
         tuple(member.infer.transforms),
         default,
         alternatives,
-        frozenset(phase for phase, settings in trained.items() if settings.is_class_balanced),
+        _weighted(member, {phase: settings for phase, settings in optional.items() if settings is not None}, has_soup),
     )
+
+
+def _weighted(member: MemberSettings, optional: Mapping[str, PhaseSettings], has_soup: bool) -> frozenset[str]:
+    """Return the phases that corrected for the classes' counts, and those that go on from them."""
+    in_pretrain, in_finetune = (
+        phase.epochs > 0 and phase.is_class_balanced for phase in (member.pretrain, member.finetune)
+    )
+    before = in_pretrain or in_finetune
+    found = {PRETRAIN: in_pretrain, FINETUNE: before, SOUP: before and has_soup}
+    found |= {phase: before or settings.is_class_balanced for phase, settings in optional.items()}
+    return frozenset(phase for phase, weighs in found.items() if weighs)
 
 
 def of_external(root: Path, name: str) -> MemberPredictions:

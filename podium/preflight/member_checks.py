@@ -12,6 +12,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers import DropPath
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -65,6 +66,11 @@ def check(
     _check_size(model, settings.model, settings.model.image_size, f"{key}.model.image_size")
     for size in sorted({*settings.infer.image_sizes} - {settings.model.image_size}):
         _check_size(model, settings.model, size, f"{key}.infer.image_sizes")
+    every = {f"{key}.pretrain": settings.pretrain, f"{key}.finetune": settings.finetune}
+    every |= {f"{phase}.{name}": own for phase, own in optional.items()}
+    for phase_key, own in every.items():
+        if own.epochs > 0 and own.drop_path > 0:
+            _check_drop_path(model, settings.model, f"{phase_key}.drop_path")
     _check_weights(model, settings.model, root, f"{key}.model")
     if settings.pretrain.image_size is not None:
         _check_size(model, settings.model, settings.pretrain.image_size, f"{key}.pretrain.image_size")
@@ -90,6 +96,23 @@ def _check_phase(model: nn.Module, phase: PhaseSettings, image_size: int, channe
         raise InputError(f"params.yaml: {key}.frozen: batch_norms has no effect: the backbone has none")
     if phase.frozen == "all_but_norms" and "frozen" in phase.model_fields_set and not backbones.norms(model):
         raise InputError(f"params.yaml: {key}.frozen: all_but_norms: the backbone has no norms; set frozen: backbone")
+
+
+def _check_drop_path(model: nn.Module, settings: ModelSettings, key: str) -> None:
+    """Refuse stochastic depth where no block of the network has a way around it (mobilenetv1_100): it would do nothing.
+
+    timm gives such blocks a DropPath all the same, and never calls it.
+    """
+    called: list[nn.Module] = []
+    blocks = [one for one in model.modules() if isinstance(one, DropPath) and one.drop_prob]
+    hooks = [one.register_forward_hook(lambda block, *_: called.append(block)) for one in blocks]
+    with torch.inference_mode():
+        model(torch.zeros(2, settings.channels, settings.image_size, settings.image_size, device="meta"))
+    for hook in hooks:
+        hook.remove()
+    if blocks and not called:
+        why = f"no block of {settings.backbone} can be left out"
+        raise InputError(f"params.yaml: {key} has no effect, because {why}; remove it")
 
 
 def _check_head_init(model: nn.Module, settings: MemberSettings, key: str) -> None:

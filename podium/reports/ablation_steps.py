@@ -12,12 +12,12 @@ from podium.inference.settings import MemberSettings
 from podium.predictions import calibration, case_means, member_predictions, prediction_files
 from podium.predictions.calibration import Probs
 from podium.predictions.member_predictions import MemberPredictions
-from podium.predictions.tta import FIXRES, IDENTITY, PSEUDO, SOUP, Tta
+from podium.predictions.tta import FINETUNE, FIXRES, IDENTITY, PSEUDO, SOUP, Tta
 from podium.reports import ablation
 from podium.reports.ablation import Step
 from podium.scoring import evaluation_set, scores
 from podium.scoring.evaluation_set import EvaluationSet
-from podium.training.settings import DistillSettings, PhaseSettings
+from podium.training.settings import DistillSettings
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ def of_member(inputs: AblationInputs, name: str) -> list[Step]:
         if settings.epochs > 0:
             trained_size = member.pretrain_size if phase == "pretrain" else size
             probs = _phase(inputs, f"{phase}/{name}", trained_size)
-            steps.append(_step(inputs, name, phase, _words(phase, member), probs=probs, trained=settings))
+            balanced = phase in predictions.weighted
+            steps.append(_step(inputs, name, phase, _words(phase, member), probs=probs, balanced=balanced))
     default = predictions.default
     if len(predictions.transforms) > 1 and default.image_sizes == (size,):
         what = f"mean over {' and '.join(default.transforms)}"
@@ -131,10 +132,10 @@ def of_student(inputs: AblationInputs, name: str) -> list[list[Step]]:
     what = f"one pass of {name} at {size} pixels"
     before, after = _phase(inputs, f"{last}/{name}", size), student_probs(inputs, name)
     taught = f"{what}, trained with the blend's predictions of test images"
-    student = _step(inputs, DISTILL, name, taught, probs=after, trained=inputs.students[name])
+    student = _step(inputs, DISTILL, name, taught, probs=after, balanced=is_balanced_student(inputs, name))
     blend = Step(DISTILL, f"blend for {name}", "the blend", _read_oof(inputs, "oof"))
-    trained = getattr(member, last)
-    untaught = _step(inputs, DISTILL, f"{name} before", f"{what}, as trained before", probs=before, trained=trained)
+    balanced = last in inputs.predictions[name].weighted
+    untaught = _step(inputs, DISTILL, f"{name} before", f"{what}, as trained before", probs=before, balanced=balanced)
     return [
         [untaught, student],
         [blend, replace(student, name=f"{name} over the blend")],
@@ -144,6 +145,11 @@ def of_student(inputs: AblationInputs, name: str) -> list[list[Step]]:
 def student_probs(inputs: AblationInputs, name: str) -> Probs:
     """Return what a student's models predict of their held-out images (scored images, classes), not calibrated."""
     return _phase(inputs, f"{DISTILL}/{name}", inputs.members[name].model.image_size)
+
+
+def is_balanced_student(inputs: AblationInputs, name: str) -> bool:
+    """Say whether a student's training, or one before it, corrected for the classes' counts."""
+    return inputs.students[name].is_class_balanced or FINETUNE in inputs.predictions[name].weighted
 
 
 def _probe(inputs: AblationInputs, name: str, size: int) -> Step:
@@ -176,9 +182,9 @@ def _at(inputs: AblationInputs, predictions: MemberPredictions, name: str, what:
     return Step(predictions.name, name, what, scratch.on_disk(found))
 
 
-def _step(inputs: AblationInputs, member: str, name: str, what: str, *, probs: Probs, trained: PhaseSettings) -> Step:
+def _step(inputs: AblationInputs, member: str, name: str, what: str, *, probs: Probs, balanced: bool) -> Step:
     """Return the step of a phase's predictions."""
-    found = inputs.calibrated(probs, balanced=trained.is_class_balanced)
+    found = inputs.calibrated(probs, balanced=balanced)
     return Step(member, name, what, scratch.on_disk(found))
 
 

@@ -32,6 +32,7 @@ ALPHA = 0.05  # of tests
 # Degrees of freedom at least, where the groups leave as many. k groups that make all of a difference have a t of
 # sqrt(k): with 4 degrees k = 4 is not significant (one-sided 5.8%; four of one sign have a chance of 6.3%).
 MIN_CARRIERS = 4.0
+ROUNDING = 1e-12  # relative, of a score: 64-bit sums
 DRAWS = 200  # of a bootstrap whose spread alone is used: its standard error is known to 5%
 FEW = 50  # groups of a class, whose bootstrap may show too little variance
 DOUBT = 0.25  # groups, wrong or right as one, that are added: few errors cannot tell how they cluster
@@ -123,12 +124,17 @@ def score_evidence_of_runs(
         return NOTHING
     gains = np.array([metric.utility(targets, candidate) - metric.utility(targets, base) for base, candidate in pairs])
     draws, sign = group_draws(groups[:: metric.n_labels]), 1 if metric.greater_is_better else -1
-    drawn = [
-        metric.weighted(targets, candidate, draws) - metric.weighted(targets, base, draws) for base, candidate in pairs
-    ]
-    difference, error, count = float(gains.mean()), _spread(sign * np.mean(drawn, axis=0)), n_groups(groups)
+    drawn = np.array(
+        [
+            [metric.weighted(targets, candidate, draws), metric.weighted(targets, base, draws)]
+            for base, candidate in pairs
+        ]
+    )
+    rounding = _rounding(drawn)
+    differences = sign * (drawn[:, 1] - drawn[:, 0]).mean(axis=0)
+    difference, error, count = float(gains.mean()), _spread(differences, rounding), n_groups(groups)
     if error == 0:
-        if difference == 0:
+        if abs(difference) <= rounding:
             return no_difference_seen(groups)
         return _without_spread(difference, count, level)
     losses = [scores.log_losses(targets, base) - scores.log_losses(targets, candidate) for base, candidate in pairs]
@@ -162,7 +168,8 @@ def score_interval(metric: scores.Metric, targets: Targets, probs: Probs, groups
     value = metric.function(targets, probs)
     draws = group_draws(groups[:: metric.n_labels])
     if metric.lowest == -np.inf:
-        half = _quantile(mean.freedom) * _spread(metric.weighted(targets, probs, draws))
+        drawn = metric.weighted(targets, probs, draws)
+        half = _quantile(mean.freedom) * _spread(drawn, _rounding(drawn))
         return value - half, value + half
     shift, scale = -metric.lowest, 1 - metric.lowest  # to [0, 1]
     share = (value + shift) / scale
@@ -387,9 +394,15 @@ def _unseen(count: int) -> float:
     return 3 / count
 
 
-def _spread(drawn: Values) -> float:
+def _spread(drawn: Values, rounding: float) -> float:
+    """Return the standard deviation of a bootstrap's scores (draws,); 0 where all of it is rounding."""
     there = drawn[np.isfinite(drawn)]
-    return float(there.std(ddof=1)) if len(there) > 1 else 0.0
+    return float(there.std(ddof=1)) if len(there) > 1 and np.ptp(there) > rounding else 0.0
+
+
+def _rounding(scored: Values) -> float:
+    """Return what sums in another order move scores of this size, many times over."""
+    return ROUNDING * float(np.abs(scored[np.isfinite(scored)]).max(initial=0))
 
 
 def _hits(targets: Targets, probs: Probs) -> Values:
@@ -445,7 +458,7 @@ def _size_of_draws(share: float, drawn: Values, targets: Targets, groups: Groups
 
     A score without variance is that of a class average on one image a group and class.
     """
-    error = _spread(drawn)
+    error = _spread(drawn, _rounding(drawn))
     if error > 0 and 0 < share < 1:
         return float(np.clip(share * (1 - share) / error**2, 1, len(targets)))
     per_class = _groups_of_classes(targets, groups)

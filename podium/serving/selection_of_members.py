@@ -72,7 +72,7 @@ def _distilled(recipe: RecipeFile, root: Path) -> RecipeFile:
     if not inputs.students:
         raise InputError("SELECT=distilled: params.yaml names no student; add a member to the map `distill`")
     students = {name: ablation_steps.student_probs(inputs, name) for name in inputs.students}
-    balanced = {name: student.is_class_balanced for name, student in inputs.students.items()}
+    balanced = {name: ablation_steps.is_balanced_student(inputs, name) for name in inputs.students}
     scored = {
         name: _score(recipe, inputs.calibrated(probs, balanced=balanced[name]), inputs)
         for name, probs in students.items()
@@ -88,7 +88,7 @@ def _distilled(recipe: RecipeFile, root: Path) -> RecipeFile:
 def _student(inputs: AblationInputs, name: str, fold: str, probs: Probs) -> RecipeMember:
     """Describe a student as a member; its calibration is fitted on all of its out-of-fold predictions."""
     priors, shifts = None, None
-    if inputs.students[name].is_class_balanced:
+    if ablation_steps.is_balanced_student(inputs, name):
         priors = calibration.prior_shifts(inputs.images.targets, inputs.images.folds, len(inputs.classes))
         shifts = priors[inputs.images.folds]
     fitted = calibration.fit(calibration.log_probs(probs), inputs.images.targets, shifts)

@@ -124,16 +124,33 @@ def of_sets(name: str) -> str:
     return "bce" if name == "cross_entropy" else name
 
 
-def balanced_weights(targets: torch.Tensor, n_classes: int) -> torch.Tensor:
-    """Return class weights: the inverse of each class's count, scaled to a mean of 1 over `targets`."""
-    counts = torch.bincount(targets, minlength=n_classes).float()
-    return targets.numel() / (counts * (counts > 0).sum()).clamp(min=1)
+def balanced_weights(targets: torch.Tensor, n_classes: int, shares: torch.Tensor | None = None) -> torch.Tensor:
+    """Return class weights: the inverse of each class's count, scaled to a mean of 1 over `targets`.
+
+    A class without images counts as one image: soft labels may have a part of it.
+
+    Args:
+        targets: class indices (n_images,).
+        n_classes: of the contest.
+        shares: of the images that an epoch draws (n_images,), which count as that many; None if all are 1.
+    """
+    counts = _counts(targets, n_classes, shares)
+    return counts.sum() / (counts.clamp(min=1) * (counts > 0).sum())
 
 
-def log_class_shares(targets: torch.Tensor, n_classes: int) -> torch.Tensor:
+def log_class_shares(targets: torch.Tensor, n_classes: int, shares: torch.Tensor | None = None) -> torch.Tensor:
     """Return the log of each class's share of `targets`; a class without images counts as one image.
 
     Cross-entropy of logits plus this is the logit-adjusted loss. Source: Menon et al. 2020, arXiv 2007.07314.
+
+    Args:
+        targets: class indices (n_images,).
+        n_classes: of the contest.
+        shares: as of `balanced_weights`.
     """
-    counts = torch.bincount(targets, minlength=n_classes).float()
-    return (counts.clamp(min=1) / targets.numel()).log()
+    counts = _counts(targets, n_classes, shares)
+    return (counts.clamp(min=1) / counts.sum()).log()
+
+
+def _counts(targets: torch.Tensor, n_classes: int, shares: torch.Tensor | None) -> torch.Tensor:
+    return torch.bincount(targets, shares, minlength=n_classes).float()

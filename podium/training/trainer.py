@@ -281,13 +281,15 @@ class Trainer:
     def _loss(self) -> nn.Module:
         s, device = self.job.settings, self.numerics.device
         targets, n_classes = torch.from_numpy(self.data.train.targets), len(self.data.classes)
+        shares = None if self.data.shares is None else torch.from_numpy(self.data.shares)
+        counts = targets, n_classes, shares
         sets = label_targets.are_sets(self.data.classes)
         loss = losses.SoftTargetLoss(
-            losses.balanced_weights(targets, n_classes).to(device) if s.class_weights == "balanced" else None,
+            losses.balanced_weights(*counts).to(device) if s.class_weights == "balanced" else None,
             s.label_smoothing,
             name=losses.of_sets(s.loss) if sets else s.loss,
             sets=sets,
-            log_prior=losses.log_class_shares(targets, n_classes).to(device) if s.loss == "logit_adjusted" else None,
+            log_prior=losses.log_class_shares(*counts).to(device) if s.loss == "logit_adjusted" else None,
         )
         return losses.WeighedImagesLoss(loss) if isinstance(s, PseudoSettings) else loss
 
