@@ -224,7 +224,7 @@ class PlantedTrainings:
         keys = [word.removeprefix("++members.m.finetune.").split("=", 1) for word in words[1::2]]
         settings = {**self.own, **{key: yaml.safe_load(value) for key, value in keys}}
         if self.skill(settings) < 0:
-            raise InputError("the loss is nan\nlower lr")
+            raise InputError("the loss is nan\nlower lr\nERROR: failed to reproduce 'finetune@m-0': failed to run")
         self.time += 10 * settings["epochs"] * len(folds)
         self.trained += [(" ".join(words), fold) for fold in folds]
         return [self.predicted(self.folds[self.folds["fold"] == f], self.skill(settings), int(f)) for f in folds]
@@ -366,7 +366,7 @@ def test_a_candidate_whose_training_fails_is_out(tmp_path: Path) -> None:
     report, _, said = tuned(tmp_path, lambda s: -1 if s["lr"] > 0.001 else 1.5 + flips(s))
     assert report.winner is not None
     assert report.winner.name == "flip"
-    assert any("lr x 3" in line and "lower lr" in line for line in said)
+    assert any(line == "  lr x 3: failed, so it is out: lower lr" for line in said)
     with pytest.raises(InputError, match="the loss is nan"):
         tuned(tmp_path, lambda s: -1)
 

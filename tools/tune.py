@@ -233,7 +233,7 @@ class Tuning:
         except InputError as error:
             if must:
                 raise
-            self.say(f"  {candidate.name}: failed, so it is out: {str(error).splitlines()[-1]}")
+            self.say(f"  {candidate.name}: failed, so it is out: {_reason(error)}")
             return False
         each = (self.clock() - before) / len(names)
         for fold, table in zip(missing, found, strict=True):
@@ -297,6 +297,12 @@ def apply(path: Path, member: str, changes: Mapping[str, Any]) -> None:
             " change with it: change this member by hand"
         )
     tables.write_text(written.getvalue(), path)
+
+
+def _reason(error: InputError) -> str:
+    """Return the last line of a failed training that is not DVC's own remark that a stage failed."""
+    lines = str(error).splitlines()
+    return next((line for line in reversed(lines) if "failed to reproduce" not in line), lines[-1])
 
 
 def _as_written(value: Any) -> Any:
