@@ -106,7 +106,7 @@ def _train(root: Path, member: str, settings: dict[str, Any], folds: Sequence[st
         finished = work / f"data/{(later or ['finetune'])[-1]}/{member}"
         if folder.parent.name == BASE:
             shutil.move(work / f"models/finetune/{member}", finished / "models")
-        for file in sorted(finished.rglob("*.*"), reverse=True):  # models first: predictions say that a fold is done
+        for file in (*finished.glob("models/*"), *finished.glob("*.parquet")):  # a fold is done when the last are there
             (folder / file.relative_to(finished)).parent.mkdir(parents=True, exist_ok=True)
             file.rename(folder / file.relative_to(finished))
 
