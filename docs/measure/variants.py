@@ -42,9 +42,11 @@ VARIANTS: dict[str, Changes] = {
     },
 }
 NO_EXTRA: dict[str, Changes] = {"no_extra": {}}  # without the extra images of the project's map `extra`
-# As AutoGluon's AutoMM trains images by default: AdamW, 20 epochs, a new head, one augmentation, 16-bit precision:
+# Asked for by name. `automm` is as AutoGluon's AutoMM trains images by default: AdamW, 20 epochs, a new head, one
+# augmentation, 16-bit precision:
 # https://auto.gluon.ai/stable/tutorials/multimodal/advanced_topics/customization.html
 LONG: dict[str, Changes] = {
+    "ten_epochs": {"finetune": {"epochs": 10}},
     "automm": {
         "model": {"precision": "bf16"},
         "finetune": {
