@@ -61,7 +61,7 @@ LONG: dict[str, Changes] = {
             "head_init": "keep",
             "augmentation": [{"TrivialAugment": {"p": 1.0}}],
         },
-    }
+    },
 }
 BASELINES = {  # of other variants it is the baseline itself
     "mixup_first": "clean_first",
