@@ -62,7 +62,7 @@ def test_a_higher_level_makes_a_wider_interval(metric) -> None:
 )
 @pytest.mark.parametrize("n_groups", [1, 2, 3, 10])
 def test_groups_that_all_say_the_same_are_tosses_of_a_coin(name: str, n_groups: int) -> None:
-    """Their draws differ by rounding alone, which is no spread: one group proves nothing."""
+    """Their bootstrap scores differ by rounding errors only, so a sign test replaces the standard error of 0."""
     targets, groups = np.tile([0, 0, 1, 1, 2, 2, 0], n_groups), np.repeat(np.arange(n_groups), 7)
     right = np.eye(3, dtype=np.float32)[targets] * 0.8 + np.float32(0.2 / 3)
     answers = []

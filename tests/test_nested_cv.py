@@ -292,7 +292,7 @@ def test_a_recipe_without_a_decision_gives_what_it_blends() -> None:
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1"])
 def test_greedy_selection_is_judged_as_its_blend_will_decide(metric: str) -> None:
-    """The rare class is never the likeliest, so before the division by the class frequencies all members look alike."""
+    """No member's argmax is ever the rare class, so all score the same until they are divided by class frequencies."""
     rng, prior = np.random.default_rng(0), np.array([0.95, 0.05])
     targets = rng.choice(2, 600, p=prior)
     rare = np.stack([np.full(600, 0.05), np.where(targets == 1, 0.4, 0.03) + 0.02 * rng.random(600)])

@@ -299,14 +299,8 @@ def test_a_candidate_with_balanced_classes_gets_back_the_prior_that_it_lost_and_
         return tables.with_probs(found, probs, CLASSES)
 
     values = {"folds": [0, 1, 2], "contest": {"metric": "log_loss"}}
-    member = {
-        "model": {"backbone": "resnet10t", "weights": "none", "image_size": 32},
-        "pretrain": {"epochs": 0, "lr": 0.1},
-        "finetune": OWN,
-        "infer": {"image_sizes": [32], "transforms": ["identity"]},
-    }
     natural = predicted(1.0)
-    held_out = HeldOut.of(params.parse(member, "members.m", MemberSettings), values, rows, natural)
+    held_out = HeldOut.of(member_settings(OWN), values, rows, natural)
     for fold in range(3):
         held_out.add("balanced", fold, predicted(0.0) if answers_balanced else natural, balanced=True)
     np.testing.assert_allclose(held_out.costs["balanced"], held_out.costs["probe"], atol=0.02)

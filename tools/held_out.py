@@ -26,8 +26,8 @@ class HeldOut:
     """What candidates predict of held-out images, by fold.
 
     Calibration is a temperature per fold (and a share of the class prior, where a training corrected for the classes'
-    counts), fitted on the fold itself: a candidate must not lose for what the ensemble corrects. One or two numbers
-    flatter little, and all candidates alike.
+    counts), fitted on the fold itself: a candidate must not lose for what the ensemble corrects. One or two fitted
+    numbers overfit little, and equally for all candidates.
 
     Attributes:
         images: all training images.

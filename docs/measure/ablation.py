@@ -66,7 +66,7 @@ def main(*words: str) -> None:
                 _predict_soup(root, args.member, *(out / BASE / str(one) for one in (seed, other)))
     extra = (*TTAS, *(variants.PAIRS if len(args.seeds) > 1 else ())) if BASE in args.variants else ()
     names = [*args.variants, *extra]
-    runs = [_run(root, args.member, names, out, pair) for pair in _pairs(args.seeds)]
+    runs = [read_run(root, args.member, names, out, pair) for pair in _pairs(args.seeds)]
     pairs = [(_way(variants.BASELINES.get(name, BASE)), _way(name)) for name in names if name != BASE]
     rows = (seeds.HEAD, ["---"] * len(seeds.HEAD), *seeds.table(pairs, runs))
     print("\n".join(f"| {' | '.join(row)} |" for row in rows))
@@ -171,7 +171,7 @@ def _used(root: Path) -> tuple[Any, list[str]]:
     return used, targets.class_names(used["label"])
 
 
-def _run(root: Path, member: str, names: Sequence[str], out: Path, pair: tuple[int, int]) -> seeds.SeedRun:
+def read_run(root: Path, member: str, names: Sequence[str], out: Path, pair: tuple[int, int]) -> seeds.SeedRun:
     """Read what each variant predicts with the first seed of a pair; `PAIRS` take both."""
     seed, other = pair
     values, (used, classes) = params.read(root), _used(root)

@@ -21,7 +21,7 @@ import pandas as pd
 import timm
 import torch
 
-from docs.measure import one_class
+from docs.measure import bench, one_class
 from podium.core import cli, params, pixels, tables
 from podium.core.errors import InputError
 from podium.models import devices, predict
@@ -105,7 +105,7 @@ class FoldRun:
             *("--batch-size", "32", "--workers", "0", "--device", "cpu", "--checkpoint-hist", "1"),
             *("--experiment", "run"),
             *(["--channels-last"] if model.channels_last else []),
-            *(["--amp", "--amp-dtype", "bfloat16"] if self.bf16 else []),
+            *bench.precision_words("bf16" if self.bf16 else "fp32"),
         ]
 
     def _predicted(self, state: Mapping[str, Any]) -> pd.DataFrame:

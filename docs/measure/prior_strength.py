@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from docs.measure import one_class
+from docs.measure import ablation, one_class
 from docs.measure.variants import BASE
-from podium.core import cli, params, tables, targets
-from podium.predictions import calibration, prediction_files
+from podium.core import cli
+from podium.predictions import calibration
 from podium.predictions.calibration import FittedCalibration, Probs
 from podium.scoring import scores, thresholds
+from podium.scoring.evaluation_set import EvaluationSet
+from tools.seeds import Term
 
 WEIGHTED = "class_weights"
 WAYS = {"none of the prior": 0.0, "all of it": 1.0, "the fitted share": None}
@@ -31,57 +33,45 @@ def main(*words: str) -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(words)
     one_class.require(args.root)
-    images = _Images(args.root, args.member)
+    seeds = sorted(int(folder.name) for folder in (args.out / WEIGHTED).iterdir())
+    runs = [ablation.read_run(args.root, args.member, (BASE, WEIGHTED), args.out, (seed, seed)) for seed in seeds]
     print("| trained with | put back | balanced accuracy | accuracy | log loss | share, by seed and fold |")
     print("|---|---|---|---|---|---|")
     for variant, put_back in ((BASE, {"": 0.0}), (WEIGHTED, WAYS)):
-        seeds = [images.read(folder) for folder in sorted((args.out / variant).iterdir())]
         for way, strength in put_back.items():
-            scored = [images.scored(logs, strength) for logs in seeds]
-            cells = [f"{value:.4f}" for value in np.mean([found[:3] for found in scored], axis=0)]
-            shares = " ".join(f"{share:g}" for found in scored for share in found[3:]) if strength is None else ""
+            found = [
+                scored(run.scored, run.probs[Term(variant, None)], run.shifts[Term(WEIGHTED, None)], strength)
+                for run in runs
+            ]
+            cells = [f"{value:.4f}" for value in np.mean([values for values, _ in found], axis=0)]
+            shares = " ".join(f"{share:g}" for _, used in found for share in used) if strength is None else ""
             print(f"| {variant} | {way} | {' | '.join(cells)} | {shares} |")
 
 
-class _Images:
-    """The scored images of a project and their classes."""
+def scored(
+    images: EvaluationSet, probs: Probs, shifts: Probs, strength: float | None
+) -> tuple[list[float], list[float]]:
+    """Return balanced accuracy, accuracy and log loss, and the share of the prior that is added in each fold.
 
-    def __init__(self, root: Path, member: str) -> None:
-        folds = tables.read(root / "data/split/folds.csv", tables.FOLDS).sort_values("image_id", ignore_index=True)
-        self.used = folds[folds["use"] == "train"].reset_index(drop=True)
-        self.classes = targets.class_names(self.used["label"])
-        self.targets = targets.of_labels(self.used["label"], self.classes)
-        self.folds = np.unique(self.used["fold"], return_inverse=True)[1]
-        self.image_size = params.read(root)["members"][member]["model"]["image_size"]
-
-    def read(self, folder: Path) -> Probs:
-        """Return out-of-fold log probabilities (images, classes)."""
-        found = prediction_files.read_train(
-            sorted(folder.glob("*.parquet")),
-            image_ids=list(self.used["image_id"]),
-            folds=list(self.used["fold"]),
-            classes=self.classes,
-            image_sizes=[self.image_size],
-            transforms=["identity"],
-        )
-        return calibration.log_probs(np.asarray(found[0, 0], np.float32))
-
-    def scored(self, logs: Probs, strength: float | None) -> list[float]:
-        """Return balanced accuracy, accuracy, log loss, and the share of the prior that is added in each fold."""
-        shifts = calibration.prior_shifts(self.targets, self.folds, len(self.classes))[self.folds]
-        probs, decided = np.empty_like(logs), np.empty_like(logs)
-        shares = []
-        for fold in range(self.folds.max() + 1):
-            others, here = self.folds != fold, self.folds == fold
-            fitted = calibration.fit(logs[others], self.targets[others], shifts[others])
-            if strength is not None:
-                with_prior = calibration.with_prior(logs[others], shifts[others], strength)
-                fitted = FittedCalibration(calibration.fit_temperature(with_prior, self.targets[others]), strength)
-            known, probs[here] = (fitted.apply(logs[rows], shifts[rows]) for rows in (others, here))
-            decided[here] = thresholds.fit(self.targets[others], known, METRIC).apply(probs[here])
-            shares.append(fitted.prior_strength)
-        accuracy = scores.SCORES["accuracy"].function(self.targets, probs)
-        return [METRIC.function(self.targets, decided), accuracy, scores.log_loss(self.targets, probs), *shares]
+    Args:
+        images: the evaluation set.
+        probs: (images, classes), out of fold.
+        shifts: log class prior (images, classes).
+        strength: the share; None fits it.
+    """
+    logs, calibrated, decided, shares = calibration.log_probs(probs), np.empty_like(probs), np.empty_like(probs), []
+    for fold in np.unique(images.folds):
+        others, here = images.folds != fold, images.folds == fold
+        fitted = calibration.fit(logs[others], images.targets[others], shifts[others])
+        if strength is not None:
+            with_prior = calibration.with_prior(logs[others], shifts[others], strength)
+            fitted = FittedCalibration(calibration.fit_temperature(with_prior, images.targets[others]), strength)
+        known, calibrated[here] = (fitted.apply(logs[rows], shifts[rows]) for rows in (others, here))
+        decided[here] = thresholds.fit(images.targets[others], known, METRIC).apply(calibrated[here])
+        shares.append(fitted.prior_strength)
+    accuracy = scores.SCORES["accuracy"].function(images.targets, calibrated)
+    values = [METRIC.function(images.targets, decided), accuracy, scores.log_loss(images.targets, calibrated)]
+    return values, shares
 
 
 if __name__ == "__main__":

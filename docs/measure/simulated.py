@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from podium.ensembling import nested_cv
 from podium.ensembling.tta_selection import OofByTta
 from podium.folds.outer_folds import deal
 from podium.predictions import calibration
-from podium.predictions.calibration import Probs, Targets
+from podium.predictions.calibration import Probs, Targets, Values
 from podium.predictions.tta import Tta
 from podium.scoring import scores
 from podium.scoring.evaluation_set import EvaluationSet, Indices
@@ -151,7 +150,7 @@ def _predictions(
 
 
 def _logs(
-    noise: NDArray[np.float64], targets: Targets, factor: float, *, skill: float, confidence: float, prior: NDArray[Any]
+    noise: NDArray[np.float64], targets: Targets, factor: float, *, skill: float, confidence: float, prior: Values
 ) -> Probs:
     logits = noise.copy()
     logits[np.arange(len(targets)), targets] += skill * factor

@@ -127,8 +127,8 @@ def columns(
     """Return the positions of all columns.
 
     Raises:
-        InputError: a column that the settings name is missing or named twice, or there is no header; or all columns of
-            values are before the ids.
+        InputError: the settings name a column that is missing or not unique, or the template has no header; or no
+            column follows the ids, but others come before them.
     """
     named = {key: getattr(settings, key) for key in ("value", "class_column")}
     if header is None and (wanted := [key for key, name in named.items() if name is not None]):

@@ -97,11 +97,10 @@ def average_ttas(default: Tta, alternatives: Iterable[Tta], harmful: Iterable[Tt
     averages = [Tta(tuple(found), default.transforms, (phase,)) for phase, found in sizes.items() if len(found) > 1]
     both = {default.image_sizes, common} if sizes[FINETUNE] and set(default.image_sizes) <= set(common) else set()
     averages += [Tta(found, default.transforms, (FINETUNE, PROBE)) for found in sorted(both)]
-    of_one_size = [(phase, sizes[phase]) for phase in (PRETRAIN, FIXRES)]
     averages += [
-        Tta(tuple(own), default.transforms, (FINETUNE, phase))
-        for phase, own in of_one_size
-        if own and set(own) <= set(sizes[FINETUNE])
+        Tta(tuple(sizes[phase]), default.transforms, (FINETUNE, phase))
+        for phase in (PRETRAIN, FIXRES)
+        if sizes[phase] and set(sizes[phase]) <= set(sizes[FINETUNE])
     ]
     return averages
 

@@ -66,28 +66,22 @@ def check(
     _check_size(model, settings.model, settings.model.image_size, f"{key}.model.image_size")
     for size in sorted({*settings.infer.image_sizes} - {settings.model.image_size}):
         _check_size(model, settings.model, size, f"{key}.infer.image_sizes")
-    every = {f"{key}.pretrain": settings.pretrain, f"{key}.finetune": settings.finetune}
-    every |= {f"{phase}.{name}": own for phase, own in optional.items()}
-    for phase_key, own in every.items():
-        if own.epochs > 0 and own.drop_path > 0:
-            _check_drop_path(model, settings.model, f"{phase_key}.drop_path")
     _check_weights(model, settings.model, root, f"{key}.model")
     if settings.pretrain.image_size is not None:
         _check_size(model, settings.model, settings.pretrain.image_size, f"{key}.pretrain.image_size")
-    channels = settings.model.channels
-    _check_phase(model, settings.pretrain, settings.pretrain_size, channels, f"{key}.pretrain")
-    _check_phase(model, settings.finetune, settings.model.image_size, channels, f"{key}.finetune")
+    _check_phase(model, settings.model, settings.pretrain, settings.pretrain_size, f"{key}.pretrain")
+    _check_phase(model, settings.model, settings.finetune, settings.model.image_size, f"{key}.finetune")
     _check_head_init(model, settings, key)
     for phase, own in optional.items():
         size = own.image_size if isinstance(own, FixresSettings) else settings.model.image_size
         if isinstance(own, FixresSettings):
             _check_size(model, settings.model, size, f"{phase}.{name}.image_size")
-        _check_phase(model, own, size, channels, f"{phase}.{name}")
+        _check_phase(model, settings.model, own, size, f"{phase}.{name}")
     return sum(tensor.numel() for tensor in model.state_dict().values())
 
 
-def _check_phase(model: nn.Module, phase: PhaseSettings, image_size: int, channels: int, key: str) -> None:
-    augment.build(phase.augmentation, image_size, f"{key}.augmentation", channels)
+def _check_phase(model: nn.Module, settings: ModelSettings, phase: PhaseSettings, image_size: int, key: str) -> None:
+    augment.build(phase.augmentation, image_size, f"{key}.augmentation", settings.channels)
     with _named(key):
         schedules.check_optimizer(phase.optimizer, phase.momentum)
     if phase.gradient_checkpointing:
@@ -96,9 +90,11 @@ def _check_phase(model: nn.Module, phase: PhaseSettings, image_size: int, channe
         raise InputError(f"params.yaml: {key}.frozen: batch_norms has no effect: the backbone has none")
     if phase.frozen == "all_but_norms" and "frozen" in phase.model_fields_set and not backbones.norms(model):
         raise InputError(f"params.yaml: {key}.frozen: all_but_norms: the backbone has no norms; set frozen: backbone")
+    if phase.epochs > 0 and phase.drop_path > 0:
+        _check_drop_path(model, settings, image_size, f"{key}.drop_path")
 
 
-def _check_drop_path(model: nn.Module, settings: ModelSettings, key: str) -> None:
+def _check_drop_path(model: nn.Module, settings: ModelSettings, image_size: int, key: str) -> None:
     """Refuse stochastic depth where no block of the network has a way around it (mobilenetv1_100): it would do nothing.
 
     timm gives such blocks a DropPath all the same, and never calls it.
@@ -106,8 +102,7 @@ def _check_drop_path(model: nn.Module, settings: ModelSettings, key: str) -> Non
     called: list[nn.Module] = []
     blocks = [one for one in model.modules() if isinstance(one, DropPath) and one.drop_prob]
     hooks = [one.register_forward_hook(lambda block, *_: called.append(block)) for one in blocks]
-    with torch.inference_mode():
-        model(torch.zeros(2, settings.channels, settings.image_size, settings.image_size, device="meta"))
+    _predicted(model, settings, image_size)
     for hook in hooks:
         hook.remove()
     if blocks and not called:
@@ -144,14 +139,20 @@ def _meta_model(settings: ModelSettings, drop_path: float, key: str) -> nn.Modul
 def _check_size(model: nn.Module, settings: ModelSettings, size: int, key: str) -> None:
     """Refuse an image size at which the model fails, or does not return one value per class."""
     try:
-        with torch.inference_mode():
-            shape = tuple(model(torch.zeros(2, settings.channels, size, size, device="meta")).shape)
+        shape = tuple(_predicted(model, settings, size).shape)
     except Exception as error:  # backbones raise many classes of errors for a size that they cannot take
         raise InputError(
             f"params.yaml: {key}: {settings.backbone} cannot take images of {size} pixels: {error}" + _hint(settings)
         ) from None
     if shape != (2, ANY_CLASSES):
         raise InputError(f"params.yaml: {key}: the model returns {shape}, not one value per class")
+
+
+def _predicted(model: nn.Module, settings: ModelSettings, size: int) -> torch.Tensor:
+    """Return what a model on the device `meta` predicts of two images: a shape without values."""
+    with torch.inference_mode():
+        found: torch.Tensor = model(torch.zeros(2, settings.channels, size, size, device="meta"))
+    return found
 
 
 def _hint(settings: ModelSettings) -> str:

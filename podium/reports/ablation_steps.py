@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from podium.contest.settings import ContestSettings
@@ -38,6 +37,11 @@ class AblationInputs:
         """Return the train images that are scored."""
         return self.folds[self.folds["use"] == "train"]
 
+    @property
+    def log_priors(self) -> Probs:
+        """Return the log class prior of each fold's training images (folds, classes)."""
+        return calibration.prior_shifts(self.images.targets, self.images.folds, len(self.classes))
+
     def calibrated(self, probs: Probs, *, balanced: bool) -> Probs:
         """Calibrate out-of-fold predictions (scored images, classes), each outer fold by the others.
 
@@ -45,11 +49,7 @@ class AblationInputs:
             probs: as a network predicts them.
             balanced: whether its training corrected for the classes' counts, so it may lack the class prior.
         """
-        shifts = None
-        if balanced:
-            of_folds = calibration.prior_shifts(self.images.targets, self.images.folds, len(self.classes))
-            shifts = np.asarray(of_folds[self.images.folds])
-        return ablation.calibrated(probs, self.images, shifts)
+        return ablation.calibrated(probs, self.images, self.log_priors[self.images.folds] if balanced else None)
 
 
 def load(root: Path) -> AblationInputs:

@@ -162,9 +162,8 @@ class ChunkPredictions:
 def calibrated(probs: Probs, member: RecipeMember, fold: str) -> Probs:
     """Calibrate a member's probabilities (images, classes) by a fold's models."""
     prior = np.array(member.log_priors[fold], np.float32) if member.log_priors else None
-    return calibration.FittedCalibration(member.temperature, member.prior_strength).apply(
-        calibration.log_probs(probs), prior
-    )
+    fitted = calibration.FittedCalibration(member.temperature, member.prior_strength)
+    return fitted.apply(calibration.log_probs(probs), prior)
 
 
 def by_classifier(classifiers: Classifiers, size: int, fold: str, features: Features) -> Probs:

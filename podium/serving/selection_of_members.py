@@ -87,10 +87,8 @@ def _distilled(recipe: RecipeFile, root: Path) -> RecipeFile:
 
 def _student(inputs: AblationInputs, name: str, fold: str, probs: Probs) -> RecipeMember:
     """Describe a student as a member; its calibration is fitted on all of its out-of-fold predictions."""
-    priors, shifts = None, None
-    if ablation_steps.is_balanced_student(inputs, name):
-        priors = calibration.prior_shifts(inputs.images.targets, inputs.images.folds, len(inputs.classes))
-        shifts = priors[inputs.images.folds]
+    priors = inputs.log_priors if ablation_steps.is_balanced_student(inputs, name) else None
+    shifts = None if priors is None else priors[inputs.images.folds]
     fitted = calibration.fit(calibration.log_probs(probs), inputs.images.targets, shifts)
     return RecipeMember(
         name=name,
