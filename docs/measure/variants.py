@@ -47,6 +47,7 @@ NO_EXTRA: dict[str, Changes] = {"no_extra": {}}  # without the extra images of t
 # https://auto.gluon.ai/stable/tutorials/multimodal/advanced_topics/customization.html
 LONG: dict[str, Changes] = {
     "ten_epochs": {"finetune": {"epochs": 10}},
+    "ten_epochs_trivial": {"finetune": {"epochs": 10, "augmentation": [FLIP, {"TrivialAugment": {}}]}},
     "automm": {
         "model": {"precision": "bf16"},
         "finetune": {
