@@ -17,37 +17,11 @@ from podium.training.settings import FinetuneSettings
 
 AS_SET = "as set"
 FLIP: dict[str, Any] = {"HorizontalFlip": {"p": 0.5}}
-STRONG: list[dict[str, Any]] = [  # as in recipes/winner.yaml (an AutoAugment-like policy and cutout), a little milder
-    {"RandomResizedCrop": {"size": ["image_size", "image_size"], "scale": [0.35, 1.0]}},
-    FLIP,
-    {
-        "SomeOf": {
-            "n": 2,
-            "p": 0.8,
-            "transforms": [
-                {"Affine": {"rotate": [-25, 25], "shear": [-10, 10], "p": 1.0}},
-                {"Affine": {"translate_percent": [-0.1, 0.1], "p": 1.0}},
-                {"ColorJitter": {"brightness": [0.6, 1.4], "contrast": [0.6, 1.4], "saturation": [0.6, 1.4], "p": 1.0}},
-                {"Posterize": {"num_bits": [4, 7], "p": 1.0}},
-                {"Sharpen": {"p": 1.0}},
-                {"AutoContrast": {"p": 1.0}},
-            ],
-        }
-    },
-    {
-        "CoarseDropout": {
-            "num_holes_range": [1, 1],
-            "hole_height_range": [0.15, 0.25],
-            "hole_width_range": [0.15, 0.25],
-            "p": 0.5,
-        }
-    },
-]
 AUGMENTATIONS: dict[str, list[dict[str, Any]]] = {
     "flip": [FLIP],
     "crops and flip": [{"RandomResizedCrop": {"size": ["image_size", "image_size"], "scale": [0.5, 1.0]}}, FLIP],
     "no augmentation": [],
-    "strong augmentation": STRONG,
+    "TrivialAugment and flip": [FLIP, {"TrivialAugment": {}}],  # takes RGB alone; fails with other channels, and is out
 }
 FROZEN = {"batch norms frozen": "batch_norms", "all but norms frozen": "all_but_norms", "nothing frozen": "nothing"}
 # In place of 0 epochs. Not `head_init: probe`, which is refused after phase 1 and for random weights
@@ -123,7 +97,7 @@ def _ideas(own: Mapping[str, Any]) -> list[tuple[str, str, Changes]]:
         ("lr", "lr x 3", _other_lr(own, 3)),
         augmented["flip"],
         *(("frozen", name, {"frozen": value}) for name, value in FROZEN.items()),
-        augmented["strong augmentation"],
+        augmented["TrivialAugment and flip"],
         augmented["no augmentation"],
         ("epochs", "epochs x 2", _other_epochs(own, 2)),
         ("epochs", "epochs / 2", _other_epochs(own, 1 / 2)),
