@@ -123,6 +123,17 @@ def test_class_folders_without_any_table(tmp_path: Path) -> None:
     assert (section["layout"], section["images"]["train"], guess.classes) == ("folders", "c", ["cat", "dog"])
 
 
+def test_class_folders_beside_a_folder_of_images_are_named(tmp_path: Path) -> None:
+    """Train photos in class folders beside test photos, in folders that say neither train nor test."""
+    classes = [f"photos/{name}/{i}.png" for name in ("ant", "bee") for i in range(3)]
+    miniatures.images(tmp_path / "data/contest", *classes, *(f"unknown/{i}.png" for i in range(3)))
+    section = look(tmp_path).section
+    write_params(tmp_path, section)
+    printed = "\n".join(checked(tmp_path, section))
+    assert "photos holds the folders ant, bee" in printed
+    assert "contest.images.train: data/contest/photos" in printed
+
+
 @pytest.mark.parametrize(
     ("header", "row", "key"),
     [("id,probability", "t_{i}_{c},0.5", "id_pattern"), ("id,kind,value", "t_{i},{c},0.5", "class_column")],

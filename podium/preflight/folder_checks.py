@@ -138,7 +138,15 @@ def messages(image_ids: Sequence[str], c: ContestSettings, root: Path) -> list[s
     found = []
     if empty and not c.lists.selects("train"):
         found.append(f"WARNING: class folders without an image, so these classes are missing: {some(empty)}")
-    if len(pairs) > len(first):
+    outer = sorted({pair[0] for pair in pairs})
+    if len(outer) == 1 < len(pairs) and len(first) > 1:
+        inner = some(sorted(pair[1] for pair in pairs), 3)
+        found.append(
+            f"WARNING: of the class folders {outer[0]} holds the folders {inner}, and the others hold images: if these"
+            f" are the classes, say contest.images.train: {c.images.train.rstrip('/')}/{outer[0]}, and name the folder"
+            " of the test images in contest.images.test"
+        )
+    elif len(pairs) > len(outer):
         found.append(
             f"WARNING: class folders hold folders: the class is the first of both, so there are {len(first)} classes;"
             f" if it is the second ({len(pairs)} folders, e.g. {'/'.join(min(pairs))}), say layout: names and"
