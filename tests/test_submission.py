@@ -242,6 +242,11 @@ def test_a_faulty_template_is_refused_by_row(tmp_path, text, words):
         read_template(tmp_path, text, ["cat", "dog"])
 
 
+def test_a_class_without_a_column_may_be_a_misspelt_label(tmp_path):
+    with pytest.raises(InputError, match=r"no column for \['Cat'\].* misspelt label, correct it in contest.labels"):
+        read_template(tmp_path, "id,cat,dog\na,0,0\n", ["Cat", "cat", "dog"])
+
+
 def test_a_missing_template_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nothing.csv: not found"):
         submission.read_template(tmp_path / "nothing.csv", IDS)

@@ -20,8 +20,9 @@ def remedy(missing: Sequence[str], unknown: Sequence[str]) -> str:
     """
     if not unknown and missing:
         return (
-            ". If one of the columns is a missing class by another name, give it in contest.submission.names, a map of"
-            " class to column, and remove it from contest.submission.absent"
+            ". If a missing class is a misspelt label, correct it in contest.labels. If one of the columns is a missing"
+            " class by another name, give it in contest.submission.names, a map of class to column, and remove it from"
+            " contest.submission.absent"
         )
     if not unknown:
         return ""
