@@ -84,13 +84,14 @@ def _print(verdicts: dict[str, auditing.Verdict | str], leaked: pd.DataFrame) ->
     leakage = verdicts["label_from_metadata"]
     if isinstance(leakage, auditing.Verdict) and leakage.well_above_chance:
         print(
-            f"audit: WARNING: leakage: {', '.join(leakage.leading_features)} predict the label above chance. A model"
-            " may learn sizes, shapes and compression instead of what is shown, and fail on test images that were made"
-            " differently (bytes also depend on texture, which is content); see data/audit/importances.csv"
+            "audit: WARNING: leakage: metadata predicts the label above chance, by"
+            f" {', '.join(leakage.leading_features)}. A model may learn sizes, shapes and compression instead of what"
+            " is shown, and fail on test images that were made differently (bytes also depend on texture, which is"
+            " content); see data/audit/importances.csv"
         )
     if not leaked.empty:
         n = leaked["test_image_id"].nunique()
-        print(f"audit: {n} test images have a duplicate in train; data/audit/leaked_labels.csv lists its label")
+        print(f"audit: test images with a duplicate in train: {n}; data/audit/leaked_labels.csv lists their labels")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from podium.folds.outer_folds import deal
@@ -188,3 +189,9 @@ def test_an_equally_good_step_is_rarely_better() -> None:
         before, after = (step_of(images, f"{k}", 1.5, seed=2 * seed + k) for k in range(2))
         said += ablation.is_better(after, before, images)
     assert said <= 7  # 60 at 5%: 3, of which more than 7 come in 1% of such runs
+
+
+def test_log_loss_is_named_once_where_it_is_the_metric() -> None:
+    found = pd.DataFrame({"member": ["a"], "step": ["flip"], "verdict": ["better"]})
+    assert ablation.summary(found, "log_loss").startswith("1 steps, each compared with the one before in log loss: 1")
+    assert "in accuracy and log loss: 1 better" in ablation.summary(found, "accuracy")

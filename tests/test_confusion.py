@@ -38,6 +38,10 @@ def test_the_commonest_errors_are_named_first() -> None:
         "2 images of ant are predicted as bee (20% of all ant)"
     ]
     assert confusion.commonest_errors(confusion.table(TARGETS, TARGETS, CLASSES), 3) == []
+    one = np.array([0])
+    assert confusion.commonest_errors(confusion.table(one, one + 1, CLASSES), 1) == [
+        "1 image of ant is predicted as bee (100% of all ant)"
+    ]
 
 
 def test_a_summary_counts_errors_and_names_the_most_frequent_one() -> None:

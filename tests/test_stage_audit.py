@@ -58,7 +58,7 @@ def test_leakage_by_size_is_warned_of_and_named(tmp_path: Path, capsys: pytest.C
     importances = tables.read(tmp_path / "data/audit/importances.csv", contracts.IMPORTANCES)
     assert importances.iloc[0][["question", "feature"]].tolist() == ["label_from_metadata", "width"]
     assert set(importances["question"]) == set(audit.QUESTIONS)
-    assert "WARNING: leakage: width" in capsys.readouterr().out
+    assert "WARNING: leakage: metadata predicts the label above chance, by width. " in capsys.readouterr().out
 
 
 def test_a_clean_contest_is_not_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -85,7 +85,7 @@ def test_leaked_labels_are_those_of_the_duplicates(tmp_path: Path, capsys: pytes
     audit.main(root=tmp_path)
     leaked = tables.read(tmp_path / "data/audit/leaked_labels.csv", contracts.LEAKED)
     assert leaked.to_numpy().tolist() == [["t00.png", ids[1], "exact", "b", "train"]]
-    assert "1 test images have a duplicate in train" in capsys.readouterr().out
+    assert "test images with a duplicate in train: 1;" in capsys.readouterr().out
 
 
 def test_without_test_images_adversarial_validation_is_skipped_with_a_reason(

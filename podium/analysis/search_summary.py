@@ -60,7 +60,7 @@ def messages(summary: Mapping[str, Any]) -> list[str]:
         )
     said.append(  # last, because `make` shows a stage's last line
         "{train_images_in_clusters} train images in {train_clusters} clusters of duplicates, the largest of"
-        " {largest_train_cluster}; {test_images_with_a_train_duplicate} test images have a duplicate in train".format(
+        " {largest_train_cluster}; test images with a duplicate in train: {test_images_with_a_train_duplicate}".format(
             **summary
         )
     )

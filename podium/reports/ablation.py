@@ -97,7 +97,8 @@ def summary(found: pd.DataFrame, metric: str) -> str:
     for verdict, rows in compared.groupby("verdict"):
         names = [f"{member}: {step}" for member, step in zip(rows["member"], rows["step"], strict=True)]
         counts.append(f"{len(rows)} {verdict}" + (f" ({some(names)})" if verdict in NAMED else ""))
-    return f"{len(compared)} steps, each compared with the one before in {metric} and log loss: {', '.join(counts)}"
+    by = "log loss" if metric == "log_loss" else f"{metric} and log loss"
+    return f"{len(compared)} steps, each compared with the one before in {by}: {', '.join(counts)}"
 
 
 def is_better(candidate: Step, base: Step, images: EvaluationSet) -> bool:

@@ -76,7 +76,8 @@ def commonest_errors(pairs: pd.DataFrame, limit: int) -> list[str]:
     wrong = pairs[pairs["label"] != pairs["predicted"]]
     first = wrong.sort_values(["images", "label", "predicted"], ascending=[False, True, True]).head(limit)
     return [
-        f"{row.images} images of {row.label} are predicted as {row.predicted} ({row.share:.0%} of all {row.label})"
+        f"{row.images} {f'image of {row.label} is' if row.images == 1 else f'images of {row.label} are'} predicted as"
+        f" {row.predicted} ({row.share:.0%} of all {row.label})"
         for row in first.itertuples()
     ]
 
