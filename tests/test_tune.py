@@ -258,6 +258,7 @@ def tuned(
     hours: float = 10,
     own: dict[str, Any] = OWN,
     n_folds: int = 3,
+    made: dict[str, float] | None = None,
 ) -> tuple[Report, PlantedTrainings, list[str]]:
     """Tune a member `m`; return the report, the trainings and the printed lines."""
     values = {"members": {"m": member(own)}, "folds": list(range(n_folds)), "contest": {"metric": "accuracy"}}
@@ -271,6 +272,7 @@ def tuned(
         tried=tmp_path / "m.csv",
         clock=lambda: trainings.time,
         say=said.append,
+        made=made or {},
     )
     return tuning.run(), trainings, said
 
@@ -354,6 +356,34 @@ def test_an_interrupted_tuning_knows_how_long_trainings_take(tmp_path: Path) -> 
     assert again.winner == first.winner
     assert [line for line in said if "plan" in line] == [line for line in said_again if "plan" in line]
     assert trainings.time < 10
+
+
+def test_a_training_that_make_has_done_counts_as_long_as_it_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC restores it in no time, and the others train."""
+    class Made(PlantedTrainings):
+        def finetune(self, member: str, words: Sequence[str], folds: Sequence[str]) -> list[pd.DataFrame]:
+            before = self.time
+            found = super().finetune(member, words, folds)
+            self.time = self.time if words else before + 0.1
+            return found
+
+    monkeypatch.setitem(globals(), "PlantedTrainings", Made)
+    made = {str(fold): 10.0 * OWN["epochs"] for fold in range(3)}
+    _, trainings, said = tuned(tmp_path, lambda s: 1.5, hours=8 / 60, made=made)
+    assert "m: one training of one fold: 40 s (4 epochs); left: 8 min" in said
+    assert trainings.time <= 8 * 60
+
+
+def test_the_seconds_of_make_are_those_of_the_same_settings(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/seconds.csv").write_text("t,finetune@m-0,7.0\nt,finetune@m-0,9.0\nt,finetune@m-1,8.0\n")
+    assert tune.seconds_of_make(tmp_path, "m", OWN, ["0", "1"]) == {}
+    stages = {f"finetune@m-{fold}": {"params": {"params.yaml": {"members.m.finetune": OWN}}} for fold in (0, 2)}
+    stages["finetune@m-1"] = {"params": {"params.yaml": {"members.m.finetune": {**OWN, "epochs": 1}}}}
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    assert tune.seconds_of_make(tmp_path, "m", OWN, ["0", "1", "2"]) == {"0": 9.0}
 
 
 def test_a_candidate_whose_training_fails_is_out(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import pandas as pd
 import yaml
 from ruamel.yaml import YAML
 
-from podium.core import cli, params, tables
+from podium.core import cli, params, stage_times, tables
 from podium.core.errors import InputError
 from podium.inference.settings import MemberSettings
 from podium.predictions import member_predictions
@@ -81,6 +81,7 @@ def main(*words: str, root: Path = Path()) -> None:
                 trainings,
                 deadline=time.monotonic() + share,
                 tried=root / FOLDER / f"{name}.csv",
+                made=seconds_of_make(root, name, values["members"][name]["finetune"], map(str, values["folds"])),
             ).run()
         tables.write_text(report.text + "\n", root / FOLDER / f"{name}.txt")
         print(f"\n{report.text}\n", flush=True)
@@ -100,6 +101,7 @@ class Tuning:
         values: the whole of params.yaml.
         deadline: by `clock`, in seconds.
         tried: the file of TRIED.
+        made: fold -> seconds that `make` took to train the own settings: DVC restores such a training in no time.
         say: prints a line of progress.
         held_out: what has been trained: its cost on each fold.
         seconds: candidate -> of its latest training, with all around it, per fold.
@@ -113,6 +115,7 @@ class Tuning:
     deadline: float
     tried: Path
     clock: Callable[[], float] = time.monotonic
+    made: Mapping[str, float] = field(default_factory=dict)
     say: Callable[[str], None] = field(default=lambda line: print(line, flush=True))
     held_out: HeldOut = field(init=False)
     seconds: dict[str, float] = field(init=False, default_factory=dict)
@@ -219,7 +222,7 @@ class Tuning:
         if not missing:
             return True
         settings = json.dumps({**self.own, **candidate.changes}, sort_keys=True)
-        known = _seconds(self.tried, settings)
+        known = {**({} if candidate.changes else self.made), **_seconds(self.tried, settings)}
         names = [self.held_out.folds[fold] for fold in missing]
         expected = self._expected(candidate) * len(set(names) - set(known))
         if not must and expected > self.deadline - self.clock():
@@ -342,6 +345,20 @@ def _hours(text: str) -> float:
 
 def _read_tried(path: Path) -> pd.DataFrame:
     return tables.read(path, TRIED) if path.exists() else pd.DataFrame(columns=list(TRIED.columns))
+
+
+def seconds_of_make(root: Path, member: str, own: Mapping[str, Any], folds: Iterable[str]) -> dict[str, float]:
+    """Return the seconds of the last training of each fold that has trained with these settings, by dvc.lock."""
+    lock = root / "dvc.lock"
+    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.exists() else {}
+    last, key = stage_times.last_seconds(root), f"members.{member}.finetune"
+    found = {}
+    for fold in folds:
+        name = f"finetune@{member}-{fold}"
+        settings = stages.get(name, {}).get("params", {}).get(revisions.PARAMS, {})
+        if name in last and settings.get(key) == own:
+            found[fold] = last[name]
+    return found
 
 
 def _seconds(path: Path, settings: str) -> dict[str, float]:
