@@ -259,6 +259,7 @@ def tuned(
     own: dict[str, Any] = OWN,
     n_folds: int = 3,
     made: dict[str, float] | None = None,
+    members: int = 1,
 ) -> tuple[Report, PlantedTrainings, list[str]]:
     """Tune a member `m`; return the report, the trainings and the printed lines."""
     values = {"members": {"m": member(own)}, "folds": list(range(n_folds)), "contest": {"metric": "accuracy"}}
@@ -273,6 +274,7 @@ def tuned(
         clock=lambda: trainings.time,
         say=said.append,
         made=made or {},
+        members=members,
     )
     return tuning.run(), trainings, said
 
@@ -335,8 +337,10 @@ def test_the_budget_is_kept_and_what_does_not_fit_is_said_first(tmp_path: Path) 
 
 
 def test_too_short_a_budget_is_refused_with_what_it_takes(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"need .* min: give more hours"):
+    with pytest.raises(InputError, match=r"need .* min: give more hours$"):
         tuned(tmp_path, lambda s: 1.5, hours=0.02)
+    with pytest.raises(InputError, match=r"give more hours, or MEMBER=<name> for one member alone$"):
+        tuned(tmp_path, lambda s: 1.5, hours=0.02, members=2)
 
 
 def test_an_interrupted_tuning_knows_how_long_trainings_take(tmp_path: Path) -> None:
@@ -362,6 +366,7 @@ def test_a_training_that_make_has_done_counts_as_long_as_it_took(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DVC restores it in no time, and the others train."""
+
     class Made(PlantedTrainings):
         def finetune(self, member: str, words: Sequence[str], folds: Sequence[str]) -> list[pd.DataFrame]:
             before = self.time

@@ -81,6 +81,7 @@ def main(*words: str, root: Path = Path()) -> None:
                 trainings,
                 deadline=time.monotonic() + share,
                 tried=root / FOLDER / f"{name}.csv",
+                members=len(names),
                 made=seconds_of_make(root, name, values["members"][name]["finetune"], map(str, values["folds"])),
             ).run()
         tables.write_text(report.text + "\n", root / FOLDER / f"{name}.txt")
@@ -101,6 +102,7 @@ class Tuning:
         values: the whole of params.yaml.
         deadline: by `clock`, in seconds.
         tried: the file of TRIED.
+        members: that share the budget.
         made: fold -> seconds that `make` took to train the own settings: DVC restores such a training in no time.
         say: prints a line of progress.
         held_out: what has been trained: its cost on each fold.
@@ -115,6 +117,7 @@ class Tuning:
     deadline: float
     tried: Path
     clock: Callable[[], float] = time.monotonic
+    members: int = 1
     made: Mapping[str, float] = field(default_factory=dict)
     say: Callable[[str], None] = field(default=lambda line: print(line, flush=True))
     held_out: HeldOut = field(init=False)
@@ -161,10 +164,10 @@ class Tuning:
         for line in tuning_report.plan_lines(full, planned, of_one=of_one, left=left):
             self.say(f"{self.member}: {line}")
         if not planned.rungs:
+            alone = ", or MEMBER=<name> for one member alone" if self.members > 1 else ""
             raise InputError(
                 f"{self.member}: {duration(max(left, 0))} are left of BUDGET, and even {halving.FEWEST}"
-                f" candidates with a third of the epochs need {duration(planned.seconds)}: give more"
-                " hours, or MEMBER=<name> for one member alone"
+                f" candidates with a third of the epochs need {duration(planned.seconds)}: give more hours{alone}"
             )
         return planned
 
