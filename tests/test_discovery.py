@@ -20,7 +20,7 @@ from podium.inference.settings import MemberSettings
 from podium.preflight import cpu, input_paths, input_tables
 from podium.preflight.settings import Podium
 from tests import miniatures
-from tests.graph import PROJECT
+from tests.graph import PROJECT, run_git
 from tests.test_contests import SECTIONS, write_params
 from tools import new, new_members, speed
 
@@ -203,6 +203,30 @@ def test_an_existing_file_stays_unless_the_user_says_so(project: Path, monkeypat
     monkeypatch.setattr("builtins.input", lambda question: next(answers))
     new.main(str(project / "data/contest"), root=project)
     assert params.read(project)["contest"]["metric"] == "log_loss"
+
+
+def test_a_file_that_git_keeps_is_overwritten_unless_the_user_says_no(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fresh clone has the demo's params.yaml: after `make new` and Enter, `make` must not run the demo."""
+    (project / "params.yaml").write_text("demo\n")
+    run_git(project, "init", "-q")
+    asked = []
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "")
+
+    def told_where() -> list[bool]:
+        new.main(str(project / "data/contest"), "--recipe", "quick", root=project)
+        found = [(project / name).exists() for name in ("params.yaml", new.OTHER)]
+        (project / new.OTHER).unlink(missing_ok=True)
+        return [(project / "params.yaml").read_text() == "demo\n", *found]
+
+    assert told_where() == [True, True, True], "git does not know the file"
+    run_git(project, "add", "params.yaml")
+    run_git(project, "-c", "user.name=a", "-c", "user.email=a@example.invalid", "commit", "-qm", "demo")
+    assert told_where() == [False, True, False]
+    assert "[Y/n]" in asked[-2]
+    assert told_where() == [False, True, True], "it differs from git's"
 
 
 def answering(*answers: str) -> Iterator[str]:

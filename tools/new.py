@@ -19,7 +19,7 @@ from podium.discovery.contest_guess import ContestGuess
 from podium.images import image_files
 from podium.images.arrays import Scaling
 from podium.images.settings import PrepareSettings
-from podium.preflight import input_paths, input_tables, random_crops, training_sizes
+from podium.preflight import git_checks, input_paths, input_tables, random_crops, training_sizes
 from podium.preflight.settings import Podium
 from podium.scoring import scores
 from tools import params_schema
@@ -90,7 +90,9 @@ def _path(root: Path, *, asks: bool) -> Path:
         return path
     other = root / OTHER
     instead = f"this command ends, because {OTHER} exists too" if other.exists() else f"it writes {OTHER}"
-    if asks and _ask(f"params.yaml exists. Overwrite it? If not, {instead}.", False):
+    kept = git_checks.is_kept(path.name, root)  # e.g. the demo's in a fresh clone
+    state = "exists, and git has it unchanged" if kept else "exists"
+    if asks and _ask(f"params.yaml {state}. Overwrite it? If not, {instead}.", kept):
         return path
     if other.exists():
         raise InputError(f"{path} and {other} exist: move or remove {OTHER} first")

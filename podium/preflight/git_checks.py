@@ -45,6 +45,12 @@ def untracked_warning(paths: Iterable[str], root: Path) -> str:
     )
 
 
+def is_kept(path: str, root: Path) -> bool:
+    """Return whether a file is in git's last commit as it is here."""
+    tracked = _git(root, "ls-files", "--error-unmatch", "--", path).returncode == 0
+    return tracked and _git(root, "diff", "--quiet", "HEAD", "--", path).returncode == 0
+
+
 def _git(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run git in `root`; where git is not installed, return a failed run that says so."""
     command = ["git", "-C", str(root), *words]
