@@ -10,7 +10,7 @@ from podium.core import tables
 from podium.core.errors import InputError
 from podium.reports import ablation, ablation_steps, diversity
 from podium.scoring import scores
-from tools import results, speed
+from tools import results, speed, variants
 
 SUMMARY = {
     "metric": "accuracy",
@@ -169,6 +169,13 @@ def test_a_second_variant_is_counted_and_the_lead_of_the_better_one_is_reported(
     assert "2 variants of this contest" in " ".join(lines)
     assert "0.9500, leads their mean by 0.0100" in " ".join(line.strip() for line in lines)
     assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize(("other", "said"), [(0.949, "about 0.0005"), (0.5, "at most 0.0060")])
+def test_a_bad_variant_does_not_make_a_good_score_optimistic(other: float, said: str) -> None:
+    """The lead over a dry run is not chance; so many equally good variants differ by what the interval allows."""
+    text = variants.summary_text([0.95, other], greater_is_better=True, interval=(0.94, 0.96))
+    assert f"too optimistic by {said}" in text.replace("\n", " ")
 
 
 def test_log_loss_stands_once_and_lowest_first(built, capsys):

@@ -12,12 +12,14 @@ the user.
 
 import hashlib
 import json
+import math
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import pandas as pd
@@ -78,20 +80,29 @@ def of_this_contest(root: Path, summary: dict[str, Any]) -> dict[str, float]:
     return {v.result: v.score for v in known if v.contest == here.contest and _agree(v.labels, here.labels)}
 
 
-def summary_text(scores: Sequence[float], *, greater_is_better: bool) -> str:
+def summary_text(scores: Sequence[float], *, greater_is_better: bool, interval: tuple[float, float]) -> str:
     """Report the number of variants, and how optimistic the best one's score may be.
 
-    If all variants are equally good, the score of the best is too high by its lead over the mean, on average. If they
-    are not, part of the lead is real and the score is less optimistic.
+    If all variants are equally good, the score of the best is too high by its lead over the mean, on average, which is
+    at most sqrt(2 ln n) standard errors (Boucheron, Lugosi & Massart 2013, Theorem 2.5). If they are not, part of the
+    lead is real and the score is less optimistic.
+
+    Args:
+        scores: of the variants.
+        greater_is_better: or the lowest is the best.
+        interval: 95%, of a variant's score.
     """
     known = "known (all commits, experiments, `make` here)"
     if len(scores) == 1:
         return f"1 variant of this contest is {known}"
     mean, best = sum(scores) / len(scores), max(scores) if greater_is_better else min(scores)
+    lead = abs(best - mean)
+    standard_error = (interval[1] - interval[0]) / (2 * NormalDist().inv_cdf(0.975))
+    chance = min(lead, standard_error * math.sqrt(2 * math.log(len(scores))))
     return (
         f"{len(scores)} variants of this contest are {known};\n"
-        f"the best, {best:.4f}, leads their mean by {abs(best - mean):.4f}: if all are equally good, its score\n"
-        "is too optimistic by about that much, else by less"
+        f"the best, {best:.4f}, leads their mean by {lead:.4f}: if all are equally good, its score\n"
+        f"is too optimistic by {'about' if chance == lead else 'at most'} {chance:.4f}, else by less"
     )
 
 
