@@ -191,8 +191,12 @@ def _step(inputs: AblationInputs, member: str, name: str, what: str, *, probs: P
 def _words(phase: str, member: MemberSettings) -> str:
     before, after = member.pretrain, member.finetune
     if phase == "pretrain":
-        return f"{before.epochs} epochs with mixup {before.mixup:g}, cutmix {before.cutmix:g}"
-    return f"{after.epochs}{' more' if before.epochs else ''} epochs on clean images"
+        return f"{_epochs(before.epochs)} with mixup {before.mixup:g}, cutmix {before.cutmix:g}"
+    return f"{_epochs(after.epochs, ' more' if before.epochs else '')} on clean images"
+
+
+def _epochs(count: int, more: str = "") -> str:
+    return f"{count}{more} epoch{'' if count == 1 else 's'}"
 
 
 def _read_oof(inputs: AblationInputs, name: str) -> Probs:
