@@ -313,7 +313,7 @@ def test_links_to_folders_are_named(tmp_path: Path) -> None:
         contest_guess.guess(tmp_path / "contest", tmp_path, contest_guess.take_defaults)
 
 
-@pytest.mark.parametrize("recipe", ["cpu", "quick", "strong_8gb", "antbee"])
+@pytest.mark.parametrize("recipe", ["cpu", "quick", "strong_8gb", "antbee", "weather"])
 def test_members_take_the_channels_of_the_images(monkeypatch: pytest.MonkeyPatch, recipe: str) -> None:
     monkeypatch.setattr(speed, "seconds_per_image", lambda model, size, device: 0.001)
     monkeypatch.setattr(new_members, "_precision", lambda members, device: (None, ""))

@@ -23,7 +23,7 @@ from tools import speed, stage_costs
 
 GPU_RECIPES = ((70, "strong_80gb"), (20, "strong_24gb"), (7, "strong_8gb"))  # GB of memory -> recipe, the best first
 _IN_CHANS = "      model_kwargs: {{in_chans: {}}}  # as many as the images have\n"
-CPU_RECIPE, LOCAL_RECIPE = "cpu", "antbee"  # the second has the same members, with weights from files
+CPU_RECIPE, LOCAL_RECIPE = "cpu", "weather"  # the second has the same members, with weights from files
 MOST_HOURS = 48.0  # on a GPU: then the next smaller recipe
 LONG_HOURS = 8.0  # then three folds instead of five
 FASTER = 1.2  # times, from which bf16 is worth it
