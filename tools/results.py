@@ -233,8 +233,8 @@ def variant_count(root: Path, summary: dict[str, Any]) -> str:
     """Count the variants of this contest that were run: choosing the best of them makes its score optimistic."""
     found = list(variants.of_this_contest(root, summary).values())
     greater_is_better = not scores.is_loss(str(summary["metric"]))
-    interval = summary["oof_score_low"], summary["oof_score_high"]
-    text = variants.summary_text(found, greater_is_better=greater_is_better, interval=interval)
+    bounds = summary["oof_score_low"], summary["oof_score_high"]
+    text = variants.summary_text(found, greater_is_better=greater_is_better, interval=bounds)
     return f"{'tried':{ASIDE}}" + textwrap.indent(text, " " * ASIDE).lstrip()
 
 
