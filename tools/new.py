@@ -90,7 +90,7 @@ def _path(root: Path, *, asks: bool) -> Path:
         return path
     other = root / OTHER
     instead = f"this command ends, because {OTHER} exists too" if other.exists() else f"it writes {OTHER}"
-    kept = git_checks.is_kept(path.name, root)  # e.g. the demo's in a fresh clone
+    kept = asks and git_checks.is_kept(path.name, root)  # e.g. the demo's in a fresh clone
     state = "exists, and git has it unchanged" if kept else "exists"
     if asks and _ask(f"params.yaml {state}. Overwrite it? If not, {instead}.", kept):
         return path

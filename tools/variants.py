@@ -27,6 +27,7 @@ import yaml
 
 from podium.core import params, tables
 from podium.core.errors import InputError
+from podium.scoring import intervals
 from tools import experiments
 
 SUMMARY, PARAMS, LOCK, LABELS = "metrics/summary.json", "params.yaml", "dvc.lock", "data/label/labels.csv"
@@ -90,14 +91,14 @@ def summary_text(scores: Sequence[float], *, greater_is_better: bool, interval: 
     Args:
         scores: of the variants.
         greater_is_better: or the lowest is the best.
-        interval: 95%, of a variant's score.
+        interval: of a variant's score, at intervals.LEVEL.
     """
     known = "known (all commits, experiments, `make` here)"
     if len(scores) == 1:
         return f"1 variant of this contest is {known}"
     mean, best = sum(scores) / len(scores), max(scores) if greater_is_better else min(scores)
     lead = abs(best - mean)
-    standard_error = (interval[1] - interval[0]) / (2 * NormalDist().inv_cdf(0.975))
+    standard_error = (interval[1] - interval[0]) / (2 * NormalDist().inv_cdf((1 + intervals.LEVEL) / 2))
     chance = min(lead, standard_error * math.sqrt(2 * math.log(len(scores))))
     return (
         f"{len(scores)} variants of this contest are {known};\n"
