@@ -46,12 +46,28 @@ def sections(file: Path) -> dict[str, dict[str, Any]]:
 def test_candidates_are_few_valid_and_different(file: Path) -> None:
     for own in sections(file).values():
         found = candidates.around(own)
-        assert 8 <= len(found) <= 12
+        assert 10 <= len(found) <= 13
         assert len({c.name for c in found}) == len(found)
         complete = [candidates._complete({**own, **c.changes}) for c in found]
         assert all(one != other for one, other in itertools.combinations(complete, 2))
         assert [c.epochs for c in found] == [settings["epochs"] for settings in complete]
         assert (found[0].changes == {}) == (own["epochs"] > 0)
+
+
+@pytest.mark.parametrize(("name", "file"), [*zip(candidates.RECIPES, ("antbee", "weather"), strict=True)])
+def test_whole_recipes_are_those_that_won(name: str, file: str) -> None:
+    won = sections(graph.PROJECT / f"recipes/{file}.yaml")["vit"]
+    assert candidates.RECIPES[name] == {key: value for key, value in won.items() if key not in candidates.KEPT}
+
+
+@each_file
+def test_a_whole_recipe_replaces_all_but_memory_and_metric(file: Path) -> None:
+    for own in sections(file).values():
+        found = {c.name: candidates._complete({**own, **c.changes}) for c in candidates.around(own)}
+        for name, recipe in candidates.RECIPES.items():
+            kept = {key: own[key] for key in candidates.KEPT if key in own}
+            wanted = candidates._complete({**kept, **recipe})
+            assert found.get(name) == wanted or found[candidates.AS_SET] == wanted
 
 
 @pytest.mark.parametrize("file", FILES[:2], ids=lambda file: file.stem)
@@ -68,7 +84,8 @@ def test_the_words_of_an_experiment_make_the_changes(tmp_path: Path, file: Path)
 
 
 def test_a_number_that_yaml_reads_as_text_is_one() -> None:
-    assert candidates.around({"epochs": 2, "lr": "3e-4"})[1].changes == {"lr": 0.0001}
+    found = {c.name: c.changes for c in candidates.around({"epochs": 2, "lr": "3e-4"})}
+    assert found["lr / 3"] == {"lr": 0.0001}
 
 
 @each_file
@@ -260,13 +277,15 @@ def tuned(
     n_folds: int = 3,
     made: dict[str, float] | None = None,
     members: int = 1,
+    model: dict[str, Any] | None = None,
 ) -> tuple[Report, PlantedTrainings, list[str]]:
     """Tune a member `m`; return the report, the trainings and the printed lines."""
-    values = {"members": {"m": member(own)}, "folds": list(range(n_folds)), "contest": {"metric": "accuracy"}}
+    section = {**member(own), **({"model": model} if model else {})}
+    values = {"members": {"m": section}, "folds": list(range(n_folds)), "contest": {"metric": "accuracy"}}
     trainings, said = PlantedTrainings(own, skill, n_folds), []
     tuning = Tuning(
         "m",
-        member_settings(own),
+        params.parse(section, "members.m", MemberSettings),
         values,
         trainings,
         deadline=3600 * hours,
@@ -328,12 +347,34 @@ def test_what_helps_is_found_alone_and_together(tmp_path: Path) -> None:
     assert table.groupby("candidate").size().max() == 3
 
 
+def test_what_helps_only_together_is_found_as_a_whole_recipe(tmp_path: Path) -> None:
+    recipe = candidates.RECIPES["recipe: 10 epochs, TrivialAugment"]
+    report, _, said = tuned(tmp_path, lambda s: 1.5 + 1.5 * (s["epochs"], s["lr"]).__eq__((10, recipe["lr"])))
+    assert report.winner is not None
+    assert report.winner.changes == recipe
+    assert not any("together" in line for line in said)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_check_refuses_is_not_trained(tmp_path: Path, channels: int) -> None:
+    """TrivialAugment takes RGB alone; vit_tiny has no batch norms."""
+    model = {"backbone": "vit_tiny_patch16_224", "weights": "none", "image_size": 32}
+    model |= {"model_kwargs": {"in_chans": channels, "dynamic_img_size": True}}
+    _, trainings, said = tuned(tmp_path, lambda s: 1.5, model=model)
+    words = " ".join(words for words, _ in trainings.trained)
+    assert "frozen=batch_norms" not in words
+    assert ("TrivialAugment" in words) == (channels == 3)
+    refused = [line.split(":")[0].strip() for line in said if "not tried" in line]
+    assert "batch norms frozen" in refused
+    assert ("TrivialAugment and flip" in refused) == (channels == 1)
+
+
 def test_the_budget_is_kept_and_what_does_not_fit_is_said_first(tmp_path: Path) -> None:
-    for minutes in (6, 8, 12, 20):
+    for minutes in (6, 8, 12, 24):
         _, trainings, said = tuned(tmp_path / str(minutes), lambda s: 1.5, hours=minutes / 60)
         assert trainings.time <= 60 * minutes
         said_before = said[: next(k for k, line in enumerate(said) if line.startswith("rung"))]
-        assert any("does not fit" in line for line in said_before) == (minutes < 20)
+        assert any("does not fit" in line for line in said_before) == (minutes < 24)
 
 
 def test_too_short_a_budget_is_refused_with_what_it_takes(tmp_path: Path) -> None:

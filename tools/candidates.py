@@ -1,7 +1,10 @@
-"""The settings of `finetune` that tools.tune compares: the member's own, and changes of one thing each.
+"""The settings of `finetune` that tools.tune compares: the member's own, whole recipes, and changes of one thing each.
 
 The list is short, because every candidate costs a training and the best of many flatters itself. It is in the order of
 what usually matters most; a short budget drops candidates from its end.
+
+Whole recipes are there because changes of one thing each miss what helps only together. They won on other contests
+(docs/results.md), as in Auto-sklearn's portfolios (Feurer et al. 2020, arXiv 2007.04074).
 """
 
 import json
@@ -21,8 +24,26 @@ AUGMENTATIONS: dict[str, list[dict[str, Any]]] = {
     "flip": [FLIP],
     "crops and flip": [{"RandomResizedCrop": {"size": ["image_size", "image_size"], "scale": [0.5, 1.0]}}, FLIP],
     "no augmentation": [],
-    "TrivialAugment and flip": [FLIP, {"TrivialAugment": {}}],  # takes RGB alone; fails with other channels, and is out
+    "TrivialAugment and flip": [FLIP, {"TrivialAugment": {}}],  # takes RGB alone: not tried with other channels
 }
+RECIPES: dict[str, dict[str, Any]] = {  # `finetune` of a member of recipes/antbee.yaml and recipes/weather.yaml
+    "recipe: 3 epochs, crops": {
+        "epochs": 3,
+        "lr": 1e-4,
+        "warmup_epochs": 1,
+        "clip_grad": 1,
+        "augmentation": AUGMENTATIONS["crops and flip"],
+    },
+    "recipe: 10 epochs, TrivialAugment": {
+        "epochs": 10,
+        "lr": 1e-4,
+        "warmup_epochs": 1,
+        "clip_grad": 1,
+        "augmentation": AUGMENTATIONS["TrivialAugment and flip"],
+    },
+}
+# What recipes leave as set: memory and speed, and what depends on the metric and the counts of the classes
+KEPT = ("batch_size", "accumulate", "gradient_checkpointing", "curves", "loss", "class_weights", "sampler")
 FROZEN = {"batch norms frozen": "batch_norms", "all but norms frozen": "all_but_norms", "nothing frozen": "nothing"}
 # In place of 0 epochs. Not `head_init: probe`, which is refused after phase 1 and for random weights
 UNTRAINED: dict[str, Any] = {"epochs": 3, "head_init": "auto", "warmup_epochs": 1}
@@ -36,7 +57,7 @@ class Candidate:
     Attributes:
         name: in words, e.g. `flip, lr / 3`.
         changes: from the member's own settings; none of `as set`.
-        kind: of the change: "lr", "augmentation", "epochs" or "frozen"; "" of `as set` and of combinations.
+        kind: of the change: "lr", "augmentation", "epochs" or "frozen"; "" of `as set`, recipes and combinations.
         epochs: of one training, own settings and changes together.
     """
 
@@ -66,7 +87,8 @@ def around(own: Mapping[str, Any]) -> list[Candidate]:
     settings = {**own, **base}
     found = [Candidate(AS_SET if not base else f"{settings['epochs']} epochs", base, "", settings["epochs"])]
     tried = [_complete(settings)]
-    for kind, name, changes in _ideas(settings):
+    recipes = [("", name, _differences(settings, recipe)) for name, recipe in RECIPES.items()]
+    for kind, name, changes in [*recipes, *_ideas(settings)]:
         made = _candidate(name, kind, {**base, **changes}, own)
         if made is not None and (complete := _complete({**own, **made.changes})) not in tried:
             found.append(made)
@@ -104,6 +126,13 @@ def _ideas(own: Mapping[str, Any]) -> list[tuple[str, str, Changes]]:
     ]
 
 
+def _differences(settings: Mapping[str, Any], recipe: Mapping[str, Any]) -> Changes:
+    """Return what a recipe changes: its own keys; all others but KEPT to their defaults."""
+    before = _complete(settings)
+    after = _complete({**{key: before[key] for key in KEPT}, **recipe})
+    return {key: value for key, value in after.items() if value != before[key]}
+
+
 def _candidate(name: str, kind: str, changes: Changes, own: Mapping[str, Any]) -> Candidate | None:
     """Return a candidate; None if its settings are invalid, e.g. norms alone are trained with `drop_path`."""
     try:
@@ -115,7 +144,7 @@ def _candidate(name: str, kind: str, changes: Changes, own: Mapping[str, Any]) -
 
 def _complete(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in the defaults, so that settings that say the same are equal."""
-    return params.parse(settings, "finetune", FinetuneSettings).model_dump()
+    return params.parse(settings, "finetune", FinetuneSettings).model_dump(mode="json")
 
 
 def _other_lr(own: Mapping[str, Any], factor: float) -> Changes:

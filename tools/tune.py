@@ -25,7 +25,7 @@ from podium.core.errors import InputError
 from podium.inference.settings import MemberSettings
 from podium.predictions import member_predictions
 from podium.predictions.tta import FINETUNE
-from podium.preflight import git_checks, input_paths
+from podium.preflight import git_checks, input_paths, member_checks
 from podium.preflight.settings import Podium
 from podium.training.settings import FinetuneSettings
 from tools import candidates, halving, revisions, tuning_report
@@ -144,11 +144,29 @@ class Tuning:
             before = self.clock()
             self.trainings.pretrain(self.member, self.held_out.folds[0])
             of_fold = self.clock() - before
-        full = candidates.around(self.own)
+        full = self._allowed(candidates.around(self.own))
         self._train(full[0], [0], must=True)
         report = self._halve(full, self._plan(full, of_fold))
         self.say(f"{self.member}: tuned in {duration(self.clock() - started)}")
         return report
+
+    def _allowed(self, found: Sequence[Candidate]) -> list[Candidate]:
+        """Leave out what `make check` refuses for this backbone, e.g. frozen batch norms of one without.
+
+        Raises:
+            InputError: it refuses the own settings.
+        """
+        allowed = []
+        for candidate in found:
+            try:
+                member_checks.check_finetune(self.member, self._changed(candidate))
+            except InputError as error:
+                if candidate is found[0]:
+                    raise
+                self.say(f"  {candidate.name}: not tried: {_reason(error)}")
+            else:
+                allowed.append(candidate)
+        return allowed
 
     def _plan(self, full: Sequence[Candidate], of_fold: float) -> halving.Plan:
         """Say what fits into the time that is left, and what does not.
@@ -196,10 +214,11 @@ class Tuning:
         return tuning_report.report(self.member, self.own, self.held_out, tried)
 
     def _combination(self, first: Candidate, ranked: Sequence[Candidate]) -> Candidate | None:
-        """Join the best change of each kind, of those that are better than the own settings."""
+        """Join the best change of each kind, of those that are better than the own settings; whole recipes stay alone."""
         parts: dict[str, Candidate] = {}
         for better in ranked[: ranked.index(first)]:
-            parts.setdefault(better.kind, better)
+            if better.kind:
+                parts.setdefault(better.kind, better)
         joined = candidates.combined(list(parts.values()), self.own) if len(parts) > 1 else None
         if joined:
             self.say(f"  what helped, together: {joined.name}")
@@ -258,9 +277,11 @@ class Tuning:
 
     def _is_balanced(self, candidate: Candidate) -> bool:
         """Say whether a training corrects for the classes' counts, so its predictions may lack the class priors."""
+        return FINETUNE in member_predictions.of_member(Path(), self.member, self._changed(candidate), None).weighted
+
+    def _changed(self, candidate: Candidate) -> MemberSettings:
         finetune = params.parse({**self.own, **candidate.changes}, "finetune", FinetuneSettings)
-        settings = self.settings.model_copy(update={"finetune": finetune})
-        return FINETUNE in member_predictions.of_member(Path(), self.member, settings, None).weighted
+        return self.settings.model_copy(update={"finetune": finetune})
 
     def _log(self, candidate: Candidate, settings: str, folds: Sequence[int], seconds: Sequence[float]) -> None:
         """Add trainings to TRIED, in place of earlier ones with the same settings."""

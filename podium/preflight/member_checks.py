@@ -80,6 +80,18 @@ def check(
     return sum(tensor.numel() for tensor in model.state_dict().values())
 
 
+def check_finetune(name: str, settings: MemberSettings) -> None:
+    """Check only what other settings of `finetune` can break: backbone, weights and sizes have been checked.
+
+    Raises:
+        InputError: names the key, and what to do.
+    """
+    key = f"members.{name}"
+    model = _meta_model(settings.model, settings.finetune.drop_path, key)
+    _check_phase(model, settings.model, settings.finetune, settings.model.image_size, f"{key}.finetune")
+    _check_head_init(model, settings, key)
+
+
 def _check_phase(model: nn.Module, settings: ModelSettings, phase: PhaseSettings, image_size: int, key: str) -> None:
     augment.build(phase.augmentation, image_size, f"{key}.augmentation", settings.channels)
     with _named(key):

@@ -91,7 +91,7 @@ class PhaseSettings(Section):
         given = self.model_fields_set
         if self.schedule == "step" and not self.decay_epochs:
             raise ValueError("schedule step needs decay_epochs, e.g. [15, 25]")
-        if self.schedule != "step" and given & {"decay_epochs", "decay_rate"}:
+        if self.schedule != "step" and (self.decay_epochs or "decay_rate" in given):
             raise ValueError(f"decay_epochs and decay_rate have no effect with `schedule: {self.schedule}`")
         if self.schedule != "cosine" and "min_lr" in given:
             raise ValueError(f"min_lr has no effect with `schedule: {self.schedule}`")
