@@ -16,6 +16,7 @@ import pandas as pd
 
 from podium.core import cli, pixels, tables
 from podium.core.errors import InputError
+from podium.core.wording import counted
 from podium.pictures import drawing
 from podium.pictures.drawing import SheetSection, Tile
 from podium.scoring import comparison, scores
@@ -131,7 +132,7 @@ def _scores(name: str, pair: Pair) -> tuple[float, float]:
     try:
         return metric.function(pair.targets, pair.first), metric.function(pair.targets, pair.second)
     except ValueError as error:
-        raise InputError(f"the {pairing.images(len(pair.image_ids))} that both runs score: {error}") from None
+        raise InputError(f"the {counted(len(pair.image_ids), 'image')} that both runs score: {error}") from None
 
 
 def _summary(changes: pd.DataFrame) -> list[str]:
@@ -139,7 +140,7 @@ def _summary(changes: pd.DataFrame) -> list[str]:
     lines = []
     for kind in KINDS:
         rows = changes[changes["change"] == kind]
-        lines.append(f"{kind}: {pairing.images(len(rows))}")
+        lines.append(f"{kind}: {counted(len(rows), 'image')}")
         for row in rows.head(NAMED).itertuples():
             probabilities = f"{row.first_probability:.2f} -> {row.second_probability:.2f}"
             lines.append(f"  {row.image_id}  is {row.label}; A predicts {row.first}, B {row.second} ({probabilities})")
@@ -175,8 +176,10 @@ def _section(kind: str, rows: pd.DataFrame, pack: pixels.PixelPack) -> SheetSect
         )
         for row in shown.itertuples()
     ]
-    counted = pairing.images(len(rows)) if len(rows) == len(shown) else f"{len(shown)} of {pairing.images(len(rows))}"
-    return SheetSection(f"{kind}: {counted}; in brackets: the label's probability", tiles)
+    changed = counted(len(rows), "image")
+    if len(rows) > len(shown):
+        changed = f"{len(shown)} of {changed}"
+    return SheetSection(f"{kind}: {changed}; in brackets: the label's probability", tiles)
 
 
 def _picture(pack: pixels.PixelPack, image_id: str) -> drawing.Pixels | None:

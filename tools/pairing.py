@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from podium.core import tables
 from podium.core import targets as label_targets
 from podium.core.errors import InputError, some
+from podium.core.wording import counted
 from podium.scoring import intervals
 from tools.revisions import Run
 
@@ -79,7 +80,7 @@ def pair(a: Run, b: Run) -> Pair:
             ("images", _images(a, b, len(both))),
             ("labels", _labels(both)),
             ("classes", _classes(*names)),
-            ("folds", f"differ for {moved} of {images(len(same))}" if moved else "the same"),
+            ("folds", f"differ for {moved} of {counted(len(same), 'image')}" if moved else "the same"),
             (
                 "groups",
                 "the same"
@@ -104,11 +105,6 @@ def changes(joined: Pair) -> pd.DataFrame:
     table["kind"] = table["change"].map(KINDS.index)
     table["moved"] = -(table["second_probability"] - table["first_probability"]).abs()
     return table.sort_values(["kind", "moved", "image_id"], ignore_index=True)[list(CHANGES.columns)]
-
-
-def images(n: int) -> str:
-    """Format a number of images."""
-    return f"{n} image" + ("" if n == 1 else "s")
 
 
 def _all_classes(names: Sequence[Sequence[str]], labels: Sequence[str]) -> list[str]:
@@ -168,7 +164,7 @@ def _labels(both: pd.DataFrame) -> str:
     other = both[both["label_x"] != both["label_y"]]
     if other.empty:
         return "the same"
-    return f"differ for {images(len(other))}, left out: {some(list(other['image_id']), 3)}"
+    return f"differ for {counted(len(other), 'image')}, left out: {some(list(other['image_id']), 3)}"
 
 
 def _classes(first: list[str], second: list[str]) -> str:

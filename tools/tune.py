@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 
 from podium.core import cli, params, stage_times, tables
 from podium.core.errors import InputError
+from podium.core.wording import counted
 from podium.inference.settings import MemberSettings
 from podium.predictions import member_predictions
 from podium.predictions.tta import FINETUNE
@@ -198,7 +199,7 @@ class Tuning:
         rungs = []
         for place, rung in enumerate(planned.rungs):
             folds = list(range(rung.n_folds))
-            where = tuning_report.folds(rung.n_folds)
+            where = counted(rung.n_folds, "fold")
             self.say(f"rung {place + 1} of {len(planned.rungs)}: {len(group)} candidates on {where}")
             done = [c for c in group if self._train(candidates.shortened(c, self.own, planned.share), folds)]
             if group[0] not in done or len(done) < 2:
@@ -214,7 +215,7 @@ class Tuning:
         return tuning_report.report(self.member, self.own, self.held_out, tried)
 
     def _combination(self, first: Candidate, ranked: Sequence[Candidate]) -> Candidate | None:
-        """Join the best change of each kind, of those that are better than the own settings; whole recipes stay alone."""
+        """Join the best change of each kind, of those that are better than the own settings; no whole recipes."""
         parts: dict[str, Candidate] = {}
         for better in ranked[: ranked.index(first)]:
             if better.kind:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from podium.core.wording import counted
 from podium.scoring import comparison
 from tools import halving
 from tools.candidates import Candidate
@@ -53,10 +54,11 @@ class TriedCandidates:
 
 def plan_lines(full: Sequence[Candidate], planned: halving.Plan, *, of_one: float, left: float) -> Iterator[str]:
     """Yield what fits into the time that is left, and what does not."""
-    yield f"one training of one fold: {duration(of_one)} ({_epochs(full[0].epochs)}); left: {duration(max(left, 0))}"
+    epochs = counted(full[0].epochs, "epoch")
+    yield f"one training of one fold: {duration(of_one)} ({epochs}); left: {duration(max(left, 0))}"
     if not planned.rungs:
         return
-    steps = ", ".join(f"{rung.n_candidates} on {folds(rung.n_folds)}" for rung in planned.rungs)
+    steps = ", ".join(f"{rung.n_candidates} on {_folds(rung.n_folds)}" for rung in planned.rungs)
     yield f"plan: {steps}: about {duration(planned.seconds)}"
     if planned.share < 1:
         yield (
@@ -100,7 +102,7 @@ def report(member: str, own: Mapping[str, Any], held_out: HeldOut, tried: TriedC
     elif winner is None:
         sentences.append("Your settings are the best of these: nothing to apply.")
     lines = [
-        f"{member}: `{best}` has the smallest cost of {len(held_out.costs) - 1} candidates, on {folds(len(places))}",
+        f"{member}: `{best}` has the smallest cost of {len(held_out.costs) - 1} candidates, on {_folds(len(places))}",
         "",
         *_table(held_out, tried.own),
         "",
@@ -118,13 +120,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def folds(number: int) -> str:
-    """Format a number of folds."""
-    return f"{number} fold" + ("" if number == 1 else "s")
-
-
-def _epochs(number: int) -> str:
-    return f"{number} epoch" + ("" if number == 1 else "s")
+def _folds(number: int) -> str:
+    return counted(number, "fold")
 
 
 def _table(held_out: HeldOut, own: str) -> Iterator[str]:
@@ -170,15 +167,15 @@ def _flattery(held_out: HeldOut, tried: TriedCandidates, costs: halving.Costs) -
     found = halving.flattery(costs, tried.own, n_choosing, held_out.weights[: tried.rungs[-1]])
     if found is None:
         yield (
-            f"How optimistic the choice is is not known: all {folds(n_choosing)} took part in it. Expect less gain"
+            f"How optimistic the choice is is not known: all {_folds(n_choosing)} took part in it. Expect less gain"
             " than the table shows."
         )
     elif found.name == tried.own:
-        yield f"The {folds(n_choosing)} that chose the finalists had your settings as the best: no gain to flatter."
+        yield f"The {_folds(n_choosing)} that chose the finalists had your settings as the best: no gain to flatter."
     else:
         yield (
-            f"How optimistic the choice is: on the {folds(len(found.chosen_on))} that chose `{found.name}` it gains"
-            f" {found.on_chosen:+.4f}, on the {folds(len(found.fresh))} that did not {found.on_fresh:+.4f}:"
+            f"How optimistic the choice is: on the {_folds(len(found.chosen_on))} that chose `{found.name}` it gains"
+            f" {found.on_chosen:+.4f}, on the {_folds(len(found.fresh))} that did not {found.on_fresh:+.4f}:"
             f" {found.excess:+.4f} is flattery. Expect the second."
         )
 

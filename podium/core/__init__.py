@@ -22,5 +22,6 @@ seeding.py       seeds derived from their purpose
 stage_times.py   how long each stage took
 tables.py        contracts of tables; read and write CSV, parquet and JSON
 targets.py       labels as classes, or as sets of labels; their targets
+wording.py       numbers in sentences
 workers.py       the number of worker processes
 """

@@ -7,6 +7,7 @@ import pandas as pd
 
 from podium.core import placeholders
 from podium.core.errors import some
+from podium.core.wording import counted
 from podium.folds import balance
 from podium.page import removal
 from podium.page.page_inputs import PageInputs
@@ -67,7 +68,7 @@ def _wrong_labels(inputs: PageInputs) -> Iterator[Advice]:
     if n_flagged and len(inputs.table("data/review/overrides_to_consider.csv")):
         named = "" if inputs.has_overrides else f", and set contest.overrides: {inputs.overrides} in params.yaml"
         yield Advice(
-            f"Look at {_counted(n_flagged, 'label')} that may be wrong, and copy the rows you agree with into"
+            f"Look at {counted(n_flagged, 'label')} that may be wrong, and copy the rows you agree with into"
             f" {inputs.overrides}{named}.",
             "suspects",
         )
@@ -78,7 +79,7 @@ def _conflicts(inputs: PageInputs) -> Iterator[Advice]:
     if len(conflicts):
         n_clusters = conflicts["cluster"].nunique()
         yield Advice(
-            f"{_counted(n_clusters, 'set')} of duplicates {_has(n_clusters)} different labels. Correct them in the"
+            f"{counted(n_clusters, 'set')} of duplicates {_has(n_clusters)} different labels. Correct them in the"
             " overrides, or set split.conflicting_duplicates.",
             "data",
         )
@@ -111,7 +112,7 @@ def _leaks(inputs: PageInputs) -> Iterator[Advice]:
     if n_leaks:
         n_test = inputs.summary("metrics/summary.json")["n_test_images"]
         yield Advice(
-            f"{n_leaks:,} of {_counted(n_test, 'test image')} {_has(n_leaks)} a duplicate in train. A leaderboard score"
+            f"{n_leaks:,} of {counted(n_test, 'test image')} {_has(n_leaks)} a duplicate in train. A leaderboard score"
             f" is optimistic on {'it' if n_leaks == 1 else 'them'}. If the rules allow it, ensemble.leaked_labels uses"
             f" {'its label' if n_leaks == 1 else 'their labels'}.",
             "data",
@@ -121,10 +122,10 @@ def _leaks(inputs: PageInputs) -> Iterator[Advice]:
 def _unusable(inputs: PageInputs) -> Iterator[Advice]:
     unreadable = sum(int((facts["problem"] != "").sum()) for facts in inputs.facts.values())
     if unreadable:
-        yield Advice(f"{_counted(unreadable, 'image')} cannot be read. Replace or remove them.", "data")
+        yield Advice(f"{counted(unreadable, 'image')} cannot be read. Replace or remove them.", "data")
     problems = len(inputs.table("data/label/problems.csv"))
     if problems:
-        yield Advice(f"The label table has {_counted(problems, 'problem')}: data/label/problems.csv.", "data")
+        yield Advice(f"The label table has {counted(problems, 'problem')}: data/label/problems.csv.", "data")
 
 
 def _harmful(inputs: PageInputs) -> Iterator[Advice]:
@@ -142,7 +143,7 @@ def _worse_steps(inputs: PageInputs) -> Iterator[Advice]:
     worse = steps[(steps["verdict"] == "worse") & (steps["member"] != "blend")]
     if len(worse):
         named = some([f"{row.member}: {row.step}" for row in worse.itertuples()])
-        yield Advice(f"{_counted(len(worse), 'step')} made a member worse ({named}). Try without.", "ablation")
+        yield Advice(f"{counted(len(worse), 'step')} made a member worse ({named}). Try without.", "ablation")
 
 
 def _confused(inputs: PageInputs) -> Iterator[Advice]:
@@ -152,7 +153,7 @@ def _confused(inputs: PageInputs) -> Iterator[Advice]:
         worst = wrong.sort_values(["images", "label", "predicted"], ascending=[False, True, True]).iloc[0]
         yield Advice(
             f"The most frequent mistake is {worst['label']} predicted as {worst['predicted']}"
-            f" ({_counted(int(worst['images']), 'image')}, {worst['share']:.0%} of the class). Look at them first.",
+            f" ({counted(int(worst['images']), 'image')}, {worst['share']:.0%} of the class). Look at them first.",
             "mistakes",
         )
 
@@ -196,10 +197,6 @@ def _better_in(inputs: PageInputs, row: pd.Series) -> str:
     if row["log_loss_gain"] < 0 and metric != scores.LOG_LOSS:
         found.append(f"a lower log loss ({row['log_loss']:.4f}; the blend {summary['oof_log_loss']:.4f})")
     return " and ".join(found)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _has(number: int) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from podium.core.wording import counted
 from podium.pictures import drawing
 from podium.pictures.drawing import Pixels, SheetSection, Tile
 from podium.pictures.pack import ImagePack
@@ -167,5 +168,5 @@ def _picture(pack: ImagePack, image_id: str) -> Pixels | None:
 
 
 def _of(shown: int, total: int, noun: str) -> str:
-    counted = f"{total} {noun}" + ("" if total == 1 else "s")
-    return counted if shown == total else f"{shown} of {counted}"
+    all_of_them = counted(total, noun)
+    return all_of_them if shown == total else f"{shown} of {all_of_them}"

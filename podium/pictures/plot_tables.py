@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from podium.core import seeding, tables, targets
+from podium.core.wording import counted
 
 MAX_CLASSES = 200  # classes in a plot
 MAX_POINTS = 4000  # points of all classes of a plot
@@ -206,7 +207,7 @@ def _ends(n: int) -> list[int]:
 def _classes(n: int, which: str) -> str:
     if n > MAX_CLASSES:
         return f"{MAX_CLASSES} of {n} classes, those {which}"
-    return f"{n} class" if n == 1 else f"{n} classes"
+    return counted(n, "class", "classes")
 
 
 def _chance(subset: str, image_id: str) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from podium.core.errors import some
+from podium.core.wording import counted
 
 NAMED = 3  # removed paths that a line names
 
@@ -18,9 +19,7 @@ def lines(paths: Sequence[Path], root: Path) -> list[str]:
         files = [file for path in entries for file in _files(path)]
         size = sum(file.lstat().st_size for file in files)
         names = some([path.relative_to(root / folder).as_posix() for path in entries], NAMED)
-        described.append(
-            f"{len(files)} file{'' if len(files) == 1 else 's'} of {folder} ({size / 1e6:,.1f} MB): {names}"
-        )
+        described.append(f"{counted(len(files), 'file')} of {folder} ({size / 1e6:,.1f} MB): {names}")
     return described
 
 

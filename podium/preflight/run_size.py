@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from podium.core.wording import counted
 from podium.preflight.settings import BY_MEMBER, Podium
 
 BYTES_PER_VALUE = 4  # float32
@@ -20,7 +21,7 @@ def summary(p: Podium, values: Mapping[str, int]) -> str:
         trainings += sum(phase.epochs > 0 for phase in phases) * len(p.folds)
         size += values[name] * BYTES_PER_VALUE * (1 + (len(phases) + (name in p.soup)) * len(p.folds))
     external = f" (and {len(p.external)} external)" if p.external else ""
-    members, probes = (f"{len(p.members)} {word}{'' if len(p.members) == 1 else 's'}" for word in ("member", "probe"))
+    members, probes = (counted(len(p.members), word) for word in ("member", "probe"))
     optional = {key: len(getattr(p, key)) * len(p.folds) for key in BY_MEMBER}
     of_optional = "".join(f", {count} of them {key}" for key, count in optional.items() if count)
     return (

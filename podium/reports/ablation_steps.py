@@ -7,6 +7,7 @@ import pandas as pd
 
 from podium.contest.settings import ContestSettings
 from podium.core import params, scratch, tables, targets
+from podium.core.wording import counted
 from podium.inference.settings import MemberSettings
 from podium.predictions import calibration, case_means, member_predictions, prediction_files
 from podium.predictions.calibration import Probs
@@ -191,12 +192,8 @@ def _step(inputs: AblationInputs, member: str, name: str, what: str, *, probs: P
 def _words(phase: str, member: MemberSettings) -> str:
     before, after = member.pretrain, member.finetune
     if phase == "pretrain":
-        return f"{_epochs(before.epochs)} with mixup {before.mixup:g}, cutmix {before.cutmix:g}"
-    return f"{_epochs(after.epochs, ' more' if before.epochs else '')} on clean images"
-
-
-def _epochs(count: int, more: str = "") -> str:
-    return f"{count}{more} epoch{'' if count == 1 else 's'}"
+        return f"{counted(before.epochs, 'epoch')} with mixup {before.mixup:g}, cutmix {before.cutmix:g}"
+    return f"{counted(after.epochs, 'more epoch' if before.epochs else 'epoch')} on clean images"
 
 
 def _read_oof(inputs: AblationInputs, name: str) -> Probs:
