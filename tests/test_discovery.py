@@ -229,6 +229,14 @@ def test_a_file_that_git_keeps_is_overwritten_unless_the_user_says_no(
     assert told_where() == [False, True, True], "it differs from git's"
 
 
+def test_a_misspelt_recipe_is_refused_before_any_question(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda question: pytest.fail(f"asked: {question}"))
+    (project / "params.yaml").write_text("demo\n")
+    with pytest.raises(InputError, match=r"no recipe quikc; there are .*quick"):
+        new.main(str(project / "data/contest"), "--recipe", "quikc", root=project)
+
+
 def answering(*answers: str) -> Iterator[str]:
     yield from answers
 

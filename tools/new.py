@@ -41,6 +41,10 @@ def main(*words: str, root: Path = Path()) -> None:
     asked = parser.parse_args(words)
     if not asked.folder:
         raise InputError("say which folder holds the contest: make new FOLDER=data/contest")
+    if asked.recipe:
+        from tools import new_members  # torch takes seconds to import
+
+        new_members.recipe_path(asked.recipe, root)  # before any question
     asks = not asked.yes and sys.stdin.isatty()
     path = _path(root, asks=asks)
     guess = contest_guess.guess(Path(asked.folder), root, _ask if asks else contest_guess.take_defaults)

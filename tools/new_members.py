@@ -198,7 +198,12 @@ def _with_channels(text: str, channels: int) -> str:
     return "    model:\n".join([blocks[0], *with_key])
 
 
-def _path(name: str, root: Path) -> Path:
+def recipe_path(name: str, root: Path) -> Path:
+    """Return the file of a recipe.
+
+    Raises:
+        InputError: there is none of this name.
+    """
     path = root / "recipes" / f"{name}.yaml"
     if not path.is_file():
         there = sorted(one.stem for one in (root / "recipes").glob("*.yaml"))
@@ -207,13 +212,13 @@ def _path(name: str, root: Path) -> Path:
 
 
 def _read(name: str, root: Path) -> dict[str, Any]:
-    values: dict[str, Any] = yaml.safe_load(_path(name, root).read_text(encoding="utf-8"))
+    values: dict[str, Any] = yaml.safe_load(recipe_path(name, root).read_text(encoding="utf-8"))
     return values
 
 
 def _text(name: str, root: Path) -> str:
     """Return a recipe without its contest, its first comment in front of the members, and a comment on each key."""
-    whole = _path(name, root).read_text(encoding="utf-8")
+    whole = recipe_path(name, root).read_text(encoding="utf-8")
     head = "\n".join(line for line in whole.split("contest:\n")[0].splitlines() if "params." not in line)
     body = whole[whole.index("\nprepare:") :].lstrip("\n")
     for key, comment in _WHY.items():
