@@ -83,6 +83,17 @@ def test_the_words_of_an_experiment_make_the_changes(tmp_path: Path, file: Path)
         assert candidates._complete(changed) == candidates._complete({**own, **candidate.changes})
 
 
+@pytest.mark.parametrize("own", [OWN, {"epochs": 0, "lr": 0.1}], ids=["trained", "0 epochs"])
+def test_a_combination_has_the_change_of_each_part(own: dict[str, Any]) -> None:
+    """Whatever their order, and where each part gives epochs to a phase that has none."""
+    parts = {c.name: c for c in candidates.around(own)}
+    for names in itertools.permutations(["epochs x 2", "flip", "lr / 3"]):
+        joined = candidates.combined([parts[name] for name in names], own)
+        assert joined is not None
+        assert (joined.name, joined.epochs) == (", ".join(names), parts["epochs x 2"].epochs)
+        assert joined.changes == {**parts["flip"].changes, **parts["lr / 3"].changes, **parts["epochs x 2"].changes}
+
+
 def test_a_number_that_yaml_reads_as_text_is_one() -> None:
     found = {c.name: c.changes for c in candidates.around({"epochs": 2, "lr": "3e-4"})}
     assert found["lr / 3"] == {"lr": 0.0001}

@@ -98,7 +98,8 @@ def around(own: Mapping[str, Any]) -> list[Candidate]:
 
 def combined(parts: Sequence[Candidate], own: Mapping[str, Any]) -> Candidate | None:
     """Join candidates of different kinds into one; None if their settings contradict each other."""
-    changes = {key: value for part in parts for key, value in part.changes.items()}
+    by_epochs = sorted(parts, key=lambda part: part.kind == "epochs")  # last: of 0 epochs, each part has UNTRAINED
+    changes = {key: value for part in by_epochs for key, value in part.changes.items()}
     return _candidate(", ".join(part.name for part in parts), "", changes, own)
 
 
