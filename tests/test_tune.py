@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from dvc.utils import hydra
+from ruamel.yaml import YAML
 
 from podium.core import params, tables
 from podium.core.errors import InputError
@@ -434,13 +435,24 @@ def test_a_training_that_make_has_done_counts_as_long_as_it_took(
 
 
 def test_the_seconds_of_make_are_those_of_the_same_settings(tmp_path: Path) -> None:
+    """DVC reads numbers by YAML 1.2 and writes them so: 1e-5, which PyYAML reads as text."""
+    member = {"model": {"image_size": 32}, "finetune": {"epochs": 4, "lr": 3e-5}}
+    text = yaml.safe_dump({"folds": [0, 1, 2, 3], "torch": {"threads": 1}, "members": {"m": member}})
+    (tmp_path / "params.yaml").write_text(text.replace("3.0e-05", "3e-5"))
+    assert tune.seconds_of_make(tmp_path, "m") == {}
     (tmp_path / "logs").mkdir()
-    (tmp_path / "logs/seconds.csv").write_text("t,finetune@m-0,7.0\nt,finetune@m-0,9.0\nt,finetune@m-1,8.0\n")
-    assert tune.seconds_of_make(tmp_path, "m", OWN, ["0", "1"]) == {}
-    stages = {f"finetune@m-{fold}": {"params": {"params.yaml": {"members.m.finetune": OWN}}} for fold in (0, 2)}
-    stages["finetune@m-1"] = {"params": {"params.yaml": {"members.m.finetune": {**OWN, "epochs": 1}}}}
-    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
-    assert tune.seconds_of_make(tmp_path, "m", OWN, ["0", "1", "2"]) == {"0": 9.0}
+    (tmp_path / "logs/seconds.csv").write_text(
+        "".join(f"t,finetune@m-{k},{s}\n" for k, s in [(0, 7), (0, 9), (1, 8), (3, 6)])
+    )
+    assert tune.seconds_of_make(tmp_path, "m") == {}
+    same = {"torch": {"threads": 1}, "members.m.model": member["model"], "members.m.finetune": member["finetune"]}
+    longer = {**same, "members.m.finetune": {**member["finetune"], "epochs": 9}}
+    larger = {**same, "members.m.model": {"image_size": 64}}
+    used = {"0": same, "1": longer, "2": same, "3": larger}
+    stages = {f"finetune@m-{fold}": {"params": {"params.yaml": settings}} for fold, settings in used.items()}
+    with (tmp_path / "dvc.lock").open("w") as lock:
+        YAML().dump({"schema": "2.0", "stages": stages}, lock)  # as DVC does
+    assert tune.seconds_of_make(tmp_path, "m") == {"0": 9.0}
 
 
 def test_a_candidate_whose_training_fails_is_out(tmp_path: Path) -> None:

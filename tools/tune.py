@@ -11,7 +11,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def main(*words: str, root: Path = Path()) -> None:
                 deadline=time.monotonic() + share,
                 tried=root / FOLDER / f"{name}.csv",
                 members=len(names),
-                made=seconds_of_make(root, name, values["members"][name]["finetune"], map(str, values["folds"])),
+                made=seconds_of_make(root, name),
             ).run()
         tables.write_text(report.text + "\n", root / FOLDER / f"{name}.txt")
         print(f"\n{report.text}\n", flush=True)
@@ -372,16 +372,17 @@ def _read_tried(path: Path) -> pd.DataFrame:
     return tables.read(path, TRIED) if path.exists() else pd.DataFrame(columns=list(TRIED.columns))
 
 
-def seconds_of_make(root: Path, member: str, own: Mapping[str, Any], folds: Iterable[str]) -> dict[str, float]:
+def seconds_of_make(root: Path, member: str) -> dict[str, float]:
     """Return the seconds of the last training of each fold that has trained with these settings, by dvc.lock."""
     lock = root / "dvc.lock"
-    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.exists() else {}
-    last, key = stage_times.last_seconds(root), f"members.{member}.finetune"
-    found = {}
-    for fold in folds:
+    if not lock.exists():
+        return {}
+    values, stages = (YAML(typ="safe").load(path) for path in (root / revisions.PARAMS, lock))  # as DVC reads them
+    last, found = stage_times.last_seconds(root), {}
+    for fold in map(str, values["folds"]):
         name = f"finetune@{member}-{fold}"
-        settings = stages.get(name, {}).get("params", {}).get(revisions.PARAMS, {})
-        if name in last and settings.get(key) == own:
+        used = stages["stages"].get(name, {}).get("params", {}).get(revisions.PARAMS, {})
+        if name in last and used and all(params.section(values, key) == value for key, value in used.items()):
             found[fold] = last[name]
     return found
 
