@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -101,30 +100,47 @@ def test_a_number_that_yaml_reads_as_text_is_one() -> None:
 
 
 @each_file
-def test_applied_settings_leave_all_other_lines(tmp_path: Path, file: Path) -> None:
+def test_applied_settings_leave_all_other_lines(file: Path) -> None:
     name, own = list(sections(file).items())[-1]  # the first one's is merged into others in recipes/winner.yaml
-    path = tmp_path / "params.yaml"
-    shutil.copy(file, path)
+    before = file.read_text()
     joined = candidates.combined([c for c in candidates.around(own) if c.name in ("lr / 3", "flip")], own)
     assert joined is not None
-    tune.apply(path, name, joined.changes)
-    expected = yaml.safe_load(file.read_text())
+    after = tune.applied(before, name, joined.changes)
+    expected = yaml.safe_load(before)
     expected["members"][name]["finetune"] = {**own, **joined.changes}
-    assert yaml.safe_load(path.read_text()) == expected
-    lines = [line.split() for line in file.read_text().splitlines()]
-    kept = [line.split() for line in path.read_text().splitlines()]
-    assert sum(line not in kept for line in lines) <= 8  # of the section: its lr, its augmentation, line breaks
-    assert path.read_text().count("#") == file.read_text().count("#")
+    assert yaml.safe_load(after) == expected
+    kept = [line.split() for line in after.splitlines()]
+    # of the section: its lr, its augmentation, line breaks
+    assert sum(line.split() not in kept for line in before.splitlines()) <= 8
+    assert after.count("#") == before.count("#")
 
 
-def test_a_section_that_members_share_is_not_applied_to_one(tmp_path: Path) -> None:
-    path = tmp_path / "params.yaml"
+def test_a_section_that_members_share_is_not_applied_to_one() -> None:
     for alias in ("*f", "{<<: *f}"):
         text = f"members:\n  a: {{finetune: &f {{epochs: 1, lr: 0.1}}}}\n  b: {{finetune: {alias}}}\n"
-        path.write_text(text)
         with pytest.raises(InputError, match=r"repeats members\.a\.finetune"):
-            tune.apply(path, "a", {"lr": 0.2})
-        assert path.read_text() == text
+            tune.applied(text, "a", {"lr": 0.2})
+
+
+def test_a_section_that_members_share_does_not_end_the_tuning_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """A new key would be merged into the other member, by the printed command as well: the user is told."""
+    path, settings = tmp_path / "params.yaml", member(OWN)
+    shared = {**settings, "finetune": "SHARED"}
+    text = yaml.safe_dump({"folds": [0, 1], "members": {"a": settings, "b": shared}}, sort_keys=False)
+    path.write_text(text.replace("finetune:\n", "finetune: &f\n", 1).replace("SHARED", "{<<: *f}"))
+    report = Report("", candidates.Candidate("clipped", {"clip_grad": 1.0}, "", 4))
+    monkeypatch.setattr(Tuning, "run", lambda tuning: report)
+    monkeypatch.setattr(tune, "_require_tracked_inputs", lambda *_: None)
+    tune.main("1", "--apply", root=tmp_path)
+    assert {k: v["finetune"] for k, v in params.read(tmp_path)["members"].items()} == {
+        "a": OWN,
+        "b": {**OWN, "clip_grad": 1.0},
+    }
+    printed = capsys.readouterr().out
+    assert printed.count("WARNING: params.yaml: a YAML alias or merge repeats members.a.finetune") == 1
+    assert "members.b.finetune has the settings `clipped` now" in printed
 
 
 def test_a_shorter_training_has_its_whole_schedule() -> None:

@@ -87,9 +87,16 @@ def main(*words: str, root: Path = Path()) -> None:
             ).run()
         tables.write_text(report.text + "\n", root / FOLDER / f"{name}.txt")
         print(f"\n{report.text}\n", flush=True)
-        if asked.apply and report.winner is not None:
+        if report.winner is None:
+            continue
+        try:
+            text = applied(settings.decode(), name, report.winner.changes)
+        except InputError as error:  # the next members are tuned all the same
+            print(f"WARNING: {error}", flush=True)
+            continue
+        if asked.apply:
             trainings.require_settings()  # the user may have edited them during the last training
-            apply(root / revisions.PARAMS, name, report.winner.changes)
+            tables.write_text(text, root / revisions.PARAMS)
             settings, values = _settings(root)
             print(f"params.yaml: members.{name}.finetune has the settings `{report.winner.name}` now", flush=True)
 
@@ -302,13 +309,12 @@ class Tuning:
         tables.write(table, self.tried, TRIED)
 
 
-def apply(path: Path, member: str, changes: Mapping[str, Any]) -> None:
-    """Write settings of a member's `finetune` into params.yaml; comments and all other lines stay.
+def applied(before: str, member: str, changes: Mapping[str, Any]) -> str:
+    """Return params.yaml with other settings of a member's `finetune`; comments and all other lines stay.
 
     Raises:
         InputError: other settings would change, too: a YAML alias or merge (`*`, `<<`) repeats this section elsewhere.
     """
-    before = path.read_text(encoding="utf-8")
     rewriter = YAML()
     rewriter.preserve_quotes, rewriter.width = True, 120
     rewriter.indent(mapping=2, sequence=4, offset=2)
@@ -322,9 +328,9 @@ def apply(path: Path, member: str, changes: Mapping[str, Any]) -> None:
     if yaml.safe_load(written.getvalue()) != expected:
         raise InputError(
             f"params.yaml: a YAML alias or merge repeats members.{member}.finetune in another section, which would"
-            " change with it: change this member by hand"
+            " change with it, by `dvc exp run -S` as well: change this member by hand"
         )
-    tables.write_text(written.getvalue(), path)
+    return written.getvalue()
 
 
 def _reason(error: InputError) -> str:
