@@ -70,9 +70,9 @@ def test_a_whole_recipe_replaces_all_but_memory_and_metric(file: Path) -> None:
             assert found.get(name) == wanted or found[candidates.AS_SET] == wanted
 
 
-@pytest.mark.parametrize("file", FILES[:2], ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [FILES[0], FILES[-1]], ids=lambda file: file.stem)
 def test_the_words_of_an_experiment_make_the_changes(tmp_path: Path, file: Path) -> None:
-    """In a small params.yaml, which DVC rewrites sooner. test_settings.py shows that it leaves a whole one as it is."""
+    """Null and [], too. In a small params.yaml, which DVC rewrites sooner; test_settings.py shows it of whole ones."""
     path = tmp_path / "params.yaml"
     name, own = next(iter(sections(file).items()))
     for candidate in candidates.around(own):
@@ -486,6 +486,24 @@ def test_a_probe_that_is_better_is_kept(tmp_path: Path) -> None:
     assert "epochs: 0" in report.text
 
 
+def test_two_candidates_on_one_fold_are_reported_in_the_singular(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OneFold(PlantedTrainings):
+        def finetune(self, member: str, words: Sequence[str], folds: Sequence[str]) -> list[pd.DataFrame]:
+            if list(folds) != ["0"]:
+                raise InputError("no disk space")
+            return super().finetune(member, words, folds)
+
+    monkeypatch.setitem(globals(), "PlantedTrainings", OneFold)
+    report, _, _ = tuned(
+        tmp_path, lambda s: 1.5 + flips(s) if s in (OWN, {**OWN, "augmentation": [candidates.FLIP]}) else -1
+    )
+    text = " ".join(report.text.split())
+    assert "adjusted for 1 candidate)" in text
+    assert "is not known: every fold that trained took part in it" in text
+
+
 def test_own_settings_that_are_best_are_kept(tmp_path: Path) -> None:
     report, _, _ = tuned(tmp_path, lambda s: 2.0 if s == OWN else 1.5)
     assert report.winner is None
@@ -496,6 +514,8 @@ def test_a_member_that_is_only_a_probe_is_offered_a_training(tmp_path: Path) -> 
     report, trainings, _ = tuned(tmp_path, lambda s: 1.5, own={"epochs": 0, "lr": 0.001})
     assert report.winner is not None
     assert report.winner.epochs > 0
+    assert "Gains are over `3 epochs`." in report.text
+    assert "your settings" not in report.text
     assert all(".epochs=0" not in words for words, _ in trainings.trained)
 
 

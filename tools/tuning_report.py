@@ -10,7 +10,7 @@ import yaml
 from podium.core.wording import counted
 from podium.scoring import comparison
 from tools import halving
-from tools.candidates import Candidate
+from tools.candidates import AS_SET, Candidate
 from tools.held_out import PROBE, HeldOut
 
 WIDTH = 100
@@ -92,7 +92,11 @@ def report(member: str, own: Mapping[str, Any], held_out: HeldOut, tried: TriedC
     best = halving.best(costs, places, held_out.weights)
     probe, trained = (halving.mean(held_out.costs[name], places, held_out.weights) for name in (PROBE, best))
     harms = probe <= trained
-    sentences = [_cost_line(held_out), *_verdict(held_out, tried, best, places), *_flattery(held_out, tried, costs)]
+    sentences = [
+        _cost_line(held_out, tried),
+        *_verdict(held_out, tried, best, places),
+        *_flattery(held_out, tried, costs),
+    ]
     winner = None if harms or not tried.known[best].changes else tried.known[best]
     if harms:
         sentences.append(
@@ -142,10 +146,15 @@ def _table(held_out: HeldOut, own: str) -> Iterator[str]:
         yield f"{shown:36} {-count:>5} {cost:>9.4f} {gain:>+9.4f} {score:>12.4f}"
 
 
-def _cost_line(held_out: HeldOut) -> str:
+def _cost_line(held_out: HeldOut, tried: TriedCandidates) -> str:
     metric = held_out.images.metric
     cost = COSTS.get(metric.chosen_by, f"{metric.name} with its sign turned")
-    return f"Cost: {cost}, calibrated, on held-out images at the training size. Gains are over your settings."
+    return f"Cost: {cost}, calibrated, on held-out images at the training size. Gains are over {_base(tried)}."
+
+
+def _base(tried: TriedCandidates) -> str:
+    """Return what gains are over: of a member that is only a probe, a training with a few epochs."""
+    return "your settings" if tried.own == AS_SET else f"`{tried.own}`"
 
 
 def _verdict(held_out: HeldOut, tried: TriedCandidates, best: str, places: Sequence[int]) -> Iterator[str]:
@@ -156,7 +165,7 @@ def _verdict(held_out: HeldOut, tried: TriedCandidates, best: str, places: Seque
     names = " and ".join(dict.fromkeys([held_out.images.metric.name.replace("_", " "), "log loss"]))
     yield (
         f"By {names}, `{best}` against `{tried.own}`: {compared.verdict} (p {compared.p:.3f}, adjusted for"
-        f" {others} candidates)."
+        f" {counted(others, 'candidate')})."
     )
     if compared.verdict in (comparison.UNCLEAR, comparison.MIXED, comparison.SAME):
         yield "More images, folds or seeds may turn the choice round: see `make compare` and tools.seeds."
@@ -167,11 +176,11 @@ def _flattery(held_out: HeldOut, tried: TriedCandidates, costs: halving.Costs) -
     found = halving.flattery(costs, tried.own, n_choosing, held_out.weights[: tried.rungs[-1]])
     if found is None:
         yield (
-            f"How optimistic the choice is is not known: all {_folds(n_choosing)} took part in it. Expect less gain"
-            " than the table shows."
+            "How optimistic the choice is is not known: every fold that trained took part in it. Expect less gain than"
+            " the table shows."
         )
     elif found.name == tried.own:
-        yield f"The {_folds(n_choosing)} that chose the finalists had your settings as the best: no gain to flatter."
+        yield f"The {_folds(n_choosing)} that chose the finalists had {_base(tried)} as the best: no gain to flatter."
     else:
         yield (
             f"How optimistic the choice is: on the {_folds(len(found.chosen_on))} that chose `{found.name}` it gains"
