@@ -193,5 +193,5 @@ def test_an_equally_good_step_is_rarely_better() -> None:
 
 def test_log_loss_is_named_once_where_it_is_the_metric() -> None:
     found = pd.DataFrame({"member": ["a"], "step": ["flip"], "verdict": ["better"]})
-    assert ablation.summary(found, "log_loss").startswith("1 steps, each compared with the one before in log loss: 1")
+    assert ablation.summary(found, "log_loss").startswith("1 step, each compared with the one before in log loss: 1")
     assert "in accuracy and log loss: 1 better" in ablation.summary(found, "accuracy")

@@ -104,8 +104,8 @@ def test_a_table_of_what_was_found_shows_an_id_with_its_file_and_what_looks_wron
     guess = look(tmp_path)
     assert ("ids", "train.csv: image_id", "id `a00` -> train_images/a00.jpg") in guess.rows
     problems = "\n".join(guess.warnings)
-    assert "1 ids have several labels, e.g. a00" in problems
-    assert "14 train images have no label" in problems
+    assert "ids with several labels: 1, e.g. a00" in problems
+    assert "train images without a label: 14" in problems
     assert "17% of the ids name no train image" in problems
 
 

@@ -370,7 +370,7 @@ def _warnings(parts: Parts, form: SubmissionGuess) -> list[str]:
         found.append("there are no test images: the run ends with scores, and the submission is empty")
     used = {*parts.train.images, *parts.test.images}
     if left := [image for image in parts.found.images if image not in used]:
-        found.append(f"{len(left)} images are neither train nor test images, e.g. {left[0]}")
+        found.append(f"images that are neither train nor test images: {len(left)}, e.g. {left[0]}")
     return found
 
 
@@ -383,13 +383,13 @@ def _table_warnings(parts: Parts, table: LabelTable) -> list[str]:
         )
     n_double, unlike = label_table.repeats(table)
     if unlike:
-        found.append(f"{table.path}: {len(unlike)} ids have several labels, e.g. {unlike[0]}")
+        found.append(f"{table.path}: ids with several labels: {len(unlike)}, e.g. {unlike[0]}")
     elif n_double:
-        found.append(f"{table.path}: {n_double} ids stand in several rows, with one label each")
+        found.append(f"{table.path}: ids in several rows, with one label each: {n_double}")
     labelled = parts.train_names.named(table.ids)
     bare = [] if table.by_folder else [image for image in parts.train.images if image not in labelled]
     if bare:
-        found.append(f"{len(bare)} train images have no label, e.g. {bare[0]}")
+        found.append(f"train images without a label: {len(bare)}, e.g. {bare[0]}")
     if table.group is None:
         found += _groups_elsewhere(parts, table)
     if parts.left_out_group is not None:

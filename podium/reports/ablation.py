@@ -14,6 +14,7 @@ from podium.contracts import COMPARISON
 from podium.core import scratch
 from podium.core.errors import some
 from podium.core.tables import Contract
+from podium.core.wording import counted
 from podium.predictions import calibration
 from podium.predictions.calibration import Probs
 from podium.scoring import comparison, scores
@@ -98,7 +99,8 @@ def summary(found: pd.DataFrame, metric: str) -> str:
         names = [f"{member}: {step}" for member, step in zip(rows["member"], rows["step"], strict=True)]
         counts.append(f"{len(rows)} {verdict}" + (f" ({some(names)})" if verdict in NAMED else ""))
     by = "log loss" if metric == "log_loss" else f"{metric} and log loss"
-    return f"{len(compared)} steps, each compared with the one before in {by}: {', '.join(counts)}"
+    steps = counted(len(compared), "step")
+    return f"{steps}, each compared with the one before in {by}: {', '.join(counts)}"
 
 
 def is_better(candidate: Step, base: Step, images: EvaluationSet) -> bool:
