@@ -49,7 +49,7 @@ def test_balance_and_warnings_speak_of_labels() -> None:
     table = images(90, 1)
     table.loc[[0, 1], "label"] = ["{a|rare}", "{}"]
     found = assignment.assign(table, clusters=NONE, unreadable=[], names=FOLDS[:3], seed=0)
-    assert any("'rare' (1 images in 1 groups)" in warning for warning in found.warnings)
+    assert any("'rare' (1 image in 1 group)" in warning for warning in found.warnings)
     summary = balance.summary(found.table)
     assert sum(summary["images_per_fold"].values()) == 90
     assert set(summary["images_per_class_per_fold"]) == {*"abcd", "rare"}

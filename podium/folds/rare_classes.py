@@ -10,6 +10,7 @@ import pandas as pd
 
 from podium.core import targets
 from podium.core.errors import some
+from podium.core.wording import counted
 
 
 def table(used: pd.DataFrame, n_folds: int) -> pd.DataFrame:
@@ -25,7 +26,12 @@ def table(used: pd.DataFrame, n_folds: int) -> pd.DataFrame:
 
 def described(rare: pd.DataFrame) -> str:
     """Name the first rare classes with their images and groups."""
-    return some([f"{label!r} ({images} images in {groups} groups)" for label, images, groups in rare.itertuples()])
+    return some(
+        [
+            f"{label!r} ({counted(images, 'image')} in {counted(groups, 'group')})"
+            for label, images, groups in rare.itertuples()
+        ]
+    )
 
 
 def warnings(used: pd.DataFrame, n_folds: int) -> list[str]:
@@ -34,8 +40,8 @@ def warnings(used: pd.DataFrame, n_folds: int) -> list[str]:
     if rare.empty:
         return []
     return [
-        f"{len(rare)} classes have fewer groups than the {n_folds} folds and are kept: {described(rare)}; scores of"
-        " folds without a class say nothing of it"
+        f"{counted(len(rare), 'class has', 'classes have')} fewer groups than the {n_folds} folds (kept all the same):"
+        f" {described(rare)}; scores of folds without a class say nothing of it"
     ]
 
 

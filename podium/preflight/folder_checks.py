@@ -142,9 +142,9 @@ def messages(image_ids: Sequence[str], c: ContestSettings, root: Path) -> list[s
     if len(outer) == 1 < len(pairs) and len(first) > 1:
         inner = some(sorted(pair[1] for pair in pairs), 3)
         found.append(
-            f"WARNING: of the class folders {outer[0]} holds the folders {inner}, and the others hold images: if these"
-            f" are the classes, say contest.images.train: {c.images.train.rstrip('/')}/{outer[0]}, and name the folder"
-            " of the test images in contest.images.test"
+            f"WARNING: the class folder {outer[0]} holds the folders {inner}, and the other class folders hold images:"
+            f" if the inner folders are the classes, say contest.images.train: {c.images.train.rstrip('/')}/{outer[0]},"
+            " and name the folder of the test images in contest.images.test"
         )
     elif len(pairs) > len(outer):
         found.append(
