@@ -115,6 +115,27 @@ def test_applied_settings_leave_all_other_lines(file: Path) -> None:
     assert after.count("#") == before.count("#")
 
 
+def test_comments_behind_a_list_stay_when_the_list_is_replaced() -> None:
+    """YAML's reader hangs them on the list's last leaf, or on its end."""
+    for leaf in ("- Blur:", "- Blur: {p: 1}", "- Blur: {p: 1}  # mild", "- Some:\n            - Blur: {p: 1}"):
+        before = (
+            "members:\n  a:\n    finetune:\n      epochs: 1\n      augmentation:  # why\n"
+            f"        {leaf}\n      # fast\n      lr: 0.1\n"
+            "      decay_epochs:\n        - 5\n    # sizes\n\n    infer: {}\n"
+        )
+        after = tune.applied(before, "a", {"augmentation": [candidates.FLIP], "decay_epochs": [], "lr": 0.2})
+        lines = [line.strip() for line in after.splitlines()]
+        assert lines[4:] == [
+            "augmentation: [HorizontalFlip: {p: 0.5}] # why",
+            "# fast",
+            "lr: 0.2",
+            "decay_epochs: []",
+            "# sizes",
+            "",
+            "infer: {}",
+        ]
+
+
 def test_a_section_that_members_share_is_not_applied_to_one() -> None:
     for alias in ("*f", "{<<: *f}"):
         text = f"members:\n  a: {{finetune: &f {{epochs: 1, lr: 0.1}}}}\n  b: {{finetune: {alias}}}\n"

@@ -19,6 +19,9 @@ from typing import Any
 import pandas as pd
 import yaml
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import CommentMark
+from ruamel.yaml.tokens import CommentToken
 
 from podium.core import cli, params, stage_times, tables
 from podium.core.errors import InputError
@@ -319,8 +322,14 @@ def applied(before: str, member: str, changes: Mapping[str, Any]) -> str:
     rewriter.preserve_quotes, rewriter.width = True, 120
     rewriter.indent(mapping=2, sequence=4, offset=2)
     values = rewriter.load(before)
+    section = values["members"][member]["finetune"]
     for key, value in changes.items():
-        values["members"][member]["finetune"][key] = _as_written(value)
+        comments = _comments_after(section, key) if key in section else ""
+        section[key] = _as_written(value)
+        if comments:
+            places = section.ca.items.setdefault(key, [None] * 4)
+            places[2] = places[2] or CommentToken("\n", CommentMark(0), None)
+            places[2].value += comments
     written = io.StringIO()
     rewriter.dump(values, written)
     expected = yaml.safe_load(before)
@@ -331,6 +340,18 @@ def applied(before: str, member: str, changes: Mapping[str, Any]) -> str:
             " change with it, by `dvc exp run -S` as well: change this member by hand"
         )
     return written.getvalue()
+
+
+def _comments_after(node: Any, key: Any) -> str:
+    """Return the lines of comments behind a list or map in block style, which hang on its last leaf, or on an end."""
+    leaf, ends = "", ""
+    while isinstance(node[key], CommentedMap | CommentedSeq) and node[key] and not node[key].fa.flow_style():
+        node = node[key]
+        key = list(node)[-1] if isinstance(node, CommentedMap) else len(node) - 1
+        token = node.ca.items.get(key, [None] * 3)[2 if isinstance(node, CommentedMap) else 0]
+        leaf = "" if token is None else token.value.partition("\n")[2]
+        ends = "".join(" " * end.start_mark.column + end.value for end in node.ca.end) + ends
+    return leaf + ends
 
 
 def _reason(error: InputError) -> str:
