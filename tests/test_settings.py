@@ -72,6 +72,7 @@ def test_the_projects_own_params_and_recipes_are_valid() -> None:
         ({"members__a__pretrain__batch_size": 7}, "batch_size 7 is odd"),
         ({"members__a__pretrain__warmup_epochs": 4}, "warmup_epochs 4"),
         ({"members__a__pretrain__decay_epochs": [2]}, "no effect with `schedule: cosine`"),
+        ({"members__a__pretrain__decay_rate": 0.5}, "no effect with `schedule: cosine`"),
         ({"members__a__pretrain__schedule": "step"}, "needs decay_epochs"),
         ({"members__a__pretrain": {"epochs": 4, "lr": 1, "schedule": "step", "decay_epochs": [4]}}, "decay_epochs [4]"),
         ({"members__a__finetune__head_only_epochs": 4}, "head_only_epochs 4"),

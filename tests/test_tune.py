@@ -70,6 +70,19 @@ def test_a_whole_recipe_replaces_all_but_memory_and_metric(file: Path) -> None:
             assert found.get(name) == wanted or found[candidates.AS_SET] == wanted
 
 
+@pytest.mark.parametrize("own", [{"schedule": "step", "decay_epochs": [2], "decay_rate": 0.3}, {"min_lr": 1e-5}])
+def test_a_whole_recipe_replaces_the_schedule(own: dict[str, Any]) -> None:
+    """No override can remove a key, so the defaults of other schedules' keys are no error."""
+    assert candidates.RECIPES.keys() <= {c.name for c in candidates.around({**OWN, **own})}
+
+
+def test_the_same_number_of_epochs_is_the_same_training_to_dvc() -> None:
+    own = {**OWN, "warmup_epochs": 1}
+    twice = next(c for c in candidates.around(own) if c.name == "epochs x 2")
+    half = candidates.shortened(twice, own, 1 / 2)
+    assert yaml.safe_dump({**own, **half.changes}) == yaml.safe_dump(own)
+
+
 @pytest.mark.parametrize("file", [FILES[0], FILES[-1]], ids=lambda file: file.stem)
 def test_the_words_of_an_experiment_make_the_changes(tmp_path: Path, file: Path) -> None:
     """Null and [], too. In a small params.yaml, which DVC rewrites sooner; test_settings.py shows it of whole ones."""

@@ -160,7 +160,8 @@ def _other_epochs(own: Mapping[str, Any], factor: float) -> Changes:
     share = epochs / own["epochs"]
     found: dict[str, Any] = {"epochs": epochs}
     if own.get("warmup_epochs"):
-        found["warmup_epochs"] = math.floor(own["warmup_epochs"] * share * 100) / 100  # fewer than epochs
+        warmup = math.floor(own["warmup_epochs"] * share * 100) / 100  # fewer than epochs
+        found["warmup_epochs"] = int(warmup) if warmup.is_integer() else warmup  # to DVC, 1.0 is another setting than 1
     if own.get("head_only_epochs"):
         found["head_only_epochs"] = int(own["head_only_epochs"] * share)
     if own.get("decay_epochs"):

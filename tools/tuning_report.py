@@ -182,10 +182,11 @@ def _flattery(held_out: HeldOut, tried: TriedCandidates, costs: halving.Costs) -
     elif found.name == tried.own:
         yield f"The {_folds(n_choosing)} that chose the finalists had {_base(tried)} as the best: no gain to flatter."
     else:
+        seen = f"{found.excess:+.4f} is flattery" if found.excess > 0 else "no flattery is seen"
         yield (
             f"How optimistic the choice is: on the {_folds(len(found.chosen_on))} that chose `{found.name}` it gains"
             f" {found.on_chosen:+.4f}, on the {_folds(len(found.fresh))} that did not {found.on_fresh:+.4f}:"
-            f" {found.excess:+.4f} is flattery. Expect the second."
+            f" {seen}. Expect the second."
         )
 
 

@@ -91,7 +91,8 @@ class PhaseSettings(Section):
         given = self.model_fields_set
         if self.schedule == "step" and not self.decay_epochs:
             raise ValueError("schedule step needs decay_epochs, e.g. [15, 25]")
-        if self.schedule != "step" and (self.decay_epochs or "decay_rate" in given):
+        fields = type(self).model_fields  # `make tune` names defaults, because an override cannot remove a key
+        if self.schedule != "step" and (self.decay_epochs or self.decay_rate != fields["decay_rate"].default):
             raise ValueError(f"decay_epochs and decay_rate have no effect with `schedule: {self.schedule}`")
         if self.schedule != "cosine" and "min_lr" in given:
             raise ValueError(f"min_lr has no effect with `schedule: {self.schedule}`")
