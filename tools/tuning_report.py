@@ -14,6 +14,7 @@ from tools.candidates import AS_SET, Candidate
 from tools.held_out import PROBE, HeldOut
 
 WIDTH = 100
+PROBE_ROW = "probe (no training)"
 COSTS = {"log_loss": "log loss", "balanced_log_loss": "log loss with all classes at the same weight"}
 
 
@@ -139,11 +140,11 @@ def _table(held_out: HeldOut, own: str) -> Iterator[str]:
                 halving.mean(of, places, weights)
                 for of in (held_out.costs[name], held_out.costs[own], held_out.scores[name])
             )
-            rows.append((-len(places), cost, name, base - cost, score))
-    yield f"{'':36} {'folds':>5} {'cost':>9} {'gain':>9} {held_out.images.metric.name:>12}"
+            rows.append((-len(places), cost, PROBE_ROW if name == PROBE else name, base - cost, score))
+    width = max(len(name) for _, _, name, _, _ in rows)
+    yield f"{'':{width}} {'folds':>5} {'cost':>9} {'gain':>9} {held_out.images.metric.name:>12}"
     for count, cost, name, gain, score in sorted(rows):
-        shown = "probe (no training)" if name == PROBE else name
-        yield f"{shown:36} {-count:>5} {cost:>9.4f} {gain:>+9.4f} {score:>12.4f}"
+        yield f"{name:{width}} {-count:>5} {cost:>9.4f} {gain:>+9.4f} {score:>12.4f}"
 
 
 def _cost_line(held_out: HeldOut, tried: TriedCandidates) -> str:
