@@ -440,7 +440,7 @@ def test_a_rare_class_is_kept_and_may_be_dropped(tmp_path: Path) -> None:
             opened.write(f"{row}\n")
     (tmp_path / "c/template.csv").write_text("image_id,rare,x,y\n1.png,0,0,0\n0.png,0,0,0\n")
     (warning, _) = input_tables.check(params.parse(params.read(tmp_path), "", Podium), tmp_path)
-    assert "kept: 'rare' (1 images" in warning
+    assert "(kept all the same): 'rare' (1 image in 1 group)" in warning
     (tmp_path / "c/overrides.csv").write_text("image_id,action,reason\n3.png,drop,too rare\n")
     with pytest.raises(InputError, match=r'contest\.submission\.absent: \["rare"\]'):
         check.main("settings", root=tmp_path)

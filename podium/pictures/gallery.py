@@ -128,9 +128,9 @@ def finding_sheet(findings: pd.DataFrame, pack: ImagePack) -> drawing.Canvas:
     """
     checks = {str(check): rows for check, rows in findings.groupby("check")}
     order = sorted(checks, key=lambda check: ((check in LAST) - (check in FIRST), check))
-    counted = findings["subset"].value_counts()
-    on_test = f", {counted['test']} on test images (not drawn)" if "test" in counted else ""
-    title = f"Findings: {counted.get('train', 0)} on train images{on_test}; in brackets: the threshold"
+    by_subset = findings["subset"].value_counts()
+    on_test = f", {by_subset['test']} on test images (not drawn)" if "test" in by_subset else ""
+    title = f"Findings: {by_subset.get('train', 0)} on train images{on_test}; in brackets: the threshold"
     return drawing.sheet(title, [_check(check, checks[check], pack) for check in order])
 
 

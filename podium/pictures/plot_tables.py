@@ -97,8 +97,8 @@ def stack(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
         )
         for tier, (name, subset) in enumerate([("train", train), ("test", test)])
     ]
-    counted = train["label"] + " (" + train.groupby("label")["label"].transform("size").astype("str") + ")"
-    return pd.concat([*subsets, subsets[0].assign(tier=2, row=counted)], ignore_index=True)
+    with_size = train["label"] + " (" + train.groupby("label")["label"].transform("size").astype("str") + ")"
+    return pd.concat([*subsets, subsets[0].assign(tier=2, row=with_size)], ignore_index=True)
 
 
 def spread(stacked: pd.DataFrame, measure: str, colour: str | None = None) -> pd.DataFrame:
