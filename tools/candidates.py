@@ -26,7 +26,7 @@ AUGMENTATIONS: dict[str, list[dict[str, Any]]] = {
     "no augmentation": [],
     "TrivialAugment and flip": [FLIP, {"TrivialAugment": {}}],  # takes RGB alone: not tried with other channels
 }
-RECIPES: dict[str, dict[str, Any]] = {  # `finetune` of a member of recipes/antbee.yaml and recipes/weather.yaml
+RECIPES: dict[str, dict[str, Any]] = {  # the transformer of recipes/antbee.yaml, and of recipes/weather.yaml
     "recipe: 3 epochs, crops": {
         "epochs": 3,
         "lr": 1e-4,
