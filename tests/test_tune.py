@@ -23,7 +23,7 @@ from podium.core.errors import InputError
 from podium.core.interrupts import StopSignal
 from podium.inference.settings import MemberSettings
 from podium.predictions import calibration
-from podium.preflight import member_checks
+from podium.preflight import git_checks, member_checks
 from podium.training.settings import FinetuneSettings
 from tests import graph, tiny
 from tools import candidates, halving, tune
@@ -557,6 +557,20 @@ def test_a_member_that_is_only_a_probe_is_offered_a_training(tmp_path: Path) -> 
 def test_a_budget_is_hours(tmp_path: Path, words: list[str]) -> None:
     with pytest.raises(InputError, match="BUDGET"):
         tune.main(*words, root=tmp_path)
+
+
+def test_a_misspelt_member_is_refused_before_anything_else(tmp_path: Path) -> None:
+    """Before the repository is looked at, which is none."""
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"members": {"m": member(OWN)}, "folds": [0, 1]}))
+    with pytest.raises(InputError, match=r"^no member is named n; members: m$"):
+        tune.main("1", "--member", "n", root=tmp_path)
+
+
+def test_inputs_that_git_lacks_are_an_error_and_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(git_checks, "require_commit", lambda root: None)
+    monkeypatch.setattr(git_checks, "untracked_warning", lambda paths, root: "WARNING: data/ is not tracked")
+    with pytest.raises(InputError, match=r"^data/ is not tracked, then `git commit`"):
+        tune._require_tracked_inputs(params.read(graph.PROJECT), tmp_path)
 
 
 @pytest.mark.parametrize("place", [0, 1])

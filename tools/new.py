@@ -76,7 +76,7 @@ def _ask_metric(guess: ContestGuess) -> None:
     """Replace the metric by the answer, because no file names the contest's."""
     print(f"new: metrics: {', '.join(scores.NAMES)}, or module:function of your own (docs/contest.md)")
     while True:
-        answer = input(f"Which metric has the contest? [{guess.section['metric']}] ").strip()
+        answer = input(f"Which metric does the contest use? [{guess.section['metric']}] ").strip()
         if not answer:
             return
         try:

@@ -67,10 +67,10 @@ def main(*words: str, root: Path = Path()) -> None:
     asked = parser.parse_args(words)
     budget = _hours(asked.hours) * HOUR
     settings, values = _settings(root)
-    _require_tracked_inputs(values, root)
     members = member_predictions.members_of(values)
     if asked.member and asked.member not in members:
         raise InputError(f"no member is named {asked.member}; members: {', '.join(members)}")
+    _require_tracked_inputs(values, root)
     names = [asked.member] if asked.member else list(members)
     end = time.monotonic() + budget
     for place, name in enumerate(names):
@@ -382,7 +382,8 @@ def _require_tracked_inputs(values: dict[str, Any], root: Path) -> None:
     git_checks.require_commit(root)
     paths = input_paths.by_key(params.parse(values, "", Podium)).values()
     if warning := git_checks.untracked_warning(paths, root):
-        raise InputError(f"{warning}, then `git commit`: tuning trains in temporary folders, which lack such files")
+        found = warning.removeprefix("WARNING: ")
+        raise InputError(f"{found}, then `git commit`: tuning trains in temporary folders, which lack such files")
 
 
 def _hours(text: str) -> float:
