@@ -76,6 +76,18 @@ def test_a_whole_recipe_replaces_the_schedule(own: dict[str, Any]) -> None:
     assert candidates.RECIPES.keys() <= {c.name for c in candidates.around({**OWN, **own})}
 
 
+@pytest.mark.parametrize("epochs", [1, 3, 30])
+def test_shortened_candidates_train_differently(epochs: int) -> None:
+    own = {**OWN, "epochs": epochs}
+    for share in halving.SHARES:
+        kept = candidates.different(candidates.around(own), own, share)
+        complete = [candidates._complete({**own, **candidates.shortened(c, own, share).changes}) for c in kept]
+        assert all(one != other for one, other in itertools.combinations(complete, 2))
+        assert kept[0].name == candidates.AS_SET
+        if share == 1:
+            assert kept == candidates.around(own)
+
+
 def test_the_same_number_of_epochs_is_the_same_training_to_dvc() -> None:
     own = {**OWN, "warmup_epochs": 1}
     twice = next(c for c in candidates.around(own) if c.name == "epochs x 2")

@@ -111,6 +111,18 @@ def shortened(candidate: Candidate, own: Mapping[str, Any], share: float) -> Can
     return Candidate(candidate.name, changes, candidate.kind, changes["epochs"])
 
 
+def different(found: Sequence[Candidate], own: Mapping[str, Any], share: float) -> list[Candidate]:
+    """Leave out candidates that, shortened, train as one before them does: half of twice the epochs is `as set`."""
+    kept: list[Candidate] = []
+    settings: list[dict[str, Any]] = []
+    for candidate in found:
+        complete = _complete({**own, **shortened(candidate, own, share).changes})
+        if complete not in settings:
+            kept.append(candidate)
+            settings.append(complete)
+    return kept
+
+
 def _ideas(own: Mapping[str, Any]) -> list[tuple[str, str, Changes]]:
     """Return (kind, name, changes), what usually matters most first."""
     augmented = {name: ("augmentation", name, {"augmentation": ops}) for name, ops in AUGMENTATIONS.items()}

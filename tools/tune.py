@@ -204,7 +204,7 @@ class Tuning:
         known = {c.name: c for c in full}
         if planned.share < 1:
             self.held_out.forget(full[0].name)  # it had all its epochs
-        group = list(full[: planned.rungs[0].n_candidates])
+        group = candidates.different(full[: planned.rungs[0].n_candidates], self.own, planned.share)
         finished = [group[:1]]
         rungs = []
         for place, rung in enumerate(planned.rungs):

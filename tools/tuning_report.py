@@ -63,8 +63,8 @@ def plan_lines(full: Sequence[Candidate], planned: halving.Plan, *, of_one: floa
     yield f"plan: {steps}: about {duration(planned.seconds)}"
     if planned.share < 1:
         yield (
-            f"does not fit: all epochs; candidates are compared with {planned.share:.0%} of theirs, which favours high"
-            " learning rates and weak augmentation"
+            f"does not fit: all epochs; candidates are compared with {planned.share:.0%} of theirs (at least one), which"
+            " favours high learning rates and weak augmentation"
         )
     if dropped := full[planned.rungs[0].n_candidates :]:
         yield f"does not fit: {', '.join(c.name for c in dropped)}"
@@ -193,7 +193,7 @@ def _flattery(held_out: HeldOut, tried: TriedCandidates, costs: halving.Costs) -
 
 def _how_to_apply(member: str, own: Mapping[str, Any], winner: Candidate, share: float) -> Iterator[str]:
     if share < 1:
-        yield _filled(f"It was compared with {share:.0%} of its epochs; below it has all of them.")
+        yield _filled(f"It was compared with {share:.0%} of its epochs (at least one); below it has all of them.")
     yield _filled(
         f"Set members.{member}.finetune to this (with `APPLY=1` from the start it is written), or try it in an"
         " experiment first:"
