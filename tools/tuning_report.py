@@ -63,8 +63,8 @@ def plan_lines(full: Sequence[Candidate], planned: halving.Plan, *, of_one: floa
     yield f"plan: {steps}: about {duration(planned.seconds)}"
     if planned.share < 1:
         yield (
-            f"does not fit: all epochs; candidates are compared with {planned.share:.0%} of theirs (at least one), which"
-            " favours high learning rates and weak augmentation"
+            f"does not fit: all epochs; candidates are compared with {planned.share:.0%} of theirs (at least one),"
+            " which favours high learning rates and weak augmentation"
         )
     if dropped := full[planned.rungs[0].n_candidates :]:
         yield f"does not fit: {', '.join(c.name for c in dropped)}"
