@@ -1,4 +1,4 @@
-"""Search of settings: the candidates, successive halving under a budget, how much the choice flatters."""
+"""Search of settings: the candidates, successive halving under a budget, how optimistic the choice is."""
 
 import itertools
 import json
@@ -26,7 +26,7 @@ from podium.predictions import calibration
 from podium.preflight import git_checks, member_checks
 from podium.training.settings import FinetuneSettings
 from tests import graph, tiny
-from tools import candidates, halving, tune
+from tools import candidates, halving, rewriting, tune
 from tools.held_out import HeldOut
 from tools.trainings import SettingsChangedError, TemporaryExperiments
 from tools.tune import Tuning
@@ -130,7 +130,7 @@ def test_applied_settings_leave_all_other_lines(file: Path) -> None:
     before = file.read_text()
     joined = candidates.combined([c for c in candidates.around(own) if c.name in ("lr / 3", "flip")], own)
     assert joined is not None
-    after = tune.applied(before, name, joined.changes)
+    after = rewriting.applied(before, name, joined.changes)
     expected = yaml.safe_load(before)
     expected["members"][name]["finetune"] = {**own, **joined.changes}
     assert yaml.safe_load(after) == expected
@@ -148,7 +148,7 @@ def test_comments_behind_a_list_stay_when_the_list_is_replaced() -> None:
             f"        {leaf}\n      # fast\n      lr: 0.1\n"
             "      decay_epochs:\n        - 5\n    # sizes\n\n    infer: {}\n"
         )
-        after = tune.applied(before, "a", {"augmentation": [candidates.FLIP], "decay_epochs": [], "lr": 0.2})
+        after = rewriting.applied(before, "a", {"augmentation": [candidates.FLIP], "decay_epochs": [], "lr": 0.2})
         lines = [line.strip() for line in after.splitlines()]
         assert lines[4:] == [
             "augmentation: [HorizontalFlip: {p: 0.5}] # why",
@@ -165,7 +165,7 @@ def test_a_section_that_members_share_is_not_applied_to_one() -> None:
     for alias in ("*f", "{<<: *f}"):
         text = f"members:\n  a: {{finetune: &f {{epochs: 1, lr: 0.1}}}}\n  b: {{finetune: {alias}}}\n"
         with pytest.raises(InputError, match=r"repeats members\.a\.finetune"):
-            tune.applied(text, "a", {"lr": 0.2})
+            rewriting.applied(text, "a", {"lr": 0.2})
 
 
 def test_a_section_that_members_share_does_not_end_the_tuning_of_others(
@@ -263,28 +263,28 @@ def test_a_plan_fits_its_budget_and_cuts_epochs_before_candidates() -> None:
     assert {number for number, _ in sizes} >= {0, 11}
 
 
-def test_the_best_of_equal_candidates_flatters_by_what_it_gains() -> None:
+def test_the_best_of_equal_candidates_is_optimistic_by_what_it_gains() -> None:
     """Candidates that differ by chance only gain where they were chosen, and nothing on the other folds."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(300):
         costs = {f"c{k}": list(rng.normal(1, 0.1, 5)) for k in range(10)}
-        flattery = halving.flattery(costs, "c0", 2, [10] * 5)
-        assert flattery is not None
-        found.append((flattery.on_chosen, flattery.on_fresh, flattery.excess))
+        optimism = halving.optimism(costs, "c0", 2, [10] * 5)
+        assert optimism is not None
+        found.append((optimism.on_chosen, optimism.on_fresh, optimism.excess))
     chosen, fresh, excess = np.mean(found, axis=0)
     assert chosen > 0.08
     assert abs(fresh) < 0.02
     assert excess == pytest.approx(chosen - fresh)
 
 
-def test_a_real_gain_does_not_flatter() -> None:
+def test_a_real_gain_is_not_optimistic() -> None:
     costs = {"own": [1.0, 2.0, 3.0], "better": [0.5, 1.5, 2.5], "worse": [1.5, 2.5, 3.5]}
-    flattery = halving.flattery(costs, "own", 1, [1, 2, 3])
-    assert flattery is not None
-    assert (flattery.name, flattery.chosen_on, flattery.fresh) == ("better", (0,), (1, 2))
-    assert flattery.on_chosen == flattery.on_fresh == 0.5
-    assert halving.flattery(costs, "own", 3, [1, 2, 3]) is None
+    optimism = halving.optimism(costs, "own", 1, [1, 2, 3])
+    assert optimism is not None
+    assert (optimism.name, optimism.chosen_on, optimism.fresh) == ("better", (0,), (1, 2))
+    assert optimism.on_chosen == optimism.on_fresh == 0.5
+    assert halving.optimism(costs, "own", 3, [1, 2, 3]) is None
 
 
 class PlantedTrainings:

@@ -1,7 +1,7 @@
 """The settings of `finetune` that tools.tune compares: the member's own, whole recipes, and changes of one thing each.
 
-The list is short, because every candidate costs a training and the best of many flatters itself. It is in the order of
-what usually matters most; a short budget drops candidates from its end.
+The list is short, because every candidate costs a training and the score of the best of many is optimistic. It is in
+the order of what usually matters most; a short budget drops candidates from its end.
 
 Whole recipes are there because changes of one thing each miss what helps only together. They won on other contests
 (docs/results.md), as in Auto-sklearn's portfolios (Feurer et al. 2020, arXiv 2007.04074).
@@ -85,15 +85,11 @@ def around(own: Mapping[str, Any]) -> list[Candidate]:
     """
     base = {**UNTRAINED, **_within(own, UNTRAINED["epochs"])} if not own["epochs"] else {}
     settings = {**own, **base}
-    found = [Candidate(AS_SET if not base else f"{settings['epochs']} epochs", base, "", settings["epochs"])]
-    tried = [_complete(settings)]
+    first = Candidate(AS_SET if not base else f"{settings['epochs']} epochs", base, "", settings["epochs"])
     recipes = [("", name, _differences(settings, recipe)) for name, recipe in RECIPES.items()]
-    for kind, name, changes in [*recipes, *_ideas(settings)]:
-        made = _candidate(name, kind, {**base, **changes}, own)
-        if made is not None and (complete := _complete({**own, **made.changes})) not in tried:
-            found.append(made)
-            tried.append(complete)
-    return found
+    ideas = [*recipes, *_ideas(settings)]
+    made = [_candidate(name, kind, {**base, **changes}, own) for kind, name, changes in ideas]
+    return different([first, *(one for one in made if one is not None)], own)
 
 
 def combined(parts: Sequence[Candidate], own: Mapping[str, Any]) -> Candidate | None:
@@ -111,8 +107,8 @@ def shortened(candidate: Candidate, own: Mapping[str, Any], share: float) -> Can
     return Candidate(candidate.name, changes, candidate.kind, changes["epochs"])
 
 
-def different(found: Sequence[Candidate], own: Mapping[str, Any], share: float) -> list[Candidate]:
-    """Leave out candidates that, shortened, train as one before them does: half of twice the epochs is `as set`."""
+def different(found: Sequence[Candidate], own: Mapping[str, Any], share: float = 1) -> list[Candidate]:
+    """Leave out candidates that, for a share of their epochs, train as one before them does."""
     kept: list[Candidate] = []
     settings: list[dict[str, Any]] = []
     for candidate in found:

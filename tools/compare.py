@@ -16,7 +16,7 @@ import pandas as pd
 
 from podium.core import cli, pixels, tables
 from podium.core.errors import InputError
-from podium.core.wording import counted
+from podium.core.wording import counted, counted_of
 from podium.pictures import drawing
 from podium.pictures.drawing import SheetSection, Tile
 from podium.scoring import comparison, scores
@@ -176,9 +176,7 @@ def _section(kind: str, rows: pd.DataFrame, pack: pixels.PixelPack) -> SheetSect
         )
         for row in shown.itertuples()
     ]
-    changed = counted(len(rows), "image")
-    if len(rows) > len(shown):
-        changed = f"{len(shown)} of {changed}"
+    changed = counted_of(len(shown), len(rows), "image")
     return SheetSection(f"{kind}: {changed}; in brackets: the label's probability", tiles)
 
 

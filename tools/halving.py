@@ -1,4 +1,4 @@
-"""Successive halving under a budget of time, and how much a choice flatters itself: numbers only.
+"""Successive halving under a budget of time, and how optimistic a choice is: numbers only.
 
 All candidates train on one fold; the better half trains on more folds; the best of them on all (Jamieson & Talwalkar
 2016, arXiv 1502.07943, with folds as the resource in place of epochs).
@@ -114,7 +114,7 @@ def mean(of_folds: Sequence[float], folds: Sequence[int], weights: Sequence[floa
 
 
 @dataclass(frozen=True)
-class Flattery:
+class Optimism:
     """How much the best of several candidates gains over the own settings, where it was chosen and where it was not.
 
     Attributes:
@@ -133,11 +133,11 @@ class Flattery:
 
     @property
     def excess(self) -> float:
-        """Return how much the choice flatters."""
+        """Return how much larger the gain is where the choice was made."""
         return self.on_chosen - self.on_fresh
 
 
-def flattery(costs: Costs, own: str, n_choosing: int, weights: Sequence[float]) -> Flattery | None:
+def optimism(costs: Costs, own: str, n_choosing: int, weights: Sequence[float]) -> Optimism | None:
     """Compare the gain of the choice on the folds that made it with its gain on the others; None without others.
 
     Gains over the own settings, not costs, are compared, because one fold is harder than another.
@@ -156,4 +156,4 @@ def flattery(costs: Costs, own: str, n_choosing: int, weights: Sequence[float]) 
         mean(costs[own], folds, weights) - mean(costs[name], folds, weights) if name != own else 0.0
         for folds in (chosen_on, fresh)
     ]
-    return Flattery(name, chosen_on, gains[0], fresh, gains[1])
+    return Optimism(name, chosen_on, gains[0], fresh, gains[1])

@@ -1,4 +1,4 @@
-"""What tools.tune prints: the plan, each training, and at the end what was tried and how much the choice flatters."""
+"""What tools.tune prints: the plan, each training, and at the end what was tried and how optimistic the choice is."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -96,7 +96,7 @@ def report(member: str, own: Mapping[str, Any], held_out: HeldOut, tried: TriedC
     sentences = [
         _cost_line(held_out, tried),
         *_verdict(held_out, tried, best, places),
-        *_flattery(held_out, tried, costs),
+        *_optimism(held_out, tried, costs),
     ]
     winner = None if harms or not tried.known[best].changes else tried.known[best]
     if harms:
@@ -172,22 +172,25 @@ def _verdict(held_out: HeldOut, tried: TriedCandidates, best: str, places: Seque
         yield "More images, folds or seeds may turn the choice round: see `make compare` and tools.seeds."
 
 
-def _flattery(held_out: HeldOut, tried: TriedCandidates, costs: halving.Costs) -> Iterator[str]:
+def _optimism(held_out: HeldOut, tried: TriedCandidates, costs: halving.Costs) -> Iterator[str]:
     n_choosing = tried.rungs[-2] if len(tried.rungs) > 1 else tried.rungs[-1]
-    found = halving.flattery(costs, tried.own, n_choosing, held_out.weights[: tried.rungs[-1]])
+    found = halving.optimism(costs, tried.own, n_choosing, held_out.weights[: tried.rungs[-1]])
     if found is None:
         yield (
             "How optimistic the choice is is not known: every fold that trained took part in it. Expect less gain than"
             " the table shows."
         )
     elif found.name == tried.own:
-        yield f"The {_folds(n_choosing)} that chose the finalists had {_base(tried)} as the best: no gain to flatter."
+        yield (
+            f"On the {_folds(n_choosing)} that chose the finalists, nothing was better than {_base(tried)}, so that"
+            " choice is not optimistic."
+        )
     else:
-        seen = f"{found.excess:+.4f} is flattery" if found.excess > 0 else "no flattery is seen"
+        seen = f"optimistic by {found.excess:.4f}" if found.excess > 0 else "not optimistic"
         yield (
             f"How optimistic the choice is: on the {_folds(len(found.chosen_on))} that chose `{found.name}` it gains"
-            f" {found.on_chosen:+.4f}, on the {_folds(len(found.fresh))} that did not {found.on_fresh:+.4f}:"
-            f" {seen}. Expect the second."
+            f" {found.on_chosen:+.4f}, on the {_folds(len(found.fresh))} that did not {found.on_fresh:+.4f}. So the"
+            f" first is {seen}. Expect the second."
         )
 
 

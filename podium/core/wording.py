@@ -10,3 +10,9 @@ def counted(number: int, noun: str, plural: str = "") -> str:
         plural: of the noun, if it is not the noun and an s.
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def counted_of(shown: int, total: int, noun: str) -> str:
+    """Return "12 images", or "3 of 12 images" where fewer are shown."""
+    of_all = counted(total, noun)
+    return of_all if shown == total else f"{shown} of {of_all}"

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from podium.core.wording import counted
+from podium.core.wording import counted_of
 from podium.pictures import drawing
 from podium.pictures.drawing import Pixels, SheetSection, Tile
 from podium.pictures.pack import ImagePack
@@ -41,7 +41,7 @@ def class_page(page: Mapping[str, Sequence[str]], pack: ImagePack, n_classes: in
     sections = []
     for label, image_ids in page.items():
         shown = drawing.spread(image_ids, limit)
-        heading = f"{label}: {_of(len(shown), len(image_ids), 'image')}"
+        heading = f"{label}: {counted_of(len(shown), len(image_ids), 'image')}"
         sections.append(SheetSection(heading, [Tile(pack[i], (i,)) for i in shown]))
     if len(sections) == 1:
         return drawing.sheet(sections[0].heading, [SheetSection("", sections[0].tiles)])
@@ -80,14 +80,15 @@ def cluster_sheet(
     order = sorted(members, key=lambda name: (name not in conflicting, -len(members[name]), name))
     captions = {i: _caption(label, i in unused) for i, label in label_of.items()}
     sections = [_cluster(members[name], name in conflicting, captions, pack) for name in order[:CLUSTERS]]
-    title = f"Duplicates: {_of(len(sections), len(members), 'cluster')}, {len(conflicting)} with conflicting labels"
+    drawn = counted_of(len(sections), len(members), "cluster")
+    title = f"Duplicates: {drawn}, {len(conflicting)} with conflicting labels"
     return drawing.sheet(title, sections, columns=CLUSTER_TILES, flow=True)
 
 
 def _cluster(image_ids: list[str], conflicting: bool, captions: Mapping[str, str], pack: ImagePack) -> SheetSection:
     shown = _label_by_label(image_ids, captions)[:CLUSTER_TILES]
     tiles = [Tile(pack[i], (i, captions[i]), marked=conflicting) for i in shown]
-    heading = _of(len(shown), len(image_ids), "image") + (", LABELS DIFFER" if conflicting else "")
+    heading = counted_of(len(shown), len(image_ids), "image") + (", LABELS DIFFER" if conflicting else "")
     return SheetSection(heading, tiles, marked=conflicting)
 
 
@@ -107,7 +108,8 @@ def leak_sheet(leaks: pd.DataFrame, label_of: Mapping[str, str], train: ImagePac
     duplicates = {str(i): rows for i, rows in leaks.groupby("test_image_id")}
     order = sorted(duplicates, key=lambda i: (-duplicates[i]["similarity"].max(), i))
     sections = [_leak(i, duplicates[i], label_of, train, test) for i in order[:CLUSTERS]]
-    title = f"{_of(len(sections), len(duplicates), 'test image')} with a duplicate in train, and the label it leaks"
+    drawn = counted_of(len(sections), len(duplicates), "test image")
+    title = f"{drawn} with a duplicate in train, and the label it leaks"
     return drawing.sheet(title, sections, columns=CLUSTER_TILES, flow=True)
 
 
@@ -118,7 +120,7 @@ def _leak(
     duplicates = list(zip(rows["train_image_id"], rows["kind"], strict=True))
     tiles = [Tile(train[i], (i, f"train: {label_of[i] or '(no label)'}", kind)) for i, kind in duplicates]
     shown = [Tile(test[image_id], (image_id, "test")), *tiles[: CLUSTER_TILES - 1]]
-    return SheetSection(_of(len(shown) - 1, len(duplicates), "duplicate"), shown)
+    return SheetSection(counted_of(len(shown) - 1, len(duplicates), "duplicate"), shown)
 
 
 def finding_sheet(findings: pd.DataFrame, pack: ImagePack) -> drawing.Canvas:
@@ -143,7 +145,7 @@ def _check(check: str, findings: pd.DataFrame, pack: ImagePack) -> SheetSection:
     ]
     n_test = len(findings) - len(rows)
     on_test = f", and {n_test} of test" if n_test else ""
-    return SheetSection(f"{check}: {_of(len(shown), len(rows), 'train image')}{on_test}", tiles)
+    return SheetSection(f"{check}: {counted_of(len(shown), len(rows), 'train image')}{on_test}", tiles)
 
 
 def _worst(rows: pd.DataFrame) -> pd.DataFrame:
@@ -165,8 +167,3 @@ def _picture(pack: ImagePack, image_id: str) -> Pixels | None:
     if image_id not in pack:
         return None
     return pack[image_id]
-
-
-def _of(shown: int, total: int, noun: str) -> str:
-    all_of_them = counted(total, noun)
-    return all_of_them if shown == total else f"{shown} of {all_of_them}"
