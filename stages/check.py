@@ -61,7 +61,8 @@ def main(scope: str = "all", *, root: Path = Path()) -> None:
     }
     _print([random_crops.note(p), training_sizes.note(p)])
     _print([cpu.emulation_warning(p, device.type), cpu.no_fast_kernels_note(p, device.type)])
-    _print([git_checks.untracked_warning(input_paths.by_key(p).values(), root)])
+    if untracked := git_checks.untracked(input_paths.by_key(p).values(), root):
+        _print([f"WARNING: {untracked}"])
     _prune(p, root)
     _print([run_size.summary(p, values)])
     tables.write_text("ok\n", root / "data/check/ok.txt")

@@ -574,7 +574,7 @@ def test_a_repository_that_git_will_not_read_is_named_with_gits_own_advice(
 def test_a_machine_without_git_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".git").mkdir()
     monkeypatch.setenv("PATH", "")
-    assert git_checks.untracked_warning(["a.csv"], tmp_path) == ""
+    assert git_checks.untracked(["a.csv"], tmp_path) == ""
     with pytest.raises(InputError, match="git is not installed"):
         git_checks.require_commit(tmp_path)
 

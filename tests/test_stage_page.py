@@ -18,7 +18,7 @@ from podium.activation_maps import map_file
 from podium.activation_maps.map_file import MistakeMaps
 from podium.core import placeholders, stage_times
 from podium.ensembling import method_registry
-from podium.page import advice, charts, content, model_sections, page_inputs
+from podium.page import advice, charts, content, galleries, model_sections, page_inputs
 from podium.page.page_inputs import PageInputs
 from stages import page
 from tests import page_run
@@ -207,6 +207,20 @@ def test_every_row_to_copy_has_its_picture(inputs: PageInputs, text: str) -> Non
     assert [image.lines[0] for image in section["gallery"].images] == offered
     assert section["n_copied"] == len(offered) == 2
     assert "not flagged" in text
+
+
+@pytest.mark.parametrize("at_chance", [["vit"], ["resnet", "vit"]])
+def test_suspected_labels_count_only_where_a_member_is_better_than_chance(
+    inputs: PageInputs, at_chance: list[str]
+) -> None:
+    path = "data/review/summary.json"
+    wrong = inputs.used["image_id"].iloc[inputs.wrong[0]]
+    suspects = inputs.table("data/review/suspects.csv").assign(image_id=wrong, flagged="yes")
+    summary = inputs.summary(path) | {"members_at_chance": at_chance}
+    given = replace(inputs, found=inputs.found | {path: summary, "data/review/suspects.csv": suspects})
+    tagged = any("suspected label" in image.lines for image in galleries.mistakes(given).images)
+    advised = any("that may be wrong" in one.text for one in advice.all_advice(given))
+    assert tagged == advised == (at_chance == ["vit"])
 
 
 def test_a_contest_without_overrides_is_told_where_to_put_them(tmp_path: Path) -> None:

@@ -451,11 +451,14 @@ def test_the_budget_is_kept_and_what_does_not_fit_is_said_first(tmp_path: Path) 
         assert any("does not fit" in line for line in said_before) == (minutes < 24)
 
 
-def test_too_short_a_budget_is_refused_with_what_it_takes(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"need .* min: give more hours$"):
-        tuned(tmp_path, lambda s: 1.5, hours=0.02)
-    with pytest.raises(InputError, match=r"give more hours, or MEMBER=<name> for one member alone$"):
-        tuned(tmp_path, lambda s: 1.5, hours=0.02, members=2)
+@pytest.mark.parametrize("members", [1, 2])
+def test_too_short_a_budget_is_refused_with_one_that_suffices(tmp_path: Path, members: int) -> None:
+    alone = ", or MEMBER=<name> for one member alone" if members > 1 else ""
+    with pytest.raises(InputError, match=rf"need .* min: give BUDGET=\S+ or more{alone}$") as raised:
+        tuned(tmp_path / "short", lambda s: 1.5, hours=0.02 / members, members=members)
+    hours = float(str(raised.value).partition("BUDGET=")[2].split()[0])
+    _, trainings, _ = tuned(tmp_path / "enough", lambda s: 1.5, hours=hours / members, members=members)
+    assert trainings.time <= hours / members * 3600
 
 
 def test_an_interrupted_tuning_knows_how_long_trainings_take(tmp_path: Path) -> None:
@@ -580,7 +583,7 @@ def test_a_misspelt_member_is_refused_before_anything_else(tmp_path: Path) -> No
 
 def test_inputs_that_git_lacks_are_an_error_and_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(git_checks, "require_commit", lambda root: None)
-    monkeypatch.setattr(git_checks, "untracked_warning", lambda paths, root: "WARNING: data/ is not tracked")
+    monkeypatch.setattr(git_checks, "untracked", lambda paths, root: "data/ is not tracked")
     with pytest.raises(InputError, match=r"^data/ is not tracked, then `git commit`"):
         tune._require_tracked_inputs(params.read(graph.PROJECT), tmp_path)
 

@@ -77,7 +77,7 @@ def plan(
     """Fit rungs into a budget: with all epochs; else with fewer; else with fewer candidates, too.
 
     Args:
-        epochs: share of SHARES -> the epochs of each candidate, in order, trained for that share.
+        epochs: share of SHARES -> the epochs of each candidate that differs for that share, in order.
         n_folds: of the contest.
         of_one: seconds that the first candidate took with all its epochs, on one fold.
         budget: seconds that are left.
@@ -91,8 +91,8 @@ def plan(
         first = lengths[0] if share < 1 else 0.0  # the first candidate's training had all its epochs: once more
         return Plan(share, planned, seconds(planned, lengths, of_one, of_fold) + first * of_one)
 
-    attempts = [attempt(share, len(full)) for share in SHARES]
-    attempts += [attempt(SHARES[-1], number) for number in range(len(full) - 1, FEWEST - 1, -1)]
+    attempts = [attempt(share, len(epochs[share])) for share in SHARES]
+    attempts += [attempt(SHARES[-1], number) for number in range(len(epochs[SHARES[-1]]) - 1, FEWEST - 1, -1)]
     return next((found for found in attempts if found.seconds <= budget), Plan(SHARES[-1], (), attempts[-1].seconds))
 
 

@@ -35,6 +35,7 @@ from tools.tuning_report import Report, TriedCandidates, duration
 
 FOLDER = Path("logs/tune")
 HOUR = 3600
+MARGIN = 1.1  # of a BUDGET that is advised: the next run is a little slower or faster
 TRIED = tables.Contract(  # logs/tune/<member>.csv: every training of every tuning
     {
         "candidate": "text",
@@ -152,7 +153,8 @@ class Tuning:
             of_fold = self.clock() - before
         full = self._allowed(candidates.around(self.own))
         self._train(full[0], [0], must=True)
-        report = self._halve(full, self._plan(full, of_fold))
+        planned, group = self._plan(full, of_fold=of_fold, spent=self.clock() - started)
+        report = self._halve(full, planned, group)
         self.say(f"{self.member}: tuned in {duration(self.clock() - started)}")
         return report
 
@@ -174,32 +176,40 @@ class Tuning:
                 allowed.append(candidate)
         return allowed
 
-    def _plan(self, full: Sequence[Candidate], of_fold: float) -> halving.Plan:
-        """Say what fits into the time that is left, and what does not.
+    def _plan(self, full: Sequence[Candidate], *, of_fold: float, spent: float) -> tuple[halving.Plan, list[Candidate]]:
+        """Say what fits into the time that is left, and what does not; return the plan and the candidates in it.
+
+        Args:
+            full: the candidates with all their epochs.
+            of_fold: seconds that each further fold costs once.
+            spent: seconds of this member's tuning until now.
 
         Raises:
             InputError: nothing does.
         """
         of_one = self.seconds[full[0].name]
-        epochs = {share: [candidates.shortened(c, self.own, share).epochs for c in full] for share in halving.SHARES}
+        tried = {share: candidates.different(full, self.own, share) for share in halving.SHARES}
+        epochs = {
+            share: [candidates.shortened(c, self.own, share).epochs for c in each] for share, each in tried.items()
+        }
         left = self.deadline - self.clock()
         folds = len(self.held_out.folds)
         planned = halving.plan(epochs, folds, of_one=of_one, budget=left, of_fold=of_fold)
-        for line in tuning_report.plan_lines(full, planned, of_one=of_one, left=left):
+        for line in tuning_report.plan_lines(tried[planned.share], planned, of_one=of_one, left=left):
             self.say(f"{self.member}: {line}")
         if not planned.rungs:
+            hours = math.ceil(100 * MARGIN * self.members * (spent + planned.seconds) / HOUR) / 100
             alone = ", or MEMBER=<name> for one member alone" if self.members > 1 else ""
             raise InputError(
-                f"{self.member}: {duration(max(left, 0))} are left of BUDGET, and even {halving.FEWEST}"
-                f" candidates with a third of the epochs need {duration(planned.seconds)}: give more hours{alone}"
+                f"{self.member}: {duration(max(left, 0))} are left of BUDGET, and even {halving.FEWEST} candidates"
+                f" with a third of the epochs need {duration(planned.seconds)}: give BUDGET={hours} or more{alone}"
             )
-        return planned
+        return planned, tried[planned.share][: planned.rungs[0].n_candidates]
 
-    def _halve(self, full: Sequence[Candidate], planned: halving.Plan) -> Report:
+    def _halve(self, full: Sequence[Candidate], planned: halving.Plan, group: list[Candidate]) -> Report:
         known = {c.name: c for c in full}
         if planned.share < 1:
             self.held_out.forget(full[0].name)  # it had all its epochs
-        group = candidates.different(full[: planned.rungs[0].n_candidates], self.own, planned.share)
         finished = [group[:1]]
         rungs = []
         for place, rung in enumerate(planned.rungs):
@@ -326,8 +336,7 @@ def _require_tracked_inputs(values: dict[str, Any], root: Path) -> None:
     """
     git_checks.require_commit(root)
     paths = input_paths.by_key(params.parse(values, "", Podium)).values()
-    if warning := git_checks.untracked_warning(paths, root):
-        found = warning.removeprefix("WARNING: ")
+    if found := git_checks.untracked(paths, root):
         raise InputError(f"{found}, then `git commit`: tuning trains in temporary folders, which lack such files")
 
 

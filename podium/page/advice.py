@@ -47,8 +47,7 @@ def _submission(inputs: PageInputs) -> str:
 
 
 def _chance(inputs: PageInputs) -> Iterator[Advice]:
-    review = inputs.summary("data/review/summary.json")
-    if review["members_at_chance"] and len(review["members_at_chance"]) == len(review["members"]):
+    if inputs.all_at_chance:
         text = "No member is better than chance. Check that ids and labels belong together before anything else."
         yield Advice(text, "members")
 
@@ -64,7 +63,7 @@ def _split_groups(inputs: PageInputs) -> Iterator[Advice]:
 
 
 def _wrong_labels(inputs: PageInputs) -> Iterator[Advice]:
-    n_flagged = inputs.summary("data/review/summary.json")["flagged"]
+    n_flagged = len(inputs.flagged)
     if n_flagged and len(inputs.table("data/review/overrides_to_consider.csv")):
         named = "" if inputs.has_overrides else f", and set contest.overrides: {inputs.overrides} in params.yaml"
         yield Advice(

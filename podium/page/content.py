@@ -77,7 +77,7 @@ def _score(inputs: PageInputs) -> dict[str, Any]:
         "commonest": commonest if metric == "accuracy" else None,
         "n_wrong": len(set(inputs.wrong // inputs.n_labels)),
         "leaks": inputs.summary("data/analyze/summary.json")["test_images_with_a_train_duplicate"],
-        "flagged": inputs.summary("data/review/summary.json")["flagged"],
+        "flagged": len(inputs.flagged),
         "unlike_training": _unlike_training(inputs),
     }
 

@@ -83,7 +83,7 @@ def odd_images(inputs: PageInputs) -> list[Gallery]:
 def mistakes(inputs: PageInputs) -> Gallery:
     """Return the images that the blend is surest about and gets wrong, out of fold, with their maps."""
     used = inputs.used
-    suspected = set(inputs.table("data/review/suspects.csv").query("flagged == 'yes'")["image_id"])
+    suspected = set(inputs.flagged["image_id"])
     predicted = inputs.probs.argmax(1)
     order = surest_mistakes.surest(inputs.probs, inputs.targets)
     shown = []

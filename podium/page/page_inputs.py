@@ -18,7 +18,7 @@ from podium.core.pixels import PixelPack
 from podium.core.tables import Contract
 from podium.predictions import prediction_files
 from podium.predictions.prediction_files import Probs
-from podium.reports import ablation, confusion, diversity, reliability
+from podium.reports import ablation, confusion, diversity, reliability, review_summary
 
 NEW_OVERRIDES = "data/contest/overrides.csv"  # where the docs put them
 TABLES: dict[str, Contract] = {
@@ -97,6 +97,17 @@ class PageInputs:
     def overrides(self) -> str:
         """Return the contest's file of overrides, or the one to make and name where there is none."""
         return self.contest.overrides if self.has_overrides else NEW_OVERRIDES
+
+    @property
+    def all_at_chance(self) -> bool:
+        """Say whether no member is better than chance."""
+        return review_summary.all_at_chance(self.summary("data/review/summary.json"))
+
+    @cached_property
+    def flagged(self) -> pd.DataFrame:
+        """Return the suspected labels that are probably wrong; none if all members are at chance."""
+        rows = self.table("data/review/suspects.csv")
+        return rows[(rows["flagged"] == "yes") & (not self.all_at_chance)]
 
     @cached_property
     def used(self) -> pd.DataFrame:

@@ -23,8 +23,8 @@ def require_commit(root: Path) -> None:
         raise InputError("this git repository has no commit yet, and DVC's logging needs one: run `git commit`")
 
 
-def untracked_warning(paths: Iterable[str], root: Path) -> str:
-    """Return a warning about inputs that neither git nor DVC tracks, "" if there are none.
+def untracked(paths: Iterable[str], root: Path) -> str:
+    """Say which inputs neither git nor DVC tracks and what to do, "" if there are none.
 
     `dvc exp run` commits such files to git, images included.
 
@@ -40,7 +40,7 @@ def untracked_warning(paths: Iterable[str], root: Path) -> str:
     if done.returncode != 0 or untracked == [""]:
         return ""
     return (
-        f"WARNING: neither git nor DVC tracks {some(untracked)}: `dvc exp run` would commit these files to git. First"
+        f"neither git nor DVC tracks {some(untracked)}: `dvc exp run` would commit these files to git. First"
         " run `dvc add` for images and weights, and `git add` for small files"
     )
 
