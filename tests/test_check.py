@@ -579,6 +579,15 @@ def test_a_machine_without_git_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         git_checks.require_commit(tmp_path)
 
 
+def test_only_untracked_files_of_the_contest_are_named(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    git_in(tmp_path, "init", "-q", str(root))
+    for name in ("a.csv", "notes.txt"):
+        (root / name).write_text("")
+    assert "tracks a.csv:" in git_checks.untracked(["a.csv", str(tmp_path / "outside.csv")], root)
+    assert git_checks.untracked([str(tmp_path / "outside.csv")], root) == ""
+
+
 def git_in(root: Path, *words: str) -> None:
     identity = ("-c", "user.name=tester", "-c", "user.email=tester@example.invalid")
     subprocess.run(["git", "-C", str(root), *identity, *words], check=True)

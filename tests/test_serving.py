@@ -31,7 +31,15 @@ from podium.predictions import calibration, member_predictions
 from podium.predictions.tta import Tta
 from podium.reports import ablation_steps
 from podium.scoring.thresholds import ExpectedPosition, Multipliers
-from podium.serving import bundle, image_stream, network_passes, new_predictions, onnx_export, selection_of_members
+from podium.serving import (
+    bundle,
+    image_stream,
+    model_card,
+    network_passes,
+    new_predictions,
+    onnx_export,
+    selection_of_members,
+)
 from podium.serving.standalone import cases, resize
 from stages import (
     ensemble,
@@ -442,6 +450,15 @@ def test_a_bundle_holds_card_licences_and_a_zip_of_itself(bundled: Path) -> None
         assert set(opened.namelist()) == {f"bundle/{name}" for name in names}
     card, recipe = (bundled / "model_card.md").read_text(), recipe_schema.read(bundled / "recipe.json")
     assert f"{recipe.score.oof_score_low} to {recipe.score.oof_score_high}" in card
+
+
+@pytest.mark.parametrize(("at_chance", "said"), [([], "wrong: 3 of 9"), (["a"], "not known, because no member is")])
+def test_a_model_card_counts_suspected_labels_unless_all_members_are_at_chance(
+    tmp_path: Path, at_chance: list[str], said: str
+) -> None:
+    summary = {"members": ["a"], "members_at_chance": at_chance, "flagged": 3, "reviewed": 9}
+    tables.write_json(summary, tmp_path / "data/review/summary.json")
+    assert said in "\n".join(model_card._findings(tmp_path))
 
 
 def test_one_member_has_its_own_score_and_no_other_member(root: Path) -> None:

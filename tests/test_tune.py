@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -293,10 +294,20 @@ class PlantedTrainings:
     Args:
         skill: settings of `finetune` -> how much likelier the right class is; below 0 the training fails.
         own: settings.
+        phase_1: seconds of phase 1 of a fold.
+        cache: what has trained, as words and fold; it takes no time again.
     """
 
-    def __init__(self, own: dict[str, Any], skill: Callable[[dict[str, Any]], float], n_folds: int) -> None:
+    def __init__(
+        self,
+        own: dict[str, Any],
+        skill: Callable[[dict[str, Any]], float],
+        n_folds: int,
+        phase_1: float = 0.0,
+        cache: set[tuple[str, str]] | None = None,
+    ) -> None:
         self.own, self.skill, self.time = own, skill, 0.0
+        self.phase_1, self.cache = phase_1, set() if cache is None else cache
         self.trained: list[tuple[str, str]] = []
         images = [f"i{k:03}" for k in range(60 * n_folds)]
         labels = [CLASSES[k // n_folds % 3] for k in range(len(images))]
@@ -309,14 +320,20 @@ class PlantedTrainings:
         return self.folds, self.predicted(self.folds, 1.0, 0)
 
     def pretrain(self, member: str, fold: str) -> None:
-        self.time += 5
+        self._spend(self.phase_1, "pretrain", fold)
+
+    def _spend(self, seconds: float, words: str, fold: str) -> None:
+        self.time += 0.0 if (words, fold) in self.cache else seconds
+        self.cache.add((words, fold))
 
     def finetune(self, member: str, words: Sequence[str], folds: Sequence[str]) -> list[pd.DataFrame]:
         keys = [word.removeprefix("++members.m.finetune.").split("=", 1) for word in words[1::2]]
         settings = {**self.own, **{key: yaml.safe_load(value) for key, value in keys}}
         if self.skill(settings) < 0:
             raise InputError("the loss is nan\nlower lr\nERROR: failed to reproduce 'finetune@m-0': failed to run")
-        self.time += 10 * settings["epochs"] * len(folds)
+        for fold in folds:
+            self.pretrain(member, fold)
+            self._spend(10 * settings["epochs"], " ".join(words), fold)
         self.trained += [(" ".join(words), fold) for fold in folds]
         return [self.predicted(self.folds[self.folds["fold"] == f], self.skill(settings), int(f)) for f in folds]
 
@@ -352,11 +369,14 @@ def tuned(
     made: dict[str, float] | None = None,
     members: int = 1,
     model: dict[str, Any] | None = None,
+    phase_1: float = 0.0,
+    cache: set[tuple[str, str]] | None = None,
 ) -> tuple[Report, PlantedTrainings, list[str]]:
     """Tune a member `m`; return the report, the trainings and the printed lines."""
     section = {**member(own), **({"model": model} if model else {})}
+    section["pretrain"]["epochs"] = int(phase_1 > 0)
     values = {"members": {"m": section}, "folds": list(range(n_folds)), "contest": {"metric": "accuracy"}}
-    trainings, said = PlantedTrainings(own, skill, n_folds), []
+    trainings, said = PlantedTrainings(own, skill, n_folds, phase_1, cache), []
     tuning = Tuning(
         "m",
         params.parse(section, "members.m", MemberSettings),
@@ -452,13 +472,27 @@ def test_the_budget_is_kept_and_what_does_not_fit_is_said_first(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("members", [1, 2])
-def test_too_short_a_budget_is_refused_with_one_that_suffices(tmp_path: Path, members: int) -> None:
-    alone = ", or MEMBER=<name> for one member alone" if members > 1 else ""
-    with pytest.raises(InputError, match=rf"need .* min: give BUDGET=\S+ or more{alone}$") as raised:
-        tuned(tmp_path / "short", lambda s: 1.5, hours=0.02 / members, members=members)
-    hours = float(str(raised.value).partition("BUDGET=")[2].split()[0])
-    _, trainings, _ = tuned(tmp_path / "enough", lambda s: 1.5, hours=hours / members, members=members)
-    assert trainings.time <= hours / members * 3600
+@pytest.mark.parametrize("phase_1", [0.0, 100.0])
+@pytest.mark.parametrize("n_folds", [3, 5])
+def test_too_short_a_budget_is_refused_with_one_that_suffices(
+    tmp_path: Path, members: int, phase_1: float, n_folds: int
+) -> None:
+    """What has trained before the refusal is in DVC's cache, and phase 1 of the other folds is not."""
+
+    def skill(settings: dict[str, Any]) -> float:  # of each candidate another one, whatever its epochs
+        return 1.2 + len(json.dumps(settings.get("augmentation"))) % 7 / 10 + 100 * float(settings["lr"]) % 1
+
+    cache = set[tuple[str, str]]()
+    given = {"n_folds": n_folds, "phase_1": phase_1, "cache": cache}
+    with pytest.raises(InputError, match=r"shortest plan needs .* min: give BUDGET=\S+ or more") as raised:
+        tuned(tmp_path, skill, hours=0.02, members=members, **given)
+    advised = [float(word) for word in re.findall(r"BUDGET=([\d.]+)", str(raised.value))]
+    assert len(advised) == members  # with several, the second one is for this member alone
+    assert advised[0] == pytest.approx(members * advised[-1], abs=0.02)
+    _, trainings, said = tuned(tmp_path, skill, hours=advised[-1], **given)
+    assert trainings.time <= advised[-1] * 3600
+    assert not [line for line in said if "not trained" in line]
+    assert int(next(line for line in said if line.startswith("rung 2")).split()[4]) > 1
 
 
 def test_an_interrupted_tuning_knows_how_long_trainings_take(tmp_path: Path) -> None:
@@ -504,12 +538,12 @@ def test_the_seconds_of_make_are_those_of_the_same_settings(tmp_path: Path) -> N
     member = {"model": {"image_size": 32}, "finetune": {"epochs": 4, "lr": 3e-5}}
     text = yaml.safe_dump({"folds": [0, 1, 2, 3], "torch": {"threads": 1}, "members": {"m": member}})
     (tmp_path / "params.yaml").write_text(text.replace("3.0e-05", "3e-5"))
-    assert tune.seconds_of_make(tmp_path, "m") == {}
+    assert tune.seconds_of_make(tmp_path, "m", "finetune") == {}
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs/seconds.csv").write_text(
         "".join(f"t,finetune@m-{k},{s}\n" for k, s in [(0, 7), (0, 9), (1, 8), (3, 6)])
     )
-    assert tune.seconds_of_make(tmp_path, "m") == {}
+    assert tune.seconds_of_make(tmp_path, "m", "finetune") == {}
     same = {"torch": {"threads": 1}, "members.m.model": member["model"], "members.m.finetune": member["finetune"]}
     longer = {**same, "members.m.finetune": {**member["finetune"], "epochs": 9}}
     larger = {**same, "members.m.model": {"image_size": 64}}
@@ -517,7 +551,8 @@ def test_the_seconds_of_make_are_those_of_the_same_settings(tmp_path: Path) -> N
     stages = {f"finetune@m-{fold}": {"params": {"params.yaml": settings}} for fold, settings in used.items()}
     with (tmp_path / "dvc.lock").open("w") as lock:
         YAML().dump({"schema": "2.0", "stages": stages}, lock)  # as DVC does
-    assert tune.seconds_of_make(tmp_path, "m") == {"0": 9.0}
+    assert tune.seconds_of_make(tmp_path, "m", "finetune") == {"0": 9.0}
+    assert tune.seconds_of_make(tmp_path, "m", "pretrain") == {}
 
 
 def test_a_candidate_whose_training_fails_is_out(tmp_path: Path) -> None:

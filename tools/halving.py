@@ -29,7 +29,7 @@ class Plan:
     Attributes:
         share: of each candidate's epochs that is trained.
         rungs: from one fold to all; none if nothing fits.
-        seconds: that all rungs are expected to take.
+        seconds: that all rungs are expected to take; if nothing fits, those of the shortest plan.
     """
 
     share: float
@@ -93,7 +93,8 @@ def plan(
 
     attempts = [attempt(share, len(epochs[share])) for share in SHARES]
     attempts += [attempt(SHARES[-1], number) for number in range(len(epochs[SHARES[-1]]) - 1, FEWEST - 1, -1)]
-    return next((found for found in attempts if found.seconds <= budget), Plan(SHARES[-1], (), attempts[-1].seconds))
+    shortest = min(found.seconds for found in attempts)
+    return next((found for found in attempts if found.seconds <= budget), Plan(SHARES[-1], (), shortest))
 
 
 def best(costs: Costs, folds: Sequence[int], weights: Sequence[float]) -> str:

@@ -10,7 +10,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,15 +34,17 @@ from tools.trainings import SettingsChangedError, TemporaryExperiments, Training
 from tools.tuning_report import Report, TriedCandidates, duration
 
 FOLDER = Path("logs/tune")
+PHASE_1 = "phase 1"  # in TRIED, in place of a candidate
 HOUR = 3600
-MARGIN = 1.1  # of a BUDGET that is advised: the next run is a little slower or faster
+MARGIN = 1.1  # of a BUDGET that is advised: the next run may be a little slower
+RESTORING = 60.0  # seconds at most, added to it: what has trained comes from DVC's cache
 TRIED = tables.Contract(  # logs/tune/<member>.csv: every training of every tuning
     {
         "candidate": "text",
-        "settings": "text",  # the whole of `finetune`, as JSON
+        "settings": "text",  # the whole of `finetune`, as JSON; of phase 1, the whole of `pretrain`
         "fold": "text",
-        "cost": "float",  # smaller is better: see EvaluationSet.cost
-        "score": "float",  # in the contest's metric
+        "cost": "float",  # smaller is better: see EvaluationSet.cost; of phase 1 it is missing
+        "score": "float",  # in the contest's metric; of phase 1 it is missing
         "seconds": "float",  # with all around it; folds that were trained together share them equally
     },
     key=("settings", "fold"),
@@ -82,7 +84,8 @@ def main(*words: str, root: Path = Path()) -> None:
                 deadline=time.monotonic() + share,
                 tried=root / FOLDER / f"{name}.csv",
                 members=len(names),
-                made=seconds_of_make(root, name),
+                made=seconds_of_make(root, name, "finetune"),
+                made_phase_1=seconds_of_make(root, name, "pretrain"),
             ).run()
         tables.write_text(report.text + "\n", root / FOLDER / f"{name}.txt")
         print(f"\n{report.text}\n", flush=True)
@@ -111,6 +114,7 @@ class Tuning:
         tried: the file of TRIED.
         members: that share the budget.
         made: fold -> seconds that `make` took to train the own settings: DVC restores such a training in no time.
+        made_phase_1: the same of phase 1.
         say: prints a line of progress.
         held_out: what has been trained: its cost on each fold.
         seconds: candidate -> of its latest training, with all around it, per fold.
@@ -126,6 +130,7 @@ class Tuning:
     clock: Callable[[], float] = time.monotonic
     members: int = 1
     made: Mapping[str, float] = field(default_factory=dict)
+    made_phase_1: Mapping[str, float] = field(default_factory=dict)
     say: Callable[[str], None] = field(default=lambda line: print(line, flush=True))
     held_out: HeldOut = field(init=False)
     seconds: dict[str, float] = field(init=False, default_factory=dict)
@@ -146,17 +151,24 @@ class Tuning:
         started = self.clock()
         self.say(f"{self.member}: probe on frozen features, and all that comes before the trainings")
         self.held_out = HeldOut.of(self.settings, self.values, *self.trainings.reference(self.member))
-        of_fold = 0.0
-        if self.settings.pretrain.epochs:
-            before = self.clock()
-            self.trainings.pretrain(self.member, self.held_out.folds[0])
-            of_fold = self.clock() - before
+        of_fold = self._train_phase_1(self.held_out.folds[0]) if self.settings.pretrain.epochs else 0.0
         full = self._allowed(candidates.around(self.own))
         self._train(full[0], [0], must=True)
         planned, group = self._plan(full, of_fold=of_fold, spent=self.clock() - started)
         report = self._halve(full, planned, group)
         self.say(f"{self.member}: tuned in {duration(self.clock() - started)}")
         return report
+
+    def _train_phase_1(self, fold: str) -> float:
+        """Run phase 1 of a fold and return the seconds it takes, or took where DVC restores it from its cache."""
+        settings = json.dumps({"pretrain": self.values["members"][self.member]["pretrain"]}, sort_keys=True)
+        known = {**self.made_phase_1, **_seconds(self.tried, settings)}
+        before = self.clock()
+        self.trainings.pretrain(self.member, fold)
+        took = max(self.clock() - before, known.get(fold, 0.0))
+        row = {"candidate": PHASE_1, "settings": settings, "fold": fold, "cost": math.nan, "score": math.nan}
+        self._log([{**row, "seconds": round(took, 1)}])
+        return took
 
     def _allowed(self, found: Sequence[Candidate]) -> list[Candidate]:
         """Leave out what `make check` refuses for this backbone, e.g. frozen batch norms of one without.
@@ -198,13 +210,22 @@ class Tuning:
         for line in tuning_report.plan_lines(tried[planned.share], planned, of_one=of_one, left=left):
             self.say(f"{self.member}: {line}")
         if not planned.rungs:
-            hours = math.ceil(100 * MARGIN * self.members * (spent + planned.seconds) / HOUR) / 100
-            alone = ", or MEMBER=<name> for one member alone" if self.members > 1 else ""
+            needed = MARGIN * planned.seconds + min(spent, RESTORING)
             raise InputError(
-                f"{self.member}: {duration(max(left, 0))} are left of BUDGET, and even {halving.FEWEST} candidates"
-                f" with a third of the epochs need {duration(planned.seconds)}: give BUDGET={hours} or more{alone}"
+                f"{self.member}: {duration(max(left, 0))} are left of BUDGET, and the shortest plan needs"
+                f" {duration(planned.seconds)}: {self._budget(needed)}"
             )
         return planned, tried[planned.share][: planned.rungs[0].n_candidates]
+
+    def _budget(self, seconds: float) -> str:
+        """Advise a BUDGET in which this member has so many seconds."""
+        hours = math.ceil(100 * seconds / HOUR) / 100
+        if self.members == 1:
+            return f"give BUDGET={hours} or more"
+        shared = math.ceil(100 * self.members * seconds / HOUR) / 100
+        return (
+            f"give BUDGET={shared} or more, if the other members take no longer, or BUDGET={hours} MEMBER={self.member}"
+        )
 
     def _halve(self, full: Sequence[Candidate], planned: halving.Plan, group: list[Candidate]) -> Report:
         known = {c.name: c for c in full}
@@ -282,7 +303,17 @@ class Tuning:
         took = [max(each, known.get(name, 0.0)) for name in names]  # the cache restores what trained earlier
         self.seconds[candidate.name] = max(took)
         self.per_epoch = self.per_epoch or max(took) / candidate.epochs
-        self._log(candidate, settings, missing, took)
+        self._log(
+            {
+                "candidate": candidate.name,
+                "settings": settings,
+                "fold": self.held_out.folds[fold],
+                "cost": self.held_out.costs[candidate.name][fold],
+                "score": self.held_out.scores[candidate.name][fold],
+                "seconds": round(seconds, 1),
+            }
+            for fold, seconds in zip(missing, took, strict=True)
+        )
         took_now, left = self.clock() - before, self.deadline - self.clock()
         self.say(tuning_report.progress(self.held_out, candidate.name, folds, took=took_now, left=left))
         return True
@@ -299,20 +330,9 @@ class Tuning:
         finetune = params.parse({**self.own, **candidate.changes}, "finetune", FinetuneSettings)
         return self.settings.model_copy(update={"finetune": finetune})
 
-    def _log(self, candidate: Candidate, settings: str, folds: Sequence[int], seconds: Sequence[float]) -> None:
+    def _log(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Add trainings to TRIED, in place of earlier ones with the same settings."""
-        rows = [
-            {
-                "candidate": candidate.name,
-                "settings": settings,
-                "fold": self.held_out.folds[fold],
-                "cost": self.held_out.costs[candidate.name][fold],
-                "score": self.held_out.scores[candidate.name][fold],
-                "seconds": round(took, 1),
-            }
-            for fold, took in zip(folds, seconds, strict=True)
-        ]
-        table = pd.concat([_read_tried(self.tried), pd.DataFrame(rows)], ignore_index=True)
+        table = pd.concat([_read_tried(self.tried), pd.DataFrame(list(rows))], ignore_index=True)
         table = table.drop_duplicates(list(TRIED.key), keep="last", ignore_index=True)
         tables.write(table, self.tried, TRIED)
 
@@ -354,15 +374,21 @@ def _read_tried(path: Path) -> pd.DataFrame:
     return tables.read(path, TRIED) if path.exists() else pd.DataFrame(columns=list(TRIED.columns))
 
 
-def seconds_of_make(root: Path, member: str) -> dict[str, float]:
-    """Return the seconds of the last training of each fold that has trained with these settings, by dvc.lock."""
+def seconds_of_make(root: Path, member: str, phase: str) -> dict[str, float]:
+    """Return the seconds of the last training of each fold that has trained with these settings, by dvc.lock.
+
+    Args:
+        root: of the project.
+        member: its name.
+        phase: the stage, `pretrain` or `finetune`.
+    """
     lock = root / "dvc.lock"
     if not lock.exists():
         return {}
     values, stages = (YAML(typ="safe").load(path) for path in (root / revisions.PARAMS, lock))  # as DVC reads them
     last, found = stage_times.last_seconds(root), {}
     for fold in map(str, values["folds"]):
-        name = f"finetune@{member}-{fold}"
+        name = f"{phase}@{member}-{fold}"
         used = stages["stages"].get(name, {}).get("params", {}).get(revisions.PARAMS, {})
         if name in last and used and all(params.section(values, key) == value for key, value in used.items()):
             found[fold] = last[name]

@@ -34,6 +34,8 @@ def untracked(paths: Iterable[str], root: Path) -> str:
     """
     absolute = {(root / path).resolve() for path in paths}
     inside = sorted(str(path) for path in absolute if path.is_relative_to(root.resolve()))
+    if not inside:
+        return ""  # without a path git lists every file
     words = ["ls-files", "-z", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "--", *inside]
     done = _git(root, *words)
     untracked = done.stdout.rstrip("\0").split("\0")

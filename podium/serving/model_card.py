@@ -7,6 +7,7 @@ from podium.core import tables
 from podium.ensembling.recipe_schema import RecipeFile
 from podium.models import backbones
 from podium.models.settings import ModelSettings
+from podium.reports import review_summary
 from podium.scoring import scores
 
 USE = """
@@ -136,7 +137,11 @@ def _findings(root: Path) -> list[str]:
     if "test_images_with_a_train_duplicate" in found:
         lines.append(f"- test images with a duplicate in train: {found['test_images_with_a_train_duplicate']}")
     if "flagged" in (suspects := _json(root / "data/review/summary.json")):
-        lines.append(f"- labels that are probably wrong: {suspects['flagged']} of {suspects['reviewed']}")
+        lines.append(
+            "- labels that are probably wrong: not known, because no member is better than chance"
+            if review_summary.all_at_chance(suspects)
+            else f"- labels that are probably wrong: {suspects['flagged']} of {suspects['reviewed']}"
+        )
     return lines or ["- nothing is known: the stages `analyze` and `review` have not run"]
 
 
