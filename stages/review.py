@@ -15,7 +15,7 @@ from podium import contracts
 from podium.core import cli, params, pixels, tables
 from podium.core import targets as label_targets
 from podium.pictures import drawing
-from podium.reports import label_errors, member_votes, review_summary, set_errors, suspect_sheet
+from podium.reports import chance, label_errors, member_votes, review_summary, set_errors, suspect_sheet
 
 
 def main(*, root: Path = Path()) -> None:
@@ -56,7 +56,7 @@ def _write(root: Path, suspects: pd.DataFrame, labels: pd.Series, summary: dict[
     folder = root / "data/review"
     tables.write(suspects, folder / "suspects.csv", contracts.SUSPECTS)
     tables.write(label_errors.label_pairs(suspects, labels), folder / "pairs.csv", contracts.LABEL_PAIRS)
-    at_chance = review_summary.all_at_chance(summary)
+    at_chance = chance.all_at_chance(summary)
     rows = label_errors.overrides_to_consider(suspects[:0] if at_chance else suspects)
     tables.write(rows, folder / "overrides_to_consider.csv", contracts.OVERRIDES)
     tables.write_json(summary, folder / "summary.json")

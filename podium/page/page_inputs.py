@@ -18,7 +18,7 @@ from podium.core.pixels import PixelPack
 from podium.core.tables import Contract
 from podium.predictions import prediction_files
 from podium.predictions.prediction_files import Probs
-from podium.reports import ablation, confusion, diversity, reliability, review_summary
+from podium.reports import ablation, chance, confusion, diversity, reliability
 
 NEW_OVERRIDES = "data/contest/overrides.csv"  # where the docs put them
 TABLES: dict[str, Contract] = {
@@ -101,7 +101,7 @@ class PageInputs:
     @property
     def all_at_chance(self) -> bool:
         """Say whether no member is better than chance."""
-        return review_summary.all_at_chance(self.summary("data/review/summary.json"))
+        return chance.all_at_chance(self.summary("data/review/summary.json"))
 
     @cached_property
     def flagged(self) -> pd.DataFrame:

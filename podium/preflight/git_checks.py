@@ -38,11 +38,11 @@ def untracked(paths: Iterable[str], root: Path) -> str:
         return ""  # without a path git lists every file
     words = ["ls-files", "-z", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "--", *inside]
     done = _git(root, *words)
-    untracked = done.stdout.rstrip("\0").split("\0")
-    if done.returncode != 0 or untracked == [""]:
+    found = done.stdout.rstrip("\0").split("\0")
+    if done.returncode != 0 or found == [""]:
         return ""
     return (
-        f"neither git nor DVC tracks {some(untracked)}: `dvc exp run` would commit these files to git. First"
+        f"neither git nor DVC tracks {some(found)}: `dvc exp run` would commit these files to git. First"
         " run `dvc add` for images and weights, and `git add` for small files"
     )
 

@@ -2,6 +2,7 @@
 
 ablation.py: the ablation study: each step compared with the one before it.
 ablation_steps.py: the predictions of each step.
+chance.py: whether the suspected labels of `review` mean something.
 confusion.py: which classes are predicted as which; recall, precision and F1 by class.
 diversity.py: how members differ and what each adds.
 label_errors.py: suspected wrong labels, by confident learning.

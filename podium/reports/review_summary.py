@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from podium.reports import label_errors
+from podium.reports import chance, label_errors
 
 SHOWN = 10  # suspects printed; suspects.csv has all
 
@@ -43,11 +43,6 @@ def summarise(
     }
 
 
-def all_at_chance(summary: Mapping[str, Any]) -> bool:
-    """Return whether no member is better than chance; the suspects are then noise."""
-    return len(summary["members_at_chance"]) == len(summary["members"])
-
-
 def lines(suspects: pd.DataFrame, summary: Mapping[str, Any]) -> list[str]:
     """Describe the outcome, with the first SHOWN suspects; list none if all members are at chance."""
     counts = (
@@ -56,7 +51,7 @@ def lines(suspects: pd.DataFrame, summary: Mapping[str, Any]) -> list[str]:
         f" left out, because overrides decide them: {summary['suspects_decided_by_overrides']}"
     )
     skipped = [f"not reviewed, {reason}: {n}" for reason, n in summary["not_reviewed"].items()]
-    if all_at_chance(summary):
+    if chance.all_at_chance(summary):
         warning = (
             "WARNING: no member is shown to be better than chance at these labels, so the suspects mean nothing."
             " None is listed here, and overrides_to_consider.csv is empty"

@@ -7,7 +7,7 @@ from podium.core import tables
 from podium.ensembling.recipe_schema import RecipeFile
 from podium.models import backbones
 from podium.models.settings import ModelSettings
-from podium.reports import review_summary
+from podium.reports import chance
 from podium.scoring import scores
 
 USE = """
@@ -139,7 +139,7 @@ def _findings(root: Path) -> list[str]:
     if "flagged" in (suspects := _json(root / "data/review/summary.json")):
         lines.append(
             "- labels that are probably wrong: not known, because no member is better than chance"
-            if review_summary.all_at_chance(suspects)
+            if chance.all_at_chance(suspects)
             else f"- labels that are probably wrong: {suspects['flagged']} of {suspects['reviewed']}"
         )
     return lines or ["- nothing is known: the stages `analyze` and `review` have not run"]
