@@ -219,12 +219,11 @@ class Tuning:
 
     def _budget(self, seconds: float) -> str:
         """Advise a BUDGET in which this member has so many seconds."""
-        hours = math.ceil(100 * seconds / HOUR) / 100
+        alone, shared = (math.ceil(100 * number * seconds / HOUR) / 100 for number in (1, self.members))
         if self.members == 1:
-            return f"give BUDGET={hours} or more"
-        shared = math.ceil(100 * self.members * seconds / HOUR) / 100
+            return f"give BUDGET={alone} or more"
         return (
-            f"give BUDGET={shared} or more, if the other members take no longer, or BUDGET={hours} MEMBER={self.member}"
+            f"give BUDGET={shared} or more, if the other members take no longer, or BUDGET={alone} MEMBER={self.member}"
         )
 
     def _halve(self, full: Sequence[Candidate], planned: halving.Plan, group: list[Candidate]) -> Report:
